@@ -1,0 +1,108 @@
+"""What every next-item model's configuration shares."""
+
+from difflib import get_close_matches
+
+from huggingface_hub.dataclasses import strict
+from transformers import PreTrainedConfig
+
+# Token ids below this one are <|pad|>, <|mask|> and <|unk|>; every other id is an item.
+NUM_SPECIAL_TOKENS = 3
+
+# What the library itself stores in config.json, or takes as a keyword, beside the declared fields.
+LIBRARY_KEYS = frozenset(
+    {
+        "_attn_implementation_internal",
+        "_commit_hash",
+        "_experts_implementation_internal",
+        "attn_implementation",
+        "auto_map",
+        "custom_pipelines",
+        "experts_implementation",
+        "id2label",
+        "label2id",
+        "model_type",
+        "name_or_path",
+        "num_labels",
+        "output_attentions",
+        "per_layer_config",
+        "quantization_config",
+        "torch_dtype",
+    }
+)
+
+
+@strict
+class NextItemConfig(PreTrainedConfig):
+    """Fields that all next-item models share; architectures add their own.
+
+    The vocabulary is the item catalogue, behind `NUM_SPECIAL_TOKENS` special tokens, which are never recommended
+    and take no probability in the loss.
+
+    Args:
+        vocab_size: Rows of the item embedding, special tokens included.
+        hidden_size: Width D of embeddings and hidden states.
+        num_hidden_layers: Transformer blocks.
+        num_attention_heads: Heads H; must divide `hidden_size`.
+        intermediate_size: Width of the feed-forward's inner layer.
+        hidden_act: Its activation, by its name in `transformers`.
+        max_position_embeddings: Longest history, in items, that the model reads; older items are cut by the collators.
+        hidden_dropout: Dropout on the embeddings and on each block's two outputs.
+        attention_dropout: Dropout on the attention weights.
+        initializer_range: Standard deviation of the normal initialisation.
+        layer_norm_eps: Epsilon of the layer norms.
+        pad_token_id: Token id of `<|pad|>`.
+        mask_token_id: Token id of `<|mask|>`.
+        unk_token_id: Token id of `<|unk|>`, an item outside the catalogue.
+
+    Raises:
+        ValueError: On an unknown field (with the nearest known name), or values that don't fit together.
+    """
+
+    vocab_size: int = 1003
+    hidden_size: int = 64
+    num_hidden_layers: int = 2
+    num_attention_heads: int = 2
+    intermediate_size: int = 256
+    hidden_act: str = "gelu"
+    max_position_embeddings: int = 200
+    hidden_dropout: float | int = 0.2
+    attention_dropout: float | int = 0.0
+    initializer_range: float = 0.02
+    layer_norm_eps: float = 1e-8
+    pad_token_id: int | None = 0
+    mask_token_id: int = 1
+    unk_token_id: int = 2
+    is_causal: bool = True
+    tie_word_embeddings: bool = True
+
+    def __post_init__(self, **kwargs: object) -> None:
+        self.refuse_unknown_fields(kwargs)
+        super().__post_init__(**kwargs)
+
+    def refuse_unknown_fields(self, kwargs: dict[str, object]) -> None:
+        """Raise a `ValueError` for keywords that are neither fields nor the library's own."""
+        unknown = sorted(set(kwargs) - LIBRARY_KEYS)
+        if not unknown:
+            return
+        near = get_close_matches(unknown[0], self.__dataclass_fields__, n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise ValueError(f"{type(self).__name__} has no field {unknown[0]!r}.{hint}")
+
+    def validate_architecture(self) -> None:
+        """Check that the fields fit together; run by the library after construction."""
+        if self.hidden_size % self.num_attention_heads:
+            raise ValueError(
+                f"hidden_size={self.hidden_size} cannot be split into num_attention_heads="
+                f"{self.num_attention_heads} equal heads. Choose a multiple."
+            )
+        if self.vocab_size <= NUM_SPECIAL_TOKENS:
+            raise ValueError(
+                f"vocab_size={self.vocab_size} leaves no room for items beside the {NUM_SPECIAL_TOKENS} "
+                "special tokens. Pass vocab_size=len(tokenizer)."
+            )
+        for name in ("hidden_size", "num_hidden_layers", "intermediate_size", "max_position_embeddings"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, but is {getattr(self, name)}.")
+        for name in ("hidden_dropout", "attention_dropout"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"{name} must lie in [0, 1), but is {getattr(self, name)}.")

@@ -1,0 +1,23 @@
+"""Configuration of SASRec."""
+
+from huggingface_hub.dataclasses import strict
+
+from seqrec.configuration.configuration_next_item import NextItemConfig
+
+
+@strict
+class SasRecConfig(NextItemConfig):
+    """Self-Attentive Sequential Recommendation (Kang & McAuley, ICDM 2018).
+
+    A causal Transformer over a user's items; the item embedding is also the output layer. Fields: see
+    `NextItemConfig`. Departures from the paper, each the practice that later work found stronger: the loss is
+    the full softmax instead of one sampled negative (Klenitskiy & Vasilev, RecSys 2023), the feed-forward is
+    four times as wide as the hidden states, blocks are pre-norm on queries, keys and values alike.
+
+    Example:
+        >>> from seqrec import SasRecConfig
+        >>> SasRecConfig(vocab_size=103, hidden_size=32).intermediate_size
+        256
+    """
+
+    model_type = "sasrec"

@@ -1,0 +1,1 @@
+"""How good a model is: full-catalogue ranking, metrics, baselines."""

@@ -1,0 +1,1 @@
+"""How a model is shared: remote code and the model card."""

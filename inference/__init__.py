@@ -1,0 +1,1 @@
+"""What a model recommends, by raw item ids."""

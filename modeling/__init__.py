@@ -1,0 +1,1 @@
+"""How a model computes: backbones, heads, layers, losses and scoring."""

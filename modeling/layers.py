@@ -1,0 +1,130 @@
+"""Transformer layers that the architectures share.
+
+Shape suffixes: B batch, L length, D hidden size, H heads, E size of a head.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedConfig
+from transformers.activations import ACT2FN
+from transformers.modeling_layers import GradientCheckpointingLayer
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+
+
+def positions_from_newest(
+    length: int, attention_mask_BL: Tensor | None, position_ids_BL: Tensor | None, device: torch.device
+) -> Tensor:
+    """Count each token's position back from the newest item of its sequence, which is 0.
+
+    This is how left-padded SASRec numbers positions, so that the newest item always meets the same embedding
+    whatever the history's length. Padding, on whichever side, never moves a position.
+
+    Args:
+        length: L.
+        attention_mask_BL: 1 for items and 0 for padding, or None.
+        position_ids_BL: Positions that restart at 0 with every packed sequence, or None.
+        device: Where the result shall lie.
+
+    Returns:
+        Shape (B, L), or (1, L) where neither argument tells the rows apart.
+    """
+    if position_ids_BL is not None:
+        index_L = torch.arange(length, device=device)
+        starts_BL = torch.where(position_ids_BL == 0, index_L, length)
+        next_start_BL = starts_BL.flip(-1).cummin(-1).values.flip(-1).roll(-1, dims=-1)
+        next_start_BL = torch.where(index_L == length - 1, length, next_start_BL)
+        return next_start_BL - 1 - index_L
+    if attention_mask_BL is not None:
+        mask_BL = attention_mask_BL.to(device=device, dtype=torch.long)
+        return (mask_BL.flip(-1).cumsum(-1).flip(-1) - 1).clamp(min=0)
+    return torch.arange(length - 1, -1, -1, device=device)[None]
+
+
+def eager_attention(
+    module: nn.Module,
+    query_BHLE: Tensor,
+    key_BHLE: Tensor,
+    value_BHLE: Tensor,
+    attention_mask: Tensor | None,
+    scaling: float,
+    dropout: float = 0.0,
+    **kwargs: Any,
+) -> tuple[Tensor, Tensor]:
+    """Attention by its formula, softmax(QKᵀ·scaling + mask)V, with the weights as second output.
+
+    Vaswani et al. 2017, equation 1. `attention_mask` is additive.
+    """
+    scores_BHLL = query_BHLE @ key_BHLE.transpose(2, 3) * scaling
+    if attention_mask is not None:
+        scores_BHLL = scores_BHLL + attention_mask
+    weights_BHLL = scores_BHLL.softmax(dim=-1, dtype=torch.float32).to(query_BHLE.dtype)
+    dropped_BHLL = nn.functional.dropout(weights_BHLL, p=dropout, training=module.training)
+    return (dropped_BHLL @ value_BHLE).transpose(1, 2).contiguous(), weights_BHLL
+
+
+class SelfAttention(nn.Module):
+    """Multi-head self-attention through whichever implementation `config._attn_implementation` names."""
+
+    def __init__(self, config: PreTrainedConfig, layer_idx: int) -> None:
+        super().__init__()
+        self.config = config
+        self.layer_idx = layer_idx
+        self.is_causal = config.is_causal
+        self.head_dim = config.hidden_size // config.num_attention_heads
+        self.query_key_value = nn.Linear(config.hidden_size, 3 * config.hidden_size)
+        self.output = nn.Linear(config.hidden_size, config.hidden_size)
+
+    def forward(
+        self, hidden_BLD: Tensor, attention_mask: Tensor | None, **kwargs: Any
+    ) -> tuple[Tensor, Tensor | None]:
+        """Return the mixed values (B, L, D) and, from eager attention only, the weights (B, H, L, L)."""
+        batch_length = hidden_BLD.shape[:-1]
+        projected = self.query_key_value(hidden_BLD).view(*batch_length, 3, -1, self.head_dim)
+        query_BHLE, key_BHLE, value_BHLE = (part.transpose(1, 2) for part in projected.unbind(dim=-3))
+        attend: Callable = ALL_ATTENTION_FUNCTIONS.get_interface(self.config._attn_implementation, eager_attention)
+        mixed_BLHE, weights_BHLL = attend(
+            self,
+            query_BHLE,
+            key_BHLE,
+            value_BHLE,
+            attention_mask,
+            dropout=self.config.attention_dropout if self.training else 0.0,
+            scaling=self.head_dim**-0.5,
+            **kwargs,
+        )
+        return self.output(mixed_BLHE.reshape(*batch_length, -1)), weights_BHLL
+
+
+class FeedForward(nn.Module):
+    """Two linear layers with an activation between them, applied to each position alike."""
+
+    def __init__(self, config: PreTrainedConfig) -> None:
+        super().__init__()
+        self.up = nn.Linear(config.hidden_size, config.intermediate_size)
+        self.activation = ACT2FN[config.hidden_act]
+        self.down = nn.Linear(config.intermediate_size, config.hidden_size)
+
+    def forward(self, hidden_BLD: Tensor) -> Tensor:
+        """Map (B, L, D) to (B, L, D)."""
+        return self.down(self.activation(self.up(hidden_BLD)))
+
+
+class TransformerBlock(GradientCheckpointingLayer):
+    """Pre-norm block: x + dropout(attention(norm(x))), then x + dropout(feed_forward(norm(x)))."""
+
+    def __init__(self, config: PreTrainedConfig, layer_idx: int) -> None:
+        super().__init__()
+        self.attention_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.attention = SelfAttention(config, layer_idx)
+        self.feed_forward_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.feed_forward = FeedForward(config)
+        self.dropout = nn.Dropout(config.hidden_dropout)
+
+    def forward(self, hidden_BLD: Tensor, attention_mask: Tensor | None = None, **kwargs: Any) -> Tensor:
+        """Map (B, L, D) to (B, L, D)."""
+        mixed_BLD, _ = self.attention(self.attention_norm(hidden_BLD), attention_mask, **kwargs)
+        hidden_BLD = hidden_BLD + self.dropout(mixed_BLD)
+        return hidden_BLD + self.dropout(self.feed_forward(self.feed_forward_norm(hidden_BLD)))

@@ -1,0 +1,40 @@
+"""Register the architectures with the library's Auto classes, and choose among them by `model_type`."""
+
+from collections import OrderedDict
+
+from transformers import AutoConfig, AutoModel, AutoModelForCausalLM
+from transformers.models.auto.auto_factory import _BaseAutoModelClass, _LazyAutoMapping
+
+from seqrec.configuration.configuration_next_item import NextItemConfig
+from seqrec.configuration.configuration_sasrec import SasRecConfig
+from seqrec.modeling.modeling_next_item import NextItemBackbone, NextItemHead
+from seqrec.modeling.modeling_sasrec import SasRecForNextItem, SasRecModel
+
+ARCHITECTURES: tuple[tuple[type[NextItemConfig], type[NextItemBackbone], type[NextItemHead]], ...] = (
+    (SasRecConfig, SasRecModel, SasRecForNextItem),
+)
+MODEL_TYPES = {config_class.model_type: config_class for config_class, _, _ in ARCHITECTURES}
+
+
+class AutoModelForNextItem(_BaseAutoModelClass):
+    """Load or build whichever next-item model a configuration's `model_type` names.
+
+    Example:
+        >>> from seqrec import AutoModelForNextItem, SasRecConfig
+        >>> type(AutoModelForNextItem.from_config(SasRecConfig(vocab_size=103))).__name__
+        'SasRecForNextItem'
+    """
+
+    _model_mapping = _LazyAutoMapping(OrderedDict(), OrderedDict())
+
+
+def register_architectures() -> None:
+    """Make `AutoConfig`, `AutoModel`, `AutoModelForCausalLM` and `AutoModelForNextItem` know every architecture."""
+    for config_class, backbone_class, head_class in ARCHITECTURES:
+        AutoConfig.register(config_class.model_type, config_class)
+        AutoModel.register(config_class, backbone_class)
+        AutoModelForCausalLM.register(config_class, head_class)
+        AutoModelForNextItem.register(config_class, head_class)
+
+
+register_architectures()

@@ -1,0 +1,162 @@
+"""What every next-item model shares: the backbone's and the head's common behaviour.
+
+Shape suffixes: B batch, L length, D hidden size, V vocabulary, N tokens with a label.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+from transformers.modeling_outputs import CausalLMOutput
+from transformers.utils.generic import can_return_tuple
+
+from seqrec.configuration.configuration_next_item import NUM_SPECIAL_TOKENS, NextItemConfig
+from seqrec.modeling.layers import SelfAttention, TransformerBlock
+from seqrec.modeling.losses import cross_entropy
+
+IGNORED_LABEL = -100
+
+
+class NextItemPreTrainedModel(PreTrainedModel):
+    """Weights, loading and the library's capabilities, for backbones and heads alike."""
+
+    config: NextItemConfig
+    base_model_prefix = "model"
+    supports_gradient_checkpointing = True
+    _no_split_modules = ["TransformerBlock"]
+    _supports_sdpa = True
+    _supports_flash_attn = True
+    _supports_flex_attn = True
+    _supports_attention_backend = True
+    _can_compile_fullgraph = True
+    _can_record_outputs = {"hidden_states": TransformerBlock, "attentions": SelfAttention}
+
+
+class NextItemBackbone(NextItemPreTrainedModel):
+    """A model that turns histories into user vectors and the catalogue into item vectors.
+
+    The score of an item for a user is the product of their two vectors. Subclasses have `item_embedding` and a
+    `forward` with `last_hidden_state`.
+    """
+
+    item_embedding: nn.Embedding
+
+    def get_input_embeddings(self) -> nn.Embedding:
+        """Return the item embedding."""
+        return self.item_embedding
+
+    def set_input_embeddings(self, value: nn.Embedding) -> None:
+        """Replace the item embedding."""
+        self.item_embedding = value
+
+    def check_length(self, length: int) -> None:
+        """Raise a `ValueError` for histories longer than the model reads."""
+        if length > self.config.max_position_embeddings:
+            raise ValueError(
+                f"A history of {length} items was given, but this model reads at most "
+                f"{self.config.max_position_embeddings} (config.max_position_embeddings). Keep the newest "
+                f"{self.config.max_position_embeddings}."
+            )
+
+    def encode_users(
+        self, input_ids: Tensor, attention_mask: Tensor | None = None, position_ids: Tensor | None = None
+    ) -> Tensor:
+        """Turn each row's history into a user vector: the hidden state of its newest item.
+
+        Args:
+            input_ids: Token ids (B, L), oldest first, padded on either side; one history a row.
+            attention_mask: 1 for items, 0 for padding (B, L); None where nothing is padded.
+            position_ids: As in `forward`; not needed for one history a row.
+
+        Returns:
+            User vectors (B, D).
+        """
+        hidden_BLD = self(input_ids, attention_mask=attention_mask, position_ids=position_ids).last_hidden_state
+        if attention_mask is None:
+            return hidden_BLD[:, -1]
+        index_L = torch.arange(hidden_BLD.shape[1], device=hidden_BLD.device)
+        newest_B = (index_L * attention_mask.to(hidden_BLD.device)).argmax(dim=1)
+        return hidden_BLD[torch.arange(len(hidden_BLD), device=hidden_BLD.device), newest_B]
+
+    def encode_items(self) -> Tensor:
+        """Return the vectors of the whole catalogue (V, D), special tokens' rows included."""
+        return self.item_embedding.weight
+
+
+class NextItemHead(NextItemPreTrainedModel):
+    """A backbone, trained to give the next item's vector the highest product.
+
+    Output and input embedding are one and the same parameter. Subclasses set `model` in `__init__`.
+    """
+
+    model: NextItemBackbone
+
+    def encode_users(
+        self, input_ids: Tensor, attention_mask: Tensor | None = None, position_ids: Tensor | None = None
+    ) -> Tensor:
+        """See `NextItemBackbone.encode_users`."""
+        return self.model.encode_users(input_ids, attention_mask, position_ids)
+
+    def encode_items(self) -> Tensor:
+        """See `NextItemBackbone.encode_items`."""
+        return self.model.encode_items()
+
+    @can_return_tuple
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+        labels: Tensor | None = None,
+        num_items_in_batch: Tensor | int | None = None,
+        logits_to_keep: int = 0,
+        **kwargs: Any,
+    ) -> CausalLMOutput:
+        """Predict at every position the item that follows it.
+
+        Args:
+            input_ids: Token ids (B, L), oldest first.
+            attention_mask: 1 for items, 0 for padding (B, L). Leave it out for packed rows.
+            position_ids: For packed rows only: positions (B, L) that restart at 0 with every sequence.
+            inputs_embeds: Item vectors (B, L, D) in place of `input_ids`.
+            labels: Token ids (B, L): `labels[t]` is what position t shall predict, −100 where nothing. They
+                are aligned; the model never shifts them.
+            num_items_in_batch: Labels in the whole accumulated or distributed batch, by which the summed loss
+                is divided; the labels at hand where it is None.
+            logits_to_keep: Score only so many of the last positions; 0 for all.
+            **kwargs: Passed on to the backbone (`output_hidden_states`, `output_attentions`).
+
+        Returns:
+            With labels, `loss` and no logits. Without, `logits` (B, L, V), special tokens at −inf.
+        """
+        outputs = self.model(
+            input_ids,
+            attention_mask=attention_mask,
+            position_ids=position_ids,
+            inputs_embeds=inputs_embeds,
+            **kwargs,
+        )
+        loss = logits_BLV = None
+        if labels is None:
+            logits_BLV = self.score_positions(outputs.last_hidden_state[:, -logits_to_keep:])
+        else:
+            loss = self.loss(outputs.last_hidden_state, labels, num_items_in_batch)
+        return CausalLMOutput(
+            loss=loss, logits=logits_BLV, hidden_states=outputs.hidden_states, attentions=outputs.attentions
+        )
+
+    def score_positions(self, hidden_BLD: Tensor) -> Tensor:
+        """Score the catalogue at every position, special tokens at −inf."""
+        logits_BLV = hidden_BLD @ self.encode_items().T
+        is_special_V = torch.arange(logits_BLV.shape[-1], device=logits_BLV.device) < NUM_SPECIAL_TOKENS
+        return logits_BLV.masked_fill(is_special_V, -torch.inf)
+
+    def loss(self, hidden_BLD: Tensor, labels_BL: Tensor, num_items_in_batch: Tensor | int | None) -> Tensor:
+        """Average the loss over the tokens that have a label."""
+        has_label_BL = labels_BL != IGNORED_LABEL
+        hidden_ND, labels_N = hidden_BLD[has_label_BL], labels_BL[has_label_BL]
+        summed = cross_entropy(hidden_ND, self.encode_items(), labels_N)
+        count = max(len(labels_N), 1) if num_items_in_batch is None else num_items_in_batch
+        return summed / count

@@ -1,0 +1,143 @@
+"""Scoring users against the catalogue: the one place for top-K lists and ranks.
+
+Evaluation ranks here and serving lists here, so both see the same scores, masks and special tokens.
+The catalogue is scored in chunks; no (users, items) matrix is kept beyond one chunk.
+
+Shape suffixes: B users, V vocabulary, D hidden size, K list length, C items of one chunk, S excluded items,
+A allowed items. Id matrices are padded with 0, the pad token, which is never recommended anyhow.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from seqrec.configuration.configuration_next_item import NUM_SPECIAL_TOKENS
+
+CHUNK_SCORES = 2**24  # scores of one chunk: 64 MiB in float32
+
+
+@torch.no_grad()
+def top_k(
+    users_BD: Tensor,
+    items_VD: Tensor,
+    k: int,
+    *,
+    excluded_BS: Tensor | None = None,
+    allowed_BA: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
+    """List the k items that score highest for each user, best first.
+
+    Args:
+        users_BD: User vectors.
+        items_VD: Item vectors; row i is token id i.
+        k: Length of the lists, at least 1.
+        excluded_BS: Token ids never to list (seen and denied ones), a row a user, or one row for all.
+        allowed_BA: Token ids to which the lists are confined, likewise.
+
+    Returns:
+        `scores_BK` (float32) and `token_ids_BK`. Where fewer than k items are left, a list ends in score −inf
+        and token id 0.
+
+    Raises:
+        ValueError: If k is less than 1.
+    """
+    if k < 1:
+        raise ValueError(f"k={k} recommendations were asked for; ask for at least 1.")
+    device = users_BD.device
+    best_BK = torch.full((len(users_BD), k), -torch.inf, device=device)
+    ids_BK = torch.zeros((len(users_BD), k), dtype=torch.long, device=device)
+    for start, scores_BC in CatalogueScores(users_BD, items_VD, excluded_BS, allowed_BA):
+        chunk_best, chunk_index = scores_BC.topk(min(k, scores_BC.shape[1]), dim=1)
+        candidates = torch.cat([best_BK, chunk_best], dim=1)
+        best_BK, choice_BK = candidates.topk(k, dim=1)
+        ids_BK = torch.cat([ids_BK, chunk_index + start], dim=1).gather(1, choice_BK)
+    return best_BK, ids_BK.where(best_BK > -torch.inf, 0)
+
+
+@torch.no_grad()
+def rank_targets(
+    users_BD: Tensor,
+    items_VD: Tensor,
+    targets_B: Tensor,
+    *,
+    excluded_BS: Tensor | None = None,
+    allowed_BA: Tensor | None = None,
+) -> Tensor:
+    """Rank each user's target among all items that could be recommended.
+
+    The rank is 1 plus the number of other items that score at least as much: ties count against the target,
+    and so does a score that is not a number. A target that can never be recommended (excluded, not allowed,
+    or a special token) has rank V, beyond every real rank.
+
+    Args:
+        users_BD: User vectors.
+        items_VD: Item vectors; row i is token id i.
+        targets_B: Token id of each user's target.
+        excluded_BS: As in `top_k`.
+        allowed_BA: As in `top_k`.
+
+    Returns:
+        `ranks_B`, integers from 1.
+    """
+    catalogue = CatalogueScores(users_BD, items_VD, excluded_BS, allowed_BA)
+    target_scores_B = torch.full((len(users_BD),), -torch.inf, device=users_BD.device)
+    for start, scores_BC in catalogue:
+        column_B = targets_B - start
+        inside_B = (column_B >= 0) & (column_B < scores_BC.shape[1])
+        found_B = scores_BC.gather(1, column_B.where(inside_B, 0)[:, None]).squeeze(1)
+        target_scores_B = found_B.where(inside_B, target_scores_B)
+    # The target itself is among the items that do not score less than it: the count is the rank.
+    ranks_B = torch.zeros_like(targets_B)
+    for _, scores_BC in catalogue:
+        ranks_B += (~(scores_BC < target_scores_B[:, None])).sum(dim=1)
+    return ranks_B.where(target_scores_B > -torch.inf, len(items_VD))
+
+
+@dataclass
+class CatalogueScores:
+    """All users' scores over the catalogue, chunk by chunk; may be iterated again.
+
+    Yields `(start, scores_BC)`: the first token id of the chunk, and its float32 scores, in which special
+    tokens, excluded items and items not allowed are −inf.
+    """
+
+    users_BD: Tensor
+    items_VD: Tensor
+    excluded_BS: Tensor | None = None
+    allowed_BA: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        self.users_BD = self.users_BD.float()
+        self.chunk_items = max(1, CHUNK_SCORES // max(1, len(self.users_BD)))
+        # A catalogue that fits one chunk is scored once, however often it is iterated.
+        self.only_chunk = self.score(0) if len(self.items_VD) <= self.chunk_items else None
+
+    def __iter__(self) -> Iterator[tuple[int, Tensor]]:
+        if self.only_chunk is not None:
+            yield 0, self.only_chunk
+            return
+        for start in range(0, len(self.items_VD), self.chunk_items):
+            yield start, self.score(start)
+
+    def score(self, start: int) -> Tensor:
+        """Score one chunk and mask what may not be recommended."""
+        items_CD = self.items_VD[start : start + self.chunk_items].float()
+        scores_BC = self.users_BD @ items_CD.T
+        scores_BC[:, : max(0, NUM_SPECIAL_TOKENS - start)] = -torch.inf
+        if self.excluded_BS is not None:
+            scores_BC.masked_fill_(mark(self.excluded_BS, start, scores_BC), -torch.inf)
+        if self.allowed_BA is not None:
+            scores_BC.masked_fill_(~mark(self.allowed_BA, start, scores_BC), -torch.inf)
+        return scores_BC
+
+
+def mark(token_ids_BS: Tensor, start: int, scores_BC: Tensor) -> Tensor:
+    """Turn lists of token ids into a boolean matrix over one chunk (one row where one list serves all)."""
+    num_columns = scores_BC.shape[1]
+    column_BS = token_ids_BS - start
+    inside_BS = (column_BS >= 0) & (column_BS < num_columns)
+    marked = torch.zeros((len(token_ids_BS), num_columns + 1), dtype=torch.bool, device=scores_BC.device)
+    marked.scatter_(1, column_BS.where(inside_BS, num_columns), True)  # ids of other chunks fall off the end
+    return marked[:, :num_columns]

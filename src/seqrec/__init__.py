@@ -1,0 +1,58 @@
+"""Sequential recommenders for the Hugging Face ecosystem.
+
+Importing it registers the models with the Auto classes of `transformers`. Other public names load on first use.
+"""
+
+from importlib import import_module
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+from seqrec.modeling.modeling_auto import AutoModelForNextItem
+
+if TYPE_CHECKING:
+    from seqrec.configuration.configuration_sasrec import SasRecConfig
+    from seqrec.data.collators import NextItemCollator
+    from seqrec.data.tokenization_items import ItemTokenizer
+    from seqrec.inference.recommender import Recommendation, Recommender
+    from seqrec.modeling.modeling_sasrec import SasRecForNextItem, SasRecModel
+    from seqrec.training.arguments import SequentialTrainingArguments
+    from seqrec.training.trainer import SequentialTrainer
+
+__version__ = version("seqrec")
+
+HOMES = {
+    "ItemTokenizer": "seqrec.data.tokenization_items",
+    "NextItemCollator": "seqrec.data.collators",
+    "Recommendation": "seqrec.inference.recommender",
+    "Recommender": "seqrec.inference.recommender",
+    "SasRecConfig": "seqrec.configuration.configuration_sasrec",
+    "SasRecForNextItem": "seqrec.modeling.modeling_sasrec",
+    "SasRecModel": "seqrec.modeling.modeling_sasrec",
+    "SequentialTrainer": "seqrec.training.trainer",
+    "SequentialTrainingArguments": "seqrec.training.arguments",
+}
+
+__all__ = [
+    "AutoModelForNextItem",
+    "ItemTokenizer",
+    "NextItemCollator",
+    "Recommendation",
+    "Recommender",
+    "SasRecConfig",
+    "SasRecForNextItem",
+    "SasRecModel",
+    "SequentialTrainer",
+    "SequentialTrainingArguments",
+    "__version__",
+]
+
+
+def __getattr__(name: str) -> object:
+    """Load a public name from its home on first use."""
+    if name not in HOMES:
+        raise AttributeError(f"module 'seqrec' has no attribute {name!r}")
+    return getattr(import_module(HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,1 @@
+"""How a model learns: arguments, trainer, the whole job, a bare Accelerate loop."""
