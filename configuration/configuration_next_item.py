@@ -5,8 +5,7 @@ from difflib import get_close_matches
 from huggingface_hub.dataclasses import strict
 from transformers import PreTrainedConfig
 
-# Token ids below this one are <|pad|>, <|mask|> and <|unk|>; every other id is an item.
-NUM_SPECIAL_TOKENS = 3
+from seqrec.data.special_tokens import NUM_SPECIAL_TOKENS
 
 # What the library itself stores in config.json, or takes as a keyword, beside the declared fields.
 LIBRARY_KEYS = frozenset(

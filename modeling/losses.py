@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from seqrec.configuration.configuration_next_item import NUM_SPECIAL_TOKENS
+from seqrec.data.special_tokens import NUM_SPECIAL_TOKENS
 
 CHUNK_ROWS = 256
 

@@ -11,7 +11,8 @@ from transformers import PreTrainedModel
 from transformers.modeling_outputs import CausalLMOutput
 from transformers.utils.generic import can_return_tuple
 
-from seqrec.configuration.configuration_next_item import NUM_SPECIAL_TOKENS, NextItemConfig
+from seqrec.configuration.configuration_next_item import NextItemConfig
+from seqrec.data.special_tokens import NUM_SPECIAL_TOKENS
 from seqrec.modeling.layers import SelfAttention, TransformerBlock
 from seqrec.modeling.losses import cross_entropy
 
@@ -77,7 +78,8 @@ class NextItemBackbone(NextItemPreTrainedModel):
             return hidden_BLD[:, -1]
         index_L = torch.arange(hidden_BLD.shape[1], device=hidden_BLD.device)
         newest_B = (index_L * attention_mask.to(hidden_BLD.device)).argmax(dim=1)
-        return hidden_BLD[torch.arange(len(hidden_BLD), device=hidden_BLD.device), newest_B]
+        newest_B1D = newest_B[:, None, None].expand(-1, 1, hidden_BLD.shape[2])
+        return hidden_BLD.gather(1, newest_B1D).squeeze(1)
 
     def encode_items(self) -> Tensor:
         """Return the vectors of the whole catalogue (V, D), special tokens' rows included."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from seqrec.configuration.configuration_next_item import NUM_SPECIAL_TOKENS
+from seqrec.data.special_tokens import NUM_SPECIAL_TOKENS
 
 CHUNK_SCORES = 2**24  # scores of one chunk: 64 MiB in float32
 

@@ -1,0 +1,123 @@
+"""The whole way from a data set's name to sequences, the same for training and for evaluation."""
+
+import logging
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+import polars as pl
+from datasets import DatasetDict
+
+from seqrec.data.interactions import drop_duplicates, filter_k_core
+from seqrec.data.sequences import build_sequences, item_table
+from seqrec.data.sources import load_interactions
+from seqrec.data.splitting import Split, leave_one_out, temporal
+from seqrec.data.tokenization_items import ItemTokenizer
+
+HELD_OUT = ("validation", "test")
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class DataArguments:
+    """Which interactions, and how they are split."""
+
+    dataset: str | None = field(
+        default=None,
+        metadata={
+            "help": "ml-100k, synthetic, a file (CSV, CSV.gz, Parquet, JSONL), a folder with interactions.* and "
+            "perhaps items.*, or a data set of the Hub (org/name)."
+        },
+    )
+    items: str | None = field(default=None, metadata={"help": "File with item_id and title."})
+    user_id_column: str = field(default="user_id", metadata={"help": "Column of the user ids."})
+    item_id_column: str = field(default="item_id", metadata={"help": "Column of the item ids."})
+    timestamp_column: str = field(default="timestamp", metadata={"help": "Column of the timestamps."})
+    split_method: Literal["leave_one_out", "temporal"] = field(
+        default="leave_one_out",
+        metadata={"help": "leave_one_out: each user's last item is for testing. temporal: the last stretch of time."},
+    )
+    validation_fraction: float = field(default=0.1, metadata={"help": "Share of interactions (temporal split)."})
+    test_fraction: float = field(default=0.1, metadata={"help": "Share of interactions (temporal split)."})
+    min_user_interactions: int = field(default=1, metadata={"help": "k-core filter: drop users with fewer."})
+    min_item_interactions: int = field(default=1, metadata={"help": "k-core filter: drop items with fewer."})
+    duplicates: Literal["keep", "first", "last"] = field(
+        default="keep", metadata={"help": "Of a user's repeats of one item, keep all, the first or the last."}
+    )
+
+    def protocol(self) -> dict[str, Any]:
+        """What decides the split, for `metrics.json`; where the files lay does not."""
+        fields = asdict(self)
+        for name in ("dataset", "items", "user_id_column", "item_id_column", "timestamp_column"):
+            del fields[name]
+        if self.split_method != "temporal":
+            del fields["validation_fraction"], fields["test_fraction"]
+        return fields
+
+
+@dataclass(frozen=True)
+class PreparedData:
+    """Sequences ready for training and evaluation, their vocabulary, and how they came about."""
+
+    sequences: DatasetDict
+    tokenizer: ItemTokenizer
+    items: pl.DataFrame
+    protocol: dict[str, Any]
+
+
+def prepare(arguments: DataArguments, tokenizer: ItemTokenizer | None = None) -> PreparedData:
+    """Load, filter, split and encode interactions.
+
+    The catalogue is every item of the table, also those that only occur in held-out rows: what there is to
+    recommend is known beforehand, who takes it is not.
+
+    Args:
+        arguments: Which data, and how to split them.
+        tokenizer: The vocabulary of a trained model; built from the interactions if None.
+
+    Raises:
+        ValueError: If no data set is named, or the interactions cannot be used; see the functions called.
+    """
+    if arguments.dataset is None:
+        raise ValueError("Name the interactions: --dataset ml-100k, a file, a folder, or a data set of the Hub.")
+    columns = {
+        "user_id": arguments.user_id_column,
+        "item_id": arguments.item_id_column,
+        "timestamp": arguments.timestamp_column,
+    }
+    data = load_interactions(arguments.dataset, columns=columns, items=arguments.items)
+    interactions = data.interactions
+    if arguments.duplicates != "keep":
+        interactions = drop_duplicates(interactions, keep=arguments.duplicates)
+    if max(arguments.min_user_interactions, arguments.min_item_interactions) > 1:
+        interactions = filter_k_core(
+            interactions,
+            min_user_interactions=arguments.min_user_interactions,
+            min_item_interactions=arguments.min_item_interactions,
+        )
+    if len(interactions) < len(data.interactions):
+        logger.info("Filters kept %d of %d interactions.", len(interactions), len(data.interactions))
+    split = split_interactions(interactions, arguments)
+    tokenizer = tokenizer or ItemTokenizer.from_interactions(split.train, catalogue=interactions["item_id"])
+    protocol = {
+        "dataset": data.name,
+        **arguments.protocol(),
+        "num_users": interactions["user_id"].n_unique(),
+        "num_items": interactions["item_id"].n_unique(),
+        "num_interactions": len(interactions),
+        "split_sha256": split.sha256(),
+    }
+    return PreparedData(
+        build_sequences(split, tokenizer), tokenizer, item_table(split.train, tokenizer, data.items), protocol
+    )
+
+
+def split_interactions(interactions: pl.DataFrame, arguments: DataArguments) -> Split:
+    """Split as the arguments say."""
+    if arguments.split_method == "temporal":
+        return temporal(
+            interactions,
+            validation_fraction=arguments.validation_fraction,
+            test_fraction=arguments.test_fraction,
+        )
+    return leave_one_out(interactions)

@@ -1,0 +1,79 @@
+"""Bringing timestamps of many kinds to numbers or datetimes."""
+
+import polars as pl
+from polars.datatypes import DataTypeClass
+
+# After "T" has become a blank and "Z" an offset.
+ISO_FORMATS = ("%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f%#z", "%Y-%m-%d", "%Y-%m-%d %H:%M")
+
+
+def parse_timestamps(timestamps: pl.Series) -> pl.Series:
+    """Make a column of timestamps sortable.
+
+    Numbers stay as they are; dates become datetimes; datetimes with a time zone become UTC without one; text
+    is read as numbers or else as ISO dates and times.
+
+    Args:
+        timestamps: One timestamp a row, none missing.
+
+    Returns:
+        A column of integers, floats or datetimes, in the same order.
+
+    Raises:
+        ValueError: If some cannot be read (how many, the first row and its value), or are not finite numbers.
+    """
+    dtype = timestamps.dtype
+    if dtype.is_integer() or (isinstance(dtype, pl.Datetime) and dtype.time_zone is None):
+        return timestamps
+    if isinstance(dtype, pl.Datetime):
+        return timestamps.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
+    if dtype == pl.Date:
+        return timestamps.cast(pl.Datetime("us"))
+    if dtype.is_float() or dtype.is_decimal():
+        return require_readable(timestamps, timestamps.cast(pl.Float64))
+    if dtype == pl.String:
+        return parse_text(timestamps)
+    raise ValueError(
+        f"The column timestamp is of type {dtype}. Expected numbers, datetimes, or text of either."
+    )
+
+
+def parse_text(timestamps: pl.Series) -> pl.Series:
+    """Read numbers, or ISO dates; the reading that fits more rows is the one whose failures are reported."""
+    text = timestamps.str.strip_chars()
+    for number_type in (pl.Int64, pl.Float64):
+        numbers = text.cast(number_type, strict=False)
+        if numbers.null_count() == 0:
+            return require_readable(timestamps, numbers)
+    dates = parse_iso(text)
+    best = dates if dates.null_count() <= numbers.null_count() else numbers
+    return require_readable(timestamps, best)
+
+
+def parse_iso(text: pl.Series) -> pl.Series:
+    """Read ISO 8601 dates and times to the microsecond, in UTC; null where it is none."""
+    plain = text.str.replace(r"^(\d{4}-\d{2}-\d{2})[Tt]", "${1} ").str.replace("[Zz]$", "+00:00")
+    readings = [pl.lit(plain).str.to_datetime(layout, time_unit="us", strict=False) for layout in ISO_FORMATS]
+    readings[1] = readings[1].dt.replace_time_zone(None)  # polars returns offsets as UTC
+    return pl.select(pl.coalesce(readings)).to_series()
+
+
+def require_readable(given: pl.Series, parsed: pl.Series) -> pl.Series:
+    """Return what was parsed if each row could be, and is finite."""
+    bad = parsed.is_null()
+    if parsed.dtype.is_float():
+        bad = bad | ~parsed.is_finite().fill_null(False)
+    if not bad.any():
+        return parsed
+    first = bad.arg_max()
+    assert first is not None
+    raise ValueError(
+        f"{bad.sum()} of {len(given)} timestamps could not be read (first: row {first + 1}, "
+        f"{given[first]!r}). Expected numbers, or dates such as 2024-05-31 or 2024-05-31T12:00:00."
+    )
+
+
+def to_plain_numbers(timestamps: pl.Series) -> pl.Series:
+    """Turn parsed timestamps into Int64 or Float64; datetimes become whole seconds since 1970 (UTC)."""
+    kind: pl.DataType | DataTypeClass = pl.Float64 if timestamps.dtype.is_float() else pl.Int64
+    return (timestamps.dt.epoch("s") if timestamps.dtype.is_temporal() else timestamps).cast(kind)

@@ -1,0 +1,197 @@
+"""The item tokenizer: between the raw ids of a catalogue and a model's token ids.
+
+Shape suffix: N items to encode or decode.
+"""
+
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import polars as pl
+from tokenizers import AddedToken, Tokenizer
+from tokenizers.models import WordLevel
+from transformers import BatchEncoding, TokenizersBackend
+
+from seqrec.data.special_tokens import (
+    MASK_TOKEN,
+    NUM_SPECIAL_TOKENS,
+    PAD_TOKEN,
+    SPECIAL_TOKENS,
+    UNK_ID,
+    UNK_TOKEN,
+)
+
+BULK = 1000  # from so many ids on, building a join's hash table costs less than single look-ups
+
+
+class ItemTokenizer(TokenizersBackend):
+    """A vocabulary of items: each raw id is one token.
+
+    Build it with `from_interactions` or `from_item_ids`. Called on one history of raw ids, or on a list of
+    histories, it behaves like any tokenizer of `transformers`; padding and truncation are on the left, so
+    that the newest items stay, at the end. `AutoTokenizer.from_pretrained` reads what it saves without this
+    class (histories then need `is_split_into_words=True`). Ids may hold blanks, commas and line breaks.
+    """
+
+    @classmethod
+    def from_item_ids(cls, item_ids_in_order: Iterable[str | int]) -> "ItemTokenizer":
+        """Build a tokenizer whose token ids from 3 on are the given items, in the given order.
+
+        Raises:
+            ValueError: If there is no item, or an id is empty, occurs twice or equals a special token.
+        """
+        item_ids = as_raw_ids(item_ids_in_order)
+        require_vocabulary(item_ids)
+        vocabulary = {token: index for index, token in enumerate([*SPECIAL_TOKENS, *item_ids])}
+        return cls(
+            tokenizer_object=Tokenizer(WordLevel(vocabulary, unk_token=UNK_TOKEN)),
+            pad_token=PAD_TOKEN,
+            mask_token=MASK_TOKEN,
+            unk_token=UNK_TOKEN,
+            padding_side="left",
+            truncation_side="left",
+            model_input_names=["input_ids", "attention_mask"],
+            split_special_tokens=True,  # else an id such as "a<|pad|>b" would be torn apart
+        )
+
+    @classmethod
+    def from_interactions(
+        cls, interactions: pl.DataFrame, catalogue: Iterable[str | int] | None = None
+    ) -> "ItemTokenizer":
+        """Build a tokenizer of the items that occur, the most frequent first, ties by first appearance.
+
+        Args:
+            interactions: The interactions table to count in; the training part, to keep counts honest.
+            catalogue: Further item ids. Those that don't occur follow, in this order; repeats are fine.
+        """
+        occurring = interactions.group_by("item_id", maintain_order=True).len()
+        item_ids = occurring.sort("len", descending=True, maintain_order=True)["item_id"].cast(pl.String)
+        if catalogue is not None:
+            everything = pl.concat([item_ids, as_raw_ids(catalogue).rename("item_id")])
+            item_ids = everything.unique(maintain_order=True)
+        return cls.from_item_ids(item_ids)
+
+    def __call__(self, text: Any = None, text_pair: Any = None, **kwargs: Any) -> BatchEncoding:
+        """Encode one history (a list of raw ids) or a batch of them (a list of lists).
+
+        Takes the options of any tokenizer: `padding`, `truncation`, `max_length`, `return_tensors`, ….
+        """
+        kwargs.setdefault("is_split_into_words", True)
+        return super().__call__(words(text), text_pair, **kwargs)
+
+    def add_tokens(self, new_tokens: Any, special_tokens: bool = False) -> int:
+        """Refuse further tokens: the library would look for them inside other items' ids.
+
+        Raises:
+            ValueError: On any but the special tokens, which the library adds itself.
+        """
+        tokens = [new_tokens] if isinstance(new_tokens, str | AddedToken) else list(new_tokens)
+        strange = [str(token) for token in tokens if str(token) not in SPECIAL_TOKENS]
+        if strange:
+            raise ValueError(
+                f"Items cannot be added to a tokenizer (first: '{strange[0]}'). Build a new one with "
+                "ItemTokenizer.from_item_ids(tokenizer.item_ids + new_ids): known items keep their token ids."
+            )
+        return super().add_tokens(new_tokens, special_tokens=special_tokens)
+
+    @property
+    def num_items(self) -> int:
+        """Number of items in the catalogue: the vocabulary without the special tokens."""
+        return len(self) - NUM_SPECIAL_TOKENS
+
+    @property
+    def item_ids(self) -> list[str]:
+        """Raw ids in the order of their token ids, from token id 3 on."""
+        return self.item_series.to_list()
+
+    @cached_property
+    def item_series(self) -> pl.Series:
+        """The raw ids in token order, as a column."""
+        vocabulary = self.get_vocab()
+        table = pl.DataFrame({"item_id": list(vocabulary), "token_id": list(vocabulary.values())})
+        return table.sort("token_id")["item_id"][NUM_SPECIAL_TOKENS:]
+
+    def encode_item_ids(self, item_ids: Iterable[str | int]) -> np.ndarray:
+        """Look up raw ids.
+
+        Args:
+            item_ids: A column, array or sequence of N text or integer ids.
+
+        Returns:
+            `token_ids_N`, int64; the id of `<|unk|>` where an item is not in the catalogue.
+
+        Raises:
+            ValueError: If an id is missing, or neither text nor an integer.
+        """
+        raw_ids = as_raw_ids(item_ids)
+        if len(raw_ids) < BULK:
+            found = [self.backend_tokenizer.token_to_id(raw_id) for raw_id in raw_ids]
+            found = [id_ if id_ is not None and id_ >= NUM_SPECIAL_TOKENS else UNK_ID for id_ in found]
+            return np.array(found, dtype=np.int64)
+        known = self.item_series.to_frame("item_id").with_row_index("token_id", offset=NUM_SPECIAL_TOKENS)
+        table = raw_ids.to_frame("item_id").join(known, on="item_id", how="left", maintain_order="left")
+        return table["token_id"].fill_null(UNK_ID).cast(pl.Int64).to_numpy()
+
+    def decode_item_ids(self, token_ids: Sequence[int] | np.ndarray) -> list[str]:
+        """Return the raw ids of N token ids.
+
+        Raises:
+            ValueError: If a token id is no item: special, or beyond the vocabulary.
+        """
+        token_ids_N = np.asarray(token_ids)
+        if token_ids_N.size == 0:
+            return []
+        strange_N = (token_ids_N < NUM_SPECIAL_TOKENS) | (token_ids_N >= len(self))
+        if strange_N.any():
+            raise ValueError(
+                f"{strange_N.sum()} of {token_ids_N.size} token ids are no items "
+                f"(first: {token_ids_N[strange_N][0]}). Items have token ids from {NUM_SPECIAL_TOKENS} to "
+                f"{len(self) - 1}."
+            )
+        return self.item_series.gather(token_ids_N - NUM_SPECIAL_TOKENS).to_list()
+
+
+def as_raw_ids(item_ids: Any) -> pl.Series:
+    """Return raw ids as a column of text."""
+    if isinstance(item_ids, pl.Series | np.ndarray):
+        column = pl.Series(values=item_ids)
+        if not (column.dtype.is_integer() or isinstance(column.dtype, pl.String | pl.Categorical | pl.Enum)):
+            raise ValueError(f"Item ids of type {column.dtype} were given; expected text or integers.")
+        column = column.cast(pl.String)
+    else:
+        column = pl.Series(values=[raw_text(item_id) for item_id in item_ids], dtype=pl.String)
+    if column.null_count():
+        raise ValueError(f"{column.null_count()} of {len(column)} item ids are missing (null).")
+    return column
+
+
+def raw_text(item_id: Any) -> str:
+    """Return one raw id as text."""
+    if isinstance(item_id, str):
+        return item_id
+    if isinstance(item_id, int | np.integer) and not isinstance(item_id, bool):
+        return str(item_id)
+    raise ValueError(f"{item_id!r} was given as an item id; expected text or an integer.")
+
+
+def words(text: Any) -> Any:
+    """Bring histories to lists of text: ids may be integers, and a single id is a history of one."""
+    if isinstance(text, str | int | np.integer):
+        return [raw_text(text)]
+    if isinstance(text, list | tuple):
+        return [words(part) if isinstance(part, list | tuple) else raw_text(part) for part in text]
+    return text
+
+
+def require_vocabulary(item_ids: pl.Series) -> None:
+    """Refuse ids that cannot be the tokens of a vocabulary."""
+    if len(item_ids) == 0:
+        raise ValueError("A tokenizer of no items was asked for; give at least one item id.")
+    if (item_ids == "").any():
+        raise ValueError("An item id is empty. Give each item an id of at least one letter.")
+    if item_ids.is_in(list(SPECIAL_TOKENS)).any():
+        raise ValueError(f"An item id equals a special token ({', '.join(SPECIAL_TOKENS)}). Rename the item.")
+    repeated = item_ids.filter(item_ids.is_duplicated())
+    if len(repeated):
+        raise ValueError(f"{repeated.n_unique()} item ids occur more than once (first: '{repeated[0]}').")

@@ -1,0 +1,245 @@
+"""What every model keeps, whatever its architecture. Shape suffixes: B batch, L length, V vocabulary."""
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoConfig, AutoModel, AutoModelForCausalLM
+
+from seqrec.data.collators import NextItemCollator
+from seqrec.modeling.modeling_auto import AutoModelForNextItem
+
+HISTORIES = [[5, 9, 7], [3, 4, 5, 6, 7, 8, 9, 10], [20], [11, 30, 12, 31, 13]]
+
+
+def padded(histories, side):
+    """Pad histories to one length; return ids and mask."""
+    length = max(map(len, histories))
+    ids, mask = [], []
+    for history in histories:
+        fill = [0] * (length - len(history))
+        ids.append(history + fill if side == "right" else fill + history)
+        mask.append([1] * len(history) + fill if side == "right" else fill + [1] * len(history))
+    return torch.tensor(ids), torch.tensor(mask)
+
+
+def users_one_by_one(model):
+    """Encode each history alone, without padding or mask."""
+    return torch.cat([model.encode_users(torch.tensor([history])) for history in HISTORIES])
+
+
+@pytest.fixture
+def batch(tokenizer):
+    """A packed training batch."""
+    return NextItemCollator(tokenizer, max_length=12)([{"input_ids": history} for history in HISTORIES])
+
+
+def gradients(model, batch):
+    """Loss and gradients of one batch."""
+    model.zero_grad()
+    loss = model(**batch).loss
+    loss.backward()
+    return loss.detach(), {name: parameter.grad.clone() for name, parameter in model.named_parameters()}
+
+
+def test_config_survives_saving(tiny_config, tmp_path):
+    tiny_config.save_pretrained(tmp_path)
+    loaded = AutoConfig.from_pretrained(tmp_path)
+    assert type(loaded) is type(tiny_config)
+    loaded._name_or_path = ""
+    assert loaded.to_dict() == tiny_config.to_dict()
+
+
+def test_config_refuses_a_misspelt_field(tiny_config):
+    with pytest.raises(ValueError, match="Did you mean 'hidden_size'"):
+        type(tiny_config)(hiden_size=8)
+
+
+def test_weights_survive_saving_exactly(tiny_model, tmp_path):
+    tiny_model.save_pretrained(tmp_path)
+    loaded = AutoModelForNextItem.from_pretrained(tmp_path).eval()
+    for name, tensor in tiny_model.state_dict().items():
+        assert torch.equal(loaded.state_dict()[name], tensor), name
+    assert torch.equal(users_one_by_one(loaded), users_one_by_one(tiny_model))
+
+
+def test_auto_classes_load_backbone_and_head(tiny_model, tmp_path):
+    tiny_model.save_pretrained(tmp_path)
+    backbone = AutoModel.from_pretrained(tmp_path).eval()
+    assert type(backbone) is type(tiny_model.model)
+    assert torch.equal(users_one_by_one(backbone), users_one_by_one(tiny_model))
+    assert type(AutoModelForCausalLM.from_pretrained(tmp_path)) is type(tiny_model)
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_padding_changes_no_user(tiny_model, side):
+    torch.testing.assert_close(
+        tiny_model.encode_users(*padded(HISTORIES, side)), users_one_by_one(tiny_model), atol=1e-5, rtol=1e-5
+    )
+
+
+def test_causal_models_do_not_look_ahead(tiny_model):
+    if not tiny_model.config.is_causal:
+        pytest.skip("a bidirectional model looks ahead by design")
+    # Positions count back from the newest item, so the two histories must be of one length.
+    before = tiny_model(torch.tensor([[5, 6, 7, 8, 9]])).logits
+    after = tiny_model(torch.tensor([[5, 6, 7, 30, 31]])).logits
+    torch.testing.assert_close(after[:, :3], before[:, :3])
+    assert not torch.allclose(after[:, 3:, 3:], before[:, 3:, 3:])
+
+
+def test_order_matters(tiny_model):
+    forward, backward = (tiny_model.encode_users(torch.tensor([ids])) for ids in ([5, 6, 7, 8], [7, 6, 5, 8]))
+    assert not torch.allclose(forward, backward, atol=1e-3)
+
+
+def test_packing_gives_the_loss_and_gradients_of_padding(tiny_model, tokenizer):
+    tiny_model.train()
+    for module in tiny_model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+    rows = [{"input_ids": np.random.default_rng(seed).integers(3, 43, size=seed)} for seed in range(1, 40)]
+    packed = gradients(tiny_model, NextItemCollator(tokenizer, max_length=12)(rows))
+    unpacked = gradients(tiny_model, NextItemCollator(tokenizer, max_length=12, packing=False)(rows))
+    torch.testing.assert_close(packed, unpacked, atol=1e-5, rtol=1e-5)
+
+
+def test_loss_is_cross_entropy_of_the_logits(tiny_model, batch):
+    logits = tiny_model(batch["input_ids"], position_ids=batch["position_ids"]).logits
+    expected = torch.nn.functional.cross_entropy(logits.flatten(0, 1), batch["labels"].flatten())
+    torch.testing.assert_close(tiny_model(**batch).loss, expected)
+
+
+def test_loss_divides_by_the_labels_of_the_whole_step(tiny_model, batch):
+    count = int((batch["labels"] != -100).sum())
+    torch.testing.assert_close(tiny_model(**batch, num_items_in_batch=2 * count).loss, tiny_model(**batch).loss / 2)
+
+
+def test_special_tokens_are_never_likely(tiny_model):
+    logits_BLV = tiny_model(torch.tensor([[5, 6]])).logits
+    assert torch.isinf(logits_BLV[..., :3]).all()
+    assert torch.isfinite(logits_BLV[..., 3:]).all()
+
+
+def test_logits_to_keep(tiny_model):
+    ids = torch.tensor(HISTORIES[1:2])
+    torch.testing.assert_close(tiny_model(ids, logits_to_keep=1).logits, tiny_model(ids).logits[:, -1:])
+
+
+def test_special_tokens_take_no_gradient(tiny_model, batch):
+    batch["input_ids"][batch["input_ids"] == 3] = 4
+    _, grads = gradients(tiny_model, batch)
+    assert not grads["model.item_embedding.weight"][:3].any()
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # flex attention, of torch's own parts
+@pytest.mark.parametrize("implementation", ["eager", "flex_attention"])
+def test_attention_implementations_agree(tiny_model, implementation):
+    ids, mask = padded(HISTORIES, "right")
+    with torch.no_grad():
+        expected = tiny_model.encode_users(ids, mask)
+        tiny_model.set_attn_implementation(implementation)
+        torch.testing.assert_close(tiny_model.encode_users(ids, mask), expected, atol=1e-5, rtol=1e-5)
+
+
+def test_records_hidden_states_and_attentions(tiny_model):
+    tiny_model.set_attn_implementation("eager")
+    outputs = tiny_model(torch.tensor(HISTORIES[1:2]), output_hidden_states=True, output_attentions=True)
+    assert len(outputs.hidden_states) == tiny_model.config.num_hidden_layers + 1
+    assert [weights.shape for weights in outputs.attentions] == [(1, 2, 8, 8)] * tiny_model.config.num_hidden_layers
+    torch.testing.assert_close(outputs.attentions[0].sum(-1), torch.ones(1, 2, 8))
+
+
+def test_gradient_checkpointing_changes_no_gradient(tiny_model, batch):
+    expected = gradients(tiny_model, batch)
+    tiny_model.activation_checkpointing_enable()
+    tiny_model.train()
+    for module in tiny_model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+    torch.testing.assert_close(gradients(tiny_model, batch), expected)
+
+
+def test_runs_in_bfloat16(tiny_model, tmp_path):
+    tiny_model.save_pretrained(tmp_path)
+    half = AutoModelForNextItem.from_pretrained(tmp_path, dtype=torch.bfloat16).eval()
+    users = half.encode_users(*padded(HISTORIES, "right"))
+    assert users.dtype == torch.bfloat16
+    torch.testing.assert_close(users.float(), users_one_by_one(tiny_model), atol=0.1, rtol=0.1)
+
+
+def test_bfloat16_autocast_keeps_the_loss(tiny_model, batch):
+    expected, _ = gradients(tiny_model, batch)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        loss = tiny_model(**batch).loss
+    loss.backward()
+    assert loss.dtype == torch.float32
+    torch.testing.assert_close(loss, expected, atol=0.05, rtol=0.02)
+    assert torch.isfinite(tiny_model.model.item_embedding.weight.grad).all()
+
+
+def test_compiles_without_graph_breaks(tiny_model):
+    compiled = torch.compile(tiny_model.model, fullgraph=True, backend="aot_eager")
+    ids, mask = padded(HISTORIES, "right")
+    with torch.no_grad():
+        torch.testing.assert_close(
+            compiled(ids, attention_mask=mask).last_hidden_state,
+            tiny_model.model(ids, attention_mask=mask).last_hidden_state,
+        )
+
+
+def test_exports_with_dynamic_shapes(tiny_model):
+    class Encoder(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.model = tiny_model
+
+        def forward(self, input_ids, attention_mask):
+            return self.model.encode_users(input_ids, attention_mask)
+
+    batch, length = torch.export.Dim("batch", min=2), torch.export.Dim("length", min=2, max=12)
+    shapes = {"input_ids": {0: batch, 1: length}, "attention_mask": {0: batch, 1: length}}
+    exported = torch.export.export(Encoder(), padded(HISTORIES[:2], "right"), dynamic_shapes=shapes).module()
+    inputs = padded(HISTORIES, "right")
+    torch.testing.assert_close(exported(*inputs), tiny_model.encode_users(*inputs))
+
+
+def test_vocabulary_grows_and_keeps_what_was_learnt(tiny_model):
+    before = users_one_by_one(tiny_model)
+    tiny_model.resize_token_embeddings(60, mean_resizing=False)
+    assert tiny_model.config.vocab_size == 60
+    assert tiny_model(torch.tensor([[5, 59]])).logits.shape == (1, 2, 60)
+    torch.testing.assert_close(users_one_by_one(tiny_model), before)
+
+
+def test_loads_onto_a_device_map(tiny_model, tmp_path):
+    tiny_model.save_pretrained(tmp_path)
+    loaded = AutoModelForNextItem.from_pretrained(tmp_path, device_map={"": "cpu"}).eval()
+    assert torch.equal(users_one_by_one(loaded), users_one_by_one(tiny_model))
+
+
+def test_lora_trains_only_the_adapter_and_loads_again(tiny_model, batch, tmp_path):
+    peft = pytest.importorskip("peft")
+    tiny_model.save_pretrained(tmp_path / "base")
+    lora = peft.LoraConfig(r=4, target_modules="all-linear", init_lora_weights=False)
+    adapted = peft.get_peft_model(tiny_model, lora)
+    adapted(**batch).loss.backward()
+    with_gradient = [name for name, parameter in adapted.named_parameters() if parameter.grad is not None]
+    assert with_gradient
+    assert all("lora_" in name for name in with_gradient)
+    adapted.save_pretrained(tmp_path / "adapter")
+    base = AutoModelForNextItem.from_pretrained(tmp_path / "base").eval()
+    loaded = peft.PeftModel.from_pretrained(base, tmp_path / "adapter").eval()
+    torch.testing.assert_close(users_one_by_one(loaded), users_one_by_one(adapted.eval()))
+
+
+def test_refuses_a_history_that_is_too_long(tiny_model):
+    with pytest.raises(ValueError, match="13 items was given, but this model reads at most 12"):
+        tiny_model.encode_users(torch.full((1, 13), 5))
+
+
+def test_takes_ids_or_embeddings_but_not_both(tiny_model):
+    ids = torch.tensor(HISTORIES[1:2])
+    embeds = tiny_model.get_input_embeddings()(ids)
+    torch.testing.assert_close(tiny_model(inputs_embeds=embeds).logits, tiny_model(ids).logits)
+    with pytest.raises(ValueError, match="exactly one of input_ids and inputs_embeds"):
+        tiny_model(ids, inputs_embeds=embeds)

@@ -1,0 +1,149 @@
+"""What recommending keeps, whatever the architecture."""
+
+import warnings
+
+import polars as pl
+import pytest
+
+from seqrec import Recommender
+
+HISTORY = ["item 5", "item 9", "item 7"]
+
+
+def ids(found):
+    return [one.item_id for one in found]
+
+
+def test_saving_and_loading_changes_no_recommendation(recommender, tmp_path):
+    recommender.save_pretrained(tmp_path)
+    assert Recommender.from_pretrained(tmp_path).recommend(HISTORY, k=40) == recommender.recommend(HISTORY, k=40)
+
+
+def test_recommends_titles_best_first_without_what_was_seen(recommender):
+    found = recommender.recommend(HISTORY, k=40)
+    assert len(found) == 37
+    assert not set(ids(found)) & set(HISTORY)
+    assert [one.score for one in found] == sorted((one.score for one in found), reverse=True)
+    assert all(one.title == f"Title of {one.item_id}" for one in found)
+
+
+def test_scores_are_the_model_s_own(recommender):
+    tokens = recommender.tokenizer(HISTORY, return_tensors="pt")
+    logits = recommender.model(tokens["input_ids"][None], attention_mask=tokens["attention_mask"][None]).logits[0, -1]
+    for one in recommender.recommend(HISTORY, k=40, exclude_seen=False):
+        (token_id,) = recommender.tokenizer.encode_item_ids([one.item_id])
+        assert one.score == pytest.approx(logits[token_id].item(), abs=1e-4)
+
+
+def test_seen_items_come_back_on_request(recommender):
+    assert set(HISTORY) < set(ids(recommender.recommend(HISTORY, k=40, exclude_seen=False)))
+
+
+def test_a_batch_is_its_histories_one_by_one(recommender):
+    histories = [HISTORY, ["item 1"], [f"item {index}" for index in range(30)]]
+    found = recommender.recommend(histories, k=5)
+    for history, together in zip(histories, found, strict=True):
+        alone = recommender.recommend(history, k=5)
+        assert ids(together) == ids(alone)
+        assert [one.score for one in together] == pytest.approx([one.score for one in alone], abs=1e-4)
+
+
+def test_only_the_newest_items_count_but_all_are_left_out(recommender):
+    long = [f"item {index}" for index in range(30)]
+    found = recommender.recommend(long, k=10)
+    assert set(ids(found)) == {f"item {index}" for index in range(30, 40)}
+    newest = recommender.recommend(long[-12:], k=40)
+    assert [one for one in ids(newest) if one not in long] == ids(found)
+
+
+def test_allow_and_deny_for_all_or_for_each(recommender):
+    allowed = recommender.recommend([HISTORY, ["item 1"]], k=5, allow=["item 2", "item 3", "item 5"])
+    assert [set(ids(one)) for one in allowed] == [{"item 2", "item 3"}, {"item 2", "item 3", "item 5"}]
+    each = recommender.recommend([HISTORY, HISTORY], k=40, deny=[["item 2"], ["item 3", "item 4"]])
+    assert len(each[0]) == 36 and "item 2" not in ids(each[0])
+    assert len(each[1]) == 35 and not {"item 3", "item 4"} & set(ids(each[1]))
+
+
+def test_unknown_items_are_reported_and_left_out(recommender):
+    with pytest.warns(UserWarning, match=r"1 of 4 items in this history are not in the vocabulary \(first: 'x9'\)"):
+        found = recommender.recommend([*HISTORY[:2], "x9", HISTORY[2]])
+    assert found.unknown_items == ("x9",)
+    assert not found.is_popularity
+    assert found == recommender.recommend(HISTORY)
+    with pytest.raises(ValueError, match="Pass unknown='skip'"):
+        recommender.recommend(["x9"], unknown="error")
+
+
+@pytest.mark.parametrize("history", [[], ["x9", "x8"]])
+def test_without_a_known_item_the_popular_ones_are_recommended(recommender, history):
+    with pytest.warns(UserWarning, match="most popular items are recommended"):
+        found = recommender.recommend(history, k=3)
+    assert found.is_popularity
+    assert ids(found) == ["item 0", "item 1", "item 2"]
+    assert [one.score for one in found] == [40, 39, 38]
+
+
+def test_an_unknown_history_does_not_disturb_its_neighbours(recommender):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found = recommender.recommend([["x9"], HISTORY], k=5)
+    assert found[0].is_popularity
+    assert ids(found[1]) == ids(recommender.recommend(HISTORY, k=5))
+
+
+@pytest.mark.parametrize("k", [0, -1, 41])
+def test_refuses_a_k_beyond_the_catalogue(recommender, k):
+    with pytest.raises(ValueError, match="ask for 1 to 40"):
+        recommender.recommend(HISTORY, k=k)
+
+
+def test_refuses_what_is_no_history(recommender):
+    with pytest.raises(ValueError, match="A history is a list of item ids"):
+        recommender.recommend("item 5")
+    with pytest.raises(ValueError, match=r"strings or integers, but 1\.5 was given"):
+        recommender.recommend(["item 5", 1.5])
+
+
+def test_refuses_lists_that_fit_no_history(recommender):
+    with pytest.raises(ValueError, match="deny has 3 lists for 1 histories"):
+        recommender.recommend(HISTORY, deny=[["item 1"]] * 3)
+
+
+def test_recommends_for_every_user_of_a_frame(recommender):
+    frame = pl.DataFrame(
+        {
+            "user_id": [7, 7, 3, 7],
+            "item_id": ["item 9", "item 7", "item 1", "item 5"],
+            "timestamp": [2, 3, 1, 1],
+        }
+    )
+    found = recommender.recommend_frame(frame, k=4)
+    assert found.columns == ["user_id", "rank", "item_id", "score"]
+    assert found["user_id"].to_list() == [3] * 4 + [7] * 4
+    assert found["rank"].to_list() == [1, 2, 3, 4] * 2
+    by_list = recommender.recommend([["item 1"], HISTORY], k=4)
+    assert found["item_id"].to_list() == ids(by_list[0]) + ids(by_list[1])
+
+
+def test_similar_items_are_other_items_by_cosine(recommender):
+    found = recommender.similar_items("item 5", k=39)
+    assert "item 5" not in ids(found)
+    assert len(found) == 39
+    vectors = recommender.model.encode_items().detach()
+    own, best = (vectors[recommender.tokenizer.encode_item_ids([name])[0]] for name in ("item 5", found[0].item_id))
+    assert found[0].score == pytest.approx((own @ best / own.norm() / best.norm()).item(), abs=1e-5)
+    with pytest.raises(ValueError, match="not in the vocabulary"):
+        recommender.similar_items("x9")
+
+
+@pytest.mark.parametrize("missing", ["config.json", "tokenizer.json", "items.parquet"])
+def test_says_which_part_of_a_model_is_missing(recommender, tmp_path, missing):
+    recommender.save_pretrained(tmp_path)
+    (tmp_path / missing).unlink()
+    with pytest.raises(ValueError, match=f"{missing} was not found"):
+        Recommender.from_pretrained(tmp_path)
+
+
+def test_refuses_a_vocabulary_of_another_size(recommender):
+    with pytest.raises(ValueError, match="not of one catalogue"):
+        Recommender(recommender.model, recommender.tokenizer, recommender.items.head(5))

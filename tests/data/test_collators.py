@@ -1,0 +1,90 @@
+"""Collators: nothing is lost, nothing is doubled, labels are aligned."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from seqrec.data.collators import HistoryCollator, NextItemCollator, best_fit
+from seqrec.data.tokenization_items import ItemTokenizer
+
+TOKENIZER = ItemTokenizer.from_item_ids(range(60))
+rows_strategy = st.lists(
+    st.lists(st.integers(3, 62), max_size=25).map(lambda ids: {"input_ids": ids}), min_size=1, max_size=12
+)
+
+
+def transitions(batch):
+    """Count the (input, label) pairs of a batch."""
+    labelled = batch["labels"] != -100
+    return Counter(zip(batch["input_ids"][labelled].tolist(), batch["labels"][labelled].tolist(), strict=True))
+
+
+@given(rows_strategy, st.integers(1, 30), st.booleans())
+def test_every_transition_is_seen_exactly_once(rows, max_length, packing):
+    batch = NextItemCollator(TOKENIZER, max_length, packing=packing)(rows)
+    expected = Counter(pair for row in rows for pair in zip(row["input_ids"], row["input_ids"][1:], strict=False))
+    assert transitions(batch) == expected
+    assert batch["input_ids"].shape[1] <= max_length
+
+
+@given(rows_strategy, st.integers(1, 30))
+def test_packed_positions_restart_with_each_window(rows, max_length):
+    batch = NextItemCollator(TOKENIZER, max_length)(rows)
+    for ids, positions, labels in zip(batch["input_ids"], batch["position_ids"], batch["labels"], strict=True):
+        for column in range(1, len(ids)):
+            if positions[column] != 0:
+                assert positions[column] == positions[column - 1] + 1
+                assert ids[column] == labels[column - 1]  # within a window, the next input is the label
+
+
+def test_packing_example():
+    batch = NextItemCollator(TOKENIZER, 4)([{"input_ids": [3, 4, 5]}, {"input_ids": range(10, 17)}])
+    assert batch["input_ids"].tolist() == [[12, 13, 14, 15], [3, 4, 10, 11]]
+    assert batch["position_ids"].tolist() == [[0, 1, 2, 3], [0, 1, 0, 1]]
+    assert batch["labels"].tolist() == [[13, 14, 15, 16], [4, 5, 11, 12]]
+
+
+def test_padding_example():
+    batch = NextItemCollator(TOKENIZER, 4, packing=False)([{"input_ids": [3, 4, 5]}, {"input_ids": [7, 8]}])
+    assert batch["input_ids"].tolist() == [[3, 4], [7, 0]]
+    assert batch["attention_mask"].tolist() == [[1, 1], [1, 0]]
+    assert batch["labels"].tolist() == [[4, 5], [8, -100]]
+
+
+def test_unknown_items_are_read_but_never_predicted():
+    batch = NextItemCollator(TOKENIZER, 4)([{"input_ids": [5, 2, 6]}])
+    assert batch["input_ids"].tolist() == [[5, 2]]
+    assert batch["labels"].tolist() == [[-100, 6]]
+
+
+@pytest.mark.parametrize("packing", [True, False])
+def test_a_batch_with_nothing_to_predict_has_no_labels(packing):
+    batch = NextItemCollator(TOKENIZER, 4, packing=packing)([{"input_ids": [5]}, {"input_ids": []}])
+    assert (batch["labels"] == -100).all()
+
+
+@given(st.lists(st.integers(1, 20), max_size=40))
+def test_best_fit_overlaps_nothing(lengths):
+    rows, columns, num_rows = best_fit(np.array(lengths, dtype=np.int64), 20)
+    cells = [(row, column + step) for row, column, n in zip(rows, columns, lengths, strict=True) for step in range(n)]
+    assert len(set(cells)) == len(cells)
+    assert all(row < num_rows and column < 20 for row, column in cells)
+    assert num_rows <= max(1, 2 * -(-sum(lengths) // 20))
+
+
+def test_packing_wastes_little():
+    lengths = np.random.default_rng(0).geometric(0.02, size=64)
+    batch = NextItemCollator(TOKENIZER, 200)([{"input_ids": np.full(n + 1, 5)} for n in lengths])
+    assert (batch["labels"] != -100).float().mean() > 0.9
+
+
+def test_histories_are_cut_for_the_model_but_kept_whole_as_seen():
+    batch = HistoryCollator(3)([{"input_ids": [3, 4, 5, 6], "target": 7}, {"input_ids": [8], "target": 9}])
+    assert batch["input_ids"].tolist() == [[4, 5, 6], [8, 0, 0]]
+    assert batch["attention_mask"].tolist() == [[1, 1, 1], [1, 0, 0]]
+    assert batch["seen_ids"].tolist() == [[3, 4, 5, 6], [8, 0, 0, 0]]
+    assert torch.equal(batch["targets"], torch.tensor([7, 9]))
