@@ -1,0 +1,105 @@
+"""How sure a mean over users is: percentile bootstrap intervals (Efron & Tibshirani 1993, chapter 13).
+
+A resample draws U users with replacement. Users of equal values are interchangeable, so what is drawn is how
+many of each kind there are, a multinomial. That is the same distribution, and kinds are far fewer than users:
+with one target and one k there are k + 1, as all ranks beyond k are worth 0.
+
+Shape suffixes: U users (evaluated rows), G kinds of users, M metrics, R resamples.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from seqrec.evaluation.metrics import RANKING_METRICS
+
+METRICS = ("ndcg", "hr", "mrr")
+MAX_DRAWS = 2**22  # counts (R, G) drawn at once: 32 MiB
+
+
+def bootstrap_interval(
+    values_U: ArrayLike, *, level: float = 0.95, num_resamples: int = 1000, seed: int = 0
+) -> tuple[float, float]:
+    """Find the interval that holds the mean of `level` of all resamples of users.
+
+    Args:
+        values_U: A value for each user, such as `ndcg(ranks, k=10)`.
+        level: Share of resamples within the interval; as many lie above as below.
+        num_resamples: How many samples of U users are drawn.
+        seed: Equal seeds give equal intervals.
+
+    Returns:
+        The lower and the upper end.
+
+    Raises:
+        ValueError: If there are no values, one is not finite, or `level` or `num_resamples` is out of range.
+    """
+    values_U = np.asarray(values_U, dtype=np.float64)
+    if values_U.ndim != 1 or len(values_U) == 0 or not np.isfinite(values_U).all():
+        raise ValueError(
+            f"An interval needs finite values, one a user, at least one; given are values of shape "
+            f"{values_U.shape}, {np.sum(~np.isfinite(values_U))} of them not finite."
+        )
+    values_G, num_users_G = np.unique(values_U, return_counts=True)
+    means_RM = resample_means(values_G[:, None], num_users_G, num_resamples=num_resamples, seed=seed)
+    return percentile_interval(means_RM[:, 0], level)
+
+
+def confidence_intervals(
+    ranks: ArrayLike,
+    ks: Sequence[int] = (10,),
+    *,
+    level: float = 0.95,
+    num_resamples: int = 1000,
+    seed: int = 0,
+) -> dict[str, tuple[float, float]]:
+    """Find the bootstrap interval of several ranking metrics, all from the same resamples of users.
+
+    Args:
+        ranks: Integer ranks, (U,) or (U, T) padded with 0, as for `ranking_metrics`.
+        ks: Where to cut lists off.
+        level: As in `bootstrap_interval`.
+        num_resamples: As in `bootstrap_interval`.
+        seed: As in `bootstrap_interval`.
+
+    Returns:
+        `{"ndcg@10": (low, high), "hr@10": …, "mrr@10": …}`, for each k.
+
+    Raises:
+        ValueError: If ranks, ks, `level` or `num_resamples` are out of range.
+    """
+    values = {f"{name}@{k}": RANKING_METRICS[name](ranks, k) for k in ks for name in METRICS}
+    values_GM, num_users_G = np.unique(np.stack([*values.values()], axis=1), axis=0, return_counts=True)
+    means_RM = resample_means(values_GM, num_users_G, num_resamples=num_resamples, seed=seed)
+    return {name: percentile_interval(means_RM[:, m], level) for m, name in enumerate(values)}
+
+
+def resample_means(
+    values_GM: np.ndarray, num_users_G: np.ndarray, *, num_resamples: int, seed: int
+) -> np.ndarray:
+    """Draw samples of as many users as there are and average their values, some samples at a time.
+
+    Returns:
+        `means_RM`.
+    """
+    if num_resamples < 1:
+        raise ValueError(f"num_resamples={num_resamples}: an interval needs at least 1, and better 1000.")
+    generator = np.random.default_rng(seed)
+    num_users = num_users_G.sum()
+    at_once = max(1, MAX_DRAWS // len(num_users_G))
+    means_RM = np.empty((num_resamples, values_GM.shape[1]))
+    for start in range(0, num_resamples, at_once):
+        size = min(at_once, num_resamples - start)
+        drawn_RG = generator.multinomial(num_users, num_users_G / num_users, size=size)
+        means_RM[start : start + size] = drawn_RG @ values_GM / num_users
+    return means_RM
+
+
+def percentile_interval(means_R: np.ndarray, level: float) -> tuple[float, float]:
+    """Cut off equal shares of the lowest and the highest means."""
+    if not 0 < level < 1:
+        raise ValueError(f"level={level} is the share of resamples inside the interval: between 0 and 1.")
+    outside = (1 - level) / 2
+    low, high = np.quantile(means_R, [outside, 1 - outside])
+    return float(low), float(high)

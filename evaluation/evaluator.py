@@ -1,0 +1,105 @@
+"""Rank a data set's held-out items against the full catalogue, a batch of users at a time.
+
+Shape suffixes: U evaluated rows, B rows of a batch, K list length, D hidden size, V vocabulary.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from datasets import Dataset
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from seqrec.data.collators import HistoryCollator
+from seqrec.evaluation.metrics import list_metrics, ranking_metrics
+from seqrec.modeling.scoring import rank_targets, top_k
+
+DEFAULT_KS = (1, 5, 10, 20)
+
+
+class Encoder(Protocol):
+    """What can be evaluated and served: users and items in one space, score = their product."""
+
+    def encode_users(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
+        """Return user vectors (B, D)."""
+        ...
+
+    def encode_items(self) -> Tensor:
+        """Return item vectors (V, D)."""
+        ...
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """What an encoder made of a data set, row by row in the data set's order.
+
+    `ranks_U` is the rank of each row's target (1 is best), `top_UK` the token ids of its best K items.
+    """
+
+    ranks_U: np.ndarray
+    top_UK: np.ndarray
+
+    def metrics(self, item_counts_V: np.ndarray, ks: tuple[int, ...] = DEFAULT_KS) -> dict[str, float]:
+        """Average everything that ranks and lists tell, as `{"ndcg@10": …}`.
+
+        Lists are measured at those of `ks` that they are long enough for.
+        """
+        list_ks = [k for k in ks if k <= self.top_UK.shape[1]]
+        return {**ranking_metrics(self.ranks_U, ks), **list_metrics(self.top_UK, item_counts_V, list_ks)}
+
+
+@torch.no_grad()
+def rank_dataset(
+    encoder: Encoder,
+    dataset: Dataset,
+    *,
+    max_length: int,
+    exclude_seen: bool = True,
+    list_length: int = 20,
+    batch_size: int = 256,
+    progress: bool = False,
+) -> Ranking:
+    """Rank every row's target and list its best items, exactly as serving would.
+
+    Rows are taken in the order of their length, so that batches hold little padding. Memory is that of one
+    batch's scores over one chunk of the catalogue.
+
+    Args:
+        encoder: A model or a baseline.
+        dataset: Rows with `input_ids` (the whole history) and `target`.
+        max_length: Newest items that the encoder reads; all are left out when seen items are.
+        exclude_seen: Whether items of the history are never recommended. A target among them then has the rank
+            of what cannot be recommended.
+        list_length: K.
+        batch_size: Rows encoded at once.
+        progress: Whether to show a progress bar.
+
+    Raises:
+        ValueError: If the data set has no rows.
+    """
+    if len(dataset) == 0:
+        raise ValueError("There is nothing to evaluate: the data set has no rows.")
+    rows = dataset.with_format("numpy", columns=["input_ids", "target"])
+    lengths_U = np.array([min(len(history), max_length) for history in rows["input_ids"]])
+    order_U = np.argsort(lengths_U, kind="stable")
+    collate = HistoryCollator(max_length)
+    items_VD = encoder.encode_items()
+    ranks_U = np.zeros(len(rows), dtype=np.int64)
+    top_UK = np.zeros((len(rows), list_length), dtype=np.int64)
+    for start in tqdm(range(0, len(rows), batch_size), desc="Ranking", disable=not progress, leave=False):
+        index_B = order_U[start : start + batch_size]
+        batch = {name: tensor.to(items_VD.device) for name, tensor in collate(read_rows(rows, index_B)).items()}
+        users_BD = encoder.encode_users(batch["input_ids"], batch["attention_mask"])
+        excluded = batch["seen_ids"] if exclude_seen else None
+        ranks_U[index_B] = rank_targets(users_BD, items_VD, batch["targets"], excluded_BS=excluded).cpu()
+        if list_length:
+            top_UK[index_B] = top_k(users_BD, items_VD, list_length, excluded_BS=excluded)[1].cpu()
+    return Ranking(ranks_U, top_UK)
+
+
+def read_rows(rows: Dataset, index_B: np.ndarray) -> list[dict[str, Any]]:
+    """Read rows by their numbers."""
+    columns = rows[index_B.tolist()]
+    return [{"input_ids": ids, "target": target} for ids, target in zip(columns["input_ids"], columns["target"])]

@@ -1,0 +1,301 @@
+"""How good rankings and recommendation lists are: pure functions of ranks, and of what was recommended.
+
+A rank is 1 for the best place. Relevance is binary: an item is a target or it is not.
+
+Ranking metrics take integer ranks: (U,) for one target a user, or (U, T) for up to T targets a user, in
+any order, padded with 0. They return one float64 value a user (U,), so that confidence intervals and slices
+are made of the very values that are averaged.
+
+Shape suffixes: U users (evaluated rows), T targets of a user, K list length, V vocabulary (token ids),
+I items of the catalogue (the vocabulary without special tokens), N recommendations.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from seqrec.data.special_tokens import NUM_SPECIAL_TOKENS, PAD_ID
+
+
+def hit_rate(ranks: ArrayLike, k: int) -> np.ndarray:
+    """Tell whether any target is among the first k: 1 or 0.
+
+    Raises:
+        ValueError: If ranks or k are not whole numbers from 1, as for all ranking metrics.
+
+    >>> hit_rate([1, 3, 11], k=10)
+    array([1., 1., 0.])
+    """
+    ranks_UT = sorted_ranks(ranks)
+    return (ranks_UT[:, 0] <= checked_k(k)).astype(np.float64)
+
+
+def recall(ranks: ArrayLike, k: int) -> np.ndarray:
+    """Share of a user's targets that are among the first k. With one target it equals the hit rate.
+
+    >>> recall([[1, 12], [4, 0]], k=10)
+    array([0.5, 1. ])
+    """
+    ranks_UT = sorted_ranks(ranks)
+    return (ranks_UT <= checked_k(k)).sum(axis=1) / count_targets(ranks_UT)
+
+
+def precision(ranks: ArrayLike, k: int) -> np.ndarray:
+    """Share of the first k places that are taken by targets.
+
+    >>> precision([[1, 12], [3, 4]], k=10)
+    array([0.1, 0.2])
+    """
+    ranks_UT = sorted_ranks(ranks)
+    return (ranks_UT <= checked_k(k)).sum(axis=1) / k
+
+
+def mrr(ranks: ArrayLike, k: int) -> np.ndarray:
+    """Reciprocal rank of the best target, 0 beyond k (Voorhees 1999, "The TREC-8 Question Answering Track").
+
+    >>> mrr([1, 4, 11], k=10)
+    array([1.  , 0.25, 0.  ])
+    """
+    best_U = sorted_ranks(ranks)[:, 0]
+    return np.where(best_U <= checked_k(k), 1 / best_U, 0.0)
+
+
+def ndcg(ranks: ArrayLike, k: int) -> np.ndarray:
+    """Discounted cumulative gain at k, as a share of the best possible one.
+
+    DCG@k = Σ 1 / log2(1 + rank) over targets ranked within k; the best list has min(T, k) of them at its top
+    (Järvelin & Kekäläinen 2002, "Cumulated Gain-Based Evaluation of IR Techniques", with the discount of
+    Burges et al. 2005, which also tells rank 1 from rank 2).
+
+    >>> ndcg([1, 3, 11], k=10)
+    array([1. , 0.5, 0. ])
+    """
+    ranks_UT = sorted_ranks(ranks)
+    gains_U = np.where(ranks_UT <= checked_k(k), 1 / np.log2(1 + ranks_UT), 0.0).sum(axis=1)
+    best_gains_T = np.cumsum(1 / np.log2(np.arange(ranks_UT.shape[1]) + 2))
+    return gains_U / best_gains_T[np.minimum(count_targets(ranks_UT), k) - 1]
+
+
+def average_precision(ranks: ArrayLike, k: int) -> np.ndarray:
+    """Mean precision at the ranks of the targets; its mean over users is MAP@k.
+
+    AP@k = Σ i / rank_i over targets ranked within k, the i-th best at rank_i, divided by min(T, k), so that
+    the best list scores 1 (Buckley & Voorhees 2000, "Evaluating Evaluation Measure Stability", cut off at k).
+
+    >>> average_precision([[1, 4], [2, 0]], k=10)
+    array([0.75, 0.5 ])
+    """
+    ranks_UT = sorted_ranks(ranks)
+    precisions_UT = (np.arange(ranks_UT.shape[1]) + 1) / ranks_UT
+    found_U = np.where(ranks_UT <= checked_k(k), precisions_UT, 0.0).sum(axis=1)
+    return found_U / np.minimum(count_targets(ranks_UT), k)
+
+
+RANKING_METRICS: Mapping[str, Callable[[ArrayLike, int], np.ndarray]] = {
+    "hr": hit_rate,
+    "ndcg": ndcg,
+    "mrr": mrr,
+    "recall": recall,
+    "precision": precision,
+    "map": average_precision,
+}
+
+
+def ranking_metrics(ranks: ArrayLike, ks: Sequence[int]) -> dict[str, float]:
+    """Average every ranking metric over users, at several k.
+
+    Args:
+        ranks: Integer ranks, (U,) or (U, T) padded with 0.
+        ks: Where to cut lists off.
+
+    Returns:
+        `{"hr@10": …, "ndcg@10": …, "mrr@10": …, "recall@10": …, "precision@10": …, "map@10": …}`, for each k.
+
+    Raises:
+        ValueError: If ranks or any k are not whole numbers from 1.
+    """
+    return {
+        f"{name}@{k}": float(metric(ranks, k).mean()) for k in ks for name, metric in RANKING_METRICS.items()
+    }
+
+
+def coverage(exposures_I: np.ndarray) -> float:
+    """Share of the catalogue's items that are recommended to anybody (Ge et al. 2010, "Beyond Accuracy").
+
+    Args:
+        exposures_I: How often each item is recommended (see `count_exposures`).
+
+    >>> coverage(np.array([3, 1, 0, 0]))
+    0.5
+    """
+    return float((exposures_I > 0).mean())
+
+
+def novelty(exposures_I: np.ndarray, item_counts_I: np.ndarray) -> float:
+    """Mean self-information of what is recommended: −log2 of an item's share of all training interactions.
+
+    Zhou et al. 2010, "Solving the apparent diversity-accuracy dilemma of recommender systems", with the share
+    of interactions, not of users, as in Vargas & Castells 2011, "Rank and Relevance in Novelty and Diversity
+    Metrics". An item without training interactions is taken to have one: its novelty would be infinite.
+
+    Returns:
+        Bits, averaged over all recommendations; not a number where there are none.
+
+    >>> novelty(np.array([1, 1, 0]), np.array([2, 1, 1]))
+    1.5
+    """
+    bits_I = np.log2(item_counts_I.sum()) - np.log2(np.maximum(item_counts_I, 1))
+    return mean_exposed(bits_I, exposures_I)
+
+
+def popularity_bias(exposures_I: np.ndarray, item_counts_I: np.ndarray) -> float:
+    """Average training interactions of what is recommended.
+
+    Yin et al. 2012, "Challenging the Long Tail Recommendation".
+
+    Returns:
+        Interactions, averaged over all recommendations; not a number where there are none.
+
+    >>> popularity_bias(np.array([3, 1, 0]), np.array([20, 4, 1]))
+    16.0
+    """
+    return mean_exposed(item_counts_I, exposures_I)
+
+
+def gini(exposures_I: np.ndarray) -> float:
+    """Inequality of exposure over the catalogue: 0 if all items are recommended equally often.
+
+    G = Σ (2i − n − 1) x_i / (n Σ x_i) over the n items' exposures in rising order; at most 1 − 1/n, where one
+    item is all that is recommended (Fleder & Hosanagar 2009, "Blockbuster Culture's Next Rise or Fall").
+
+    Returns:
+        The coefficient; not a number where nothing is recommended.
+
+    >>> gini(np.array([2, 2, 2, 2])), gini(np.array([0, 8, 0, 0]))
+    (0.0, 0.75)
+    """
+    num_items = len(exposures_I)
+    weights_I = 2 * np.arange(1, num_items + 1) - num_items - 1
+    return mean_exposed(weights_I, np.sort(exposures_I)) / num_items
+
+
+def list_metrics(top_UK: ArrayLike, item_counts_V: ArrayLike, ks: Sequence[int]) -> dict[str, float]:
+    """Describe what lists recommend, whether it is right or not, at several k.
+
+    Args:
+        top_UK: Token ids, best first; 0 where a list has nothing left to recommend.
+        item_counts_V: Training interactions of each token id, 0 for special tokens.
+        ks: How much of the lists to look at.
+
+    Returns:
+        `{"coverage@10": …, "novelty@10": …, "popularity@10": …, "gini@10": …}`, for each k, by the
+        functions of these names.
+
+    Raises:
+        ValueError: If a k is less than 1 or more than K, or if lists hold what is no item, or if there are no
+            training interactions.
+    """
+    item_counts_I = checked_counts(item_counts_V)
+    metrics = {}
+    for k in ks:
+        exposures_I = count_exposures(top_UK, k, num_items=len(item_counts_I))
+        metrics[f"coverage@{k}"] = coverage(exposures_I)
+        metrics[f"novelty@{k}"] = novelty(exposures_I, item_counts_I)
+        metrics[f"popularity@{k}"] = popularity_bias(exposures_I, item_counts_I)
+        metrics[f"gini@{k}"] = gini(exposures_I)
+    return metrics
+
+
+def count_exposures(top_UK: ArrayLike, k: int, *, num_items: int) -> np.ndarray:
+    """Count how often each item is among the first k of a list.
+
+    Args:
+        top_UK: Token ids, best first, 0 for an empty place.
+        k: How much of the lists to look at.
+        num_items: Items in the catalogue, I.
+
+    Returns:
+        `exposures_I`; its index i stands for token id i + 3.
+
+    Raises:
+        ValueError: If k is less than 1 or more than K, or if lists hold what is no item.
+
+    >>> count_exposures([[3, 5], [3, 0]], k=2, num_items=3)
+    array([2, 0, 1])
+    """
+    top_UK = np.asarray(top_UK)
+    if top_UK.ndim != 2 or not np.issubdtype(top_UK.dtype, np.integer) or len(top_UK) == 0:
+        raise ValueError(
+            f"Lists must be integer token ids of shape (users, K), at least one list, not {describe(top_UK)}."
+        )
+    if checked_k(k) > top_UK.shape[1]:
+        raise ValueError(f"k={k} is more than the {top_UK.shape[1]} places of the lists; make longer lists.")
+    ids_N = top_UK[:, :k][top_UK[:, :k] != PAD_ID].astype(np.int64)
+    wrong_N = ids_N[(ids_N < NUM_SPECIAL_TOKENS) | (ids_N >= num_items + NUM_SPECIAL_TOKENS)]
+    if len(wrong_N):
+        raise ValueError(
+            f"{len(wrong_N)} of {len(ids_N)} recommendations are no items (first: token id {wrong_N[0]}). "
+            f"Items have ids {NUM_SPECIAL_TOKENS} to {num_items + NUM_SPECIAL_TOKENS - 1}; 0 is no item."
+        )
+    return np.bincount(ids_N - NUM_SPECIAL_TOKENS, minlength=num_items)
+
+
+def mean_exposed(values_I: np.ndarray, exposures_I: np.ndarray) -> float:
+    """Average a value of the items over all recommendations of them; not a number where there are none."""
+    num_recommendations = exposures_I.sum()
+    return float(values_I @ exposures_I / num_recommendations) if num_recommendations else float("nan")
+
+
+def sorted_ranks(ranks: ArrayLike) -> np.ndarray:
+    """Check ranks and lay them out as `ranks_UT`, best first, infinite where a user has no more targets."""
+    ranks = np.asarray(ranks)
+    if ranks.ndim not in (1, 2) or not np.issubdtype(ranks.dtype, np.integer) or ranks.size == 0:
+        raise ValueError(
+            f"Ranks must be integers, (users,) or (users, targets), at least one, not {describe(ranks)}."
+        )
+    given_UT = ranks.reshape(len(ranks), -1)
+    least = 1 if ranks.ndim == 1 else 0  # 0 is padding, which only a user of several targets needs
+    if (given_UT < least).any():
+        raise ValueError(f"Ranks begin at 1, the best; the least one given is {given_UT.min()}.")
+    ranks_UT = np.sort(np.where(given_UT == 0, np.inf, given_UT), axis=1)
+    # A user's second best target is behind the best: it ranks 2 at least, and so on.
+    possible_U = np.isfinite(ranks_UT[:, 0]) & (ranks_UT > np.arange(ranks_UT.shape[1])).all(axis=1)
+    if not possible_U.all():
+        row = int(possible_U.argmin())
+        raise ValueError(
+            f"{np.sum(~possible_U)} of {len(ranks)} rows of ranks cannot be (first: row {row}, "
+            f"{given_UT[row].tolist()}): a user has a target, and the n-th best of them ranks n at the least."
+        )
+    return ranks_UT
+
+
+def count_targets(ranks_UT: np.ndarray) -> np.ndarray:
+    """Count each user's targets (U,)."""
+    return np.isfinite(ranks_UT).sum(axis=1)
+
+
+def checked_k(k: int) -> int:
+    """Refuse a k that is not a whole number from 1."""
+    if not isinstance(k, int | np.integer) or k < 1:
+        raise ValueError(f"k={k!r} is where lists are cut off: a whole number, at least 1.")
+    return int(k)
+
+
+def checked_counts(item_counts_V: ArrayLike) -> np.ndarray:
+    """Check training interactions by token id and leave out the special tokens: `item_counts_I`."""
+    counts_V = np.asarray(item_counts_V)
+    if counts_V.ndim != 1 or not np.issubdtype(counts_V.dtype, np.integer):
+        raise ValueError(f"Item counts must be integers, of shape (vocabulary,), not {describe(counts_V)}.")
+    special, counts_I = counts_V[:NUM_SPECIAL_TOKENS], counts_V[NUM_SPECIAL_TOKENS:]
+    if special.any() or (counts_I < 0).any() or not counts_I.any():
+        raise ValueError(
+            f"Item counts must be 0 for the {NUM_SPECIAL_TOKENS} special tokens, then the interactions of "
+            f"each item, none negative and not all 0. The first ten given are {counts_V[:10].tolist()}."
+        )
+    return counts_I
+
+
+def describe(array: np.ndarray) -> str:
+    """Name an array's type and shape for an error message."""
+    return f"{array.dtype} of shape {array.shape}"

@@ -1,0 +1,77 @@
+"""The figures of `metrics.json`: a model and the popularity baseline, measured side by side.
+
+Shape suffixes: U evaluated rows, V vocabulary.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from datasets import Dataset
+
+from seqrec.data.preparation import HELD_OUT, PreparedData
+from seqrec.evaluation.baselines import PopularityBaseline
+from seqrec.evaluation.confidence import confidence_intervals
+from seqrec.evaluation.evaluator import Ranking, rank_dataset
+from seqrec.evaluation.slices import slice_metrics
+
+LIST_LENGTH = 20
+
+
+def measure(
+    rank_model: Callable[[Dataset], Ranking],
+    data: PreparedData,
+    *,
+    exclude_seen: bool,
+    splits: Sequence[str] = HELD_OUT,
+) -> dict[str, Any]:
+    """Rank held-out splits with a model and by popularity, under one protocol.
+
+    Args:
+        rank_model: Ranks a data set's rows with the model, lists of `LIST_LENGTH` included.
+        data: Sequences and catalogue.
+        exclude_seen: Whether items of a history are never recommended.
+        splits: Which of "validation" and "test".
+
+    Returns:
+        `"protocol"`; `"model"` and `"popularity"`, each with its metrics by split; and `"confidence"` and
+        `"slices"`, which hold theirs by encoder and split.
+    """
+    item_counts_V = count_items(data)
+    baseline = PopularityBaseline(item_counts_V)
+
+    def rank_popularity(dataset: Dataset) -> Ranking:
+        return rank_dataset(
+            baseline, dataset, max_length=1, exclude_seen=exclude_seen, list_length=LIST_LENGTH
+        )
+
+    figures: dict[str, Any] = {"protocol": {**data.protocol, "exclude_seen": exclude_seen}}
+    for encoder, rank in (("model", rank_model), ("popularity", rank_popularity)):
+        for split in splits:
+            ranking = rank(data.sequences[split])
+            for section, found in describe(ranking, data.sequences[split], item_counts_V).items():
+                by_encoder = figures if section == "metrics" else figures.setdefault(section, {})
+                by_encoder.setdefault(encoder, {})[split] = found
+    return figures
+
+
+def describe(ranking: Ranking, dataset: Dataset, item_counts_V: np.ndarray) -> dict[str, dict[str, Any]]:
+    """Work out a ranking's metrics, their confidence intervals, and its slices."""
+    rows = dataset.with_format("numpy")
+    return {
+        "metrics": ranking.metrics(item_counts_V),
+        "confidence": dict(confidence_intervals(ranking.ranks_U)),
+        "slices": slice_metrics(
+            ranking.ranks_U,
+            lengths_U=np.array([len(history) for history in rows["input_ids"]]),
+            target_counts_U=item_counts_V[np.asarray(rows["target"])],
+            item_counts_V=item_counts_V,
+        ),
+    }
+
+
+def count_items(data: PreparedData) -> np.ndarray:
+    """Lay the catalogue's training counts out by token id, 0 for special tokens."""
+    item_counts_V = np.zeros(len(data.tokenizer), dtype=np.int64)
+    item_counts_V[len(data.tokenizer) - len(data.items) :] = data.items["count"].to_numpy()
+    return item_counts_V

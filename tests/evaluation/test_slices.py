@@ -1,0 +1,111 @@
+import doctest
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from seqrec.evaluation import slices
+from seqrec.evaluation.metrics import hit_rate, ndcg
+from seqrec.evaluation.slices import popularity_thirds, slice_metrics
+
+# Items 3 to 8 have 30 interactions in all: 10 | 6, 4 | 4, 3, 3.
+ITEM_COUNTS = np.array([0, 0, 0, 10, 6, 4, 4, 3, 3])
+
+
+def naive_third(count, counts):
+    more = sum(other for other in counts if other > count)
+    if more < sum(counts) / 3:
+        return 0
+    return 1 if more < 2 * sum(counts) / 3 else 2
+
+
+def test_slices_have_known_answers():
+    found = slice_metrics(
+        [1, 3, 11, 1, 2],
+        lengths_U=[1, 10, 11, 201, 1000],
+        target_counts_U=[10, 6, 4, 4, 3],
+        item_counts_V=ITEM_COUNTS,
+    )
+    second = 1 / np.log2(3)
+    assert found == {
+        "history_length": {
+            "1-10": {"num_users": 2, "hr@10": 1.0, "ndcg@10": 0.75},
+            "11-50": {"num_users": 1, "hr@10": 0.0, "ndcg@10": 0.0},
+            ">200": {"num_users": 2, "hr@10": 1.0, "ndcg@10": pytest.approx((1 + second) / 2)},
+        },
+        "target_popularity": {
+            "head": {"num_users": 1, "hr@10": 1.0, "ndcg@10": 1.0},
+            "middle": {"num_users": 3, "hr@10": pytest.approx(2 / 3), "ndcg@10": pytest.approx(1.5 / 3)},
+            "tail": {"num_users": 1, "hr@10": 1.0, "ndcg@10": pytest.approx(second)},
+        },
+    }
+
+
+@pytest.mark.parametrize(
+    ("length", "name"),
+    [
+        (0, "0"),
+        (1, "1-10"),
+        (10, "1-10"),
+        (11, "11-50"),
+        (50, "11-50"),
+        (51, "51-200"),
+        (200, "51-200"),
+        (201, ">200"),
+    ],
+)
+def test_each_length_has_its_slice(length, name):
+    found = slice_metrics([1], lengths_U=[length], target_counts_U=[4], item_counts_V=ITEM_COUNTS)
+    assert list(found["history_length"]) == [name]
+
+
+@given(st.lists(st.integers(0, 20), min_size=1, max_size=30).filter(any), st.integers(0, 25))
+def test_thirds_are_counted_from_the_most_popular_item(counts, count):
+    found = popularity_thirds([*counts, count], np.array(counts))
+    assert found.tolist() == [naive_third(one, counts) for one in [*counts, count]]
+    assert found[np.argmax(counts)] == 0
+
+
+def test_a_target_never_in_training_is_of_the_tail():
+    assert popularity_thirds([0, 5], np.array([5])).tolist() == [2, 0]
+    assert popularity_thirds([0, 5], np.array([5, 0])).tolist() == [2, 0]
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(1, 20), st.integers(0, 300), st.sampled_from(ITEM_COUNTS[3:].tolist())),
+        min_size=1,
+    )
+)
+def test_slices_share_out_all_rows(rows):
+    ranks, lengths, counts = np.array(rows).T
+    found = slice_metrics(ranks, lengths_U=lengths, target_counts_U=counts, item_counts_V=ITEM_COUNTS, k=5)
+    for by in found.values():
+        num_users = [one["num_users"] for one in by.values()]
+        assert 0 not in num_users
+        assert sum(num_users) == len(rows)
+        assert np.average([one["hr@5"] for one in by.values()], weights=num_users) == pytest.approx(
+            hit_rate(ranks, 5).mean()
+        )
+        assert np.average([one["ndcg@5"] for one in by.values()], weights=num_users) == pytest.approx(
+            ndcg(ranks, 5).mean()
+        )
+
+
+def test_arrays_of_different_lengths_are_refused():
+    with pytest.raises(ValueError, match="lengths_U must have one number a row, 2, not the shape \\(1,\\)"):
+        slice_metrics([1, 2], lengths_U=[1], target_counts_U=[4, 4], item_counts_V=ITEM_COUNTS)
+    with pytest.raises(ValueError, match="target_counts_U must have"):
+        slice_metrics([1, 2], lengths_U=[1, 1], target_counts_U=[4, 4, 4], item_counts_V=ITEM_COUNTS)
+
+
+def test_bad_ranks_and_counts_are_refused():
+    with pytest.raises(ValueError, match="Ranks begin at 1"):
+        slice_metrics([0], lengths_U=[1], target_counts_U=[4], item_counts_V=ITEM_COUNTS)
+    with pytest.raises(ValueError, match="Item counts must be"):
+        slice_metrics([1], lengths_U=[1], target_counts_U=[4], item_counts_V=[0, 0, 0])
+
+
+def test_examples_in_docstrings_are_true():
+    assert doctest.testmod(slices) == (0, 1)
