@@ -1,0 +1,310 @@
+import json
+import math
+import re
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+from huggingface_hub import ModelCard
+from safetensors.torch import save_file
+
+from seqrec.hub.card_tables import ACCURACY, number, table, without_folders
+from seqrec.hub.model_card import build_model_card, count_parameters, portable_command, save_model_card
+from seqrec.hub.remote_code import write_remote_code
+
+SECTIONS = (
+    "Use",
+    "Data",
+    "Protocol",
+    "Results",
+    "For whom",
+    "Architecture",
+    "Training",
+    "Limits and risks",
+    "Citation",
+)
+WITHOUT_METRICS = ("Architecture", "Limits and risks", "Citation")
+CONFIG = {"model_type": "sasrec", "vocab_size": 1685, "hidden_size": 64, "max_position_embeddings": 200}
+
+
+def measured(seed):
+    """Metrics of one encoder on one split, no two of them alike."""
+    values = np.random.default_rng(seed).random(len(ACCURACY))
+    lists = {"coverage@10": 0.4, "novelty@10": 9.5, "popularity@10": 1168.25, "gini@10": 0.8}
+    return dict(zip(ACCURACY, values.tolist(), strict=True)) | lists
+
+
+def sliced(seed):
+    low, high = np.random.default_rng(seed).random(2).tolist()
+    found = {"num_users": 1234, "hr@10": high, "ndcg@10": low}
+    return {"test": {"history_length": {"1-10": found}, "target_popularity": {"head": found, "tail": found}}}
+
+
+@pytest.fixture
+def metrics():
+    """What `metrics.json` may hold."""
+    return {
+        "protocol": {
+            "dataset": "ml-100k",
+            "split_method": "leave_one_out",
+            "min_user_interactions": 5,
+            "min_item_interactions": 1,
+            "duplicates": "keep",
+            "num_users": 943,
+            "num_items": 1682,
+            "num_interactions": 100000,
+            "split_sha256": "ab" * 32,
+            "exclude_seen": True,
+        },
+        "model": {"validation": measured(0), "test": measured(1)},
+        "popularity": {"validation": measured(2), "test": measured(3)},
+        "confidence": {"model": {"test": {"ndcg@10": [0.0911, 0.1222]}}, "popularity": {"test": {}}},
+        "slices": {"model": sliced(4), "popularity": sliced(5)},
+        "training": {
+            "seconds": 100.34,
+            "num_epochs": 23.0,
+            "best_epoch": 13.0,
+            "command": "seqrec train --dataset /home/someone/data/ratings.csv --output_dir runs/ml",
+            "hardware": "1 process on 2 CPU cores (x86_64)",
+            "versions": {"python": "3.11.7", "torch": "2.13.0"},
+            "arguments": {
+                "learning_rate": 0.001,
+                "seed": 42,
+                "warmup": None,
+                "run": "None",
+                "nested": {"a": 1},
+            },
+        },
+    }
+
+
+def build(metrics, **changes):
+    given = {
+        "config": CONFIG,
+        "num_parameters": 207_936,
+        "usage_items": ["50"],
+        "curve": "training_curve.png",
+    }
+    return build_model_card(metrics, **{**given, "model_name": "ml", **changes})
+
+
+def sections(card):
+    headings = re.findall(r"^##+ (.*)$", card.text, flags=re.MULTILINE)
+    return tuple(next(name for name in SECTIONS if heading.startswith(name)) for heading in headings)
+
+
+def test_metadata_survives_a_round_trip(metrics, tmp_path):
+    card = build(metrics)
+    card.save(tmp_path / "README.md")
+    loaded = ModelCard.load(tmp_path / "README.md")
+    assert loaded.data.to_dict() == card.data.to_dict()
+    assert loaded.data.library_name == "seqrec"
+    assert "sasrec" in loaded.data.tags
+    assert loaded.data.model_name == "ml"
+    assert loaded.text == card.text
+
+
+def test_eval_results_are_the_measured_numbers(metrics):
+    results = build(metrics).data.eval_results
+    found = {(result.dataset_split, result.metric_type): result.metric_value for result in results}
+    assert found == {
+        (split, name): metrics["model"][split][name] for split in ("validation", "test") for name in ACCURACY
+    }
+    assert {result.dataset_type for result in results} == {"ml-100k"}
+
+
+def test_everything_measured_is_told(metrics):
+    card = build(metrics)
+    assert sections(card) == SECTIONS
+    text = card.text
+    for encoder in ("model", "popularity"):
+        for split in ("validation", "test"):
+            for name in ACCURACY:
+                assert f"{metrics[encoder][split][name]:.4f}" in text
+        assert f"{metrics['slices'][encoder]['test']['target_popularity']['tail']['ndcg@10']:.4f}" in text
+    ratio = metrics["model"]["test"]["ndcg@10"] / metrics["popularity"]["test"]["ndcg@10"]
+    for told in (
+        f"**{ratio:.2f} times**",
+        f"{metrics['model']['test']['ndcg@10']:.4f} (0.0911 to 0.1222)",
+        "1,168.2",
+        "1,234",
+        "100,000",
+        "ab" * 32,
+        "Users with fewer than 5",
+        "last but one",
+        "are not recommended",
+        "207,936 parameters",
+        "0:01:40",
+        "Epochs: 23; best on validation after epoch 13",
+        "2 CPU cores",
+        "torch 2.13.0",
+        "| `learning_rate` | `0.001` |",
+        "| `hidden_size` | `64` |",
+        "(training_curve.png)",
+        "Kang, Wang-Cheng",
+    ):
+        assert told in text, told
+
+
+def test_nothing_unknown_is_told(metrics):
+    metrics["model"]["test"]["novelty@10"] = math.nan
+    metrics["popularity"]["test"]["ndcg@10"] = math.nan
+    metrics["model"]["validation"]["hr@10"] = math.nan
+    metrics["training"]["best_epoch"] = metrics["training"]["command"] = None
+    card = build(metrics, num_parameters=None, curve=None)
+    assert not re.search(r"\b(none|nan|undefined)\b", card.content, flags=re.IGNORECASE)
+    assert "times**" not in card.text
+    assert "Items with fewer" not in card.text
+    assert "parameters." not in card.text
+    assert "```bash" not in card.text
+    assert "![" not in card.text
+    assert "nested" not in card.text
+
+
+@pytest.mark.parametrize("gone", ["protocol", "model", "popularity", "confidence", "slices", "training"])
+def test_a_missing_part_of_the_metrics_leaves_no_trace(metrics, gone):
+    del metrics[gone]
+    card = build(metrics, curve=None)
+    assert not re.search(r"\b(none|nan|undefined)\b", card.content, flags=re.IGNORECASE)
+    vanished = {"protocol": {"Data", "Protocol"}, "slices": {"For whom"}, "training": {"Training"}}
+    if gone == "model":
+        assert card.data.eval_results is None
+    else:
+        assert set(SECTIONS) - set(sections(card)) == vanished.get(gone, set())
+    if gone in ("model", "popularity"):
+        assert "times**" not in card.text
+        assert f"| {gone}, test" not in card.text
+    assert ("In brackets" in card.text) is (gone != "confidence")
+
+
+def test_a_card_without_metrics():
+    card = build({}, usage_items=[], curve=None)
+    assert sections(card) == WITHOUT_METRICS
+    assert card.data.to_dict() == {"library_name": "seqrec", "tags": card.data.tags}
+    assert not re.search(r"\n{4,}", card.content)
+
+
+def test_temporal_split_in_words(metrics):
+    metrics["protocol"] |= {
+        "split_method": "temporal",
+        "validation_fraction": 0.07,
+        "test_fraction": 0.1,
+        "exclude_seen": False,
+    }
+    text = build(metrics).text
+    assert "the latest 10 % of interactions are for test, the 7 % before them for validation." in text
+    assert "may be recommended again" in text
+    assert "Leave one out" not in text
+
+
+def test_unknown_architecture_is_named_and_not_cited():
+    card = build({}, config={**CONFIG, "model_type": "novel"})
+    assert "A sequential recommender (`novel`) made with **seqrec**." in card.text
+    assert "Citation" not in sections(card)
+    assert "novel" in card.data.tags
+
+
+def test_no_folder_of_this_machine(metrics):
+    metrics["protocol"]["dataset"] = "/home/someone/data/ratings"
+    metrics["training"]["arguments"]["deepspeed"] = "/home/someone/zero.json"
+    card = build(metrics)
+    assert "/home" not in card.content
+    assert "seqrec train --dataset ratings.csv --output_dir runs/ml" in card.text
+    assert "`zero.json`" in card.text
+    assert card.data.eval_results[0].dataset_name == "ratings"
+
+
+@pytest.mark.parametrize(
+    ("command", "expected"),
+    [
+        ("seqrec train --dataset ml-100k", "seqrec train --dataset ml-100k"),
+        ("/opt/bin/seqrec train --dataset=/a/b.csv --x=y=z", "seqrec train --dataset=b.csv --x=y=z"),
+        ("seqrec train --dataset '/my data/a b.csv'", "seqrec train --dataset 'a b.csv'"),
+        ("seqrec train --dataset data/b.csv", "seqrec train --dataset data/b.csv"),
+        ("an 'unfinished word", ""),
+        ("", ""),
+    ],
+)
+def test_portable_command(command, expected):
+    assert portable_command(command) == expected
+
+
+def test_card_of_a_folder(recommender, items, metrics, tmp_path, monkeypatch):
+    folder = tmp_path / "my recommender"
+    recommender.save_pretrained(folder)
+    (folder / "metrics.json").write_text(json.dumps(metrics))
+    (folder / "training_curve.png").touch()
+    assert save_model_card(folder) == folder / "README.md"
+    card = ModelCard.load(folder / "README.md")
+    assert sections(card) == SECTIONS
+    assert card.data.model_name == "my recommender"
+    assert f"{sum(weight.numel() for weight in recommender.model.parameters()):,} parameters" in card.text
+    assert str(tmp_path) not in card.content
+
+    monkeypatch.chdir(tmp_path)
+    recommend, load = re.findall(r"```python\n(.*?)```", card.text, flags=re.DOTALL)
+    shown = []
+    exec(recommend, {"print": shown.append})
+    assert shown == [recommender.recommend(items["item_id"][:3].to_list(), k=10)]
+    names = {}
+    exec(load, names)
+    assert torch.equal(names["model"].encode_items(), recommender.model.encode_items())
+
+
+def test_card_of_a_bare_model_replaces_an_earlier_one(tiny_model, tmp_path):
+    tiny_model.save_pretrained(tmp_path)
+    (tmp_path / "README.md").write_text("an earlier card")
+    save_model_card(tmp_path)
+    assert sections(ModelCard.load(tmp_path / "README.md")) == WITHOUT_METRICS
+    write_remote_code(tiny_model, tmp_path)
+    save_model_card(tmp_path)
+    card = ModelCard.load(tmp_path / "README.md")
+    assert sections(card) == ("Use", *WITHOUT_METRICS)
+    assert "import Recommender" not in card.text
+
+
+def test_odd_item_ids_are_quoted(tiny_model, tmp_path):
+    tiny_model.save_pretrained(tmp_path)
+    odd = ['say "hi"', "café, ```\n{{ 7 * 6 }}", "back\\slash"]
+    pl.DataFrame({"item_id": odd, "count": [3, 2, 1]}).write_parquet(tmp_path / "items.parquet")
+    text = save_model_card(tmp_path).read_text(encoding="utf-8")
+    (shown,) = re.findall(r"recommend\((\[.*\]), k=10\)", text)
+    assert eval(shown) == odd
+
+
+def test_folder_without_a_model_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"holds no config\.json"):
+        save_model_card(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_parameters_are_counted_from_the_weights(tmp_path):
+    assert count_parameters(tmp_path) is None
+    save_file({"a": torch.zeros(3, 4, dtype=torch.bfloat16)}, tmp_path / "model-00001-of-00002.safetensors")
+    save_file({"b": torch.zeros(()), "c": torch.zeros(5)}, tmp_path / "model-00002-of-00002.safetensors")
+    assert count_parameters(tmp_path) == 12 + 1 + 5
+
+
+def test_table_leaves_out_what_is_empty():
+    rows = [["one", "1", "", "x|y"], ["two", "", "", ""], ["three", "", "", "z"]]
+    assert table(["name", "a", "b", "c"], rows).splitlines() == [
+        "| name | a | c |",
+        "| --- | ---: | ---: |",
+        "| one | 1 | x\\|y |",
+        "| three |  | z |",
+    ]
+    assert table(["name", "a"], [["one", ""]]) == ""
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [(0.12345, "0.1235"), (9.5, "9.5000"), (1168.25, "1,168.2"), (None, ""), (math.nan, ""), (math.inf, "")],
+)
+def test_number(value, written):
+    assert number(value) == written
+
+
+def test_without_folders():
+    assert without_folders("/home/someone/a.csv") == "a.csv"
+    assert without_folders("org/name") == "org/name"

@@ -1,0 +1,246 @@
+import ast
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoConfig, AutoModel, AutoModelForCausalLM
+from transformers.dynamic_module_utils import check_imports, get_relative_import_files
+
+from seqrec.hub.remote_code import auto_classes, flatten_modules, write_remote_code
+
+INPUT_IDS = [[5, 3, 9, 4, 30]]
+
+# Runs where seqrec cannot be imported: loads the folder argv[1], saves it to argv[2], loads that, and writes
+# what the models compute to argv[3].
+STRANGER = """
+import sys
+
+class NoSeqrec:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == "seqrec":
+            raise ImportError("seqrec is not installed here")
+
+sys.meta_path.insert(0, NoSeqrec())
+
+import torch
+from transformers import AutoConfig, AutoModel, AutoModelForCausalLM
+
+folder, resaved, outputs = sys.argv[1:4]
+input_ids = torch.tensor({input_ids})
+found = dict()
+with torch.no_grad():
+    for name in (folder, resaved):
+        assert AutoConfig.from_pretrained(name, trust_remote_code=True).hidden_size == 16
+        backbone = AutoModel.from_pretrained(name, trust_remote_code=True).eval()
+        head = AutoModelForCausalLM.from_pretrained(name, trust_remote_code=True).eval()
+        found[name, "hidden"] = backbone(input_ids).last_hidden_state
+        found[name, "logits"] = head(input_ids).logits
+        found[name, "users"] = head.encode_users(input_ids)
+        head.save_pretrained(resaved)
+assert not [name for name in sys.modules if name.partition(".")[0] == "seqrec"]
+torch.save(found, outputs)
+"""
+
+
+@pytest.fixture
+def saved(tiny_model, tmp_path):
+    """A folder with a saved model and its code."""
+    folder = tmp_path / "saved"
+    tiny_model.save_pretrained(folder)
+    write_remote_code(tiny_model, folder)
+    return folder
+
+
+def test_loads_and_resaves_where_seqrec_cannot_be_imported(tiny_model, saved, tmp_path):
+    outputs = tmp_path / "outputs.pt"
+    resaved = tmp_path / "resaved"
+    environment = os.environ | {"HF_HUB_OFFLINE": "1", "HF_MODULES_CACHE": str(tmp_path / "modules")}
+    script = STRANGER.replace("{input_ids}", str(INPUT_IDS))
+    done = subprocess.run(
+        [sys.executable, "-c", script, saved, resaved, outputs],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    found = torch.load(outputs, weights_only=True)
+    input_ids = torch.tensor(INPUT_IDS)
+    with torch.no_grad():
+        expected = {
+            "hidden": tiny_model.model(input_ids).last_hidden_state,
+            "logits": tiny_model(input_ids).logits,
+            "users": tiny_model.encode_users(input_ids),
+        }
+    for folder in (saved, resaved):
+        for name, value in expected.items():
+            assert torch.equal(found[str(folder), name], value), (folder.name, name)
+
+
+def test_what_transformers_will_check(saved, tiny_config):
+    files = {path.name for path in saved.glob("*.py")}
+    main = f"modeling_{tiny_config.model_type}.py"
+    followed = {Path(path).name for path in get_relative_import_files(saved / main)}
+    assert followed | {main} == files
+    for name in files:
+        check_imports(saved / name)  # raises if a package is missing
+
+
+def test_no_import_of_seqrec_remains_and_nothing_else_changed(saved, tiny_model):
+    for path in saved.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                assert all(not name.name.startswith("seqrec") for name in node.names)
+            elif isinstance(node, ast.ImportFrom):
+                assert not (node.module or "").startswith("seqrec")
+    module = sys.modules[type(tiny_model).__module__]
+    original = Path(module.__file__).read_text().splitlines()
+    written = (saved / Path(module.__file__).name).read_text().splitlines()
+    changed = [(old, new) for old, new in zip(original, written, strict=True) if old != new]
+    assert changed
+    for old, new in changed:
+        assert old.startswith("from seqrec.")
+        assert new == f"from .{old.split(' import ')[0].rpartition('.')[2]} import {old.split(' import ')[1]}"
+
+
+def test_writing_twice_changes_nothing(saved, tiny_model):
+    before = {path.name: path.read_bytes() for path in saved.iterdir()}
+    written = write_remote_code(tiny_model, saved)
+    assert {path.name: path.read_bytes() for path in saved.iterdir()} == before
+    assert sorted(path.name for path in written) == sorted(name for name in before if name.endswith(".py"))
+
+
+def test_auto_map_is_all_that_changes_in_the_configuration(tiny_model, tmp_path):
+    tiny_model.save_pretrained(tmp_path)
+    before = json.loads((tmp_path / "config.json").read_text())
+    write_remote_code(tiny_model, tmp_path)
+    after = json.loads((tmp_path / "config.json").read_text())
+    auto_map = after.pop("auto_map")
+    assert after == before
+    head = "AutoModelForCausalLM" if tiny_model.config.is_causal else "AutoModelForMaskedLM"
+    assert set(auto_map) == {"AutoConfig", "AutoModel", head}
+    assert auto_map[head].endswith(f".{type(tiny_model).__name__}")
+    for reference in auto_map.values():
+        module, class_ = reference.split(".")
+        assert f"\nclass {class_}(" in (tmp_path / f"{module}.py").read_text()
+
+
+def test_head_of_a_bidirectional_model_is_for_masked_lm(tiny_model):
+    tiny_model.config.is_causal = False
+    assert auto_classes(tiny_model)["AutoModelForMaskedLM"] is type(tiny_model)
+    assert "AutoModelForCausalLM" not in auto_classes(tiny_model)
+
+
+def test_backbone_alone(tiny_model, tmp_path):
+    tiny_model.model.save_pretrained(tmp_path)
+    write_remote_code(tiny_model.model, tmp_path)
+    assert set(json.loads((tmp_path / "config.json").read_text())["auto_map"]) == {"AutoConfig", "AutoModel"}
+
+
+def test_no_trust_is_asked_where_seqrec_is_imported(saved, tiny_model):
+    assert type(AutoConfig.from_pretrained(saved)) is type(tiny_model.config)
+    assert type(AutoModel.from_pretrained(saved)) is type(tiny_model.model)
+    assert type(AutoModelForCausalLM.from_pretrained(saved)) is type(tiny_model)
+
+
+def test_model_of_another_package_is_left_to_transformers(tiny_model, tmp_path):
+    subclass = type("MyModel", (type(tiny_model),), {"__module__": "my_package.modeling"})
+    model = subclass(tiny_model.config)
+    model.save_pretrained(tmp_path)
+    before = (tmp_path / "config.json").read_text()
+    assert write_remote_code(model, tmp_path) == []
+    assert (tmp_path / "config.json").read_text() == before
+    assert not list(tmp_path.glob("*.py"))
+
+
+def test_model_of_remote_code_is_left_alone(tiny_model, tmp_path):
+    remote = type("Remote", (type(tiny_model),), {"__module__": "transformers_modules.folder.modeling"})
+    assert write_remote_code(remote(tiny_model.config), tmp_path) == []
+
+
+def test_folder_without_a_saved_model_is_refused(tiny_model, tmp_path):
+    with pytest.raises(ValueError, match=r"holds no config\.json"):
+        write_remote_code(tiny_model, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture
+def make_package(tmp_path, monkeypatch):
+    """Write a package of modules, given as path → source, and return its name."""
+    name = f"fake_{tmp_path.name}"
+
+    def make(**sources):
+        for path, source in sources.items():
+            file = tmp_path.joinpath(name, *path.split("__")).with_suffix(".py")
+            file.parent.mkdir(parents=True, exist_ok=True)
+            (file.parent / "__init__.py").touch()
+            file.write_text(source.replace("PACKAGE", name))
+        (tmp_path / name / "__init__.py").touch()
+        monkeypatch.syspath_prepend(tmp_path)
+        return name
+
+    return make
+
+
+def test_flattening_follows_imports_of_imports(make_package):
+    name = make_package(
+        low__numbers="TWO = 2\n",
+        low__unused="raise RuntimeError\n",
+        high__maths="from PACKAGE.low.numbers import TWO\n\nFOUR = TWO + TWO\n",
+        high__start=(
+            '"""Start: from PACKAGE.low.unused import nothing."""\n'
+            "import json; from PACKAGE.low.numbers import (\n    TWO,\n)\n"
+            "from PACKAGE.high.maths import FOUR as four\n\nEIGHT = four * TWO\n"
+        ),
+    )
+    assert flatten_modules([f"{name}.high.start"], name) == {
+        "maths.py": "from .numbers import TWO\n\nFOUR = TWO + TWO\n",
+        "start.py": (
+            f'"""Start: from {name}.low.unused import nothing."""\n'
+            "import json; from .numbers import (\n    TWO,\n)\n"
+            "from .maths import FOUR as four\n\nEIGHT = four * TWO\n"
+        ),
+        "numbers.py": "TWO = 2\n",
+    }
+
+
+def test_modules_that_import_each_other_are_each_written_once(make_package):
+    name = make_package(
+        room__a="import sys\nfrom PACKAGE.room.b import B\n\nA = 1\n",
+        room__b="B = 2\nfrom PACKAGE.room.a import sys\n",
+    )
+    assert list(flatten_modules([f"{name}.room.b", f"{name}.room.a"], name)) == ["a.py", "b.py"]
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "def late():\n    from PACKAGE.low.numbers import TWO\n",
+        "if True:\n    from PACKAGE.low.numbers import TWO\n",
+        "import PACKAGE.low.numbers\n",
+        "import PACKAGE\n",
+        "from PACKAGE import low\n",
+        "from PACKAGE.low import numbers\n",
+        "from .numbers import TWO\n",
+        "from . import numbers\n",
+    ],
+)
+def test_imports_that_cannot_be_followed_are_refused(make_package, source):
+    name = make_package(low__numbers="TWO = 2\n", low__start=source)
+    with pytest.raises(ValueError, match=rf"of {name}\.low\.start \(.*import.*\) cannot be made remote code"):
+        flatten_modules([f"{name}.low.start"], name)
+
+
+def test_two_modules_of_one_basename_are_refused(make_package):
+    name = make_package(
+        low__numbers="TWO = 2\n",
+        high__numbers="from PACKAGE.low.numbers import TWO\n",
+    )
+    with pytest.raises(
+        ValueError, match=rf"{name}\.high\.numbers and {name}\.low\.numbers would both become numbers\.py"
+    ):
+        flatten_modules([f"{name}.high.numbers"], name)
