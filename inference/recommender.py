@@ -1,0 +1,338 @@
+"""Recommend by raw item ids: the model, its vocabulary and its catalogue in one object.
+
+Shape suffixes: B users, K list length, D hidden size, V vocabulary, S excluded items, A allowed items.
+"""
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self, overload
+
+import numpy as np
+import polars as pl
+import torch
+from transformers.utils import cached_file
+
+from seqrec.data.collators import HistoryCollator, pad
+from seqrec.data.interactions import read_interactions
+from seqrec.data.sequences import build_histories
+from seqrec.data.tokenization_items import ItemTokenizer
+from seqrec.evaluation.baselines import PopularityBaseline
+from seqrec.evaluation.evaluator import Encoder
+from seqrec.hub.remote_code import write_remote_code
+from seqrec.inference.raw_ids import ItemId, Unknown, encode_known, encode_lists
+from seqrec.modeling.modeling_auto import AutoModelForNextItem
+from seqrec.modeling.modeling_next_item import NextItemHead
+from seqrec.modeling.scoring import top_k
+
+BATCH_SIZE = 256
+History = Sequence[ItemId]
+TokenLists = Sequence[np.ndarray]
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """One recommended item. The score is the model's logit: only its order within one list has a meaning."""
+
+    item_id: str
+    score: float
+    title: str | None = None
+
+
+class Recommendations(list[Recommendation]):
+    """A user's recommendations, best first, and what was particular about them.
+
+    `unknown_items` are those of the history that the model does not know and that were left out;
+    `is_popularity` says that no known item was left, so that these are the catalogue's most popular items,
+    scored by their number of training interactions.
+    """
+
+    def __init__(
+        self, items: Sequence[Recommendation] = (), *, unknown_items: Sequence[str] = (), is_popularity: bool = False
+    ) -> None:
+        super().__init__(items)
+        self.unknown_items = tuple(unknown_items)
+        self.is_popularity = is_popularity
+
+
+class Recommender:
+    """Recommends items by their raw ids.
+
+    Args:
+        model: A next-item model.
+        tokenizer: Its vocabulary of items.
+        items: Its catalogue in token order: `item_id`, `count` (training interactions), perhaps `title`.
+
+    Raises:
+        ValueError: If the three are not of the same catalogue.
+
+    Example:
+        >>> recommender = Recommender.from_pretrained("runs/ml-100k")  # doctest: +SKIP
+        >>> recommender.recommend(["50", "181", "258"], k=10)  # doctest: +SKIP
+    """
+
+    def __init__(self, model: NextItemHead, tokenizer: ItemTokenizer, items: pl.DataFrame) -> None:
+        if not len(tokenizer) == model.config.vocab_size == len(items) + len(tokenizer) - tokenizer.num_items:
+            raise ValueError(
+                f"These are not of one catalogue: the model has {model.config.vocab_size} tokens, the tokenizer "
+                f"{len(tokenizer)} (of which {tokenizer.num_items} items), and the catalogue {len(items)} items."
+            )
+        self.model = model.eval()
+        self.tokenizer = tokenizer
+        self.items = items
+        self.first_item = len(tokenizer) - len(items)
+        counts = np.zeros(len(tokenizer), dtype=np.int64)
+        counts[self.first_item :] = items["count"].to_numpy()
+        self.popularity = PopularityBaseline(counts)
+        self.titles = items["title"].to_list() if "title" in items.columns else [None] * len(items)
+
+    @classmethod
+    def from_pretrained(
+        cls, name_or_path: str | Path, *, device: str | torch.device | None = None, **kwargs: Any
+    ) -> Self:
+        """Load a folder written by `seqrec train` or `save_pretrained`, or a repository of the Hub.
+
+        Args:
+            name_or_path: Folder, or `"org/name"` on the Hub.
+            device: Where the model shall run; the CPU if None.
+            **kwargs: Where and how to look, as in `transformers`: `revision`, `token`, `cache_dir`, …
+
+        Raises:
+            ValueError: If a part of the model is missing there.
+        """
+        name = str(name_or_path)
+        require(name, "config.json", **kwargs)
+        require(name, "tokenizer.json", **kwargs)
+        items = pl.read_parquet(require(name, "items.parquet", **kwargs))
+        model = AutoModelForNextItem.from_pretrained(name, **kwargs)
+        return cls(model.to(device or "cpu"), ItemTokenizer.from_pretrained(name, **kwargs), items)
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write everything that `from_pretrained` needs, here or where `seqrec` is not installed."""
+        self.model.save_pretrained(folder)
+        self.tokenizer.save_pretrained(folder)
+        self.items.write_parquet(Path(folder) / "items.parquet")
+        write_remote_code(self.model, folder)
+
+    @overload
+    def recommend(self, history: History, k: int = ..., **kwargs: Any) -> Recommendations: ...
+
+    @overload
+    def recommend(self, history: Sequence[History], k: int = ..., **kwargs: Any) -> list[Recommendations]: ...
+
+    def recommend(
+        self,
+        history: History | Sequence[History],
+        k: int = 10,
+        *,
+        exclude_seen: bool = True,
+        allow: Sequence[ItemId] | Sequence[Sequence[ItemId]] | None = None,
+        deny: Sequence[ItemId] | Sequence[Sequence[ItemId]] | None = None,
+        unknown: Unknown = "skip",
+    ) -> Recommendations | list[Recommendations]:
+        """Recommend the items a user will most likely want next.
+
+        Args:
+            history: Raw ids of what one user did, oldest first; or a list of such histories.
+            k: How many items to recommend; fewer come back where fewer may be recommended.
+            exclude_seen: Whether to leave out what is in the history.
+            allow: The only ids that may be recommended: one list for all, or one for each history.
+            deny: Ids that may not be recommended, likewise.
+            unknown: What to do about ids in a history that the model does not know: leave them out with a
+                warning (`"skip"`), or raise (`"error"`).
+
+        Returns:
+            `Recommendations` (a list of `Recommendation`, best first) for one history; a list of them for
+            several.
+
+        Raises:
+            ValueError: On a history that is no list, a k that is less than 1 or more than the catalogue, or,
+                with `unknown="error"`, an unknown item.
+        """
+        if isinstance(history, str) or not isinstance(history, Sequence):
+            raise ValueError(f"A history is a list of item ids, oldest first, but {history!r} was given.")
+        is_single = not history or isinstance(history[0], ItemId)
+        histories: Sequence[Any] = [history] if is_single else history
+        encoded = [encode_known(one, self.tokenizer, where="this history", unknown=unknown) for one in histories]
+        known = [token_ids for token_ids, _ in encoded]
+        scores_BK, token_ids_BK = self.top_k(
+            known,
+            k,
+            exclude_seen=exclude_seen,
+            allowed=encode_lists(allow, len(histories), self.tokenizer, where="allow"),
+            denied=encode_lists(deny, len(histories), self.tokenizer, where="deny"),
+        )
+        found = [
+            Recommendations(self.describe(scores_K, ids_K), unknown_items=missing, is_popularity=len(token_ids) == 0)
+            for scores_K, ids_K, (token_ids, missing) in zip(scores_BK, token_ids_BK, encoded, strict=True)
+        ]
+        self.say_popularity(sum(one.is_popularity for one in found), len(found))
+        return found[0] if is_single else found
+
+    def recommend_frame(
+        self,
+        frame: Any,
+        k: int = 10,
+        *,
+        exclude_seen: bool = True,
+        allow: Sequence[ItemId] | None = None,
+        deny: Sequence[ItemId] | None = None,
+        unknown: Unknown = "skip",
+        columns: Mapping[str, str] | None = None,
+    ) -> pl.DataFrame:
+        """Recommend for every user of a table of interactions.
+
+        Args:
+            frame: A file or frame with `user_id`, `item_id`, `timestamp`, as `read_interactions` takes it.
+            k: How many items for each user.
+            exclude_seen: Whether to leave out what the user's rows hold.
+            allow: The only ids that may be recommended.
+            deny: Ids that may not be recommended.
+            unknown: As in `recommend`.
+            columns: Other names of the table's columns, as `{"user_id": "uid"}`.
+
+        Returns:
+            `user_id`, `rank` (from 1), `item_id`, `score`, ordered by user and rank; both ids are of the table's
+            own type. Users without a known item get the most popular ones.
+        """
+        interactions = read_interactions(frame, columns=columns, for_training=False)
+        encode_known(
+            interactions["item_id"].unique(maintain_order=True).to_list(), self.tokenizer, where="the table", unknown=unknown
+        )
+        histories = build_histories(interactions, self.tokenizer).with_format("numpy")
+        known = [token_ids[token_ids != self.tokenizer.unk_token_id] for token_ids in histories["input_ids"]]
+        scores_BK, token_ids_BK = self.top_k(
+            known,
+            k,
+            exclude_seen=exclude_seen,
+            allowed=encode_lists(allow, len(known), self.tokenizer, where="allow"),
+            denied=encode_lists(deny, len(known), self.tokenizer, where="deny"),
+        )
+        self.say_popularity(sum(len(token_ids) == 0 for token_ids in known), len(known))
+        rows, places = np.nonzero(token_ids_BK)
+        return pl.DataFrame(
+            {
+                "user_id": pl.Series(np.asarray(histories["user_id"])[rows], dtype=interactions["user_id"].dtype),
+                "rank": places + 1,
+                "item_id": self.tokenizer.decode_item_ids(token_ids_BK[rows, places]),
+                "score": scores_BK[rows, places],
+            }
+        )
+
+    def name_item(self, item_id: ItemId) -> str:
+        """Return an item's title, or its id where it has none."""
+        (token_id,) = self.tokenizer.encode_item_ids([str(item_id)])
+        title = self.titles[token_id - self.first_item] if token_id >= self.first_item else None
+        return title or str(item_id)
+
+    def similar_items(self, item_id: ItemId, k: int = 10) -> Recommendations:
+        """List the items whose vectors point most nearly the same way: cosine similarity as the score.
+
+        Raises:
+            ValueError: If the item is unknown, or k is out of range.
+        """
+        self.check_k(k)
+        token_ids, _ = encode_known([item_id], self.tokenizer, where="similar_items", unknown="error")
+        items_VD = torch.nn.functional.normalize(self.model.encode_items().detach().float(), dim=1)
+        item_1 = torch.as_tensor(token_ids, device=items_VD.device)
+        scores_1K, token_ids_1K = top_k(items_VD[item_1], items_VD, k, excluded_BS=item_1[None])
+        return Recommendations(self.describe(scores_1K[0].numpy(force=True), token_ids_1K[0].numpy(force=True)))
+
+    def top_k(
+        self,
+        histories: TokenLists,
+        k: int,
+        *,
+        exclude_seen: bool = True,
+        allowed: TokenLists | None = None,
+        denied: TokenLists | None = None,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Find each history's best items, histories and lists being token ids.
+
+        An empty history is answered by popularity. Histories of like length share a batch, as in evaluation.
+
+        Returns:
+            `scores_BK` and `token_ids_BK`, the latter 0 where nothing was left to recommend.
+        """
+        self.check_k(k)
+        scores_BK = np.zeros((len(histories), k), dtype=np.float32)
+        token_ids_BK = np.zeros((len(histories), k), dtype=np.int64)
+        lengths_B = np.array([len(history) for history in histories])
+        for encoder, chosen_B in ((self.model, lengths_B > 0), (self.popularity, lengths_B == 0)):
+            rows = np.flatnonzero(chosen_B)
+            rows = rows[np.argsort(lengths_B[rows], kind="stable")]
+            for start in range(0, len(rows), BATCH_SIZE):
+                batch = rows[start : start + BATCH_SIZE]
+                scores_BK[batch], token_ids_BK[batch] = self.top_k_batch(
+                    encoder,
+                    [histories[row] for row in batch],
+                    k,
+                    exclude_seen=exclude_seen,
+                    allowed=None if allowed is None else [allowed[row] for row in batch],
+                    denied=None if denied is None else [denied[row] for row in batch],
+                )
+        return scores_BK, token_ids_BK
+
+    @torch.inference_mode()
+    def top_k_batch(
+        self,
+        encoder: Encoder,
+        histories: TokenLists,
+        k: int,
+        *,
+        exclude_seen: bool,
+        allowed: TokenLists | None,
+        denied: TokenLists | None,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Find the best items of one batch with one encoder."""
+        device = self.model.device
+        rows = [{"input_ids": history} for history in histories]
+        batch = HistoryCollator(self.model.config.max_position_embeddings)(rows)
+        excluded = [batch["seen_ids"]] if exclude_seen else []
+        if denied is not None:
+            excluded.append(pad(denied, fill=0)["input_ids"])
+        scores_BK, token_ids_BK = top_k(
+            encoder.encode_users(batch["input_ids"].to(device), batch["attention_mask"].to(device)),
+            encoder.encode_items().to(device),
+            k,
+            excluded_BS=torch.cat(excluded, dim=1).to(device) if excluded else None,
+            allowed_BA=None if allowed is None else pad(allowed, fill=0)["input_ids"].to(device),
+        )
+        return scores_BK.numpy(force=True), token_ids_BK.numpy(force=True)
+
+    def describe(self, scores_K: np.ndarray, token_ids_K: np.ndarray) -> list[Recommendation]:
+        """Turn one user's scores and token ids into recommendations, without the empty places."""
+        scores_K, token_ids_K = scores_K[token_ids_K > 0], token_ids_K[token_ids_K > 0]
+        return [
+            Recommendation(item_id, float(score), self.titles[token_id - self.first_item])
+            for item_id, score, token_id in zip(
+                self.tokenizer.decode_item_ids(token_ids_K), scores_K, token_ids_K, strict=True
+            )
+        ]
+
+    def check_k(self, k: int) -> None:
+        """Raise a `ValueError` if k is less than 1 or more than the catalogue holds."""
+        if not 1 <= k <= len(self.items):
+            raise ValueError(f"k={k} recommendations were asked for; ask for 1 to {len(self.items)} (the whole catalogue).")
+
+    def say_popularity(self, num_popularity: int, num_histories: int) -> None:
+        """Warn of histories that had no known item."""
+        if num_popularity:
+            warnings.warn(
+                f"{num_popularity} of {num_histories} histories hold no known item; "
+                "the most popular items are recommended for them.",
+                stacklevel=3,
+            )
+
+
+def require(name_or_path: str, file_name: str, **kwargs: Any) -> str:
+    """Find a file of a model, in a folder or on the Hub, or say which one is missing."""
+    try:
+        return cached_file(name_or_path, file_name, **kwargs)
+    except OSError as error:
+        raise ValueError(
+            f"{name_or_path!r} is not a recommender that seqrec can load: {file_name} was not found there. "
+            "Give a folder written by `seqrec train` or `Recommender.save_pretrained`, or a repository that holds one. "
+            f"({error})"
+        ) from error

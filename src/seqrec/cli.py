@@ -1,0 +1,262 @@
+"""The command line: `seqrec train`, `seqrec evaluate`, `seqrec recommend`."""
+
+import argparse
+import csv
+import inspect
+import json
+import re
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, fields
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import yaml
+from transformers import HfArgumentParser
+from transformers.utils.logging import disable_progress_bar
+
+from seqrec.configuration.configuration_next_item import NextItemConfig
+from seqrec.data.preparation import HELD_OUT, DataArguments, PreparedData, prepare
+from seqrec.evaluation.evaluator import rank_dataset
+from seqrec.evaluation.report import LIST_LENGTH, measure
+from seqrec.evaluation.tables import align, metrics_table
+from seqrec.inference.recommender import Recommendation, Recommender
+from seqrec.modeling.modeling_auto import MODEL_TYPES
+from seqrec.training.arguments import SequentialTrainingArguments
+from seqrec.training.provenance import portable_command
+from seqrec.training.train import TrainedModel, train
+
+USAGE = """seqrec COMMAND [flags]
+
+  train      train a model on interactions, evaluate, save and document it
+  evaluate   measure a saved model on held-out interactions
+  recommend  recommend items for one history, or for every user of a file
+
+`seqrec COMMAND --help` tells each command's flags."""
+
+# Fields that the data or the architecture decide, not the command line.
+DECIDED_FIELDS = {"vocab_size", "pad_token_id", "mask_token_id", "unk_token_id", "is_causal", "tie_word_embeddings"}
+# Of the TrainingArguments' many flags, those that `train --help` shows.
+COMMON_FLAGS = {
+    *("output_dir", "num_train_epochs", "per_device_train_batch_size", "per_device_eval_batch_size", "learning_rate"),
+    *("lr_scheduler_type", "warmup_steps", "weight_decay", "gradient_accumulation_steps", "bf16", "torch_compile"),
+    *("seed", "metric_for_best_model", "early_stopping_patience", "packing", "exclude_seen", "report_to"),
+    *("resume_from_checkpoint", "push_to_hub", "hub_model_id", "disable_tqdm"),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; return its exit status: 0, 2 for a user's mistake, 130 for Ctrl-C."""
+    argv = list(sys.argv[1:] if arguments is None else arguments)
+    if not argv or argv[0] in ("-h", "--help"):
+        print(USAGE)
+        return 0
+    command = COMMANDS.get(argv[0])
+    if command is None:
+        print(f"seqrec: there is no command {argv[0]!r}.\n\n{USAGE}", file=sys.stderr)
+        return 2
+    disable_progress_bar()  # those of loading and saving; training and ranking keep theirs
+    try:
+        command(argv[1:])
+    except ValueError as error:
+        print(f"seqrec {argv[0]}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"\nseqrec {argv[0]}: interrupted.", file=sys.stderr)
+        if argv[0] == "train":
+            print("Finished epochs are kept: add --resume_from_checkpoint true to go on.", file=sys.stderr)
+        return 130
+    return 0
+
+
+def train_command(argv: Sequence[str]) -> None:
+    """`seqrec train`."""
+    argv = with_config_file(argv)
+    parser = train_parser(argv)
+    data_arguments, training_arguments, rest = parser.parse_args_into_dataclasses(argv)
+    options = vars(rest)
+    config_fields = {name: options[name] for name in config_flags(options["model_type"]) if options[name] is not None}
+    trained = train(
+        data_arguments,
+        training_arguments,
+        model_type=options["model_type"],
+        config_fields=config_fields,
+        overwrite=options["overwrite"],
+        command=portable_command(["seqrec", "train", *argv]),
+    )
+    if trained.trainer.is_world_process_zero():
+        print_summary(trained)
+
+
+def train_parser(argv: Sequence[str]) -> argparse.ArgumentParser:
+    """Build the parser of `seqrec train`, with the flags of the architecture that `argv` names."""
+    first = argparse.ArgumentParser(add_help=False)
+    first.add_argument("--model_type", choices=sorted(MODEL_TYPES), default="sasrec", help="Architecture.")
+    model_type = first.parse_known_args(argv)[0].model_type
+    parser = HfArgumentParser(
+        [DataArguments, SequentialTrainingArguments],
+        prog="seqrec train",
+        parents=[first],
+        description="Train a model on interactions, choose its best epoch by validation, measure it on test, save it.",
+        epilog="Every flag of transformers.TrainingArguments works; --help_all lists them. Flags may also stand in a "
+        "YAML file (--config FILE.yaml); those of the command line win.",
+        formatter_class=argparse.HelpFormatter,
+    )
+    parser.add_argument("--overwrite", action="store_true", help="Replace the model that output_dir may hold.")
+    parser.add_argument("--config", help="YAML file with any of these flags.")
+    model_group = parser.add_argument_group(f"model ({model_type})")
+    for name, (default, text) in config_flags(model_type).items():
+        model_group.add_argument(f"--{name}", type=type(default), help=f"{text} (default: {default})")
+    parser.add_argument("--help_all", action="help", help="Show all flags.")
+    if "--help_all" not in argv:
+        hide_rare_flags(parser)
+    return parser
+
+
+def hide_rare_flags(parser: argparse.ArgumentParser) -> None:
+    """Leave out of `--help` what `TrainingArguments` has beyond the common flags."""
+    rare = {field.name for field in fields(SequentialTrainingArguments)} - COMMON_FLAGS
+    for action in parser._actions:
+        if action.dest in rare:
+            action.help = argparse.SUPPRESS
+
+
+def config_flags(model_type: str) -> dict[str, tuple[Any, str]]:
+    """Map each field of an architecture's configuration to its default and what its docstring says of it."""
+    config_class = MODEL_TYPES[model_type]
+    texts: dict[str, str] = {}
+    for documented in (NextItemConfig, config_class):
+        for name, text in re.findall(r"^    (\w+): (.+?)(?=^    \w+:|^\S|\Z)", inspect.getdoc(documented) or "", re.M | re.S):
+            texts[name] = " ".join(text.split())
+    return {
+        field.name: (field.default, texts[field.name])
+        for field in fields(config_class)
+        if field.name in texts and field.name not in DECIDED_FIELDS
+    }
+
+
+def with_config_file(argv: Sequence[str]) -> list[str]:
+    """Put the flags of `--config FILE.yaml` before those of the command line, so that the latter win."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--config")
+    path = parser.parse_known_args(argv)[0].config
+    if path is None:
+        return list(argv)
+    try:
+        settings = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
+    except (OSError, yaml.YAMLError) as error:
+        raise ValueError(f"The configuration file {path} cannot be read: {error}") from error
+    if not isinstance(settings, dict):
+        raise ValueError(f"The configuration file {path} must hold `flag: value` lines.")
+    flags: list[str] = []
+    for name, value in settings.items():
+        values = value if isinstance(value, list) else [json.dumps(value) if isinstance(value, dict) else value]
+        flags += [f"--{name}", *map(str, values)]
+    return [*flags, *argv]
+
+
+def evaluate_command(argv: Sequence[str]) -> None:
+    """`seqrec evaluate`."""
+    parser = HfArgumentParser(
+        [DataArguments], prog="seqrec evaluate", description="Measure a saved model on held-out interactions."
+    )
+    parser.add_argument("--model", required=True, help="Folder of the model, or its repository on the Hub.")
+    parser.add_argument("--split", choices=HELD_OUT, default="test", help="Which held-out rows (default: test).")
+    parser.add_argument("--include_seen", action="store_true", help="Let items of the history be recommended again.")
+    parser.add_argument("--json", action="store_true", help="Print all figures as JSON, not the table.")
+    data_arguments, rest = parser.parse_args_into_dataclasses(argv)
+    recommender = Recommender.from_pretrained(rest.model)
+    data = prepare(data_arguments, recommender.tokenizer)
+    figures = measure_saved(recommender, data, rest.split, exclude_seen=not rest.include_seen)
+    print(json.dumps(figures, indent=2) if rest.json else metrics_table(figures))
+
+
+def measure_saved(recommender: Recommender, data: PreparedData, split: str, *, exclude_seen: bool) -> dict[str, Any]:
+    """Measure as the training did, on one split."""
+    rank = partial(
+        rank_dataset,
+        recommender.model,
+        max_length=recommender.model.config.max_position_embeddings,
+        exclude_seen=exclude_seen,
+        list_length=LIST_LENGTH,
+        progress=sys.stderr.isatty(),
+    )
+    return measure(rank, data, exclude_seen=exclude_seen, splits=[split])
+
+
+def recommend_command(argv: Sequence[str]) -> None:
+    """`seqrec recommend`."""
+    parser = argparse.ArgumentParser(
+        prog="seqrec recommend", description="Recommend items for one history, or for every user of a file."
+    )
+    parser.add_argument("--model", required=True, help="Folder of the model, or its repository on the Hub.")
+    parser.add_argument("--history", type=split_ids, help="Raw item ids, oldest first, with commas between them.")
+    parser.add_argument("--input", help="File of interactions (user_id, item_id, timestamp), instead of --history.")
+    parser.add_argument("--output", help="File for its recommendations (.csv, .parquet or .jsonl).")
+    parser.add_argument("--k", type=int, default=10, help="How many items (default: 10).")
+    parser.add_argument("--allow", type=split_ids, help="The only ids that may be recommended.")
+    parser.add_argument("--deny", type=split_ids, help="Ids that may not be recommended.")
+    parser.add_argument("--include_seen", action="store_true", help="Let items of the history be recommended again.")
+    parser.add_argument("--unknown", choices=("skip", "error"), default="skip", help="On ids the model does not know.")
+    parser.add_argument("--json", action="store_true", help="Print JSON, not the table.")
+    flags = parser.parse_args(argv)
+    if (flags.history is None) == (flags.input is None):
+        raise ValueError("Give either --history or --input.")
+    if (flags.input is None) != (flags.output is None):
+        raise ValueError("--input and --output go together.")
+    recommender = Recommender.from_pretrained(flags.model)
+    options = {"allow": flags.allow, "deny": flags.deny, "exclude_seen": not flags.include_seen, "unknown": flags.unknown}
+    if flags.input:
+        frame = recommender.recommend_frame(flags.input, flags.k, **options)
+        write_frame(frame, flags.output)
+        print(f"Wrote {len(frame)} recommendations for {frame['user_id'].n_unique()} users to {flags.output}.")
+        return
+    found = recommender.recommend(flags.history, flags.k, **options)
+    print(json.dumps([asdict(one) for one in found], ensure_ascii=False) if flags.json else recommendations_table(found))
+
+
+def split_ids(text: str) -> list[str]:
+    """Split ids at commas; one that holds a comma itself stands in double quotes."""
+    return [item_id for row in csv.reader([text], skipinitialspace=True) for item_id in row if item_id]
+
+
+def write_frame(frame: pl.DataFrame, path: str) -> None:
+    """Write a table in the format that its file's name tells."""
+    writers: dict[str, Callable[[str], Any]] = {
+        ".csv": frame.write_csv,
+        ".parquet": frame.write_parquet,
+        ".jsonl": frame.write_ndjson,
+    }
+    writer = writers.get(Path(path).suffix)
+    if writer is None:
+        raise ValueError(f"--output {path} must end in one of {', '.join(writers)}.")
+    writer(path)
+
+
+def recommendations_table(found: Sequence[Recommendation]) -> str:
+    """Lay out one user's recommendations, best first."""
+    rows = [[str(rank), one.item_id, f"{one.score:.3f}", one.title or ""] for rank, one in enumerate(found, start=1)]
+    return align([["rank", "item_id", "score", "title"], *rows], left_columns=4)
+
+
+def print_summary(trained: TrainedModel, num_examples: int = 3) -> None:
+    """Print how good the model is, what it recommends to some users, and where it lies."""
+    recommender = Recommender(trained.trainer.model, trained.data.tokenizer, trained.data.items)
+    print(f"\n{metrics_table(trained.metrics)}\n")
+    for row in trained.data.sequences["test"].select(range(num_examples)):
+        history = trained.data.tokenizer.decode_item_ids(row["input_ids"])
+        newest = ", ".join(recommender.name_item(item_id) for item_id in history[-3:])
+        print(f"User {row['user_id']}, after {newest}:")
+        print(recommendations_table(recommender.recommend(history, k=5)), end="\n\n")
+    folder = trained.trainer.args.output_dir
+    print(f"Saved to {folder}: model, metrics.json, training_curve.png and a model card (README.md). Try:")
+    print(f"  seqrec recommend --model {folder} --history {','.join(history[-3:])}")
+
+
+COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
+    "train": train_command,
+    "evaluate": evaluate_command,
+    "recommend": recommend_command,
+}

@@ -1,0 +1,173 @@
+"""The command line from end to end, on made-up data."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from seqrec import Recommender
+from seqrec.cli import main, split_ids
+from seqrec.data.preparation import DataArguments, prepare
+from seqrec.data.synthetic import synthetic_interactions
+
+TINY = ["--hidden_size", "16", "--intermediate_size", "32", "--max_position_embeddings", "20", "--disable_tqdm", "true"]
+
+
+def train(folder, *flags):
+    return main(["train", "--dataset", "synthetic", "--output_dir", str(folder), *TINY, *flags])
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A trained model's folder."""
+    folder = tmp_path_factory.mktemp("runs") / "model"
+    assert train(folder, "--num_train_epochs", "3", "--learning_rate", "0.01") == 0
+    return folder
+
+
+def evaluate(folder, capsys, *flags):
+    capsys.readouterr()
+    assert main(["evaluate", "--model", str(folder), "--dataset", "synthetic", *flags]) == 0
+    return capsys.readouterr().out
+
+
+def test_train_leaves_everything_a_model_needs(trained):
+    names = {path.name for path in trained.iterdir() if path.is_file()}
+    assert names == {
+        *("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "items.parquet"),
+        *("metrics.json", "training_curve.png", "README.md"),
+        *("configuration_next_item.py", "configuration_sasrec.py", "modeling_next_item.py", "modeling_sasrec.py"),
+        *("layers.py", "losses.py", "special_tokens.py"),
+    }
+
+
+def test_the_model_beats_popularity(trained):
+    metrics = json.loads((trained / "metrics.json").read_text())
+    assert metrics["model"]["test"]["ndcg@10"] > 1.5 * metrics["popularity"]["test"]["ndcg@10"]
+    assert metrics["protocol"]["dataset"] == "synthetic"
+    assert metrics["protocol"]["split_method"] == "leave_one_out"
+    assert metrics["training"]["arguments"]["learning_rate"] == 0.01
+
+
+@pytest.mark.parametrize("split", ["validation", "test"])
+def test_evaluate_repeats_training_s_figures_to_the_last_digit(trained, capsys, split):
+    metrics = json.loads((trained / "metrics.json").read_text())
+    found = json.loads(evaluate(trained, capsys, "--split", split, "--json"))
+    for encoder in ("model", "popularity"):
+        assert found[encoder] == {split: metrics[encoder][split]}
+    assert found["protocol"] == metrics["protocol"]
+
+
+def test_recommend_hits_as_often_as_hr_says(trained):
+    metrics = json.loads((trained / "metrics.json").read_text())
+    data = prepare(DataArguments(dataset="synthetic"))
+    recommender = Recommender.from_pretrained(trained)
+    rows = data.sequences["test"]
+    histories = [recommender.tokenizer.decode_item_ids(ids) for ids in rows["input_ids"]]
+    targets = recommender.tokenizer.decode_item_ids(rows["target"])
+    found = recommender.recommend(histories, k=10)
+    hits = [target in [one.item_id for one in top] for target, top in zip(targets, found, strict=True)]
+    assert np.mean(hits) == metrics["model"]["test"]["hr@10"]
+
+
+def test_summary_shows_metrics_examples_and_where_it_lies(tmp_path, capsys):
+    assert train(tmp_path / "model", "--num_train_epochs", "1") == 0
+    printed = capsys.readouterr().out
+    assert re.search(r"^model\s+test\s+0\.\d{4}", printed, re.MULTILINE)
+    assert re.search(r"^popularity\s+validation\s+0\.\d{4}", printed, re.MULTILINE)
+    assert printed.count("rank  item_id") == 3
+    assert "(taste" in printed
+    assert f"Saved to {tmp_path / 'model'}" in printed
+
+
+def test_recommend_prints_a_table_or_json(trained, capsys):
+    item_ids = pl.read_parquet(trained / "items.parquet")["item_id"].head(3).to_list()
+    arguments = ["recommend", "--model", str(trained), "--history", ",".join(item_ids), "--k", "4"]
+    assert main(arguments) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 5
+    assert main([*arguments, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [sorted(one) for one in found] == [["item_id", "score", "title"]] * 4
+    assert main([*arguments, "--json", "--deny", found[0]["item_id"]]) == 0
+    assert json.loads(capsys.readouterr().out)[0] == found[1]
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet", ".jsonl"])
+def test_recommend_for_a_file(trained, tmp_path, suffix, capsys):
+    synthetic_interactions().head(60).write_csv(tmp_path / "log.csv")
+    output = tmp_path / f"out{suffix}"
+    arguments = ["recommend", "--model", str(trained), "--input", str(tmp_path / "log.csv"), "--output", str(output)]
+    assert main(arguments) == 0
+    reader = {".csv": pl.read_csv, ".parquet": pl.read_parquet, ".jsonl": pl.read_ndjson}[suffix]
+    num_users = synthetic_interactions().head(60)["user_id"].n_unique()
+    assert reader(output).height == 10 * num_users
+    assert f"{10 * num_users} recommendations for {num_users} users" in capsys.readouterr().out
+
+
+def test_a_yaml_file_sets_flags_and_the_command_line_wins(tmp_path, capsys):
+    config = tmp_path / "recipe.yaml"
+    config.write_text("num_train_epochs: 1\nhidden_dropout: 0.3\nlearning_rate: 0.5\nduplicates: last\n")
+    assert train(tmp_path / "model", "--config", str(config), "--learning_rate", "0.002") == 0
+    metrics = json.loads((tmp_path / "model" / "metrics.json").read_text())
+    assert metrics["training"]["arguments"]["learning_rate"] == 0.002
+    assert metrics["protocol"]["duplicates"] == "last"
+    assert json.loads((tmp_path / "model" / "config.json").read_text())["hidden_dropout"] == 0.3
+
+
+def test_refuses_to_write_over_a_model(trained, tmp_path, capsys):
+    folder = tmp_path / "model"
+    shutil.copytree(trained, folder)
+    before = (folder / "model.safetensors").read_bytes()
+    assert train(folder, "--num_train_epochs", "1") == 2
+    assert "already holds" in capsys.readouterr().err
+    assert (folder / "model.safetensors").read_bytes() == before
+    assert train(folder, "--num_train_epochs", "1", "--overwrite") == 0
+    assert (folder / "model.safetensors").read_bytes() != before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["dance"], "there is no command 'dance'"),
+        (["train"], "Name the interactions"),
+        (["train", "--dataset", "nowhere.csv"], "nowhere.csv"),
+        (["recommend", "--model", "nowhere", "--history", "1"], "config.json was not found"),
+        (["recommend", "--model", "nowhere"], "either --history or --input"),
+        (["recommend", "--model", "nowhere", "--input", "a.csv"], "--input and --output go together"),
+        (["train", "--config", "nowhere.yaml"], "cannot be read"),
+    ],
+)
+def test_mistakes_are_told_without_a_traceback(arguments, message, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == 2
+    printed = capsys.readouterr().err
+    assert message in printed
+    assert "Traceback" not in printed
+
+
+def test_help_tells_the_common_flags_and_hides_the_rare(capsys):
+    assert main([]) == 0
+    with pytest.raises(SystemExit):
+        main(["train", "--help"])
+    short = capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        main(["train", "--help_all"])
+    full = capsys.readouterr().out
+    assert "--hidden_size" in short
+    assert "Transformer blocks." in short
+    assert "--neftune_noise_alpha" not in short
+    assert "--neftune_noise_alpha" in full
+
+
+def test_ids_are_split_at_commas():
+    assert split_ids('50, 181,"a, b",c d') == ["50", "181", "a, b", "c d"]
+
+
+def test_paths_of_the_machine_are_not_saved(trained):
+    for path in trained.iterdir():
+        if path.is_file() and path.suffix != ".png":
+            assert str(Path(trained).parent).encode() not in path.read_bytes(), path.name

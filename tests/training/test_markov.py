@@ -1,0 +1,43 @@
+"""A source whose best possible hit rate is known must be learnt nearly as well as anybody could."""
+
+import torch
+from transformers import set_seed
+
+from seqrec import SequentialTrainer, SequentialTrainingArguments
+from seqrec.data.sequences import build_sequences
+from seqrec.data.splitting import leave_one_out
+from seqrec.data.synthetic import MarkovSource
+from seqrec.data.tokenization_items import ItemTokenizer
+from seqrec.evaluation.evaluator import rank_dataset
+from seqrec.evaluation.metrics import ranking_metrics
+from seqrec.modeling.modeling_auto import MODEL_TYPES, AutoModelForNextItem
+
+
+def test_learns_a_markov_source_to_within_five_percent_of_the_best(model_type, tmp_path):
+    source = MarkovSource.random(num_items=50, num_successors=5, seed=0)
+    split = leave_one_out(source.interactions(num_users=1500, length=20, seed=1))
+    tokenizer = ItemTokenizer.from_interactions(split.train)
+    sequences = build_sequences(split, tokenizer)
+    set_seed(0)
+    config = MODEL_TYPES[model_type](
+        vocab_size=len(tokenizer), hidden_size=32, intermediate_size=64, max_position_embeddings=20, hidden_dropout=0.1
+    )
+    trainer = SequentialTrainer(
+        AutoModelForNextItem.from_config(config),
+        SequentialTrainingArguments(
+            output_dir=str(tmp_path),
+            num_train_epochs=15,
+            learning_rate=5e-3,
+            exclude_seen=False,
+            disable_tqdm=True,
+        ),
+        processing_class=tokenizer,
+        train_dataset=sequences["train"],
+        eval_dataset=sequences["validation"],
+    )
+    trainer.train()
+    ranking = rank_dataset(trainer.model, sequences["test"], max_length=20, exclude_seen=False)
+    last_items = split.validation["item_id"]
+    for k in (1, 3):
+        assert ranking_metrics(ranking.ranks_U, [k])[f"hr@{k}"] > 0.95 * source.best_hit_rate(k, last_items)
+    assert torch.isfinite(trainer.model.encode_items()).all()

@@ -1,0 +1,163 @@
+"""Training: the same in one process, in two, in pieces, with any of the three loops."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from accelerate import Accelerator
+from transformers import Trainer, TrainingArguments
+
+from seqrec import NextItemCollator, SequentialTrainer, SequentialTrainingArguments
+from seqrec.evaluation.evaluator import rank_dataset
+from seqrec.evaluation.metrics import ranking_metrics
+from seqrec.training.accelerate_loop import train_with_accelerate
+
+SCRIPT = Path(__file__).parents[1] / "fixtures" / "train_tiny.py"
+sys.path.insert(0, str(SCRIPT.parent))
+from train_tiny import tiny_data, tiny_model  # noqa: E402
+
+
+def run_script(folder, *flags, processes=1, check=True):
+    """Train in a process, or several, of its own; return what it wrote down."""
+    launcher = [sys.executable]
+    if processes > 1:
+        launcher += ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    command = [*launcher, str(SCRIPT), "--output_dir", str(folder), *flags]
+    finished = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if not check:
+        return finished
+    assert finished.returncode == 0, finished.stderr[-3000:]
+    return json.loads((folder / "result.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def one_process(tmp_path_factory):
+    """The training that others are compared with."""
+    return run_script(tmp_path_factory.mktemp("one"), "--batch_size", "16")
+
+
+def assert_same_training(result, expected, tolerance=1e-5):
+    for key in ("losses", "validation", "test", "weights"):
+        torch.testing.assert_close(result[key], expected[key], atol=tolerance, rtol=tolerance)
+
+
+def test_training_learns(one_process):
+    assert len(one_process["losses"]) == 12
+    assert sum(one_process["losses"][-4:]) < 0.95 * sum(one_process["losses"][:4])
+
+
+def test_two_processes_train_as_one(one_process, tmp_path):
+    assert_same_training(run_script(tmp_path, "--batch_size", "8", processes=2), one_process)
+
+
+def test_accumulated_gradients_train_as_whole_batches(one_process, tmp_path):
+    assert_same_training(run_script(tmp_path, "--batch_size", "4", "--accumulation", "4"), one_process)
+
+
+def test_a_killed_training_resumes_to_the_same_weights(tmp_path):
+    whole = run_script(tmp_path / "whole", "--dropout", "0.2", "--epochs", "4")
+    killed = run_script(tmp_path / "killed", "--dropout", "0.2", "--epochs", "4", "--kill_after_step", "10", check=False)
+    assert killed.returncode == -9
+    resumed = run_script(tmp_path / "killed", "--dropout", "0.2", "--epochs", "4", "--resume")
+    assert resumed == whole
+
+
+def arguments(folder, **others):
+    return SequentialTrainingArguments(
+        output_dir=str(folder), num_train_epochs=1, disable_tqdm=True, per_device_train_batch_size=64, **others
+    )
+
+
+def first_loss_and_weights(trainer):
+    trainer.train()
+    losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
+    return losses[0], trainer.model.state_dict()
+
+
+@pytest.mark.parametrize("packing", [True, False])
+def test_plain_trainer_and_bare_loop_train_the_same_model(tmp_path, packing):
+    sequences, tokenizer = tiny_data()
+    collator = NextItemCollator(tokenizer, 12, packing=packing)
+    ours = SequentialTrainer(
+        tiny_model(len(tokenizer)),
+        arguments(tmp_path / "ours", packing=packing),
+        processing_class=tokenizer,
+        train_dataset=sequences["train"],
+        eval_dataset=sequences["validation"],
+    )
+    plain = Trainer(
+        tiny_model(len(tokenizer)),
+        TrainingArguments(
+            output_dir=str(tmp_path / "plain"),
+            num_train_epochs=1,
+            per_device_train_batch_size=64,
+            learning_rate=1e-3,
+            adam_beta2=0.98,
+            logging_steps=1,
+            save_strategy="no",
+            disable_tqdm=True,
+            use_cpu=True,
+            dataloader_pin_memory=False,
+        ),
+        data_collator=collator,
+        train_dataset=sequences["train"],
+    )
+    loss, weights = first_loss_and_weights(ours)
+    plain_loss, plain_weights = first_loss_and_weights(plain)
+    bare_losses = []
+    bare = train_with_accelerate(
+        tiny_model(len(tokenizer)),
+        sequences["train"],
+        collator,
+        num_epochs=1,
+        batch_size=64,
+        accelerator=Accelerator(cpu=True),
+        after_epoch=lambda _, mean_loss: bare_losses.append(mean_loss),
+    )
+    assert plain_loss == pytest.approx(loss, abs=1e-5)
+    assert bare_losses == [pytest.approx(loss, abs=1e-5)]
+    torch.testing.assert_close(plain_weights, weights, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(bare.state_dict(), weights, atol=1e-5, rtol=1e-5)
+
+
+def test_validation_is_the_evaluator_s(tmp_path):
+    sequences, tokenizer = tiny_data()
+    trainer = SequentialTrainer(
+        tiny_model(len(tokenizer)), arguments(tmp_path), processing_class=tokenizer, eval_dataset=sequences["validation"]
+    )
+    ranks = rank_dataset(trainer.model, sequences["validation"], max_length=12).ranks_U
+    assert trainer.evaluate()["eval_ndcg@10"] == ranking_metrics(ranks, [10])["ndcg@10"]
+    with pytest.raises(ValueError, match="nothing to evaluate on"):
+        SequentialTrainer(tiny_model(len(tokenizer)), arguments(tmp_path), processing_class=tokenizer).evaluate()
+
+
+def test_training_stops_early_and_ends_with_the_best_model(tmp_path):
+    sequences, tokenizer = tiny_data()
+    settings = arguments(tmp_path, learning_rate=0.05, early_stopping_patience=2)
+    settings.num_train_epochs = 30
+    trainer = SequentialTrainer(
+        tiny_model(len(tokenizer)),
+        settings,
+        processing_class=tokenizer,
+        train_dataset=sequences["train"],
+        eval_dataset=sequences["validation"],
+    )
+    trainer.train()
+    found = [entry["eval_ndcg@10"] for entry in trainer.state.log_history if "eval_ndcg@10" in entry]
+    assert len(found) < 30
+    assert found.index(max(found)) == len(found) - 3
+    assert trainer.evaluate()["eval_ndcg@10"] == max(found)
+
+
+def test_a_saved_model_holds_no_pickle(tmp_path):
+    sequences, tokenizer = tiny_data()
+    trainer = SequentialTrainer(tiny_model(len(tokenizer)), arguments(tmp_path), processing_class=tokenizer)
+    trainer.save_model()
+    names = {path.name for path in tmp_path.iterdir()}
+    assert {"config.json", "model.safetensors", "tokenizer.json", "modeling_sasrec.py"} <= names
+    assert not [name for name in names if name.endswith((".bin", ".pt", ".pkl"))]

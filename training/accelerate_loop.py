@@ -1,0 +1,98 @@
+"""The same training as a bare Accelerate loop, to copy and change.
+
+It trains the same model to the same losses as `SequentialTrainer` does, in one process or several. What it leaves
+out is what a `Trainer` is for: checkpoints, early stopping, logging.
+"""
+
+from collections.abc import Callable
+from contextlib import nullcontext
+from itertools import islice
+from math import ceil
+
+import torch
+from accelerate import Accelerator
+from datasets import Dataset
+from torch.utils.data import DataLoader
+from tqdm.auto import tqdm
+from transformers import get_scheduler, set_seed
+
+from seqrec.data.collators import IGNORED_LABEL, NextItemCollator
+from seqrec.modeling.modeling_next_item import NextItemHead
+
+MAX_GRADIENT_NORM = 1.0  # as in transformers.TrainingArguments
+
+
+def train_with_accelerate(
+    model: NextItemHead,
+    train_dataset: Dataset,
+    collator: NextItemCollator,
+    *,
+    num_epochs: int = 50,
+    batch_size: int = 64,
+    learning_rate: float = 1e-3,
+    gradient_accumulation_steps: int = 1,
+    seed: int = 42,
+    accelerator: Accelerator | None = None,
+    after_epoch: Callable[[int, float], None] | None = None,
+) -> NextItemHead:
+    """Train a model in place.
+
+    Args:
+        model: Any model of `seqrec`, with its head.
+        train_dataset: Rows with `input_ids`, each a training history, oldest first.
+        collator: Makes the batches.
+        num_epochs: Passes over the histories.
+        batch_size: Histories in a batch, per process.
+        learning_rate: Of AdamW; it decays linearly to 0.
+        gradient_accumulation_steps: Batches to an optimizer step.
+        seed: Decides the order of the histories, and dropout.
+        accelerator: Devices and precision; the default one if None.
+        after_epoch: Called with the epoch (from 1) and its mean loss, to validate or to save.
+
+    Returns:
+        The model, unwrapped.
+    """
+    set_seed(seed)
+    accelerator = accelerator or Accelerator()
+    rows = train_dataset.with_format("numpy", columns=["input_ids"])
+    loader = DataLoader(rows, batch_size, shuffle=True, collate_fn=collator, generator=torch.Generator().manual_seed(seed))
+    optimizer = torch.optim.AdamW(model.parameters(), lr=learning_rate, betas=(0.9, 0.98), weight_decay=0.0)
+    model, optimizer, loader = accelerator.prepare(model, optimizer, loader)
+    num_steps = num_epochs * ceil(len(loader) / gradient_accumulation_steps)
+    scheduler = get_scheduler("linear", optimizer, num_warmup_steps=0, num_training_steps=num_steps)
+    for epoch in tqdm(range(1, num_epochs + 1), desc="Training", disable=not accelerator.is_main_process):
+        mean_loss = train_epoch(
+            accelerator, model, loader, optimizer, scheduler, gradient_accumulation_steps
+        )
+        if after_epoch is not None:
+            after_epoch(epoch, mean_loss)
+    return accelerator.unwrap_model(model)
+
+
+def train_epoch(
+    accelerator: Accelerator,
+    model: torch.nn.Module,
+    loader: DataLoader,
+    optimizer: torch.optim.Optimizer,
+    scheduler: torch.optim.lr_scheduler.LRScheduler,
+    gradient_accumulation_steps: int,
+) -> float:
+    """Pass over the data once; return the mean loss of its steps."""
+    model.train()
+    losses = []
+    batches = iter(loader)
+    while group := list(islice(batches, gradient_accumulation_steps)):
+        # The labels of the whole step, over batches and processes, are what each summed loss is divided by.
+        num_labels = accelerator.reduce(sum((batch["labels"] != IGNORED_LABEL).sum() for batch in group))
+        step_loss = 0.0
+        for number, batch in enumerate(group, start=1):
+            with nullcontext() if number == len(group) else accelerator.no_sync(model):
+                loss = model(**batch, num_items_in_batch=num_labels).loss
+                accelerator.backward(loss * accelerator.num_processes)  # gradients are averaged over processes
+            step_loss += accelerator.reduce(loss.detach()).item()
+        accelerator.clip_grad_norm_(model.parameters(), MAX_GRADIENT_NORM)
+        optimizer.step()
+        scheduler.step()
+        optimizer.zero_grad()
+        losses.append(step_loss)
+    return sum(losses) / len(losses)

@@ -1,0 +1,40 @@
+"""How a sequential recommender is trained."""
+
+from dataclasses import dataclass, field
+
+import torch
+from transformers import TrainingArguments
+
+
+@dataclass
+class SequentialTrainingArguments(TrainingArguments):
+    """`transformers.TrainingArguments` with defaults for recommenders, and what only they need.
+
+    Validation ranks the full catalogue after every epoch, the best epoch by `ndcg@10` is kept, and training
+    stops once `early_stopping_patience` epochs brought no better one.
+    """
+
+    packing: bool = field(default=True, metadata={"help": "Let several histories share a row, instead of padding."})
+    exclude_seen: bool = field(default=True, metadata={"help": "Leave items of the history out of the ranking."})
+    early_stopping_patience: int | None = field(
+        default=10, metadata={"help": "Evaluations without a better one before training stops; 0 for never."}
+    )
+
+    per_device_train_batch_size: int = field(default=64, metadata={"help": "Users in a training batch, per device."})
+    per_device_eval_batch_size: int = field(default=256, metadata={"help": "Users ranked at once, per device."})
+    num_train_epochs: float = field(default=50, metadata={"help": "Passes over the training histories."})
+    learning_rate: float = field(default=1e-3, metadata={"help": "The initial learning rate."})
+    adam_beta2: float = field(default=0.98, metadata={"help": "Beta2 of AdamW (SASRec's value)."})
+    eval_strategy: str = field(default="epoch", metadata={"help": "When to validate: no, steps or epoch."})
+    save_strategy: str = field(default="epoch", metadata={"help": "When to save a checkpoint: no, steps or epoch."})
+    logging_strategy: str = field(default="epoch", metadata={"help": "When to log: no, steps or epoch."})
+    save_total_limit: int | None = field(default=1, metadata={"help": "Checkpoints kept beside the best one."})
+    load_best_model_at_end: bool = field(default=True, metadata={"help": "End with the best model, not the last."})
+    metric_for_best_model: str | None = field(default="ndcg@10", metadata={"help": "What the best model is best in."})
+    greater_is_better: bool | None = field(default=True, metadata={"help": "Whether more of it is better."})
+
+    def __post_init__(self) -> None:
+        if not torch.accelerator.is_available():
+            self.use_cpu = True  # else the library refuses bfloat16, which processors have too
+            self.dataloader_pin_memory = False  # there is nothing to copy to, and torch would warn of it
+        super().__post_init__()

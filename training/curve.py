@@ -1,0 +1,39 @@
+"""The training curve: what the loss and the validation metric did, epoch by epoch."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+LOSS_COLOUR, METRIC_COLOUR = "#8a8a8a", "#1f6feb"
+
+
+def save_training_curve(log_history: Sequence[dict[str, Any]], path: Path, metric: str = "ndcg@10") -> None:
+    """Draw the loss and a validation metric over epochs, the best epoch marked, as a PNG.
+
+    Args:
+        log_history: `trainer.state.log_history`.
+        path: The file to write.
+        metric: The validation metric, as evaluation names it.
+    """
+    losses = [(entry["epoch"], entry["loss"]) for entry in log_history if "loss" in entry]
+    metrics = [(entry["epoch"], entry[f"eval_{metric}"]) for entry in log_history if f"eval_{metric}" in entry]
+    figure = Figure(figsize=(7, 4), dpi=120, layout="constrained")
+    FigureCanvasAgg(figure)
+    loss_axis = figure.add_subplot()
+    loss_axis.set_xlabel("epoch")
+    loss_axis.set_ylabel("training loss (nats per item)", color=LOSS_COLOUR)
+    loss_axis.plot(*zip(*losses, strict=True), color=LOSS_COLOUR) if losses else None
+    if metrics:
+        metric_axis = loss_axis.twinx()
+        metric_axis.set_ylabel(f"validation {metric}", color=METRIC_COLOUR)
+        metric_axis.plot(*zip(*metrics, strict=True), color=METRIC_COLOUR)
+        epoch, best = max(metrics, key=lambda point: point[1])
+        metric_axis.plot([epoch], [best], "o", color=METRIC_COLOUR)
+        metric_axis.annotate(f"best: {best:.4f} (epoch {epoch:g})", (epoch, best), xytext=(-8, -14), textcoords="offset points", ha="right")
+        metric_axis.set_ylim(bottom=0)
+        metric_axis.spines[["top"]].set_visible(False)
+    loss_axis.spines[["top"]].set_visible(False)
+    figure.savefig(path)

@@ -1,0 +1,125 @@
+"""The Trainer for sequential recommenders: full-catalogue validation, and saving all that a model needs."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from accelerate.utils import gather_object
+from datasets import Dataset
+from transformers import EarlyStoppingCallback, PreTrainedTokenizerBase, Trainer
+from transformers.trainer import TRAINING_ARGS_NAME
+
+from seqrec.data.collators import NextItemCollator
+from seqrec.evaluation.evaluator import Ranking, rank_dataset
+from seqrec.evaluation.metrics import ranking_metrics
+from seqrec.hub.model_card import save_model_card
+from seqrec.hub.remote_code import write_remote_code
+from seqrec.modeling.modeling_next_item import NextItemHead
+from seqrec.training.arguments import SequentialTrainingArguments
+
+VALIDATION_KS = (10,)
+VALIDATION_METRICS = ("ndcg@10", "hr@10", "mrr@10")  # the others are the same, or a multiple, with one target a row
+
+
+class SequentialTrainer(Trainer):
+    """`transformers.Trainer` that validates by ranking the full catalogue.
+
+    Args:
+        model: Any model of `seqrec`, with its head.
+        args: Training arguments.
+        train_dataset: Rows with `input_ids`, each a training history, oldest first.
+        eval_dataset: Rows with `input_ids` (the history) and `target` (the token id that came next).
+        processing_class: The `ItemTokenizer`, saved beside the model.
+        items: The catalogue (`item_id`, `count`, perhaps `title`) in token order, saved beside the model.
+        **kwargs: Everything else that `Trainer` takes.
+    """
+
+    args: SequentialTrainingArguments
+
+    def __init__(
+        self,
+        model: NextItemHead,
+        args: SequentialTrainingArguments,
+        *,
+        processing_class: PreTrainedTokenizerBase,
+        train_dataset: Dataset | None = None,
+        eval_dataset: Dataset | None = None,
+        items: pl.DataFrame | None = None,
+        **kwargs: Any,
+    ) -> None:
+        kwargs.setdefault(
+            "data_collator",
+            NextItemCollator(processing_class, model.config.max_position_embeddings, packing=args.packing),
+        )
+        if train_dataset is not None:
+            train_dataset = train_dataset.with_format("numpy")  # lists of Python integers would cost more than a step
+        super().__init__(
+            model=model,
+            args=args,
+            train_dataset=train_dataset,
+            eval_dataset=eval_dataset,
+            processing_class=processing_class,
+            **kwargs,
+        )
+        self.items = items
+        if eval_dataset is not None and args.early_stopping_patience:
+            self.add_callback(EarlyStoppingCallback(args.early_stopping_patience))
+
+    def rank(self, dataset: Dataset, list_length: int = 0) -> Ranking:
+        """Rank each row's target, the rows shared out among the processes; only results cross between them."""
+        world_size, process = self.args.world_size, self.args.process_index
+        share = dataset.select(range(process, len(dataset), world_size))
+        ranking = rank_dataset(
+            self.accelerator.unwrap_model(self.model).eval(),
+            share,
+            max_length=self.model.config.max_position_embeddings,
+            exclude_seen=self.args.exclude_seen,
+            list_length=list_length,
+            batch_size=self.args.per_device_eval_batch_size,
+            progress=not self.args.disable_tqdm and self.is_world_process_zero(),
+        )
+        if world_size == 1:
+            return ranking
+        ranks_U = np.zeros(len(dataset), dtype=np.int64)
+        top_UK = np.zeros((len(dataset), list_length), dtype=np.int64)
+        for other, part in enumerate(gather_object([ranking])):
+            ranks_U[other::world_size], top_UK[other::world_size] = part.ranks_U, part.top_UK
+        return Ranking(ranks_U, top_UK)
+
+    def evaluate(
+        self,
+        eval_dataset: Dataset | None = None,
+        ignore_keys: list[str] | None = None,
+        metric_key_prefix: str = "eval",
+    ) -> dict[str, float]:
+        """Rank the held-out items and log the metrics, `eval_ndcg@10` among them.
+
+        Args:
+            eval_dataset: Rows to rank in place of the trainer's own.
+            ignore_keys: Not used; part of `Trainer`'s signature.
+            metric_key_prefix: What the metrics' names begin with.
+        """
+        dataset = self.eval_dataset if eval_dataset is None else eval_dataset
+        if dataset is None:
+            raise ValueError("There is nothing to evaluate on. Pass eval_dataset to the trainer or to evaluate().")
+        found = ranking_metrics(self.rank(dataset).ranks_U, VALIDATION_KS)
+        metrics = {f"{metric_key_prefix}_{name}": found[name] for name in VALIDATION_METRICS}
+        self.log(metrics)
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        return metrics
+
+    def _save(self, output_dir: str | None = None, state_dict: dict | None = None) -> None:
+        super()._save(output_dir, state_dict)
+        if not self.args.should_save:
+            return
+        folder = Path(output_dir or self.args.output_dir)
+        (folder / TRAINING_ARGS_NAME).unlink(missing_ok=True)  # a pickle; metrics.json holds the arguments
+        if self.items is not None:
+            self.items.write_parquet(folder / "items.parquet")
+        write_remote_code(self.accelerator.unwrap_model(self.model), folder)
+
+    def create_model_card(self, *args: Any, **kwargs: Any) -> None:
+        """Write the card from what lies in the output folder; `Trainer`'s own arguments are not used."""
+        if self.is_world_process_zero():
+            save_model_card(self.args.output_dir)
