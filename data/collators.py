@@ -97,12 +97,13 @@ def pad(sequences: Sequence[np.ndarray], fill: int) -> dict[str, Tensor]:
     real_BL = np.arange(max(1, lengths.max(initial=0))) < lengths[:, None]
     values_BL = np.full(real_BL.shape, fill, dtype=np.int64)
     values_BL[real_BL] = np.concatenate([*sequences, np.empty(0, dtype=np.int64)])
-    return {"input_ids": torch.from_numpy(values_BL), "attention_mask": torch.from_numpy(real_BL.astype(np.int64))}
+    return {
+        "input_ids": torch.from_numpy(values_BL),
+        "attention_mask": torch.from_numpy(real_BL.astype(np.int64)),
+    }
 
 
-def pack(
-    inputs: Sequence[np.ndarray], labels: Sequence[np.ndarray], *, width: int, pad_id: int
-) -> dict[str, Tensor]:
+def pack(inputs: Sequence[np.ndarray], labels: Sequence[np.ndarray], *, width: int, pad_id: int) -> dict[str, Tensor]:
     """Lay sequences end to end into as few rows as best fit finds.
 
     Args:

@@ -89,9 +89,7 @@ def rename_columns(table: pl.DataFrame, names: Mapping[str, str]) -> pl.DataFram
             f"Column '{names[clashes[0]]}' was to be used as {clashes[0]}, but the table also has a column "
             f"named '{clashes[0]}'. Rename or remove one of them."
         )
-    return table.select(
-        **{name: pl.col(column) for name, column in present.items()}, **{c: c for c in others}
-    )
+    return table.select(**{name: pl.col(column) for name, column in present.items()}, **{c: c for c in others})
 
 
 def require_no_nulls(values: pl.Series) -> None:
@@ -116,9 +114,7 @@ def require_ids(ids: pl.Series) -> pl.Series:
             f"convert the column first, for instance with frame['{ids.name}'].astype('int64') in pandas."
         )
     if not isinstance(ids.dtype, pl.String | pl.Categorical | pl.Enum):
-        raise ValueError(
-            f"{ids.name} is of type {ids.dtype}. Ids are integers or text: convert the column first."
-        )
+        raise ValueError(f"{ids.name} is of type {ids.dtype}. Ids are integers or text: convert the column first.")
     text = ids.cast(pl.String)
     empty = text == ""
     if empty.any():
@@ -175,9 +171,7 @@ def filter_k_core(
     for minimum in (min_user_interactions, min_item_interactions):
         if minimum < 1:
             raise ValueError(f"A minimum of {minimum} interactions was given; it must be at least 1.")
-    enough = (pl.len().over("user_id") >= min_user_interactions) & (
-        pl.len().over("item_id") >= min_item_interactions
-    )
+    enough = (pl.len().over("user_id") >= min_user_interactions) & (pl.len().over("item_id") >= min_item_interactions)
     kept, before = interactions.filter(enough), interactions.height
     while kept.height < before:
         kept, before = kept.filter(enough), kept.height

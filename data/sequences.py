@@ -54,9 +54,7 @@ def build_histories(interactions: pl.DataFrame, tokenizer: ItemTokenizer) -> Dat
     return Dataset(log.histories(log.starts_U, log.train_lengths_U))
 
 
-def item_table(
-    interactions: pl.DataFrame, tokenizer: ItemTokenizer, items: pl.DataFrame | None = None
-) -> pl.DataFrame:
+def item_table(interactions: pl.DataFrame, tokenizer: ItemTokenizer, items: pl.DataFrame | None = None) -> pl.DataFrame:
     """Describe the catalogue, one row for each item in token order (row i is token id i + 3).
 
     Args:

@@ -31,9 +31,7 @@ class InteractionData:
     items: pl.DataFrame | None
 
 
-def load_interactions(
-    dataset: Any, *, columns: Mapping[str, str] | None = None, items: Any = None
-) -> InteractionData:
+def load_interactions(dataset: Any, *, columns: Mapping[str, str] | None = None, items: Any = None) -> InteractionData:
     """Load interactions from wherever they are.
 
     Args:

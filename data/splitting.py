@@ -38,12 +38,8 @@ class Split:
 
 def canonical_text(interactions: pl.DataFrame) -> str:
     """Write users and items so that no two tables look alike: each id follows its length in bytes."""
-    ids = interactions.select(pl.col("user_id", "item_id").cast(pl.String)).sort(
-        "user_id", maintain_order=True
-    )
-    parts = [
-        part for id_ in (pl.col("user_id"), pl.col("item_id")) for part in (id_.str.len_bytes(), ":", id_)
-    ]
+    ids = interactions.select(pl.col("user_id", "item_id").cast(pl.String)).sort("user_id", maintain_order=True)
+    parts = [part for id_ in (pl.col("user_id"), pl.col("item_id")) for part in (id_.str.len_bytes(), ":", id_)]
     rows = pl.concat_str([part if isinstance(part, pl.Expr) else pl.lit(part) for part in parts])
     return ids.select(rows.str.join("\n")).item() or ""
 
@@ -69,9 +65,7 @@ def leave_one_out(interactions: pl.DataFrame) -> Split:
     return split
 
 
-def temporal(
-    interactions: pl.DataFrame, *, validation_fraction: float = 0.1, test_fraction: float = 0.1
-) -> Split:
+def temporal(interactions: pl.DataFrame, *, validation_fraction: float = 0.1, test_fraction: float = 0.1) -> Split:
     """Hold out the latest interactions of all users, by two cut-offs in time.
 
     No training interaction is as late as any validation one, nor a validation one as late as any test one;

@@ -33,9 +33,7 @@ def parse_timestamps(timestamps: pl.Series) -> pl.Series:
         return require_readable(timestamps, timestamps.cast(pl.Float64))
     if dtype == pl.String:
         return parse_text(timestamps)
-    raise ValueError(
-        f"The column timestamp is of type {dtype}. Expected numbers, datetimes, or text of either."
-    )
+    raise ValueError(f"The column timestamp is of type {dtype}. Expected numbers, datetimes, or text of either.")
 
 
 def parse_text(timestamps: pl.Series) -> pl.Series:

@@ -25,9 +25,10 @@ class PopularityBaseline:
 
     def __init__(self, item_counts_V: ArrayLike) -> None:
         counts_V = np.asarray(item_counts_V)
-        if counts_V.ndim != 1 or not np.issubdtype(counts_V.dtype, np.integer):
+        if counts_V.ndim != 1 or not np.issubdtype(counts_V.dtype, np.integer) or (counts_V < 0).any():
             raise ValueError(
-                f"Item counts must be one integer a token id, not {counts_V.dtype} of shape {counts_V.shape}."
+                f"Item counts must be one integer from 0 a token id, not {counts_V.dtype} of shape "
+                f"{counts_V.shape}, {np.sum(counts_V < 0)} of them negative."
             )
         ranks_V = np.unique(counts_V, return_inverse=True)[1]
         self.scores_V1 = torch.from_numpy(ranks_V.astype(np.float32))[:, None]

@@ -70,14 +70,14 @@ def confidence_intervals(
         ValueError: If ranks, ks, `level` or `num_resamples` are out of range.
     """
     values = {f"{name}@{k}": RANKING_METRICS[name](ranks, k) for k in ks for name in METRICS}
+    if not values:
+        raise ValueError("There is no k to cut lists off at; give at least one.")
     values_GM, num_users_G = np.unique(np.stack([*values.values()], axis=1), axis=0, return_counts=True)
     means_RM = resample_means(values_GM, num_users_G, num_resamples=num_resamples, seed=seed)
     return {name: percentile_interval(means_RM[:, m], level) for m, name in enumerate(values)}
 
 
-def resample_means(
-    values_GM: np.ndarray, num_users_G: np.ndarray, *, num_resamples: int, seed: int
-) -> np.ndarray:
+def resample_means(values_GM: np.ndarray, num_users_G: np.ndarray, *, num_resamples: int, seed: int) -> np.ndarray:
     """Draw samples of as many users as there are and average their values, some samples at a time.
 
     Returns:

@@ -102,4 +102,7 @@ def rank_dataset(
 def read_rows(rows: Dataset, index_B: np.ndarray) -> list[dict[str, Any]]:
     """Read rows by their numbers."""
     columns = rows[index_B.tolist()]
-    return [{"input_ids": ids, "target": target} for ids, target in zip(columns["input_ids"], columns["target"])]
+    return [
+        {"input_ids": ids, "target": target}
+        for ids, target in zip(columns["input_ids"], columns["target"], strict=True)
+    ]

@@ -115,9 +115,7 @@ def ranking_metrics(ranks: ArrayLike, ks: Sequence[int]) -> dict[str, float]:
     Raises:
         ValueError: If ranks or any k are not whole numbers from 1.
     """
-    return {
-        f"{name}@{k}": float(metric(ranks, k).mean()) for k in ks for name, metric in RANKING_METRICS.items()
-    }
+    return {f"{name}@{k}": float(metric(ranks, k).mean()) for k in ks for name, metric in RANKING_METRICS.items()}
 
 
 def coverage(exposures_I: np.ndarray) -> float:
@@ -251,9 +249,7 @@ def sorted_ranks(ranks: ArrayLike) -> np.ndarray:
     """Check ranks and lay them out as `ranks_UT`, best first, infinite where a user has no more targets."""
     ranks = np.asarray(ranks)
     if ranks.ndim not in (1, 2) or not np.issubdtype(ranks.dtype, np.integer) or ranks.size == 0:
-        raise ValueError(
-            f"Ranks must be integers, (users,) or (users, targets), at least one, not {describe(ranks)}."
-        )
+        raise ValueError(f"Ranks must be integers, (users,) or (users, targets), at least one, not {describe(ranks)}.")
     given_UT = ranks.reshape(len(ranks), -1)
     least = 1 if ranks.ndim == 1 else 0  # 0 is padding, which only a user of several targets needs
     if (given_UT < least).any():
@@ -293,7 +289,7 @@ def checked_counts(item_counts_V: ArrayLike) -> np.ndarray:
             f"Item counts must be 0 for the {NUM_SPECIAL_TOKENS} special tokens, then the interactions of "
             f"each item, none negative and not all 0. The first ten given are {counts_V[:10].tolist()}."
         )
-    return counts_I
+    return counts_I.astype(np.int64)  # small types make logarithms inexact, unsigned ones differences floats
 
 
 def describe(array: np.ndarray) -> str:

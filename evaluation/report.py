@@ -41,9 +41,7 @@ def measure(
     baseline = PopularityBaseline(item_counts_V)
 
     def rank_popularity(dataset: Dataset) -> Ranking:
-        return rank_dataset(
-            baseline, dataset, max_length=1, exclude_seen=exclude_seen, list_length=LIST_LENGTH
-        )
+        return rank_dataset(baseline, dataset, max_length=1, exclude_seen=exclude_seen, list_length=LIST_LENGTH)
 
     figures: dict[str, Any] = {"protocol": {**data.protocol, "exclude_seen": exclude_seen}}
     for encoder, rank in (("model", rank_model), ("popularity", rank_popularity)):

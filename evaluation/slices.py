@@ -49,9 +49,9 @@ def slice_metrics(
     num_rows = len(np.asarray(ranks_U))
     for name, values in (("lengths_U", lengths_U), ("target_counts_U", target_counts_U)):
         if np.shape(values) != (num_rows,):
-            raise ValueError(
-                f"{name} must have one number a row, {num_rows}, not the shape {np.shape(values)}."
-            )
+            raise ValueError(f"{name} must have one number a row, {num_rows}, not the shape {np.shape(values)}.")
+        if np.min(values) < 0:
+            raise ValueError(f"{name} must hold numbers from 0; the least one given is {np.min(values)}.")
     by_length_U = np.searchsorted(HISTORY_LENGTH_EDGES, lengths_U)
     by_popularity_U = popularity_thirds(target_counts_U, checked_counts(item_counts_V))
     return {

@@ -87,9 +87,7 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     if not rows:
         return ""
     lines = [header, ["---" if index == 0 else "---:" for index in range(len(header))], *rows]
-    return "\n".join(
-        "| " + " | ".join(line[index].replace("|", "\\|") for index in columns) + " |" for line in lines
-    )
+    return "\n".join("| " + " | ".join(line[index].replace("|", "\\|") for index in columns) + " |" for line in lines)
 
 
 def label(metric: str) -> str:

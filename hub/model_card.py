@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -36,6 +37,8 @@ CURVE = "training_curve.png"
 SLICES = {"history_length": "length of the history", "target_popularity": "popularity of the held-out item"}
 # Of config.json, what tells how it was saved, not what the model is.
 BOOKKEEPING = {"architectures", "auto_map", "custom_pipelines", "dtype", "model_type", "transformers_version"}
+# Flags whose value must never be published; argparse takes them abbreviated too (`--hub_tok`).
+SECRET_FLAG = re.compile(r"--[\w-]*(hub[-_]t|token$)")
 
 
 @dataclass(frozen=True)
@@ -76,9 +79,7 @@ def save_model_card(folder: str | Path) -> Path:
     """
     folder = Path(folder)
     if not (folder / "config.json").is_file():
-        raise ValueError(
-            f"{folder} holds no config.json, so there is no model to describe. Save one there first."
-        )
+        raise ValueError(f"{folder} holds no config.json, so there is no model to describe. Save one there first.")
     metrics_file, items_file = folder / "metrics.json", folder / "items.parquet"
     card = build_model_card(
         json.loads(metrics_file.read_text(encoding="utf-8")) if metrics_file.is_file() else {},
@@ -126,7 +127,7 @@ def build_model_card(
         curve: File name of the training curve beside the card, or None.
         model_name: Its folder's or repository's name.
     """
-    training = metrics.get("training", {})
+    training = metrics.get("training") or {}
     dataset = without_folders(dig(metrics, "protocol", "dataset") or "")
     num_items = config["vocab_size"] - NUM_SPECIAL_TOKENS
     template = files("seqrec.model_cards").joinpath("card_template.md")
@@ -143,7 +144,7 @@ def build_model_card(
         num_items=num_items,
         num_parameters=num_parameters,
         dataset=dataset,
-        protocol=metrics.get("protocol", {}),
+        protocol=metrics.get("protocol") or {},
         lift=lift_over_popularity(metrics),
         accuracy=accuracy_table(metrics),
         has_intervals=bool(dig(metrics, "confidence", "model", "test")),
@@ -151,15 +152,13 @@ def build_model_card(
         slices=[found for name, title in SLICES.items() if (found := slice_table(metrics, name, title))],
         curve=curve,
         training=training,
-        wall_time=timedelta(seconds=round(training["seconds"])) if "seconds" in training else None,
-        arguments=fields_table(["argument", "value"], training.get("arguments", {})),
+        wall_time=timedelta(seconds=round(training["seconds"])) if is_known(training.get("seconds")) else None,
+        arguments=fields_table(["argument", "value"], training.get("arguments") or {}),
         command=portable_command(training.get("command") or ""),
     )
 
 
-def card_metadata(
-    metrics: Mapping[str, Any], *, dataset: str, model_name: str, model_type: str
-) -> ModelCardData:
+def card_metadata(metrics: Mapping[str, Any], *, dataset: str, model_name: str, model_type: str) -> ModelCardData:
     """Make the metadata, with the model's measured accuracy as `model-index` if the data set has a name."""
     found = {(split, name): dig(metrics, "model", split, name) for split in SPLITS for name in ACCURACY}
     results = [
@@ -192,15 +191,21 @@ def lift_over_popularity(metrics: Mapping[str, Any]) -> float | None:
 
 
 def portable_command(command: str) -> str:
-    """Leave the folders of a machine out of a command line; return nothing for what is no command line."""
+    """Leave a machine's folders and access tokens out of a command line; return nothing for what is none."""
     try:
         words = shlex.split(command)
     except ValueError:
         return ""
-    flags_and_values = [word.partition("=") for word in words]
-    return shlex.join(
-        f"{without_folders(flag)}{equals}{without_folders(value)}" for flag, equals, value in flags_and_values
-    )
+    told: list[str] = []
+    awaits_secret = False
+    for word in words:
+        flag, equals, value = word.partition("=")
+        is_secret_flag = SECRET_FLAG.match(flag) is not None
+        is_secret_value = awaits_secret and not word.startswith("--")
+        if not is_secret_flag and not is_secret_value:
+            told.append(f"{without_folders(flag)}{equals}{without_folders(value)}")
+        awaits_secret = is_secret_flag and not equals
+    return shlex.join(told)
 
 
 def quote(value: Any) -> str:

@@ -143,8 +143,7 @@ def refuse_shared_basenames(names: Iterable[str]) -> None:
         other = taken.setdefault(basename(name), name)
         if other != name:
             raise ValueError(
-                f"{other} and {name} would both become {basename(name)}.py in a model's folder. "
-                "Rename one of them."
+                f"{other} and {name} would both become {basename(name)}.py in a model's folder. Rename one of them."
             )
 
 
@@ -153,9 +152,7 @@ def make_relative(name: str, source: str, package: str) -> str:
     lines = source.split("\n")
     for node in package_imports(name, source, package):
         absolute = f"from {node.module} import"
-        assert absolute in lines[node.lineno - 1], (
-            f"{name}, line {node.lineno}: not written as `{absolute} …`"
-        )
+        assert absolute in lines[node.lineno - 1], f"{name}, line {node.lineno}: not written as `{absolute} …`"
         relative = f"from .{basename(node.module or '')} import"
         lines[node.lineno - 1] = lines[node.lineno - 1].replace(absolute, relative, 1)
     return "\n".join(lines)

@@ -61,5 +61,7 @@ def encode_lists(
     if all(isinstance(entry, ItemId) for entry in lists):
         return [encode_known(lists, tokenizer, where=where)[0]] * num_users
     if len(lists) != num_users:
-        raise ValueError(f"{where} has {len(lists)} lists for {num_users} histories. Give one list for each, or one for all.")
+        raise ValueError(
+            f"{where} has {len(lists)} lists for {num_users} histories. Give one list for each, or one for all."
+        )
     return [encode_known(entry, tokenizer, where=where)[0] for entry in lists]

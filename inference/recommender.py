@@ -28,6 +28,7 @@ from seqrec.modeling.scoring import top_k
 
 BATCH_SIZE = 256
 History = Sequence[ItemId]
+AllowDeny = Sequence[ItemId] | Sequence[Sequence[ItemId]] | None
 TokenLists = Sequence[np.ndarray]
 
 
@@ -45,11 +46,15 @@ class Recommendations(list[Recommendation]):
 
     `unknown_items` are those of the history that the model does not know and that were left out;
     `is_popularity` says that no known item was left, so that these are the catalogue's most popular items,
-    scored by their number of training interactions.
+    whose scores only tell their order.
     """
 
     def __init__(
-        self, items: Sequence[Recommendation] = (), *, unknown_items: Sequence[str] = (), is_popularity: bool = False
+        self,
+        items: Sequence[Recommendation] = (),
+        *,
+        unknown_items: Sequence[str] = (),
+        is_popularity: bool = False,
     ) -> None:
         super().__init__(items)
         self.unknown_items = tuple(unknown_items)
@@ -116,10 +121,28 @@ class Recommender:
         write_remote_code(self.model, folder)
 
     @overload
-    def recommend(self, history: History, k: int = ..., **kwargs: Any) -> Recommendations: ...
+    def recommend(  # type: ignore[overload-overlap]  # an id is a str, and a str a sequence
+        self,
+        history: History,
+        k: int = ...,
+        *,
+        exclude_seen: bool = ...,
+        allow: AllowDeny = ...,
+        deny: AllowDeny = ...,
+        unknown: Unknown = ...,
+    ) -> Recommendations: ...
 
     @overload
-    def recommend(self, history: Sequence[History], k: int = ..., **kwargs: Any) -> list[Recommendations]: ...
+    def recommend(
+        self,
+        history: Sequence[History],
+        k: int = ...,
+        *,
+        exclude_seen: bool = ...,
+        allow: AllowDeny = ...,
+        deny: AllowDeny = ...,
+        unknown: Unknown = ...,
+    ) -> list[Recommendations]: ...
 
     def recommend(
         self,
@@ -127,8 +150,8 @@ class Recommender:
         k: int = 10,
         *,
         exclude_seen: bool = True,
-        allow: Sequence[ItemId] | Sequence[Sequence[ItemId]] | None = None,
-        deny: Sequence[ItemId] | Sequence[Sequence[ItemId]] | None = None,
+        allow: AllowDeny = None,
+        deny: AllowDeny = None,
         unknown: Unknown = "skip",
     ) -> Recommendations | list[Recommendations]:
         """Recommend the items a user will most likely want next.
@@ -198,7 +221,10 @@ class Recommender:
         """
         interactions = read_interactions(frame, columns=columns, for_training=False)
         encode_known(
-            interactions["item_id"].unique(maintain_order=True).to_list(), self.tokenizer, where="the table", unknown=unknown
+            interactions["item_id"].unique(maintain_order=True).to_list(),
+            self.tokenizer,
+            where="the table",
+            unknown=unknown,
         )
         histories = build_histories(interactions, self.tokenizer).with_format("numpy")
         known = [token_ids[token_ids != self.tokenizer.unk_token_id] for token_ids in histories["input_ids"]]
@@ -314,7 +340,9 @@ class Recommender:
     def check_k(self, k: int) -> None:
         """Raise a `ValueError` if k is less than 1 or more than the catalogue holds."""
         if not 1 <= k <= len(self.items):
-            raise ValueError(f"k={k} recommendations were asked for; ask for 1 to {len(self.items)} (the whole catalogue).")
+            raise ValueError(
+                f"k={k} recommendations were asked for; ask for 1 to {len(self.items)} (the whole catalogue)."
+            )
 
     def say_popularity(self, num_popularity: int, num_histories: int) -> None:
         """Warn of histories that had no known item."""

@@ -77,9 +77,7 @@ class SelfAttention(nn.Module):
         self.query_key_value = nn.Linear(config.hidden_size, 3 * config.hidden_size)
         self.output = nn.Linear(config.hidden_size, config.hidden_size)
 
-    def forward(
-        self, hidden_BLD: Tensor, attention_mask: Tensor | None, **kwargs: Any
-    ) -> tuple[Tensor, Tensor | None]:
+    def forward(self, hidden_BLD: Tensor, attention_mask: Tensor | None, **kwargs: Any) -> tuple[Tensor, Tensor | None]:
         """Return the mixed values (B, L, D) and, from eager attention only, the weights (B, H, L, L)."""
         batch_length = hidden_BLD.shape[:-1]
         projected = self.query_key_value(hidden_BLD).view(*batch_length, 3, -1, self.head_dim)

@@ -74,7 +74,11 @@ class ChunkedCrossEntropy(torch.autograd.Function):
         """Scale the stored gradients by that of the loss."""
         hidden_dtype, items_dtype = ctx.input_dtypes
         grad_hidden_ND, grad_items_VD = ctx.saved_tensors
-        return (grad_hidden_ND * grad_loss).to(hidden_dtype), (grad_items_VD * grad_loss).to(items_dtype), None
+        return (
+            (grad_hidden_ND * grad_loss).to(hidden_dtype),
+            (grad_items_VD * grad_loss).to(items_dtype),
+            None,
+        )
 
 
 def autocast_dtype(tensor: Tensor) -> torch.dtype:

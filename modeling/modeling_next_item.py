@@ -25,13 +25,13 @@ class NextItemPreTrainedModel(PreTrainedModel):
     config: NextItemConfig
     base_model_prefix = "model"
     supports_gradient_checkpointing = True
-    _no_split_modules = ["TransformerBlock"]
+    _no_split_modules = ["TransformerBlock"]  # noqa: RUF012, as the library declares it
     _supports_sdpa = True
     _supports_flash_attn = True
     _supports_flex_attn = True
     _supports_attention_backend = True
     _can_compile_fullgraph = True
-    _can_record_outputs = {"hidden_states": TransformerBlock, "attentions": SelfAttention}
+    _can_record_outputs = {"hidden_states": TransformerBlock, "attentions": SelfAttention}  # noqa: RUF012
 
 
 class NextItemBackbone(NextItemPreTrainedModel):

@@ -53,12 +53,14 @@ class SasRecModel(NextItemBackbone):
         if (input_ids is None) == (inputs_embeds is None):
             raise ValueError("Give exactly one of input_ids and inputs_embeds.")
         if inputs_embeds is None:
-            self.warn_if_padding_and_no_attention_mask(input_ids, position_ids if attention_mask is None else attention_mask)
+            self.warn_if_padding_and_no_attention_mask(
+                input_ids, position_ids if attention_mask is None else attention_mask
+            )
             inputs_embeds = self.item_embedding(input_ids)
         length = inputs_embeds.shape[1]
         self.check_length(length)
         positions_BL = positions_from_newest(length, attention_mask, position_ids, inputs_embeds.device)
-        # Section 3.1 of the paper adds the two; its code scales the items by √D first, so that positions don't drown them.
+        # Section 3.1 adds the two; the paper's code first scales the items by √D, lest positions drown them.
         scaled_BLD = inputs_embeds * self.config.hidden_size**0.5
         hidden_BLD = self.embedding_dropout(scaled_BLD + self.position_embedding(positions_BL))
         mask = create_causal_mask(

@@ -14,7 +14,16 @@ from seqrec.cli import main, split_ids
 from seqrec.data.preparation import DataArguments, prepare
 from seqrec.data.synthetic import synthetic_interactions
 
-TINY = ["--hidden_size", "16", "--intermediate_size", "32", "--max_position_embeddings", "20", "--disable_tqdm", "true"]
+TINY = [
+    "--hidden_size",
+    "16",
+    "--intermediate_size",
+    "32",
+    "--max_position_embeddings",
+    "20",
+    "--disable_tqdm",
+    "true",
+]
 
 
 def train(folder, *flags):
@@ -40,7 +49,12 @@ def test_train_leaves_everything_a_model_needs(trained):
     assert names == {
         *("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "items.parquet"),
         *("metrics.json", "training_curve.png", "README.md"),
-        *("configuration_next_item.py", "configuration_sasrec.py", "modeling_next_item.py", "modeling_sasrec.py"),
+        *(
+            "configuration_next_item.py",
+            "configuration_sasrec.py",
+            "modeling_next_item.py",
+            "modeling_sasrec.py",
+        ),
         *("layers.py", "losses.py", "special_tokens.py"),
     }
 
@@ -100,7 +114,15 @@ def test_recommend_prints_a_table_or_json(trained, capsys):
 def test_recommend_for_a_file(trained, tmp_path, suffix, capsys):
     synthetic_interactions().head(60).write_csv(tmp_path / "log.csv")
     output = tmp_path / f"out{suffix}"
-    arguments = ["recommend", "--model", str(trained), "--input", str(tmp_path / "log.csv"), "--output", str(output)]
+    arguments = [
+        "recommend",
+        "--model",
+        str(trained),
+        "--input",
+        str(tmp_path / "log.csv"),
+        "--output",
+        str(output),
+    ]
     assert main(arguments) == 0
     reader = {".csv": pl.read_csv, ".parquet": pl.read_parquet, ".jsonl": pl.read_ndjson}[suffix]
     num_users = synthetic_interactions().head(60)["user_id"].n_unique()

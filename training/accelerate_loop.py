@@ -55,15 +55,15 @@ def train_with_accelerate(
     set_seed(seed)
     accelerator = accelerator or Accelerator()
     rows = train_dataset.with_format("numpy", columns=["input_ids"])
-    loader = DataLoader(rows, batch_size, shuffle=True, collate_fn=collator, generator=torch.Generator().manual_seed(seed))
+    loader = DataLoader(
+        rows, batch_size, shuffle=True, collate_fn=collator, generator=torch.Generator().manual_seed(seed)
+    )
     optimizer = torch.optim.AdamW(model.parameters(), lr=learning_rate, betas=(0.9, 0.98), weight_decay=0.0)
     model, optimizer, loader = accelerator.prepare(model, optimizer, loader)
     num_steps = num_epochs * ceil(len(loader) / gradient_accumulation_steps)
     scheduler = get_scheduler("linear", optimizer, num_warmup_steps=0, num_training_steps=num_steps)
     for epoch in tqdm(range(1, num_epochs + 1), desc="Training", disable=not accelerator.is_main_process):
-        mean_loss = train_epoch(
-            accelerator, model, loader, optimizer, scheduler, gradient_accumulation_steps
-        )
+        mean_loss = train_epoch(accelerator, model, loader, optimizer, scheduler, gradient_accumulation_steps)
         if after_epoch is not None:
             after_epoch(epoch, mean_loss)
     return accelerator.unwrap_model(model)

@@ -25,14 +25,23 @@ def save_training_curve(log_history: Sequence[dict[str, Any]], path: Path, metri
     loss_axis = figure.add_subplot()
     loss_axis.set_xlabel("epoch")
     loss_axis.set_ylabel("training loss (nats per item)", color=LOSS_COLOUR)
-    loss_axis.plot(*zip(*losses, strict=True), color=LOSS_COLOUR) if losses else None
+    if losses:
+        loss_axis.plot(*zip(*losses, strict=True), color=LOSS_COLOUR)
     if metrics:
         metric_axis = loss_axis.twinx()
         metric_axis.set_ylabel(f"validation {metric}", color=METRIC_COLOUR)
         metric_axis.plot(*zip(*metrics, strict=True), color=METRIC_COLOUR)
         epoch, best = max(metrics, key=lambda point: point[1])
         metric_axis.plot([epoch], [best], "o", color=METRIC_COLOUR)
-        metric_axis.annotate(f"best: {best:.4f} (epoch {epoch:g})", (epoch, best), xytext=(-8, -14), textcoords="offset points", ha="right")
+        label = f"best: {best:.4f} (epoch {epoch:g})"
+        metric_axis.annotate(
+            label,
+            (epoch, best),
+            xytext=(0, -28),
+            textcoords="offset points",
+            ha="right" if epoch > metrics[-1][0] / 2 else "left",
+            color=METRIC_COLOUR,
+        )
         metric_axis.set_ylim(bottom=0)
         metric_axis.spines[["top"]].set_visible(False)
     loss_axis.spines[["top"]].set_visible(False)

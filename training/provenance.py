@@ -18,7 +18,8 @@ def hardware(arguments: TrainingArguments) -> str:
     processes = f"{arguments.world_size} process{'es' if arguments.world_size > 1 else ''}"
     if arguments.device.type == "cuda":
         return f"{processes} on {torch.cuda.get_device_name(arguments.device)}"
-    return f"{processes} on {len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()} CPU cores ({platform.machine()})"
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return f"{processes} on {cores} CPU cores ({platform.machine()})"
 
 
 def versions() -> dict[str, str]:

@@ -22,6 +22,7 @@ from seqrec.training.trainer import SequentialTrainer
 
 logger = logging.getLogger(__name__)
 
+
 @dataclass(frozen=True)
 class TrainedModel:
     """What a job leaves: the trainer with the best model, the data, and the content of `metrics.json`."""

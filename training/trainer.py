@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 from accelerate.utils import gather_object
 from datasets import Dataset
-from transformers import EarlyStoppingCallback, PreTrainedTokenizerBase, Trainer
+from transformers import EarlyStoppingCallback, PreTrainedTokenizerBase, Trainer, TrainerControl
 from transformers.trainer import TRAINING_ARGS_NAME
 
 from seqrec.data.collators import NextItemCollator
@@ -19,7 +19,11 @@ from seqrec.modeling.modeling_next_item import NextItemHead
 from seqrec.training.arguments import SequentialTrainingArguments
 
 VALIDATION_KS = (10,)
-VALIDATION_METRICS = ("ndcg@10", "hr@10", "mrr@10")  # the others are the same, or a multiple, with one target a row
+VALIDATION_METRICS = (
+    "ndcg@10",
+    "hr@10",
+    "mrr@10",
+)  # the others are the same, or a multiple, with one target a row
 
 
 class SequentialTrainer(Trainer):
@@ -106,7 +110,7 @@ class SequentialTrainer(Trainer):
         found = ranking_metrics(self.rank(dataset).ranks_U, VALIDATION_KS)
         metrics = {f"{metric_key_prefix}_{name}": found[name] for name in VALIDATION_METRICS}
         self.log(metrics)
-        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        self.control: TrainerControl = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
 
     def _save(self, output_dir: str | None = None, state_dict: dict | None = None) -> None:

@@ -90,7 +90,7 @@ def train_command(argv: Sequence[str]) -> None:
         print_summary(trained)
 
 
-def train_parser(argv: Sequence[str]) -> argparse.ArgumentParser:
+def train_parser(argv: Sequence[str]) -> HfArgumentParser:
     """Build the parser of `seqrec train`, with the flags of the architecture that `argv` names."""
     first = argparse.ArgumentParser(add_help=False)
     first.add_argument("--model_type", choices=sorted(MODEL_TYPES), default="sasrec", help="Architecture.")

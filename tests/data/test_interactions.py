@@ -196,9 +196,7 @@ pairs = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=1, ma
 
 def frame_of(pairs):
     users, items = zip(*pairs, strict=True)
-    return pl.DataFrame(
-        {"user_id": users, "item_id": [str(i) for i in items], "timestamp": range(len(pairs))}
-    )
+    return pl.DataFrame({"user_id": users, "item_id": [str(i) for i in items], "timestamp": range(len(pairs))})
 
 
 @given(pairs, st.integers(1, 4), st.integers(1, 4))
@@ -215,18 +213,14 @@ def test_k_core_is_what_naive_removal_leaves(pairs, min_user, min_item):
         with pytest.raises(ValueError, match=f"None of {len(pairs)} interactions is left"):
             filter_k_core(frame_of(pairs), **arguments)
     else:
-        found = filter_k_core(frame_of(pairs), **arguments).select(
-            "user_id", pl.col("item_id").cast(pl.Int64)
-        )
+        found = filter_k_core(frame_of(pairs), **arguments).select("user_id", pl.col("item_id").cast(pl.Int64))
         assert found.rows() == left
 
 
 @given(pairs)
 def test_duplicates_leave_the_first_or_last(pairs):
     first, last = drop_duplicates(frame_of(pairs)), drop_duplicates(frame_of(pairs), keep="last")
-    assert first["timestamp"].to_list() == sorted(
-        {p: i for i, p in reversed(list(enumerate(pairs)))}.values()
-    )
+    assert first["timestamp"].to_list() == sorted({p: i for i, p in reversed(list(enumerate(pairs)))}.values())
     assert last["timestamp"].to_list() == sorted({p: i for i, p in enumerate(pairs)}.values())
 
 

@@ -61,9 +61,7 @@ def test_sequences_equal_naive_ones(rows, by_time):
 def test_many_chunks_equal_one(monkeypatch):
     monkeypatch.setattr(sequences, "CHUNK_ITEMS", 7)
     rng = np.random.default_rng(0)
-    rows = list(
-        zip(rng.integers(5, size=90).tolist(), rng.integers(10, size=90).tolist(), range(90), strict=True)
-    )
+    rows = list(zip(rng.integers(5, size=90).tolist(), rng.integers(10, size=90).tolist(), range(90), strict=True))
     tokenizer = ItemTokenizer.from_item_ids("0123456789")
     check_against_naive(temporal(frame_of(rows)), tokenizer)
     check_against_naive(leave_one_out(frame_of(rows)), tokenizer)
@@ -109,9 +107,7 @@ def test_splits_that_leak_the_future_are_refused():
     frame = frame_of([(user, item, item) for user in range(2) for item in range(4)])
     split = leave_one_out(frame)
     with pytest.raises(ValueError, match="User '0' has training interactions after held-out ones"):
-        build_sequences(
-            Split(split.test, split.validation, split.train), ItemTokenizer.from_interactions(frame)
-        )
+        build_sequences(Split(split.test, split.validation, split.train), ItemTokenizer.from_interactions(frame))
 
 
 def test_item_table_describes_the_catalogue_in_token_order():

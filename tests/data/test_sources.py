@@ -131,9 +131,7 @@ def test_a_changed_archive_is_refused_and_the_wheel_taken(fresh_machine, serve, 
 
 
 def test_neither_source_within_reach_is_said_with_a_mend(fresh_machine, tmp_path):
-    with pytest.raises(
-        ValueError, match=r"could not be downloaded \(GroupLens: .*recbole==1.2.1: .*SEQREC_DATA_DIR"
-    ):
+    with pytest.raises(ValueError, match=r"could not be downloaded \(GroupLens: .*recbole==1.2.1: .*SEQREC_DATA_DIR"):
         load_interactions("ml-100k")
     assert not (tmp_path / "cache").exists()
 

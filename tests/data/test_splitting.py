@@ -72,9 +72,7 @@ def test_temporal_counts_newcomers(caplog):
     assert (set(split.validation["user_id"]), set(split.test["user_id"])) == ({0, 1}, {2})
 
 
-@pytest.mark.parametrize(
-    ("validation", "test"), [(0, 0.1), (0.1, 0), (0.5, 0.5), (-0.1, 0.2), (float("nan"), 0.1)]
-)
+@pytest.mark.parametrize(("validation", "test"), [(0, 0.1), (0.1, 0), (0.5, 0.5), (-0.1, 0.2), (float("nan"), 0.1)])
 def test_fractions_out_of_range_are_refused(validation, test):
     with pytest.raises(ValueError, match="must be more than 0"):
         temporal(frame_of([(0, 0, 0)] * 5), validation_fraction=validation, test_fraction=test)
@@ -104,8 +102,6 @@ def test_hash_tells_splits_apart_but_not_types():
 def test_hash_is_of_content_not_of_joined_text(left, right):
     schema = {"user_id": pl.String, "item_id": pl.String}
     empty = pl.DataFrame(schema=schema)
-    hashes = [
-        Split(pl.DataFrame(rows, schema, orient="row"), empty, empty).sha256() for rows in (left, right)
-    ]
+    hashes = [Split(pl.DataFrame(rows, schema, orient="row"), empty, empty).sha256() for rows in (left, right)]
     in_user_order = [sorted(rows, key=lambda row: row[0].encode()) for rows in (left, right)]
     assert (hashes[0] == hashes[1]) == (in_user_order[0] == in_user_order[1])

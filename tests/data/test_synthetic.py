@@ -21,9 +21,7 @@ def test_users_meet_no_item_twice_and_time_moves_on():
 
 
 def test_the_last_item_tells_more_than_popularity():
-    pairs = synthetic_interactions().select(
-        "user_id", last="item_id", next=pl.col("item_id").shift(-1).over("user_id")
-    )
+    pairs = synthetic_interactions().select("user_id", last="item_id", next=pl.col("item_id").shift(-1).over("user_id"))
     pairs = pairs.drop_nulls()
     successors = pairs.group_by("last", "next").len().sort("len", descending=True)
     best = successors.group_by("last", maintain_order=True).head(3)
@@ -63,9 +61,7 @@ def test_markov_users_follow_the_transitions():
     for last, following, count in pairs.group_by("last", "next").len().rows():
         counts_VV[int(last), int(following)] = count
     shares_VV = counts_VV / counts_VV.sum(axis=1, keepdims=True)
-    deviations_VV = np.sqrt(
-        source.transitions_VV * (1 - source.transitions_VV) / counts_VV.sum(axis=1, keepdims=True)
-    )
+    deviations_VV = np.sqrt(source.transitions_VV * (1 - source.transitions_VV) / counts_VV.sum(axis=1, keepdims=True))
     assert (abs(shares_VV - source.transitions_VV) <= 4 * deviations_VV).all()
 
 
@@ -74,8 +70,7 @@ def test_best_hit_rate_is_what_the_oracle_reaches():
     source = MarkovSource(transitions_VV)
     table = source.interactions(num_users=20_000, length=12, seed=0)
     last, target = (
-        table.group_by("user_id", maintain_order=True).tail(2)["item_id"].cast(int).gather_every(2, i)
-        for i in (0, 1)
+        table.group_by("user_id", maintain_order=True).tail(2)["item_id"].cast(int).gather_every(2, i) for i in (0, 1)
     )
     lists = (-transitions_VV).argsort(axis=1)
     for k in (1, 2, 3):

@@ -49,18 +49,14 @@ def test_one_history_and_batches(odd):
 
 
 def test_padding_and_truncation_keep_the_newest_at_the_end(odd):
-    batch = odd(
-        [["50"], ["a b,c", "181", "50"]], padding=True, truncation=True, max_length=2, return_tensors="pt"
-    )
+    batch = odd([["50"], ["a b,c", "181", "50"]], padding=True, truncation=True, max_length=2, return_tensors="pt")
     assert torch.equal(batch["input_ids"], torch.tensor([[0, 3], [4, 3]]))
     assert torch.equal(batch["attention_mask"], torch.tensor([[0, 1], [1, 1]]))
     assert odd.pad([{"input_ids": [3]}, {"input_ids": [4, 5]}])["input_ids"] == [[0, 3], [4, 5]]
 
 
 @pytest.mark.parametrize("size", [5, 3000])
-@pytest.mark.parametrize(
-    "convert", [list, pl.Series, np.array, lambda ids: pl.Series(ids, dtype=pl.Categorical)]
-)
+@pytest.mark.parametrize("convert", [list, pl.Series, np.array, lambda ids: pl.Series(ids, dtype=pl.Categorical)])
 def test_bulk_look_up_equals_single_look_up(size, convert):
     ids = [f"item {index}" for index in range(50)]
     tokenizer = ItemTokenizer.from_item_ids(ids)

@@ -41,7 +41,7 @@ def test_vectors_have_one_dimension():
     assert users.dtype == items.dtype == torch.float32
 
 
-@pytest.mark.parametrize("counts", [[[0, 0, 0, 1]], [0, 0, 0, 0.5], 3])
+@pytest.mark.parametrize("counts", [[[0, 0, 0, 1]], [0, 0, 0, 0.5], [0, 0, 0, -1], 3])
 def test_counts_that_cannot_be_are_refused(counts):
     with pytest.raises(ValueError, match="Item counts must be"):
         PopularityBaseline(counts)

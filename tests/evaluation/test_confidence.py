@@ -21,9 +21,7 @@ def test_interval_is_that_of_users_drawn_one_by_one(level):
     values = ndcg(ranks, 10)
     expected = naive_interval(values, level)
     width = expected[1] - expected[0]
-    assert bootstrap_interval(values, level=level, num_resamples=4000) == pytest.approx(
-        expected, abs=0.1 * width
-    )
+    assert bootstrap_interval(values, level=level, num_resamples=4000) == pytest.approx(expected, abs=0.1 * width)
     found = confidence_intervals(ranks, level=level, num_resamples=4000)["ndcg@10"]
     assert found == pytest.approx(expected, abs=0.1 * width)
 
@@ -114,6 +112,11 @@ def test_levels_that_are_no_share_are_refused(level):
         bootstrap_interval([0.5], level=level)
     with pytest.raises(ValueError, match=f"level={level}"):
         confidence_intervals([1], level=level)
+
+
+def test_no_k_is_refused():
+    with pytest.raises(ValueError, match="no k to cut lists off at"):
+        confidence_intervals([1], ())
 
 
 def test_no_resamples_are_refused():

@@ -19,9 +19,7 @@ SPECIAL = 3
 def rank_matrices(draw):
     """Ranks of one to four targets a user, in any order, padded anywhere with 0."""
     rows = draw(
-        st.lists(
-            st.lists(st.integers(1, NUM_ITEMS), min_size=1, max_size=4, unique=True), min_size=1, max_size=6
-        )
+        st.lists(st.lists(st.integers(1, NUM_ITEMS), min_size=1, max_size=4, unique=True), min_size=1, max_size=6)
     )
     return np.array([draw(st.permutations(row + [0] * (4 - len(row)))) for row in rows])
 
@@ -51,8 +49,7 @@ def naive_ranking_metrics(targets, k):
         "recall": sum(hits) / len(targets),
         "precision": sum(hits) / k,
         "mrr": 1 / found[0] if found else 0.0,
-        "ndcg": sum(1 / math.log2(r + 1) for r in found)
-        / sum(1 / math.log2(r + 1) for r in range(1, best + 1)),
+        "ndcg": sum(1 / math.log2(r + 1) for r in found) / sum(1 / math.log2(r + 1) for r in range(1, best + 1)),
         "map": sum(sum(hits[:r]) / r for r in found) / best,
     }
 
@@ -100,9 +97,7 @@ def test_longer_lists_find_no_less(ranks, k):
     for name in ("hr", "recall", "mrr"):
         assert (RANKING_METRICS[name](ranks, k + 1) >= RANKING_METRICS[name](ranks, k)).all(), name
     for name in ("ndcg", "map"):  # with one target the best list is the same for every k
-        assert (RANKING_METRICS[name](ranks.max(1), k + 1) >= RANKING_METRICS[name](ranks.max(1), k)).all(), (
-            name
-        )
+        assert (RANKING_METRICS[name](ranks.max(1), k + 1) >= RANKING_METRICS[name](ranks.max(1), k)).all(), name
 
 
 @given(rank_matrices(), st.integers(1, NUM_ITEMS), st.randoms())
@@ -182,8 +177,7 @@ def naive_list_metrics(top, counts, k):
         f"coverage@{k}": len(set(recommended)) / len(exposures),
         f"novelty@{k}": np.mean([-math.log2(max(counts[item], 1) / counts.sum()) for item in recommended]),
         f"popularity@{k}": np.mean([counts[item] for item in recommended]),
-        f"gini@{k}": differences
-        / (2 * len(exposures) * len(recommended)),  # mean difference over twice the mean
+        f"gini@{k}": differences / (2 * len(exposures) * len(recommended)),  # mean difference over twice the mean
     }
 
 
@@ -233,9 +227,7 @@ def test_list_metrics_have_known_answers():
 
 def test_an_item_without_training_interactions_is_as_novel_as_one_with_a_single_one():
     counts = [0, 0, 0, 7, 1, 0]
-    assert (
-        list_metrics([[5]], counts, [1])["novelty@1"] == list_metrics([[4]], counts, [1])["novelty@1"] == 3.0
-    )
+    assert list_metrics([[5]], counts, [1])["novelty@1"] == list_metrics([[4]], counts, [1])["novelty@1"] == 3.0
 
 
 def test_one_item_is_all_there_is_to_recommend():
@@ -286,7 +278,7 @@ def test_counts_that_cannot_be_are_refused(counts):
         list_metrics([[3]], counts, [1])
 
 
-@pytest.mark.parametrize("dtype", [np.int32, np.uint64])
+@pytest.mark.parametrize("dtype", [np.int8, np.int32, np.uint64])
 def test_any_integers_do(dtype):
     assert list_metrics(np.array([[3, 4]], dtype), np.array([0, 0, 0, 2, 2], dtype), [2]) == {
         "coverage@2": 1.0,

@@ -100,6 +100,20 @@ def test_arrays_of_different_lengths_are_refused():
         slice_metrics([1, 2], lengths_U=[1, 1], target_counts_U=[4, 4, 4], item_counts_V=ITEM_COUNTS)
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.int32, np.uint32, np.uint64])
+def test_any_integers_do(dtype):
+    counts = ITEM_COUNTS.astype(dtype)
+    found = slice_metrics([1, 2], lengths_U=[3, 3], target_counts_U=counts[[3, 8]], item_counts_V=counts)
+    assert list(found["target_popularity"]) == ["head", "tail"]
+
+
+@pytest.mark.parametrize("name", ["lengths_U", "target_counts_U"])
+def test_negative_numbers_are_refused(name):
+    numbers = {"lengths_U": [3], "target_counts_U": [4]} | {name: [-5]}
+    with pytest.raises(ValueError, match=f"{name} must hold numbers from 0; the least one given is -5"):
+        slice_metrics([1], item_counts_V=ITEM_COUNTS, **numbers)
+
+
 def test_bad_ranks_and_counts_are_refused():
     with pytest.raises(ValueError, match="Ranks begin at 1"):
         slice_metrics([0], lengths_U=[1], target_counts_U=[4], item_counts_V=ITEM_COUNTS)

@@ -178,6 +178,20 @@ def test_a_missing_part_of_the_metrics_leaves_no_trace(metrics, gone):
     assert ("In brackets" in card.text) is (gone != "confidence")
 
 
+def test_no_token_is_published(metrics):
+    metrics["training"]["command"] = "seqrec train --hub_token hf_secret --dataset ml-100k"
+    card = build(metrics)
+    assert "hf_secret" not in card.content
+    assert "seqrec train --dataset ml-100k" in card.text
+
+
+def test_null_parts_of_the_metrics_are_as_good_as_missing(metrics):
+    absent = build({}, curve=None).content
+    assert build(dict.fromkeys(metrics), curve=None).content == absent
+    metrics["training"] |= {"seconds": None, "arguments": None}
+    assert "Wall time" not in build(metrics).text
+
+
 def test_a_card_without_metrics():
     card = build({}, usage_items=[], curve=None)
     assert sections(card) == WITHOUT_METRICS
@@ -222,6 +236,10 @@ def test_no_folder_of_this_machine(metrics):
         ("/opt/bin/seqrec train --dataset=/a/b.csv --x=y=z", "seqrec train --dataset=b.csv --x=y=z"),
         ("seqrec train --dataset '/my data/a b.csv'", "seqrec train --dataset 'a b.csv'"),
         ("seqrec train --dataset data/b.csv", "seqrec train --dataset data/b.csv"),
+        ("seqrec train --hub_token hf_secret --seed 1", "seqrec train --seed 1"),
+        ("seqrec train --seed 1 --hub-token=hf_secret", "seqrec train --seed 1"),
+        ("seqrec train --hub_tok hf_secret --push_to_hub true", "seqrec train --push_to_hub true"),
+        ("seqrec train --hub_token --hub_model_id me/ml", "seqrec train --hub_model_id me/ml"),
         ("an 'unfinished word", ""),
         ("", ""),
     ],

@@ -20,7 +20,11 @@ def test_learns_a_markov_source_to_within_five_percent_of_the_best(model_type, t
     sequences = build_sequences(split, tokenizer)
     set_seed(0)
     config = MODEL_TYPES[model_type](
-        vocab_size=len(tokenizer), hidden_size=32, intermediate_size=64, max_position_embeddings=20, hidden_dropout=0.1
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        intermediate_size=64,
+        max_position_embeddings=20,
+        hidden_dropout=0.1,
     )
     trainer = SequentialTrainer(
         AutoModelForNextItem.from_config(config),

