@@ -7,6 +7,8 @@ from transformers import PreTrainedConfig
 
 from seqrec.data.special_tokens import NUM_SPECIAL_TOKENS
 
+REMOTE_MODULES = "transformers_modules"  # where transformers puts classes that it loaded from a repository
+
 # What the library itself stores in config.json, or takes as a keyword, beside the declared fields.
 LIBRARY_KEYS = frozenset(
     {
@@ -26,6 +28,7 @@ LIBRARY_KEYS = frozenset(
         "per_layer_config",
         "quantization_config",
         "torch_dtype",
+        "use_cache",
     }
 )
 
@@ -75,6 +78,10 @@ class NextItemConfig(PreTrainedConfig):
     tie_word_embeddings: bool = True
 
     def __post_init__(self, **kwargs: object) -> None:
+        if not type(self).__module__.startswith(REMOTE_MODULES):
+            # It names files beside the weights, which a class of the installed package has no need of, and which
+            # would not be there in another folder that it is saved to.
+            kwargs.pop("auto_map", None)
         self.refuse_unknown_fields(kwargs)
         super().__post_init__(**kwargs)
 

@@ -357,10 +357,12 @@ class Recommender:
 def require(name_or_path: str, file_name: str, **kwargs: Any) -> str:
     """Find a file of a model, in a folder or on the Hub, or say which one is missing."""
     try:
-        return cached_file(name_or_path, file_name, **kwargs)
+        path, reason = cached_file(name_or_path, file_name, **kwargs), ""
     except OSError as error:
+        path, reason = None, f" ({error})"
+    if path is None:
         raise ValueError(
             f"{name_or_path!r} is not a recommender that seqrec can load: {file_name} was not found there. "
-            "Give a folder written by `seqrec train` or `Recommender.save_pretrained`, or a repository that holds one. "
-            f"({error})"
-        ) from error
+            f"Give a folder written by `seqrec train` or `Recommender.save_pretrained`, or a repository that holds one.{reason}"
+        )
+    return path

@@ -189,6 +189,14 @@ def test_ids_are_split_at_commas():
     assert split_ids('50, 181,"a, b",c d') == ["50", "181", "a, b", "c d"]
 
 
+def test_an_access_token_is_not_saved(tmp_path):
+    folder = tmp_path / "model"
+    assert train(folder, "--num_train_epochs", "1", "--hub_token", "hf_secret") == 0
+    for path in folder.iterdir():
+        if path.is_file():
+            assert b"hf_secret" not in path.read_bytes(), path.name
+
+
 def test_paths_of_the_machine_are_not_saved(trained):
     for path in trained.iterdir():
         if path.is_file() and path.suffix != ".png":

@@ -2,10 +2,7 @@
 
 import os
 import platform
-import shlex
-from collections.abc import Sequence
 from importlib.metadata import version
-from pathlib import PurePath
 
 import torch
 from transformers import TrainingArguments
@@ -25,9 +22,3 @@ def hardware(arguments: TrainingArguments) -> str:
 def versions() -> dict[str, str]:
     """Return the versions of Python and of the packages that decide a result."""
     return {"python": platform.python_version(), **{package: version(package) for package in PACKAGES}}
-
-
-def portable_command(arguments: Sequence[str]) -> str:
-    """Write a command line down without the folders of this machine: absolute paths keep only their last part."""
-    parts = [PurePath(part).name if PurePath(part).is_absolute() else part for part in arguments]
-    return shlex.join(parts)

@@ -124,6 +124,9 @@ class SequentialTrainer(Trainer):
         write_remote_code(self.accelerator.unwrap_model(self.model), folder)
 
     def create_model_card(self, *args: Any, **kwargs: Any) -> None:
-        """Write the card from what lies in the output folder; `Trainer`'s own arguments are not used."""
-        if self.is_world_process_zero():
+        """Write the card from what lies in the output folder; `Trainer`'s own arguments are not used.
+
+        Adapters have no configuration of their own, and so no card.
+        """
+        if self.is_world_process_zero() and Path(self.args.output_dir, "config.json").is_file():
             save_model_card(self.args.output_dir)

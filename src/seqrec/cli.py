@@ -5,6 +5,7 @@ import csv
 import inspect
 import json
 import re
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, fields
@@ -22,10 +23,10 @@ from seqrec.data.preparation import HELD_OUT, DataArguments, PreparedData, prepa
 from seqrec.evaluation.evaluator import rank_dataset
 from seqrec.evaluation.report import LIST_LENGTH, measure
 from seqrec.evaluation.tables import align, metrics_table
+from seqrec.hub.model_card import portable_command
 from seqrec.inference.recommender import Recommendation, Recommender
 from seqrec.modeling.modeling_auto import MODEL_TYPES
 from seqrec.training.arguments import SequentialTrainingArguments
-from seqrec.training.provenance import portable_command
 from seqrec.training.train import TrainedModel, train
 
 USAGE = """seqrec COMMAND [flags]
@@ -84,7 +85,7 @@ def train_command(argv: Sequence[str]) -> None:
         model_type=options["model_type"],
         config_fields=config_fields,
         overwrite=options["overwrite"],
-        command=portable_command(["seqrec", "train", *argv]),
+        command=portable_command(shlex.join(["seqrec", "train", *argv])),
     )
     if trained.trainer.is_world_process_zero():
         print_summary(trained)
@@ -260,3 +261,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     "evaluate": evaluate_command,
     "recommend": recommend_command,
 }
+
+
+if __name__ == "__main__":
+    sys.exit(main())

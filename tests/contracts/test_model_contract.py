@@ -6,6 +6,7 @@ import torch
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM
 
 from seqrec.data.collators import NextItemCollator
+from seqrec.hub.remote_code import write_remote_code
 from seqrec.modeling.modeling_auto import AutoModelForNextItem
 
 HISTORIES = [[5, 9, 7], [3, 4, 5, 6, 7, 8, 9, 10], [20], [11, 30, 12, 31, 13]]
@@ -60,6 +61,14 @@ def test_weights_survive_saving_exactly(tiny_model, tmp_path):
     for name, tensor in tiny_model.state_dict().items():
         assert torch.equal(loaded.state_dict()[name], tensor), name
     assert torch.equal(users_one_by_one(loaded), users_one_by_one(tiny_model))
+
+
+def test_a_loaded_model_names_no_code_that_is_not_beside_it(tiny_model, tmp_path):
+    tiny_model.save_pretrained(tmp_path / "first")
+    write_remote_code(tiny_model, tmp_path / "first")
+    AutoModelForNextItem.from_pretrained(tmp_path / "first").save_pretrained(tmp_path / "second")
+    assert "auto_map" in (tmp_path / "first" / "config.json").read_text()
+    assert "auto_map" not in (tmp_path / "second" / "config.json").read_text()
 
 
 def test_auto_classes_load_backbone_and_head(tiny_model, tmp_path):

@@ -1,0 +1,35 @@
+"""Train, evaluate and use a recommender in Python, piece by piece, on made-up data."""
+
+from seqrec import (
+    ItemTokenizer,
+    Recommender,
+    SasRecConfig,
+    SasRecForNextItem,
+    SequentialTrainer,
+    SequentialTrainingArguments,
+)
+from seqrec.data.sequences import build_sequences, item_table
+from seqrec.data.sources import load_interactions
+from seqrec.data.splitting import leave_one_out
+
+data = load_interactions("synthetic")  # or a CSV, Parquet or JSONL file, a frame, a data set of the Hub
+split = leave_one_out(data.interactions)
+tokenizer = ItemTokenizer.from_interactions(split.train, catalogue=data.interactions["item_id"])
+sequences = build_sequences(split, tokenizer)
+items = item_table(split.train, tokenizer, data.items)
+
+model = SasRecForNextItem(SasRecConfig(vocab_size=len(tokenizer), hidden_size=32, max_position_embeddings=50))
+trainer = SequentialTrainer(
+    model,
+    SequentialTrainingArguments(output_dir="runs/example", num_train_epochs=5),
+    processing_class=tokenizer,
+    train_dataset=sequences["train"],
+    eval_dataset=sequences["validation"],
+    items=items,
+)
+trainer.train()
+print(trainer.evaluate(sequences["test"], metric_key_prefix="test"))
+
+recommender = Recommender(trainer.model, tokenizer, items)
+for recommendation in recommender.recommend(tokenizer.item_ids[:3], k=5):
+    print(recommendation)
