@@ -363,6 +363,7 @@ def require(name_or_path: str, file_name: str, **kwargs: Any) -> str:
     if path is None:
         raise ValueError(
             f"{name_or_path!r} is not a recommender that seqrec can load: {file_name} was not found there. "
-            f"Give a folder written by `seqrec train` or `Recommender.save_pretrained`, or a repository that holds one.{reason}"
+            "Give a folder written by `seqrec train` or `Recommender.save_pretrained`, or a repository that "
+            f"holds one.{reason}"
         )
     return path

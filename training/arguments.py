@@ -20,7 +20,7 @@ class SequentialTrainingArguments(TrainingArguments):
         default=10, metadata={"help": "Evaluations without a better one before training stops; 0 for never."}
     )
 
-    per_device_train_batch_size: int = field(default=64, metadata={"help": "Users in a training batch, per device."})
+    per_device_train_batch_size: int = field(default=32, metadata={"help": "Users in a training batch, per device."})
     per_device_eval_batch_size: int = field(default=256, metadata={"help": "Users ranked at once, per device."})
     num_train_epochs: float = field(default=50, metadata={"help": "Passes over the training histories."})
     learning_rate: float = field(default=1e-3, metadata={"help": "The initial learning rate."})
