@@ -1,12 +1,12 @@
 """Finding a data set by its name: named sets, files, folders, the Hub, or a frame at hand."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import polars as pl
-from datasets import Dataset, DatasetDict, load_dataset
+from datasets import Dataset, DatasetDict, load_dataset, load_dataset_builder
 
 from seqrec.data.interactions import read_interactions, require_ids, require_no_nulls
 from seqrec.data.movielens import ml_100k_folder
@@ -44,7 +44,7 @@ def load_interactions(dataset: Any, *, columns: Mapping[str, str] | None = None,
     Raises:
         ValueError: If there is no such data set, it cannot be downloaded, or its tables cannot be used.
     """
-    name, table, own_items = locate(dataset)
+    name, table, own_items = locate(dataset, columns=columns or {})
     items = own_items if items is None else items
     return InteractionData(
         name=name,
@@ -76,7 +76,7 @@ def read_items(source: Any, *, columns: Mapping[str, str] | None = None) -> pl.D
     return table.with_columns(ids)
 
 
-def locate(dataset: Any) -> tuple[str, Any, Any]:
+def locate(dataset: Any, *, columns: Mapping[str, str]) -> tuple[str, Any, Any]:
     """Return a data set's name, its interactions, and its items (or None), as files or frames."""
     if not isinstance(dataset, str | Path):
         return "frame", dataset, None
@@ -84,14 +84,21 @@ def locate(dataset: Any) -> tuple[str, Any, Any]:
         return "synthetic", synthetic_interactions(), synthetic_items()
     if dataset == "ml-100k":
         folder = ml_100k_folder()
-        return "ml-100k", find_table(folder, "interactions"), find_table(folder, "items")
+        interactions = find_table(folder, "interactions")
+        if interactions is None:
+            raise ValueError(
+                f"'{folder}' holds no interactions ({', '.join('interactions' + suffix for suffix in SUFFIXES)}). Put "
+                "them there, or remove the folder to have MovieLens 100K downloaded."
+            )
+        return "ml-100k", interactions, find_table(folder, "items")
     path = Path(dataset).expanduser()
     interactions = find_table(path, "interactions")
     if interactions is not None:
         return path.resolve().name, interactions, find_table(path, "items")
     if table_suffix(path) or path.is_file():
         return table_name(path), path, None
-    return str(dataset).partition(":")[0], load_hub_table(str(dataset)), None
+    id_columns = [columns.get(name, name) for name in ("user_id", "item_id")]
+    return str(dataset).partition(":")[0], load_hub_table(str(dataset), text_columns=id_columns), None
 
 
 def find_table(folder: Path, stem: str) -> Path | None:
@@ -106,11 +113,16 @@ def table_name(path: Path) -> str:
     return path.resolve().parent.name if stem == "interactions" else stem
 
 
-def load_hub_table(dataset: str) -> Dataset:
-    """Load a data set of the Hub, or a local folder that `datasets` can read."""
+def load_hub_table(dataset: str, *, text_columns: Sequence[str] = ()) -> Dataset:
+    """Load a data set of the Hub, or a local folder that `datasets` can read.
+
+    Where it is kept as CSV, `text_columns` are text whatever they look like ("007" stays "007"), as in files.
+    """
     name, _, split = dataset.partition(":")
     try:
-        loaded = load_dataset(name, split=split or None)
+        is_csv = hasattr(load_dataset_builder(name).config, "converters")
+        options = {"converters": dict.fromkeys(text_columns, str)} if is_csv else {}
+        loaded = load_dataset(name, split=split or None, **options)
     except (OSError, ValueError) as error:
         raise ValueError(
             f"'{dataset}' is neither a named set ({', '.join(NAMED_SETS)}) nor a file or folder with "

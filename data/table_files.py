@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+import pyarrow as pa
 from datasets import Dataset
 
 SUFFIXES = (".csv", ".csv.gz", ".parquet", ".jsonl")
@@ -68,7 +69,13 @@ def take_frame(source: Any) -> pl.DataFrame:
     if isinstance(source, Dataset):
         return pl.DataFrame(source.with_format("arrow")[:])
     if hasattr(source, "__arrow_c_stream__"):
-        return pl.DataFrame(source)
+        try:
+            return pl.DataFrame(source)
+        except pa.ArrowException as error:
+            raise ValueError(
+                f"The {type(source).__name__} is no Arrow table: {' '.join(map(str, error.args))}. Give each column "
+                "values of one type, for instance with frame['item_id'].astype(str) in pandas."
+            ) from error
     raise ValueError(
         f"A {type(source).__name__} is no table. Pass a path, or a pandas, polars, pyarrow or datasets frame."
     )

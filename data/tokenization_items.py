@@ -137,11 +137,13 @@ class ItemTokenizer(TokenizersBackend):
         """Return the raw ids of N token ids.
 
         Raises:
-            ValueError: If a token id is no item: special, or beyond the vocabulary.
+            ValueError: If a token id is no item: no whole number, special, or beyond the vocabulary.
         """
         token_ids_N = np.asarray(token_ids)
         if token_ids_N.size == 0:
             return []
+        if not np.issubdtype(token_ids_N.dtype, np.integer):
+            raise ValueError(f"Token ids of type {token_ids_N.dtype} were given; expected whole numbers.")
         strange_N = (token_ids_N < NUM_SPECIAL_TOKENS) | (token_ids_N >= len(self))
         if strange_N.any():
             raise ValueError(
@@ -154,7 +156,9 @@ class ItemTokenizer(TokenizersBackend):
 
 def as_raw_ids(item_ids: Any) -> pl.Series:
     """Return raw ids as a column of text."""
-    if isinstance(item_ids, pl.Series | np.ndarray):
+    if isinstance(item_ids, str):  # else each of its letters would be taken for an id
+        raise ValueError(f"One text ('{item_ids}') was given; expected a list of item ids, such as ['{item_ids}'].")
+    if isinstance(item_ids, pl.Series) or (isinstance(item_ids, np.ndarray) and item_ids.dtype != object):
         column = pl.Series(values=item_ids)
         if not (column.dtype.is_integer() or isinstance(column.dtype, pl.String | pl.Categorical | pl.Enum)):
             raise ValueError(f"Item ids of type {column.dtype} were given; expected text or integers.")

@@ -191,6 +191,12 @@ def test_files_that_cannot_be_read_are_named(tmp_path):
         read_interactions([1, 2])
 
 
+def test_a_pandas_column_of_two_types_is_refused():
+    frame = pd.DataFrame({"user_id": ["a", "b"], "item_id": ["x", 1], "timestamp": [1, 2]})
+    with pytest.raises(ValueError, match=r"The DataFrame is no Arrow table: .*'int' object.*astype\(str\)"):
+        read_interactions(frame)
+
+
 pairs = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=1, max_size=40)
 
 

@@ -50,7 +50,7 @@ def check_against_naive(split, tokenizer):
 @settings(max_examples=40, deadline=None)
 @given(logs, st.booleans())
 def test_sequences_equal_naive_ones(rows, by_time):
-    tokenizer = ItemTokenizer.from_item_ids("01234567")  # 8 and 9 are unknown
+    tokenizer = ItemTokenizer.from_item_ids(list("01234567"))  # 8 and 9 are unknown
     try:
         split = temporal(frame_of(rows), test_fraction=0.3) if by_time else leave_one_out(frame_of(rows))
     except ValueError:
@@ -62,7 +62,7 @@ def test_many_chunks_equal_one(monkeypatch):
     monkeypatch.setattr(sequences, "CHUNK_ITEMS", 7)
     rng = np.random.default_rng(0)
     rows = list(zip(rng.integers(5, size=90).tolist(), rng.integers(10, size=90).tolist(), range(90), strict=True))
-    tokenizer = ItemTokenizer.from_item_ids("0123456789")
+    tokenizer = ItemTokenizer.from_item_ids(list("0123456789"))
     check_against_naive(temporal(frame_of(rows)), tokenizer)
     check_against_naive(leave_one_out(frame_of(rows)), tokenizer)
 

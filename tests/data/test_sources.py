@@ -220,6 +220,22 @@ def test_a_data_set_of_the_hub(tmp_path, monkeypatch):
     assert (both.name, both.interactions.height) == ("org/log", 6)
 
 
+def test_ids_of_a_csv_on_the_hub_stay_text(tmp_path, monkeypatch):
+    repository = tmp_path / "org" / "zeros"
+    repository.mkdir(parents=True)
+    (repository / "train.csv").write_text("uid,item_id,timestamp\n01,007,1\n1,7,2\n2,8,3\n")
+    monkeypatch.chdir(tmp_path)
+    rows = load_interactions("org/zeros", columns={"user_id": "uid"}).interactions.rows()
+    assert rows == [("01", "007", 1), ("1", "7", 2), ("2", "8", 3)]
+
+
+def test_a_data_folder_without_interactions_is_named(fresh_machine, monkeypatch, tmp_path):
+    (tmp_path / "own/ml-100k").mkdir(parents=True)
+    monkeypatch.setenv("SEQREC_DATA_DIR", str(tmp_path / "own"))
+    with pytest.raises(ValueError, match=r"own/ml-100k' holds no interactions \(interactions.csv, .*remove the folder"):
+        load_interactions("ml-100k")
+
+
 def test_names_that_lead_nowhere(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)

@@ -73,6 +73,13 @@ def test_special_tokens_are_no_items(odd, size):
 
 def test_integers_are_raw_ids(odd):
     assert odd.encode_item_ids([50, 181]).tolist() == [3, 4]
+    assert odd.encode_item_ids(np.array(["50", 181], dtype=object)).tolist() == [3, 4]
+
+
+def test_one_text_is_no_list_of_ids(odd):
+    for take in (odd.encode_item_ids, ItemTokenizer.from_item_ids):
+        with pytest.raises(ValueError, match=r"One text \('50'\) .*such as \['50'\]"):
+            take("50")
     assert odd.encode_item_ids(np.array([181, 7])).tolist() == [4, 2]
     assert ItemTokenizer.from_item_ids(range(3)).item_ids == ["0", "1", "2"]
 
@@ -89,6 +96,8 @@ def test_decoding_refuses_what_is_no_item(odd):
     for token_ids in ([3, 0], [2], [15], [-1]):
         with pytest.raises(ValueError, match=f"1 of {len(token_ids)} token ids are no items .*from 3 to 14"):
             odd.decode_item_ids(token_ids)
+    with pytest.raises(ValueError, match=r"float64.*whole numbers"):
+        odd.decode_item_ids([3.5])
 
 
 @pytest.mark.parametrize(
