@@ -7,6 +7,7 @@ import json
 import re
 import shlex
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, fields
 from functools import partial
@@ -58,6 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if command is None:
         print(f"seqrec: there is no command {argv[0]!r}.\n\n{USAGE}", file=sys.stderr)
         return 2
+    warnings.formatwarning = plain_warning
     disable_progress_bar()  # those of loading and saving; training and ranking keep theirs
     try:
         command(argv[1:])
@@ -70,6 +72,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print("Finished epochs are kept: add --resume_from_checkpoint true to go on.", file=sys.stderr)
         return 130
     return 0
+
+
+def plain_warning(message: Warning | str, category: type[Warning], *place: Any) -> str:
+    """Write a warning for people: without the place in the code that it comes from."""
+    return f"seqrec: {message}\n"
 
 
 def train_command(argv: Sequence[str]) -> None:
