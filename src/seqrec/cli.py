@@ -74,7 +74,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def plain_warning(message: Warning | str, category: type[Warning], *place: Any) -> str:
+def plain_warning(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
+) -> str:
     """Write a warning for people: without the place in the code that it comes from."""
     return f"seqrec: {message}\n"
 
