@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Sequence
+from numbers import Integral
 from typing import Any, Literal
 
 import numpy as np
@@ -10,6 +11,11 @@ from seqrec.data.tokenization_items import ItemTokenizer
 
 ItemId = str | int
 Unknown = Literal["skip", "error"]
+
+
+def is_item_id(value: object) -> bool:
+    """Tell whether something can be a raw item id: text, or an integer of Python's or NumPy's."""
+    return isinstance(value, str | Integral) and not isinstance(value, bool)
 
 
 def encode_known(
@@ -32,7 +38,7 @@ def encode_known(
     if unknown not in ("skip", "error"):
         raise ValueError(f"unknown must be 'skip' or 'error', but is {unknown!r}.")
     for raw_id in raw_ids:
-        if not isinstance(raw_id, ItemId) or isinstance(raw_id, bool):
+        if not is_item_id(raw_id):
             raise ValueError(f"Item ids are strings or integers, but {raw_id!r} was given in {where}.")
     names = [str(raw_id) for raw_id in raw_ids]
     token_ids = tokenizer.encode_item_ids(names)
@@ -58,7 +64,7 @@ def encode_lists(
         return None
     if isinstance(lists, str) or not isinstance(lists, Sequence):
         raise ValueError(f"{where} must be a list of item ids, or one list for each history, but is {lists!r}.")
-    if all(isinstance(entry, ItemId) for entry in lists):
+    if all(is_item_id(entry) for entry in lists):
         return [encode_known(lists, tokenizer, where=where)[0]] * num_users
     if len(lists) != num_users:
         raise ValueError(

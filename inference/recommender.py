@@ -1,11 +1,10 @@
 """Recommend by raw item ids: the model, its vocabulary and its catalogue in one object.
 
-Shape suffixes: B users, K list length, D hidden size, V vocabulary, S excluded items, A allowed items.
+Shape suffixes: B users, K list length, D hidden size, V vocabulary.
 """
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self, overload
 
@@ -14,51 +13,20 @@ import polars as pl
 import torch
 from transformers.utils import cached_file
 
-from seqrec.data.collators import HistoryCollator, pad
 from seqrec.data.interactions import read_interactions
 from seqrec.data.sequences import build_histories
 from seqrec.data.tokenization_items import ItemTokenizer
 from seqrec.evaluation.baselines import PopularityBaseline
-from seqrec.evaluation.evaluator import Encoder
 from seqrec.hub.remote_code import write_remote_code
-from seqrec.inference.raw_ids import ItemId, Unknown, encode_known, encode_lists
+from seqrec.inference.best_items import best_items
+from seqrec.inference.raw_ids import ItemId, Unknown, encode_known, encode_lists, is_item_id
+from seqrec.inference.recommendations import Recommendation, Recommendations
 from seqrec.modeling.modeling_auto import AutoModelForNextItem
 from seqrec.modeling.modeling_next_item import NextItemHead
 from seqrec.modeling.scoring import top_k
 
-BATCH_SIZE = 256
 History = Sequence[ItemId]
 AllowDeny = Sequence[ItemId] | Sequence[Sequence[ItemId]] | None
-TokenLists = Sequence[np.ndarray]
-
-
-@dataclass(frozen=True)
-class Recommendation:
-    """One recommended item. The score is the model's logit: only its order within one list has a meaning."""
-
-    item_id: str
-    score: float
-    title: str | None = None
-
-
-class Recommendations(list[Recommendation]):
-    """A user's recommendations, best first, and what was particular about them.
-
-    `unknown_items` are those of the history that the model does not know and that were left out;
-    `is_popularity` says that no known item was left, so that these are the catalogue's most popular items,
-    whose scores only tell their order.
-    """
-
-    def __init__(
-        self,
-        items: Sequence[Recommendation] = (),
-        *,
-        unknown_items: Sequence[str] = (),
-        is_popularity: bool = False,
-    ) -> None:
-        super().__init__(items)
-        self.unknown_items = tuple(unknown_items)
-        self.is_popularity = is_popularity
 
 
 class Recommender:
@@ -175,11 +143,14 @@ class Recommender:
         """
         if isinstance(history, str) or not isinstance(history, Sequence):
             raise ValueError(f"A history is a list of item ids, oldest first, but {history!r} was given.")
-        is_single = not history or isinstance(history[0], ItemId)
+        is_single = not history or is_item_id(history[0])
         histories: Sequence[Any] = [history] if is_single else history
         encoded = [encode_known(one, self.tokenizer, where="this history", unknown=unknown) for one in histories]
         known = [token_ids for token_ids, _ in encoded]
-        scores_BK, token_ids_BK = self.top_k(
+        self.check_k(k)
+        scores_BK, token_ids_BK = best_items(
+            self.model,
+            self.popularity,
             known,
             k,
             exclude_seen=exclude_seen,
@@ -216,8 +187,8 @@ class Recommender:
             columns: Other names of the table's columns, as `{"user_id": "uid"}`.
 
         Returns:
-            `user_id`, `rank` (from 1), `item_id`, `score`, ordered by user and rank; both ids are of the table's
-            own type. Users without a known item get the most popular ones.
+            `user_id`, `rank` (from 1), `item_id`, `score`, ordered by user and rank; user ids are of the table's
+            own type, item ids are text. Users without a known item get the most popular ones.
         """
         interactions = read_interactions(frame, columns=columns, for_training=False)
         encode_known(
@@ -228,7 +199,10 @@ class Recommender:
         )
         histories = build_histories(interactions, self.tokenizer).with_format("numpy")
         known = [token_ids[token_ids != self.tokenizer.unk_token_id] for token_ids in histories["input_ids"]]
-        scores_BK, token_ids_BK = self.top_k(
+        self.check_k(k)
+        scores_BK, token_ids_BK = best_items(
+            self.model,
+            self.popularity,
             known,
             k,
             exclude_seen=exclude_seen,
@@ -264,68 +238,6 @@ class Recommender:
         item_1 = torch.as_tensor(token_ids, device=items_VD.device)
         scores_1K, token_ids_1K = top_k(items_VD[item_1], items_VD, k, excluded_BS=item_1[None])
         return Recommendations(self.describe(scores_1K[0].numpy(force=True), token_ids_1K[0].numpy(force=True)))
-
-    def top_k(
-        self,
-        histories: TokenLists,
-        k: int,
-        *,
-        exclude_seen: bool = True,
-        allowed: TokenLists | None = None,
-        denied: TokenLists | None = None,
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Find each history's best items, histories and lists being token ids.
-
-        An empty history is answered by popularity. Histories of like length share a batch, as in evaluation.
-
-        Returns:
-            `scores_BK` and `token_ids_BK`, the latter 0 where nothing was left to recommend.
-        """
-        self.check_k(k)
-        scores_BK = np.zeros((len(histories), k), dtype=np.float32)
-        token_ids_BK = np.zeros((len(histories), k), dtype=np.int64)
-        lengths_B = np.array([len(history) for history in histories])
-        for encoder, chosen_B in ((self.model, lengths_B > 0), (self.popularity, lengths_B == 0)):
-            rows = np.flatnonzero(chosen_B)
-            rows = rows[np.argsort(lengths_B[rows], kind="stable")]
-            for start in range(0, len(rows), BATCH_SIZE):
-                batch = rows[start : start + BATCH_SIZE]
-                scores_BK[batch], token_ids_BK[batch] = self.top_k_batch(
-                    encoder,
-                    [histories[row] for row in batch],
-                    k,
-                    exclude_seen=exclude_seen,
-                    allowed=None if allowed is None else [allowed[row] for row in batch],
-                    denied=None if denied is None else [denied[row] for row in batch],
-                )
-        return scores_BK, token_ids_BK
-
-    @torch.inference_mode()
-    def top_k_batch(
-        self,
-        encoder: Encoder,
-        histories: TokenLists,
-        k: int,
-        *,
-        exclude_seen: bool,
-        allowed: TokenLists | None,
-        denied: TokenLists | None,
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Find the best items of one batch with one encoder."""
-        device = self.model.device
-        rows = [{"input_ids": history} for history in histories]
-        batch = HistoryCollator(self.model.config.max_position_embeddings)(rows)
-        excluded = [batch["seen_ids"]] if exclude_seen else []
-        if denied is not None:
-            excluded.append(pad(denied, fill=0)["input_ids"])
-        scores_BK, token_ids_BK = top_k(
-            encoder.encode_users(batch["input_ids"].to(device), batch["attention_mask"].to(device)),
-            encoder.encode_items().to(device),
-            k,
-            excluded_BS=torch.cat(excluded, dim=1).to(device) if excluded else None,
-            allowed_BA=None if allowed is None else pad(allowed, fill=0)["input_ids"].to(device),
-        )
-        return scores_BK.numpy(force=True), token_ids_BK.numpy(force=True)
 
     def describe(self, scores_K: np.ndarray, token_ids_K: np.ndarray) -> list[Recommendation]:
         """Turn one user's scores and token ids into recommendations, without the empty places."""

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from seqrec.configuration.configuration_sasrec import SasRecConfig
     from seqrec.data.collators import NextItemCollator
     from seqrec.data.tokenization_items import ItemTokenizer
-    from seqrec.inference.recommender import Recommendation, Recommender
+    from seqrec.inference.recommendations import Recommendation
+    from seqrec.inference.recommender import Recommender
     from seqrec.modeling.modeling_sasrec import SasRecForNextItem, SasRecModel
     from seqrec.training.arguments import SequentialTrainingArguments
     from seqrec.training.trainer import SequentialTrainer
@@ -23,7 +24,7 @@ __version__ = version("seqrec")
 HOMES = {
     "ItemTokenizer": "seqrec.data.tokenization_items",
     "NextItemCollator": "seqrec.data.collators",
-    "Recommendation": "seqrec.inference.recommender",
+    "Recommendation": "seqrec.inference.recommendations",
     "Recommender": "seqrec.inference.recommender",
     "SasRecConfig": "seqrec.configuration.configuration_sasrec",
     "SasRecForNextItem": "seqrec.modeling.modeling_sasrec",

@@ -25,7 +25,8 @@ from seqrec.evaluation.evaluator import rank_dataset
 from seqrec.evaluation.report import LIST_LENGTH, measure
 from seqrec.evaluation.tables import align, metrics_table
 from seqrec.hub.model_card import portable_command
-from seqrec.inference.recommender import Recommendation, Recommender
+from seqrec.inference.recommendations import Recommendation
+from seqrec.inference.recommender import Recommender
 from seqrec.modeling.modeling_auto import MODEL_TYPES
 from seqrec.training.arguments import SequentialTrainingArguments
 from seqrec.training.train import TrainedModel, train

@@ -2,10 +2,11 @@
 
 import warnings
 
+import numpy as np
 import polars as pl
 import pytest
 
-from seqrec import Recommender
+from seqrec import ItemTokenizer, Recommender
 
 HISTORY = ["item 5", "item 9", "item 7"]
 
@@ -95,6 +96,12 @@ def test_an_unknown_history_does_not_disturb_its_neighbours(recommender):
 def test_refuses_a_k_beyond_the_catalogue(recommender, k):
     with pytest.raises(ValueError, match="ask for 1 to 40"):
         recommender.recommend(HISTORY, k=k)
+
+
+def test_integers_are_raw_ids_too(tiny_model, items):
+    tokenizer = ItemTokenizer.from_item_ids(range(40))
+    recommender = Recommender(tiny_model, tokenizer, items.with_columns(item_id=pl.Series(tokenizer.item_ids)))
+    assert recommender.recommend([5, np.int64(9)]) == recommender.recommend(["5", "9"])
 
 
 def test_refuses_what_is_no_history(recommender):
