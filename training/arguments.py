@@ -29,6 +29,9 @@ class SequentialTrainingArguments(TrainingArguments):
     save_strategy: str = field(default="epoch", metadata={"help": "When to save a checkpoint: no, steps or epoch."})
     logging_strategy: str = field(default="epoch", metadata={"help": "When to log: no, steps or epoch."})
     save_total_limit: int | None = field(default=1, metadata={"help": "Checkpoints kept beside the best one."})
+    restore_callback_states_from_checkpoint: bool = field(
+        default=True, metadata={"help": "Whether a resumed training keeps its patience for early stopping."}
+    )
     load_best_model_at_end: bool = field(default=True, metadata={"help": "End with the best model, not the last."})
     metric_for_best_model: str | None = field(default="ndcg@10", metadata={"help": "What the best model is best in."})
     greater_is_better: bool | None = field(default=True, metadata={"help": "Whether more of it is better."})

@@ -36,7 +36,7 @@ def resume_point(folder: Path, resume_from_checkpoint: str | bool | None, *, ove
             f"{', or --resume_from_checkpoint true to go on from the newest checkpoint' if checkpoints else ''}."
         )
     for checkpoint in checkpoints:
-        shutil.rmtree(checkpoint)
+        shutil.rmtree(checkpoint, ignore_errors=True)  # another process may be at it too
     return None
 
 

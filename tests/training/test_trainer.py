@@ -62,13 +62,12 @@ def test_accumulated_gradients_train_as_whole_batches(one_process, tmp_path):
 
 
 def test_a_killed_training_resumes_to_the_same_weights(tmp_path):
-    whole = run_script(tmp_path / "whole", "--dropout", "0.2", "--epochs", "4")
-    killed = run_script(
-        tmp_path / "killed", "--dropout", "0.2", "--epochs", "4", "--kill_after_step", "10", check=False
-    )
+    flags = ["--dropout", "0.2", "--epochs", "20", "--patience", "2"]
+    whole = run_script(tmp_path / "whole", *flags)
+    assert 12 < len(whole["losses"]) < 80  # it stopped early, which the resumed training must do too
+    killed = run_script(tmp_path / "killed", *flags, "--kill_after_step", str(len(whole["losses"]) - 2), check=False)
     assert killed.returncode == -9
-    resumed = run_script(tmp_path / "killed", "--dropout", "0.2", "--epochs", "4", "--resume")
-    assert resumed == whole
+    assert run_script(tmp_path / "killed", *flags, "--resume") == whole
 
 
 def arguments(folder, **others):
