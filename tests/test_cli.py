@@ -76,6 +76,18 @@ def test_evaluate_repeats_training_s_figures_to_the_last_digit(trained, capsys, 
     assert found["protocol"] == metrics["protocol"]
 
 
+def test_evaluate_splits_as_training_did_and_says_if_it_cannot(tmp_path, capsys):
+    folder = tmp_path / "model"
+    flags = ["--split_method", "temporal", "--test_fraction", "0.2", "--min_item_interactions", "5"]
+    assert train(folder, "--num_train_epochs", "1", "--exclude_seen", "false", *flags) == 0
+    metrics = json.loads((folder / "metrics.json").read_text())
+    found = json.loads(evaluate(folder, capsys, "--json"))
+    assert found["model"]["test"] == metrics["model"]["test"]
+    assert found["protocol"] == metrics["protocol"]
+    with pytest.warns(UserWarning, match="not those that the model was trained on"):
+        evaluate(folder, capsys, "--test_fraction", "0.3")
+
+
 def test_recommend_hits_as_often_as_hr_says(trained):
     metrics = json.loads((trained / "metrics.json").read_text())
     data = prepare(DataArguments(dataset="synthetic"))

@@ -26,7 +26,7 @@ from seqrec.evaluation.report import LIST_LENGTH, measure
 from seqrec.evaluation.tables import align, metrics_table
 from seqrec.hub.model_card import portable_command
 from seqrec.inference.recommendations import Recommendation
-from seqrec.inference.recommender import Recommender
+from seqrec.inference.recommender import Recommender, require
 from seqrec.modeling.modeling_auto import MODEL_TYPES
 from seqrec.training.arguments import SequentialTrainingArguments
 from seqrec.training.train import TrainedModel, train
@@ -171,17 +171,38 @@ def with_config_file(argv: Sequence[str]) -> list[str]:
 def evaluate_command(argv: Sequence[str]) -> None:
     """`seqrec evaluate`."""
     parser = HfArgumentParser(
-        [DataArguments], prog="seqrec evaluate", description="Measure a saved model on held-out interactions."
+        [DataArguments],
+        prog="seqrec evaluate",
+        description="Measure a saved model on held-out interactions, split as in its training unless flags say otherwise.",
     )
     parser.add_argument("--model", required=True, help="Folder of the model, or its repository on the Hub.")
     parser.add_argument("--split", choices=HELD_OUT, default="test", help="Which held-out rows (default: test).")
     parser.add_argument("--include_seen", action="store_true", help="Let items of the history be recommended again.")
     parser.add_argument("--json", action="store_true", help="Print all figures as JSON, not the table.")
+    protocol = read_protocol(parser.parse_known_args(argv)[0].model)
+    names = {field.name for field in fields(DataArguments)} - {"dataset"}
+    parser.set_defaults(**{name: value for name, value in protocol.items() if name in names})
     data_arguments, rest = parser.parse_args_into_dataclasses(argv)
     recommender = Recommender.from_pretrained(rest.model)
     data = prepare(data_arguments, recommender.tokenizer)
-    figures = measure_saved(recommender, data, rest.split, exclude_seen=not rest.include_seen)
+    if protocol.get("split_sha256") not in (None, data.protocol["split_sha256"]):
+        warnings.warn(
+            "These interactions, or their split, are not those that the model was trained on. If they overlap, it may "
+            "have learnt what it is now measured on.",
+            stacklevel=2,
+        )
+    exclude_seen = protocol.get("exclude_seen", True) and not rest.include_seen
+    figures = measure_saved(recommender, data, rest.split, exclude_seen=exclude_seen)
     print(json.dumps(figures, indent=2) if rest.json else metrics_table(figures))
+
+
+def read_protocol(model: str) -> dict[str, Any]:
+    """Read from a model's `metrics.json` how its data were filtered and split; empty where it has none."""
+    try:
+        path = require(model, "metrics.json")
+    except ValueError:
+        return {}
+    return json.loads(Path(path).read_text(encoding="utf-8"))["protocol"]
 
 
 def measure_saved(recommender: Recommender, data: PreparedData, split: str, *, exclude_seen: bool) -> dict[str, Any]:
