@@ -14,6 +14,14 @@ class SequentialTrainingArguments(TrainingArguments):
     stops once `early_stopping_patience` epochs brought no better one.
     """
 
+    output_dir: str = field(
+        default="runs/model",
+        metadata={"help": "Folder for the model, its metrics and its card, and for checkpoints meanwhile."},
+    )
+    resume_from_checkpoint: str | None = field(
+        default=None,
+        metadata={"help": "true to go on from the newest checkpoint in output_dir, or a checkpoint's path."},
+    )
     packing: bool = field(default=True, metadata={"help": "Let several histories share a row, instead of padding."})
     exclude_seen: bool = field(default=True, metadata={"help": "Leave items of the history out of the ranking."})
     early_stopping_patience: int | None = field(

@@ -17,6 +17,7 @@ from typing import Any
 import polars as pl
 import yaml
 from transformers import HfArgumentParser
+from transformers.hf_argparser import string_to_bool
 from transformers.utils.logging import disable_progress_bar
 
 from seqrec.configuration.configuration_next_item import NextItemConfig
@@ -48,6 +49,7 @@ COMMON_FLAGS = {
     *("seed", "metric_for_best_model", "early_stopping_patience", "packing", "exclude_seen", "report_to"),
     *("resume_from_checkpoint", "push_to_hub", "hub_model_id", "disable_tqdm"),
 }
+PLACEHOLDERS: dict[Any, str] = {int: "INT", float: "FLOAT", string_to_bool: "BOOL"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -109,29 +111,44 @@ def train_parser(argv: Sequence[str]) -> HfArgumentParser:
     parser = HfArgumentParser(
         [DataArguments, SequentialTrainingArguments],
         prog="seqrec train",
+        usage="seqrec train --dataset DATA --output_dir DIR [flags]",
         parents=[first],
         description="Train a model on interactions, choose its best epoch by validation, measure it on test, save it.",
         epilog="Every flag of transformers.TrainingArguments works; --help_all lists them. Flags may also stand in a "
         "YAML file (--config FILE.yaml); those of the command line win.",
-        formatter_class=argparse.HelpFormatter,
+        formatter_class=partial(argparse.HelpFormatter, max_help_position=40, width=110),
     )
-    parser.add_argument("--overwrite", action="store_true", help="Replace the model that output_dir may hold.")
+    parser.add_argument(
+        "--overwrite",
+        type=string_to_bool,
+        nargs="?",
+        const=True,
+        default=False,
+        help="Replace the model that output_dir may hold.",
+    )
     parser.add_argument("--config", help="YAML file with any of these flags.")
     model_group = parser.add_argument_group(f"model ({model_type})")
     for name, (default, text) in config_flags(model_type).items():
         model_group.add_argument(f"--{name}", type=type(default), help=f"{text} (default: {default})")
     parser.add_argument("--help_all", action="help", help="Show all flags.")
-    if "--help_all" not in argv:
-        hide_rare_flags(parser)
+    rare = {field.name for field in fields(SequentialTrainingArguments)} - COMMON_FLAGS
+    tidy_help(parser, hidden=set() if "--help_all" in argv else rare)
     return parser
 
 
-def hide_rare_flags(parser: argparse.ArgumentParser) -> None:
-    """Leave out of `--help` what `TrainingArguments` has beyond the common flags."""
-    rare = {field.name for field in fields(SequentialTrainingArguments)} - COMMON_FLAGS
+def tidy_help(parser: argparse.ArgumentParser, hidden: set[str]) -> None:
+    """Make a long help readable: one spelling for each flag, short placeholders, defaults told, `hidden` left out."""
     for action in parser._actions:
-        if action.dest in rare:
+        if action.dest in hidden or action.option_strings[0].startswith("--no_"):
             action.help = argparse.SUPPRESS
+            continue
+        action.option_strings = [name for name in action.option_strings if "-" not in name.lstrip("-")]
+        if action.nargs != 0:
+            action.metavar = PLACEHOLDERS.get(action.type, "TEXT")
+        if action.choices and len(list(action.choices)) <= 3:
+            action.metavar = "|".join(map(str, action.choices))
+        if action.help and "default" not in action.help.lower() and action.default not in (None, argparse.SUPPRESS):
+            action.help += f" (default: {getattr(action.default, 'value', action.default)})"
 
 
 def config_flags(model_type: str) -> dict[str, tuple[Any, str]]:
@@ -152,7 +169,8 @@ def with_config_file(argv: Sequence[str]) -> list[str]:
     """Put the flags of `--config FILE.yaml` before those of the command line, so that the latter win."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--config")
-    path = parser.parse_known_args(argv)[0].config
+    known, others = parser.parse_known_args(argv)
+    path = known.config
     if path is None:
         return list(argv)
     try:
@@ -165,7 +183,7 @@ def with_config_file(argv: Sequence[str]) -> list[str]:
     for name, value in settings.items():
         values = value if isinstance(value, list) else [json.dumps(value) if isinstance(value, dict) else value]
         flags += [f"--{name}", *map(str, values)]
-    return [*flags, *argv]
+    return [*flags, *others]
 
 
 def evaluate_command(argv: Sequence[str]) -> None:
