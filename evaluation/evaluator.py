@@ -64,7 +64,7 @@ def rank_dataset(
     """Rank every row's target and list its best items, exactly as serving would.
 
     Rows are taken in the order of their length, so that batches hold little padding. Memory is that of one
-    batch's scores over one chunk of the catalogue.
+    batch's scores over one chunk of the catalogue. A model is left in evaluation mode.
 
     Args:
         encoder: A model or a baseline.
@@ -85,6 +85,8 @@ def rank_dataset(
     lengths_U = np.array([min(len(history), max_length) for history in rows["input_ids"]])
     order_U = np.argsort(lengths_U, kind="stable")
     collate = HistoryCollator(max_length)
+    if isinstance(encoder, torch.nn.Module):
+        encoder.eval()  # a Trainer turns it back before its next step
     items_VD = encoder.encode_items()
     ranks_U = np.zeros(len(rows), dtype=np.int64)
     top_UK = np.zeros((len(rows), list_length), dtype=np.int64)

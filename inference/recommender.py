@@ -147,21 +147,11 @@ class Recommender:
         histories: Sequence[Any] = [history] if is_single else history
         encoded = [encode_known(one, self.tokenizer, where="this history", unknown=unknown) for one in histories]
         known = [token_ids for token_ids, _ in encoded]
-        self.check_k(k)
-        scores_BK, token_ids_BK = best_items(
-            self.model,
-            self.popularity,
-            known,
-            k,
-            exclude_seen=exclude_seen,
-            allowed=encode_lists(allow, len(histories), self.tokenizer, where="allow"),
-            denied=encode_lists(deny, len(histories), self.tokenizer, where="deny"),
-        )
+        scores_BK, token_ids_BK = self.answer(known, k, exclude_seen=exclude_seen, allow=allow, deny=deny)
         found = [
             Recommendations(self.describe(scores_K, ids_K), unknown_items=missing, is_popularity=len(token_ids) == 0)
             for scores_K, ids_K, (token_ids, missing) in zip(scores_BK, token_ids_BK, encoded, strict=True)
         ]
-        self.say_popularity(sum(one.is_popularity for one in found), len(found))
         return found[0] if is_single else found
 
     def recommend_frame(
@@ -199,17 +189,7 @@ class Recommender:
         )
         histories = build_histories(interactions, self.tokenizer).with_format("numpy")
         known = [token_ids[token_ids != self.tokenizer.unk_token_id] for token_ids in histories["input_ids"]]
-        self.check_k(k)
-        scores_BK, token_ids_BK = best_items(
-            self.model,
-            self.popularity,
-            known,
-            k,
-            exclude_seen=exclude_seen,
-            allowed=encode_lists(allow, len(known), self.tokenizer, where="allow"),
-            denied=encode_lists(deny, len(known), self.tokenizer, where="deny"),
-        )
-        self.say_popularity(sum(len(token_ids) == 0 for token_ids in known), len(known))
+        scores_BK, token_ids_BK = self.answer(known, k, exclude_seen=exclude_seen, allow=allow, deny=deny)
         rows, places = np.nonzero(token_ids_BK)
         return pl.DataFrame(
             {
@@ -239,6 +219,28 @@ class Recommender:
         scores_1K, token_ids_1K = top_k(items_VD[item_1], items_VD, k, excluded_BS=item_1[None])
         return Recommendations(self.describe(scores_1K[0].numpy(force=True), token_ids_1K[0].numpy(force=True)))
 
+    def answer(
+        self, known: Sequence[np.ndarray], k: int, *, exclude_seen: bool, allow: AllowDeny, deny: AllowDeny
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Find the best items for histories of token ids; see `best_items`."""
+        self.check_k(k)
+        num_empty = sum(len(token_ids) == 0 for token_ids in known)
+        if num_empty:
+            warnings.warn(
+                f"{num_empty} of {len(known)} histories hold no known item; "
+                "the most popular items are recommended for them.",
+                stacklevel=3,
+            )
+        return best_items(
+            self.model,
+            self.popularity,
+            known,
+            k,
+            exclude_seen=exclude_seen,
+            allowed=encode_lists(allow, len(known), self.tokenizer, where="allow"),
+            denied=encode_lists(deny, len(known), self.tokenizer, where="deny"),
+        )
+
     def describe(self, scores_K: np.ndarray, token_ids_K: np.ndarray) -> list[Recommendation]:
         """Turn one user's scores and token ids into recommendations, without the empty places."""
         scores_K, token_ids_K = scores_K[token_ids_K > 0], token_ids_K[token_ids_K > 0]
@@ -254,15 +256,6 @@ class Recommender:
         if not 1 <= k <= len(self.items):
             raise ValueError(
                 f"k={k} recommendations were asked for; ask for 1 to {len(self.items)} (the whole catalogue)."
-            )
-
-    def say_popularity(self, num_popularity: int, num_histories: int) -> None:
-        """Warn of histories that had no known item."""
-        if num_popularity:
-            warnings.warn(
-                f"{num_popularity} of {num_histories} histories hold no known item; "
-                "the most popular items are recommended for them.",
-                stacklevel=3,
             )
 
 

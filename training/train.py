@@ -84,8 +84,9 @@ def train(
 def describe_training(trainer: SequentialTrainer, seconds: float, command: str | None) -> dict[str, Any]:
     """Gather what somebody needs to know, or to do it again."""
     state = trainer.state
-    evaluations = [entry for entry in state.log_history if "eval_ndcg@10" in entry]
-    best = max(evaluations, key=lambda entry: entry["eval_ndcg@10"], default=None)
+    metric = f"eval_{trainer.args.metric_for_best_model}"
+    evaluations = [entry for entry in state.log_history if metric in entry]
+    best = max(evaluations, key=lambda entry: entry[metric], default=None)
     return {
         "seconds": round(seconds, 1),
         "num_epochs": state.epoch,

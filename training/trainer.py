@@ -75,7 +75,7 @@ class SequentialTrainer(Trainer):
         world_size, process = self.args.world_size, self.args.process_index
         share = dataset.select(range(process, len(dataset), world_size))
         ranking = rank_dataset(
-            self.accelerator.unwrap_model(self.model).eval(),
+            self.accelerator.unwrap_model(self.model),
             share,
             max_length=self.model.config.max_position_embeddings,
             exclude_seen=self.args.exclude_seen,
