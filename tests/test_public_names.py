@@ -1,0 +1,23 @@
+"""What `seqrec` offers, by name: other people's code relies on it."""
+
+import pytest
+
+import seqrec
+
+NAMES = {
+    *("ItemTokenizer", "SasRecConfig", "SasRecModel", "SasRecForNextItem", "AutoModelForNextItem"),
+    *("SequentialTrainer", "SequentialTrainingArguments", "NextItemCollator"),
+    *("Recommender", "Recommendation", "__version__"),
+}
+
+
+def test_public_names_are_these_and_load():
+    assert set(seqrec.__all__) == NAMES
+    assert set(dir(seqrec)) == NAMES
+    for name in NAMES:
+        assert getattr(seqrec, name) is not None
+
+
+def test_a_name_that_is_not_there():
+    with pytest.raises(AttributeError, match="no attribute 'SasRec'"):
+        _ = seqrec.SasRec
