@@ -110,7 +110,10 @@ class SequentialTrainer(Trainer):
         found = ranking_metrics(self.rank(dataset).ranks_U, VALIDATION_KS)
         metrics = {f"{metric_key_prefix}_{name}": found[name] for name in VALIDATION_METRICS}
         self.log(metrics)
-        self.control: TrainerControl = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        if metric_key_prefix == "eval":  # what is measured under another name must not stop the training
+            self.control: TrainerControl = self.callback_handler.on_evaluate(
+                self.args, self.state, self.control, metrics
+            )
         return metrics
 
     def _save(self, output_dir: str | None = None, state_dict: dict | None = None) -> None:

@@ -101,6 +101,7 @@ def train_command(argv: Sequence[str]) -> None:
     )
     if trained.trainer.is_world_process_zero():
         print_summary(trained)
+    trained.trainer.accelerator.end_training()  # leaves the process group, if there is one
 
 
 def train_parser(argv: Sequence[str]) -> HfArgumentParser:
