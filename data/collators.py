@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-IGNORED_LABEL = -100
+from seqrec.data.special_tokens import IGNORED_LABEL
+
 Row = Mapping[str, Any]
 
 

@@ -12,11 +12,9 @@ from transformers.modeling_outputs import CausalLMOutput
 from transformers.utils.generic import can_return_tuple
 
 from seqrec.configuration.configuration_next_item import NextItemConfig
-from seqrec.data.special_tokens import NUM_SPECIAL_TOKENS
+from seqrec.data.special_tokens import IGNORED_LABEL, NUM_SPECIAL_TOKENS
 from seqrec.modeling.layers import SelfAttention, TransformerBlock
 from seqrec.modeling.losses import cross_entropy
-
-IGNORED_LABEL = -100
 
 
 class NextItemPreTrainedModel(PreTrainedModel):

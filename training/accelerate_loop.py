@@ -16,7 +16,8 @@ from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 from transformers import get_scheduler, set_seed
 
-from seqrec.data.collators import IGNORED_LABEL, NextItemCollator
+from seqrec.data.collators import NextItemCollator
+from seqrec.data.special_tokens import IGNORED_LABEL
 from seqrec.modeling.modeling_next_item import NextItemHead
 
 MAX_GRADIENT_NORM = 1.0  # as in transformers.TrainingArguments

@@ -28,7 +28,7 @@ def run_script(folder, *flags, processes=1, check=True):
         launcher += ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     command = [*launcher, str(SCRIPT), "--output_dir", str(folder), *flags]
-    finished = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    finished = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=600)
     if not check:
         return finished
     assert finished.returncode == 0, finished.stderr[-3000:]
