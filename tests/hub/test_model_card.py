@@ -99,7 +99,7 @@ def test_metadata_survives_a_round_trip(metrics, tmp_path):
     card.save(tmp_path / "README.md")
     loaded = ModelCard.load(tmp_path / "README.md")
     assert loaded.data.to_dict() == card.data.to_dict()
-    assert loaded.data.library_name == "seqrec"
+    assert loaded.data.to_dict()["library_name"] == "seqrec"
     assert "sasrec" in loaded.data.tags
     assert loaded.data.model_name == "ml"
     assert loaded.text == card.text
