@@ -1,12 +1,14 @@
 """What every next-item model's configuration shares."""
 
 from difflib import get_close_matches
+from typing import Literal
 
 from huggingface_hub.dataclasses import strict
 from transformers import PreTrainedConfig
 
 from seqrec.data.special_tokens import NUM_SPECIAL_TOKENS
 
+COUNTS = ("hidden_size", "num_hidden_layers", "intermediate_size", "max_position_embeddings", "num_negatives")
 REMOTE_MODULES = "transformers_modules"  # where transformers puts classes that it loaded from a repository
 
 # What the library itself stores in config.json, or takes as a keyword, beside the declared fields.
@@ -50,6 +52,9 @@ class NextItemConfig(PreTrainedConfig):
         max_position_embeddings: Longest history, in items, that the model reads; older items are cut by the collators.
         hidden_dropout: Dropout on the embeddings and on each block's two outputs.
         attention_dropout: Dropout on the attention weights.
+        loss: `"cross_entropy"` over the whole catalogue, or `"sampled_softmax"` over each target and
+            `num_negatives` items.
+        num_negatives: Items drawn anew for each batch, uniformly, and shared by all its tokens.
         initializer_range: Standard deviation of the normal initialisation.
         layer_norm_eps: Epsilon of the layer norms.
         pad_token_id: Token id of `<|pad|>`.
@@ -69,6 +74,8 @@ class NextItemConfig(PreTrainedConfig):
     max_position_embeddings: int = 200
     hidden_dropout: float | int = 0.2
     attention_dropout: float | int = 0.0
+    loss: Literal["cross_entropy", "sampled_softmax"] = "cross_entropy"
+    num_negatives: int = 256
     initializer_range: float = 0.02
     layer_norm_eps: float = 1e-8
     pad_token_id: int | None = 0
@@ -106,7 +113,7 @@ class NextItemConfig(PreTrainedConfig):
                 f"vocab_size={self.vocab_size} leaves no room for items beside the {NUM_SPECIAL_TOKENS} "
                 "special tokens. Pass vocab_size=len(tokenizer)."
             )
-        for name in ("hidden_size", "num_hidden_layers", "intermediate_size", "max_position_embeddings"):
+        for name in COUNTS:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, but is {getattr(self, name)}.")
         for name in ("hidden_dropout", "attention_dropout"):

@@ -1,6 +1,6 @@
 """What every next-item model shares: the backbone's and the head's common behaviour.
 
-Shape suffixes: B batch, L length, D hidden size, V vocabulary, N tokens with a label.
+Shape suffixes: B batch, L length, D hidden size, V vocabulary, N tokens with a label, S sampled negatives.
 """
 
 from typing import Any
@@ -14,7 +14,7 @@ from transformers.utils.generic import can_return_tuple
 from seqrec.configuration.configuration_next_item import NextItemConfig
 from seqrec.data.special_tokens import IGNORED_LABEL, NUM_SPECIAL_TOKENS
 from seqrec.modeling.layers import SelfAttention, TransformerBlock
-from seqrec.modeling.losses import cross_entropy
+from seqrec.modeling.losses import cross_entropy, sampled_softmax
 
 
 class NextItemPreTrainedModel(PreTrainedModel):
@@ -157,6 +157,13 @@ class NextItemHead(NextItemPreTrainedModel):
         """Average the loss over the tokens that have a label."""
         has_label_BL = labels_BL != IGNORED_LABEL
         hidden_ND, labels_N = hidden_BLD[has_label_BL], labels_BL[has_label_BL]
-        summed = cross_entropy(hidden_ND, self.encode_items(), labels_N)
+        if self.config.loss == "cross_entropy":
+            summed = cross_entropy(hidden_ND, self.encode_items(), labels_N)
+        else:
+            negatives_S = torch.randint(
+                NUM_SPECIAL_TOKENS, self.config.vocab_size, (self.config.num_negatives,), device=labels_N.device
+            )
+            embed = self.get_input_embeddings()
+            summed = sampled_softmax(hidden_ND, embed(labels_N), embed(negatives_S), labels_N, negatives_S)
         count = max(len(labels_N), 1) if num_items_in_batch is None else num_items_in_batch
         return summed / count

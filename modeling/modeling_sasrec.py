@@ -12,7 +12,7 @@ from transformers.utils.generic import merge_with_config_defaults
 from transformers.utils.output_capturing import capture_outputs
 
 from seqrec.configuration.configuration_sasrec import SasRecConfig
-from seqrec.modeling.layers import TransformerBlock, positions_from_newest
+from seqrec.modeling.layers import Dropout, TransformerBlock, additive_mask, positions_from_newest
 from seqrec.modeling.modeling_next_item import NextItemBackbone, NextItemHead
 
 
@@ -25,7 +25,7 @@ class SasRecModel(NextItemBackbone):
         super().__init__(config)
         self.item_embedding = nn.Embedding(config.vocab_size, config.hidden_size, padding_idx=config.pad_token_id)
         self.position_embedding = nn.Embedding(config.max_position_embeddings, config.hidden_size)
-        self.embedding_dropout = nn.Dropout(config.hidden_dropout)
+        self.embedding_dropout = Dropout(config.hidden_dropout)
         self.layers = nn.ModuleList(TransformerBlock(config, index) for index in range(config.num_hidden_layers))
         self.final_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self.gradient_checkpointing = False
@@ -70,6 +70,7 @@ class SasRecModel(NextItemBackbone):
             past_key_values=None,
             position_ids=position_ids,
         )
+        mask = additive_mask(mask, hidden_BLD.dtype)
         for layer in self.layers:
             hidden_BLD = layer(hidden_BLD, attention_mask=mask, **kwargs)
         return BaseModelOutput(last_hidden_state=self.final_norm(hidden_BLD))

@@ -28,9 +28,15 @@ def model_type(request):
 
 
 @pytest.fixture
-def tiny_config(model_type):
+def loss():
+    """The default loss; a module that tests all of them has a fixture of its own."""
+    return "cross_entropy"
+
+
+@pytest.fixture
+def tiny_config(model_type, loss):
     """A configuration of few parameters."""
-    return MODEL_TYPES[model_type](vocab_size=NUM_ITEMS + 3, **TINY)
+    return MODEL_TYPES[model_type](vocab_size=NUM_ITEMS + 3, loss=loss, **TINY)
 
 
 @pytest.fixture

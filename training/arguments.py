@@ -23,6 +23,13 @@ class SequentialTrainingArguments(TrainingArguments):
         metadata={"help": "true to go on from the newest checkpoint in output_dir, or a checkpoint's path."},
     )
     packing: bool = field(default=True, metadata={"help": "Let several histories share a row, instead of padding."})
+    sparse_item_updates: bool | None = field(
+        default=None,
+        metadata={
+            "help": "Update only the items that a step touched (lazy AdamW). By default so where negatives are "
+            "sampled from a catalogue of over 100,000 items."
+        },
+    )
     exclude_seen: bool = field(default=True, metadata={"help": "Leave items of the history out of the ranking."})
     early_stopping_patience: int | None = field(
         default=10, metadata={"help": "Evaluations without a better one before training stops; 0 for never."}

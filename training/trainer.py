@@ -7,6 +7,7 @@ import numpy as np
 import polars as pl
 from accelerate.utils import gather_object
 from datasets import Dataset
+from torch import Tensor, nn
 from transformers import EarlyStoppingCallback, PreTrainedTokenizerBase, Trainer, TrainerControl
 from transformers.trainer import TRAINING_ARGS_NAME
 
@@ -17,6 +18,7 @@ from seqrec.hub.model_card import save_model_card
 from seqrec.hub.remote_code import write_remote_code
 from seqrec.modeling.modeling_next_item import NextItemHead
 from seqrec.training.arguments import SequentialTrainingArguments
+from seqrec.training.lazy_adamw import LazyAdamW, clip_grad_norm
 
 VALIDATION_KS = (10,)
 VALIDATION_METRICS = (
@@ -24,6 +26,7 @@ VALIDATION_METRICS = (
     "hr@10",
     "mrr@10",
 )  # the others are the same, or a multiple, with one target a row
+MANY_ITEMS = 100_000
 
 
 class SequentialTrainer(Trainer):
@@ -58,6 +61,10 @@ class SequentialTrainer(Trainer):
         )
         if train_dataset is not None:
             train_dataset = train_dataset.with_format("numpy")  # lists of Python integers would cost more than a step
+        if updates_sparsely(model, args):
+            model.get_input_embeddings().sparse = True
+            settings = {"lr": args.learning_rate, "betas": (args.adam_beta1, args.adam_beta2), "eps": args.adam_epsilon}
+            kwargs.setdefault("optimizer_cls_and_kwargs", (LazyAdamW, settings))
         super().__init__(
             model=model,
             args=args,
@@ -116,6 +123,11 @@ class SequentialTrainer(Trainer):
             )
         return metrics
 
+    def _clip_grad_norm(self, model: nn.Module) -> Tensor:
+        if self.model.get_input_embeddings().sparse:
+            return clip_grad_norm(model.parameters(), self.args.max_grad_norm)
+        return super()._clip_grad_norm(model)
+
     def _save(self, output_dir: str | None = None, state_dict: dict | None = None) -> None:
         super()._save(output_dir, state_dict)
         if not self.args.should_save:
@@ -133,3 +145,23 @@ class SequentialTrainer(Trainer):
         """
         if self.is_world_process_zero() and Path(self.args.output_dir, "config.json").is_file():
             save_model_card(self.args.output_dir)
+
+
+def updates_sparsely(model: NextItemHead, args: SequentialTrainingArguments) -> bool:
+    """Decide whether only the touched rows of the item embedding are updated.
+
+    Raises:
+        ValueError: If that is asked for, but the loss touches all items, or gradients are not clipped (the
+            library measures their norm then in a way that knows no sparse ones).
+    """
+    samples = model.config.loss != "cross_entropy"
+    if args.sparse_item_updates is None:
+        return samples and model.config.vocab_size > MANY_ITEMS and args.max_grad_norm > 0
+    if args.sparse_item_updates and not samples:
+        raise ValueError(
+            f"sparse_item_updates needs a loss that samples its negatives, but this model's loss is "
+            f"{model.config.loss!r}, which touches every item. Set loss='sampled_softmax' in its configuration."
+        )
+    if args.sparse_item_updates and args.max_grad_norm <= 0:
+        raise ValueError(f"sparse_item_updates needs max_grad_norm above 0, but it is {args.max_grad_norm}.")
+    return args.sparse_item_updates

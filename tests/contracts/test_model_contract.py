@@ -1,15 +1,24 @@
 """What every model keeps, whatever its architecture. Shape suffixes: B batch, L length, V vocabulary."""
 
+from typing import get_args
+
 import numpy as np
 import pytest
 import torch
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM
 
+from seqrec.configuration.configuration_next_item import NextItemConfig
 from seqrec.data.collators import NextItemCollator
 from seqrec.hub.remote_code import write_remote_code
 from seqrec.modeling.modeling_auto import AutoModelForNextItem
 
 HISTORIES = [[5, 9, 7], [3, 4, 5, 6, 7, 8, 9, 10], [20], [11, 30, 12, 31, 13]]
+
+
+@pytest.fixture(params=get_args(NextItemConfig.__annotations__["loss"]))
+def loss(request):
+    """Every loss in turn."""
+    return request.param
 
 
 def padded(histories, side):
@@ -35,7 +44,8 @@ def batch(tokenizer):
 
 
 def gradients(model, batch):
-    """Loss and gradients of one batch."""
+    """Loss and gradients of one batch; sampled negatives are those of one seed."""
+    torch.manual_seed(0)
     model.zero_grad()
     loss = model(**batch).loss
     loss.backward()
@@ -112,7 +122,8 @@ def test_packing_gives_the_loss_and_gradients_of_padding(tiny_model, tokenizer):
     torch.testing.assert_close(packed, unpacked, atol=1e-5, rtol=1e-5)
 
 
-def test_loss_is_cross_entropy_of_the_logits(tiny_model, batch):
+def test_cross_entropy_is_that_of_the_logits(tiny_model, batch):
+    tiny_model.config.loss = "cross_entropy"
     logits = tiny_model(batch["input_ids"], position_ids=batch["position_ids"]).logits
     expected = torch.nn.functional.cross_entropy(logits.flatten(0, 1), batch["labels"].flatten())
     torch.testing.assert_close(tiny_model(**batch).loss, expected)
@@ -120,7 +131,9 @@ def test_loss_is_cross_entropy_of_the_logits(tiny_model, batch):
 
 def test_loss_divides_by_the_labels_of_the_whole_step(tiny_model, batch):
     count = int((batch["labels"] != -100).sum())
-    torch.testing.assert_close(tiny_model(**batch, num_items_in_batch=2 * count).loss, tiny_model(**batch).loss / 2)
+    whole, _ = gradients(tiny_model, batch)
+    half, _ = gradients(tiny_model, {**batch, "num_items_in_batch": 2 * count})
+    torch.testing.assert_close(half, whole / 2)
 
 
 def test_special_tokens_are_never_likely(tiny_model):

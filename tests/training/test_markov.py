@@ -1,5 +1,6 @@
 """A source whose best possible hit rate is known must be learnt nearly as well as anybody could."""
 
+import pytest
 import torch
 from transformers import set_seed
 
@@ -13,7 +14,10 @@ from seqrec.evaluation.metrics import ranking_metrics
 from seqrec.modeling.modeling_auto import MODEL_TYPES, AutoModelForNextItem
 
 
-def test_learns_a_markov_source_to_within_five_percent_of_the_best(model_type, tmp_path):
+@pytest.mark.parametrize(
+    ("loss", "sparse_item_updates"), [("cross_entropy", False), ("sampled_softmax", False), ("sampled_softmax", True)]
+)
+def test_learns_a_markov_source_to_within_five_percent_of_the_best(model_type, loss, sparse_item_updates, tmp_path):
     source = MarkovSource.random(num_items=50, num_successors=5, seed=0)
     split = leave_one_out(source.interactions(num_users=1500, length=20, seed=1))
     tokenizer = ItemTokenizer.from_interactions(split.train)
@@ -25,6 +29,8 @@ def test_learns_a_markov_source_to_within_five_percent_of_the_best(model_type, t
         intermediate_size=64,
         max_position_embeddings=20,
         hidden_dropout=0.1,
+        loss=loss,
+        num_negatives=16,
     )
     trainer = SequentialTrainer(
         AutoModelForNextItem.from_config(config),
@@ -33,6 +39,7 @@ def test_learns_a_markov_source_to_within_five_percent_of_the_best(model_type, t
             num_train_epochs=15,
             learning_rate=5e-3,
             exclude_seen=False,
+            sparse_item_updates=sparse_item_updates,
             disable_tqdm=True,
         ),
         processing_class=tokenizer,

@@ -185,3 +185,10 @@ def test_a_saved_model_holds_no_pickle(tmp_path):
     names = {path.name for path in tmp_path.iterdir()}
     assert {"config.json", "model.safetensors", "tokenizer.json", "modeling_sasrec.py"} <= names
     assert not [name for name in names if name.endswith((".bin", ".pt", ".pkl"))]
+
+
+def test_sparse_updates_need_a_loss_that_samples(tmp_path):
+    _, tokenizer = tiny_data()
+    arguments = SequentialTrainingArguments(output_dir=str(tmp_path), sparse_item_updates=True)
+    with pytest.raises(ValueError, match="samples its negatives"):
+        SequentialTrainer(tiny_model(len(tokenizer)), arguments, processing_class=tokenizer)
