@@ -1,10 +1,11 @@
 """From rows of sequences to batches of tensors: packed or padded for training, padded for ranking.
 
 Shape suffixes: B sequences (or windows of them), L length, R packed rows, W their width, S longest full history.
+Where many sequences lie end to end in one array, `lengths` tells them apart.
 """
 
 from bisect import bisect_left, insort
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,7 +28,8 @@ class NextItemCollator:
     item has nothing to predict and adds nothing.
 
     With `packing`, windows share rows (best fit, longest first) and `position_ids` restart at 0 with each:
-    almost nothing is padding. Without, each window has a row, padded on the right. Loss and gradients are the
+    almost nothing is padding. What fills a row's rest is a sequence of its own at each position, without a label.
+    Without, each window has a row, padded on the right. Loss and gradients are the
     same.
 
     Args:
@@ -45,18 +47,24 @@ class NextItemCollator:
 
     def __call__(self, rows: Sequence[Row]) -> dict[str, Tensor]:
         """Collate rows that have `input_ids`, oldest first."""
-        windows = [window for row in rows for window in cut_windows(row["input_ids"], self.max_length)]
-        inputs = [window[:-1] for window in windows]
-        labels = [self.label(window[1:]) for window in windows]
-        pad_id = self.tokenizer.pad_token_id
+        sequences = [np.asarray(row["input_ids"], dtype=np.int64) for row in rows]
+        items = np.concatenate([*sequences, np.empty(0, dtype=np.int64)])
+        starts, lengths = cut_windows(np.array([len(sequence) for sequence in sequences]), self.max_length)
+        within = count_within(lengths)
+        cells = np.repeat(starts, lengths) + within
+        following = items[cells + 1]
+        labels = np.where(np.isin(following, self.tokenizer.all_special_ids), IGNORED_LABEL, following)
         if self.packing:
-            return pack(inputs, labels, width=self.max_length, pad_id=pad_id)
-        batch = pad(inputs, pad_id)
-        return {**batch, "labels": pad(labels, IGNORED_LABEL)["input_ids"]}
-
-    def label(self, items: np.ndarray) -> np.ndarray:
-        """Leave special tokens (an unknown item, say) out of what is to be predicted."""
-        return np.where(np.isin(items, self.tokenizer.all_special_ids), IGNORED_LABEL, items)
+            position_of, shape = pack(lengths, self.max_length)
+            companion = {"position_ids": lay_out(within, position_of, shape, 0)}
+        else:
+            position_of, shape = pad_right(lengths)
+            companion = {"attention_mask": lay_out(np.ones_like(within), position_of, shape, 0)}
+        return {
+            "input_ids": lay_out(items[cells], position_of, shape, self.tokenizer.pad_token_id),
+            **companion,
+            "labels": lay_out(labels, position_of, shape, IGNORED_LABEL),
+        }
 
 
 @dataclass(frozen=True)
@@ -85,52 +93,67 @@ class HistoryCollator:
         return batch
 
 
-def cut_windows(input_ids: Sequence[int] | np.ndarray, max_length: int) -> Iterator[np.ndarray]:
-    """Cut a sequence, from its end, into windows of up to `max_length` + 1 items that overlap by one."""
-    items = np.asarray(input_ids, dtype=np.int64)
-    for end in range(len(items), 1, -max_length):
-        yield items[max(0, end - max_length - 1) : end]
+def cut_windows(lengths: np.ndarray, max_length: int) -> tuple[np.ndarray, np.ndarray]:
+    """Cut sequences that lie end to end into windows of up to `max_length` inputs, each with its next item.
+
+    The oldest window of a sequence is the one that may be shorter.
+
+    Args:
+        lengths: Items of each sequence.
+        max_length: Longest window.
+
+    Returns:
+        Where each window starts, and how many inputs it has.
+    """
+    num_targets = np.maximum(lengths - 1, 0)
+    num_windows = -(-num_targets // max_length)
+    number = count_within(num_windows)  # 0 is the oldest window
+    shortened = np.repeat(num_windows * max_length - num_targets, num_windows)  # of the oldest
+    starts = np.repeat(lengths.cumsum() - lengths, num_windows) + np.maximum(number * max_length - shortened, 0)
+    return starts, np.where(number == 0, max_length - shortened, max_length)
+
+
+def count_within(lengths: np.ndarray) -> np.ndarray:
+    """Count 0, 1, … within each of several runs that lie end to end."""
+    return np.arange(lengths.sum()) - np.repeat(lengths.cumsum() - lengths, lengths)
+
+
+def lay_out(values: np.ndarray, position_of: np.ndarray, shape: tuple[int, int], fill: int) -> Tensor:
+    """Put values in their positions in an otherwise filled matrix."""
+    flat = np.full(shape[0] * shape[1], fill, dtype=np.int64)
+    flat[position_of] = values
+    return torch.from_numpy(flat.reshape(shape))
+
+
+def pad_right(lengths: np.ndarray) -> tuple[np.ndarray, tuple[int, int]]:
+    """Give each sequence a row: where each token goes, and the matrix's shape."""
+    width = max(1, int(lengths.max(initial=0)))
+    return np.repeat(np.arange(len(lengths)) * width, lengths) + count_within(lengths), (len(lengths), width)
 
 
 def pad(sequences: Sequence[np.ndarray], fill: int) -> dict[str, Tensor]:
     """Give each sequence a row, filled up on the right, and mark what is real in `attention_mask`."""
-    lengths = np.array([len(sequence) for sequence in sequences], dtype=np.int64)
-    real_BL = np.arange(max(1, lengths.max(initial=0))) < lengths[:, None]
-    values_BL = np.full(real_BL.shape, fill, dtype=np.int64)
-    values_BL[real_BL] = np.concatenate([*sequences, np.empty(0, dtype=np.int64)])
+    position_of, shape = pad_right(np.array([len(sequence) for sequence in sequences], dtype=np.int64))
+    values = np.concatenate([*sequences, np.empty(0, dtype=np.int64)])
     return {
-        "input_ids": torch.from_numpy(values_BL),
-        "attention_mask": torch.from_numpy(real_BL.astype(np.int64)),
+        "input_ids": lay_out(values, position_of, shape, fill),
+        "attention_mask": lay_out(np.ones_like(values), position_of, shape, 0),
     }
 
 
-def pack(inputs: Sequence[np.ndarray], labels: Sequence[np.ndarray], *, width: int, pad_id: int) -> dict[str, Tensor]:
+def pack(lengths: np.ndarray, width: int) -> tuple[np.ndarray, tuple[int, int]]:
     """Lay sequences end to end into as few rows as best fit finds.
 
     Args:
-        inputs: Token ids of each sequence, none longer than `width`.
-        labels: Labels of each, as long as its inputs.
+        lengths: Length of each sequence, none more than `width`.
         width: Width of the rows; less where all tokens together need less.
-        pad_id: What fills the rest of a row. Each such position is a sequence of its own, without a label.
 
     Returns:
-        `input_ids`, `position_ids` and `labels`, each (R, W).
+        Where each token goes in the flattened matrix, and the matrix's shape.
     """
-    lengths = np.array([len(sequence) for sequence in inputs], dtype=np.int64)
     width = max(1, min(width, int(lengths.sum())))
     rows, columns, num_rows = best_fit(lengths, width)
-    within = np.arange(lengths.sum()) - np.repeat(lengths.cumsum() - lengths, lengths)
-    cells = np.repeat(rows * width + columns, lengths) + within
-    batch = {}
-    for name, values, fill in (
-        ("input_ids", inputs, pad_id),
-        ("position_ids", [within], 0),
-        ("labels", labels, IGNORED_LABEL),
-    ):
-        flat = np.full(num_rows * width, fill, dtype=np.int64)
-        flat[cells] = np.concatenate([*values, np.empty(0, dtype=np.int64)])
-        batch[name] = torch.from_numpy(flat.reshape(num_rows, width))
-    return batch
+    return np.repeat(rows * width + columns, lengths) + count_within(lengths), (num_rows, width)
 
 
 def best_fit(lengths: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray, int]:

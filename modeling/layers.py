@@ -13,6 +13,8 @@ from transformers.activations import ACT2FN
 from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
+ONE_QUERY_ATTENTION = ("eager", "sdpa")  # implementations whose mask is a matrix, of which one row can be taken
+
 
 def positions_from_newest(
     length: int, attention_mask_BL: Tensor | None, position_ids_BL: Tensor | None, device: torch.device
@@ -105,11 +107,26 @@ class SelfAttention(nn.Module):
         self.query_key_value = nn.Linear(config.hidden_size, 3 * config.hidden_size)
         self.output = nn.Linear(config.hidden_size, config.hidden_size)
 
-    def forward(self, hidden_BLD: Tensor, attention_mask: Tensor | None, **kwargs: Any) -> tuple[Tensor, Tensor | None]:
-        """Return the mixed values (B, L, D) and, from eager attention only, the weights (B, H, L, L)."""
-        batch_length = hidden_BLD.shape[:-1]
-        projected = self.query_key_value(hidden_BLD).view(*batch_length, 3, -1, self.head_dim)
-        query_BHLE, key_BHLE, value_BHLE = (part.transpose(1, 2) for part in projected.unbind(dim=-3))
+    def forward(
+        self, hidden_BLD: Tensor, attention_mask: Tensor | None, queries_B: Tensor | None = None, **kwargs: Any
+    ) -> tuple[Tensor, Tensor | None]:
+        """Mix each position with those it may see.
+
+        Args:
+            hidden_BLD: Hidden states.
+            attention_mask: As the attention implementation takes it; with `queries_B`, of these alone.
+            queries_B: In each row the one position to compute; all if None.
+            **kwargs: Passed on to the attention implementation.
+
+        Returns:
+            The mixed values (B, L, D), or (B, 1, D) of `queries_B` alone; and, from eager attention only, the
+            weights (B, H, L, L).
+        """
+        projected = self.query_key_value(hidden_BLD).view(*hidden_BLD.shape[:-1], 3, -1, self.head_dim)
+        query_BLHE, key_BLHE, value_BLHE = projected.unbind(dim=-3)
+        if queries_B is not None:
+            query_BLHE = take_positions(query_BLHE, queries_B)
+        query_BHLE, key_BHLE, value_BHLE = (part.transpose(1, 2) for part in (query_BLHE, key_BLHE, value_BLHE))
         attend: Callable = ALL_ATTENTION_FUNCTIONS.get_interface(self.config._attn_implementation, eager_attention)
         mixed_BLHE, weights_BHLL = attend(
             self,
@@ -121,7 +138,7 @@ class SelfAttention(nn.Module):
             scaling=self.head_dim**-0.5,
             **kwargs,
         )
-        return self.output(mixed_BLHE.reshape(*batch_length, -1)), weights_BHLL
+        return self.output(mixed_BLHE.flatten(start_dim=-2)), weights_BHLL
 
 
 class FeedForward(nn.Module):
@@ -149,8 +166,21 @@ class TransformerBlock(GradientCheckpointingLayer):
         self.feed_forward = FeedForward(config)
         self.dropout = Dropout(config.hidden_dropout)
 
-    def forward(self, hidden_BLD: Tensor, attention_mask: Tensor | None = None, **kwargs: Any) -> Tensor:
-        """Map (B, L, D) to (B, L, D)."""
-        mixed_BLD, _ = self.attention(self.attention_norm(hidden_BLD), attention_mask, **kwargs)
+    def forward(
+        self,
+        hidden_BLD: Tensor,
+        attention_mask: Any = None,
+        queries_B: Tensor | None = None,
+        **kwargs: Any,
+    ) -> Tensor:
+        """Map (B, L, D) to (B, L, D), or to (B, 1, D) where each row has but one position to compute."""
+        mixed_BLD, _ = self.attention(self.attention_norm(hidden_BLD), attention_mask, queries_B, **kwargs)
+        if queries_B is not None:
+            hidden_BLD = take_positions(hidden_BLD, queries_B)
         hidden_BLD = hidden_BLD + self.dropout(mixed_BLD)
         return hidden_BLD + self.dropout(self.feed_forward(self.feed_forward_norm(hidden_BLD)))
+
+
+def take_positions(values: Tensor, positions_B: Tensor) -> Tensor:
+    """Take from each row (B, L, …) the one position that is named for it: (B, 1, …)."""
+    return values[torch.arange(values.shape[0], device=values.device), positions_B][:, None]

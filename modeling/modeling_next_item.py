@@ -71,13 +71,14 @@ class NextItemBackbone(NextItemPreTrainedModel):
         Returns:
             User vectors (B, D).
         """
-        hidden_BLD = self(input_ids, attention_mask=attention_mask, position_ids=position_ids).last_hidden_state
         if attention_mask is None:
-            return hidden_BLD[:, -1]
-        index_L = torch.arange(hidden_BLD.shape[1], device=hidden_BLD.device)
-        newest_B = (index_L * attention_mask.to(hidden_BLD.device)).argmax(dim=1)
-        newest_B1D = newest_B[:, None, None].expand(-1, 1, hidden_BLD.shape[2])
-        return hidden_BLD.gather(1, newest_B1D).squeeze(1)
+            newest_B = torch.full((len(input_ids),), input_ids.shape[1] - 1, device=input_ids.device)
+        else:
+            index_L = torch.arange(input_ids.shape[1], device=input_ids.device)
+            newest_B = (index_L * attention_mask.to(input_ids.device)).argmax(dim=1)
+        return self(
+            input_ids, attention_mask=attention_mask, position_ids=position_ids, queries_B=newest_B
+        ).last_hidden_state[:, 0]
 
     def encode_items(self) -> Tensor:
         """Return the vectors of the whole catalogue (V, D), special tokens' rows included."""

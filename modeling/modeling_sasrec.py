@@ -12,7 +12,14 @@ from transformers.utils.generic import merge_with_config_defaults
 from transformers.utils.output_capturing import capture_outputs
 
 from seqrec.configuration.configuration_sasrec import SasRecConfig
-from seqrec.modeling.layers import Dropout, TransformerBlock, additive_mask, positions_from_newest
+from seqrec.modeling.layers import (
+    ONE_QUERY_ATTENTION,
+    Dropout,
+    TransformerBlock,
+    additive_mask,
+    positions_from_newest,
+    take_positions,
+)
 from seqrec.modeling.modeling_next_item import NextItemBackbone, NextItemHead
 
 
@@ -39,12 +46,15 @@ class SasRecModel(NextItemBackbone):
         attention_mask: Tensor | None = None,
         position_ids: Tensor | None = None,
         inputs_embeds: Tensor | None = None,
+        queries_B: Tensor | None = None,
         **kwargs: Any,
     ) -> BaseModelOutput:
         """Encode every position of every history; arguments as in `NextItemHead.forward`.
 
+        With `queries_B`, only that one position of each row is wanted, and the last block computes no other.
+
         Returns:
-            `last_hidden_state` (B, L, D).
+            `last_hidden_state` (B, L, D), or (B, 1, D) with `queries_B`.
 
         Raises:
             ValueError: If a row is longer than `config.max_position_embeddings`, or not exactly one of
@@ -71,8 +81,16 @@ class SasRecModel(NextItemBackbone):
             position_ids=position_ids,
         )
         mask = additive_mask(mask, hidden_BLD.dtype)
-        for layer in self.layers:
+        *layers, last_layer = self.layers
+        for layer in layers:
             hidden_BLD = layer(hidden_BLD, attention_mask=mask, **kwargs)
+        if queries_B is not None and self.config._attn_implementation in ONE_QUERY_ATTENTION:
+            mask = None if mask is None else take_positions(mask.transpose(1, 2), queries_B).transpose(1, 2)
+            hidden_BLD = last_layer(hidden_BLD, attention_mask=mask, queries_B=queries_B, **kwargs)
+        else:
+            hidden_BLD = last_layer(hidden_BLD, attention_mask=mask, **kwargs)
+            if queries_B is not None:
+                hidden_BLD = take_positions(hidden_BLD, queries_B)
         return BaseModelOutput(last_hidden_state=self.final_norm(hidden_BLD))
 
 
