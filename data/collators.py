@@ -5,7 +5,7 @@ Where many sequences lie end to end in one array, `lengths` tells them apart.
 """
 
 from bisect import bisect_left, insort
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -91,6 +91,25 @@ class HistoryCollator:
         if "target" in rows[0]:
             batch["targets"] = torch.tensor([int(row["target"]) for row in rows])
         return batch
+
+
+def batches_of_like_length(lengths: np.ndarray, max_rows: int, max_tokens: int = 2**14) -> Iterator[np.ndarray]:
+    """Share rows out among batches that hold little padding, the longest rows first.
+
+    Args:
+        lengths: Length of each row.
+        max_rows: Rows of a batch.
+        max_tokens: Tokens of a batch, padding included; by default what a processor's cache can still serve.
+
+    Yields:
+        The numbers of the rows of each batch.
+    """
+    order = np.argsort(-lengths, kind="stable")
+    start = 0
+    while start < len(order):
+        num_rows = max(1, min(max_rows, max_tokens // max(1, int(lengths[order[start]]))))
+        yield order[start : start + num_rows]
+        start += num_rows
 
 
 def cut_windows(lengths: np.ndarray, max_length: int) -> tuple[np.ndarray, np.ndarray]:

@@ -124,11 +124,11 @@ class ItemTokenizer(TokenizersBackend):
         Raises:
             ValueError: If an id is missing, or neither text nor an integer.
         """
-        raw_ids = as_raw_ids(item_ids)
-        if len(raw_ids) < BULK:
-            found = [self.backend_tokenizer.token_to_id(raw_id) for raw_id in raw_ids]
+        if isinstance(item_ids, list | tuple) and len(item_ids) < BULK:
+            found = [self.backend_tokenizer.token_to_id(raw_text(item_id)) for item_id in item_ids]
             found = [id_ if id_ is not None and id_ >= NUM_SPECIAL_TOKENS else UNK_ID for id_ in found]
             return np.array(found, dtype=np.int64)
+        raw_ids = as_raw_ids(item_ids)
         known = self.item_series.to_frame("item_id").with_row_index("token_id", offset=NUM_SPECIAL_TOKENS)
         table = raw_ids.to_frame("item_id").join(known, on="item_id", how="left", maintain_order="left")
         return table["token_id"].fill_null(UNK_ID).cast(pl.Int64).to_numpy()

@@ -12,7 +12,7 @@ from datasets import Dataset
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from seqrec.data.collators import HistoryCollator
+from seqrec.data.collators import HistoryCollator, batches_of_like_length
 from seqrec.evaluation.metrics import list_metrics, ranking_metrics
 from seqrec.modeling.scoring import rank_targets, top_k
 
@@ -73,7 +73,7 @@ def rank_dataset(
         exclude_seen: Whether items of the history are never recommended. A target among them then has the rank
             of what cannot be recommended.
         list_length: K.
-        batch_size: Rows encoded at once.
+        batch_size: Rows encoded at once, at most.
         progress: Whether to show a progress bar.
 
     Raises:
@@ -83,15 +83,14 @@ def rank_dataset(
         raise ValueError("There is nothing to evaluate: the data set has no rows.")
     rows = dataset.with_format("numpy", columns=["input_ids", "target"])
     lengths_U = np.array([min(len(history), max_length) for history in rows["input_ids"]])
-    order_U = np.argsort(lengths_U, kind="stable")
+    batches = list(batches_of_like_length(lengths_U, batch_size))
     collate = HistoryCollator(max_length)
     if isinstance(encoder, torch.nn.Module):
         encoder.eval()  # a Trainer turns it back before its next step
     items_VD = encoder.encode_items()
     ranks_U = np.zeros(len(rows), dtype=np.int64)
     top_UK = np.zeros((len(rows), list_length), dtype=np.int64)
-    for start in tqdm(range(0, len(rows), batch_size), desc="Ranking", disable=not progress, leave=False):
-        index_B = order_U[start : start + batch_size]
+    for index_B in tqdm(batches, desc="Ranking", disable=not progress, leave=False):
         batch = {name: tensor.to(items_VD.device) for name, tensor in collate(read_rows(rows, index_B)).items()}
         users_BD = encoder.encode_users(batch["input_ids"], batch["attention_mask"])
         excluded = batch["seen_ids"] if exclude_seen else None

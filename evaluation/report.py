@@ -10,7 +10,7 @@ import numpy as np
 from datasets import Dataset
 
 from seqrec.data.preparation import HELD_OUT, PreparedData
-from seqrec.evaluation.baselines import PopularityBaseline
+from seqrec.evaluation.baselines import PopularityBaseline, counts_by_token
 from seqrec.evaluation.confidence import confidence_intervals
 from seqrec.evaluation.evaluator import Ranking, rank_dataset
 from seqrec.evaluation.slices import slice_metrics
@@ -37,7 +37,7 @@ def measure(
         `"protocol"`; `"model"` and `"popularity"`, each with its metrics by split; and `"confidence"` and
         `"slices"`, which hold theirs by encoder and split.
     """
-    item_counts_V = count_items(data)
+    item_counts_V = counts_by_token(data.items, len(data.tokenizer))
     baseline = PopularityBaseline(item_counts_V)
 
     def rank_popularity(dataset: Dataset) -> Ranking:
@@ -66,10 +66,3 @@ def describe(ranking: Ranking, dataset: Dataset, item_counts_V: np.ndarray) -> d
             item_counts_V=item_counts_V,
         ),
     }
-
-
-def count_items(data: PreparedData) -> np.ndarray:
-    """Lay the catalogue's training counts out by token id, 0 for special tokens."""
-    item_counts_V = np.zeros(len(data.tokenizer), dtype=np.int64)
-    item_counts_V[len(data.tokenizer) - len(data.items) :] = data.items["count"].to_numpy()
-    return item_counts_V

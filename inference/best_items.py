@@ -4,25 +4,34 @@ Shape suffixes: B users, K list length.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 
-from seqrec.data.collators import HistoryCollator, pad
+from seqrec.data.collators import HistoryCollator, batches_of_like_length, pad
 from seqrec.evaluation.evaluator import Encoder
-from seqrec.modeling.modeling_next_item import NextItemHead
-from seqrec.modeling.scoring import top_k
+from seqrec.inference.index import Index
 
 BATCH_SIZE = 256
 TokenLists = Sequence[np.ndarray]
 
 
+@dataclass(frozen=True)
+class Answerer:
+    """An encoder of histories, and its item vectors to be searched."""
+
+    encoder: Encoder
+    index: Index
+
+
 def best_items(
-    model: NextItemHead,
-    popularity: Encoder,
+    model: Answerer,
+    popularity: Answerer,
     histories: TokenLists,
     k: int,
     *,
+    max_length: int,
     exclude_seen: bool = True,
     allowed: TokenLists | None = None,
     denied: TokenLists | None = None,
@@ -36,6 +45,7 @@ def best_items(
         popularity: Answers the others.
         histories: Token ids of each user's items, oldest first.
         k: Length of the lists.
+        max_length: Newest items that the model reads.
         exclude_seen: Whether to leave out what is in a history.
         allowed: For each history, the only token ids that may be listed.
         denied: For each history, token ids that may not be listed.
@@ -46,42 +56,42 @@ def best_items(
     scores_BK = np.zeros((len(histories), k), dtype=np.float32)
     token_ids_BK = np.zeros((len(histories), k), dtype=np.int64)
     lengths_B = np.array([len(history) for history in histories])
-    for encoder, chosen_B in ((model, lengths_B > 0), (popularity, lengths_B == 0)):
+    collate = HistoryCollator(max_length)
+    for answerer, chosen_B in ((model, lengths_B > 0), (popularity, lengths_B == 0)):
         rows = np.flatnonzero(chosen_B)
-        rows = rows[np.argsort(lengths_B[rows], kind="stable")]
-        for start in range(0, len(rows), BATCH_SIZE):
-            batch = rows[start : start + BATCH_SIZE]
-            excluded = [[histories[row] for row in batch]] if exclude_seen else []
-            if denied is not None:
-                excluded.append([denied[row] for row in batch])
+        for places in batches_of_like_length(np.minimum(lengths_B[rows], max_length), BATCH_SIZE):
+            batch = rows[places]
             scores_BK[batch], token_ids_BK[batch] = best_items_of_batch(
-                encoder,
-                HistoryCollator(model.config.max_position_embeddings)([{"input_ids": histories[row]} for row in batch]),
+                answerer,
+                collate([{"input_ids": histories[row]} for row in batch]),
                 k,
-                excluded=excluded,
+                exclude_seen=exclude_seen,
                 allowed=None if allowed is None else [allowed[row] for row in batch],
-                device=model.device,
+                denied=None if denied is None else [denied[row] for row in batch],
             )
     return scores_BK, token_ids_BK
 
 
 @torch.inference_mode()
 def best_items_of_batch(
-    encoder: Encoder,
+    answerer: Answerer,
     batch: dict[str, torch.Tensor],
     k: int,
     *,
-    excluded: Sequence[TokenLists],
+    exclude_seen: bool,
     allowed: TokenLists | None,
-    device: torch.device,
+    denied: TokenLists | None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Encode one batch and list its best items; `excluded` are lists of lists that add up."""
-    excluded_BS = [pad(lists, fill=0)["input_ids"] for lists in excluded]
-    scores_BK, token_ids_BK = top_k(
-        encoder.encode_users(batch["input_ids"].to(device), batch["attention_mask"].to(device)),
-        encoder.encode_items().to(device),
+    """Encode one batch and list its best items."""
+    device = answerer.index.device
+    users_BD = answerer.encoder.encode_users(batch["input_ids"].to(device), batch["attention_mask"].to(device))
+    excluded = [batch["seen_ids"]] if exclude_seen else []
+    if denied is not None:
+        excluded.append(pad(denied, fill=0)["input_ids"])
+    scores_BK, token_ids_BK = answerer.index.search(
+        users_BD,
         k,
-        excluded_BS=torch.cat(excluded_BS, dim=1).to(device) if excluded_BS else None,
+        excluded_BS=torch.cat(excluded, dim=1).to(device) if excluded else None,
         allowed_BA=None if allowed is None else pad(allowed, fill=0)["input_ids"].to(device),
     )
     return scores_BK.numpy(force=True), token_ids_BK.numpy(force=True)

@@ -5,6 +5,7 @@ Shape suffixes: B users, K list length, D hidden size, V vocabulary.
 
 import warnings
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self, overload
 
@@ -16,14 +17,15 @@ from transformers.utils import cached_file
 from seqrec.data.interactions import read_interactions
 from seqrec.data.sequences import build_histories
 from seqrec.data.tokenization_items import ItemTokenizer
-from seqrec.evaluation.baselines import PopularityBaseline
+from seqrec.evaluation.baselines import PopularityBaseline, counts_by_token
 from seqrec.hub.remote_code import write_remote_code
-from seqrec.inference.best_items import best_items
+from seqrec.inference.best_items import Answerer, best_items
+from seqrec.inference.index import Index, IndexName, build_index
 from seqrec.inference.raw_ids import ItemId, Unknown, encode_known, encode_lists, is_item_id
 from seqrec.inference.recommendations import Recommendation, Recommendations
 from seqrec.modeling.modeling_auto import AutoModelForNextItem
 from seqrec.modeling.modeling_next_item import NextItemHead
-from seqrec.modeling.scoring import top_k
+from seqrec.modeling.retrieval import ExactIndex
 
 History = Sequence[ItemId]
 AllowDeny = Sequence[ItemId] | Sequence[Sequence[ItemId]] | None
@@ -36,39 +38,53 @@ class Recommender:
         model: A next-item model.
         tokenizer: Its vocabulary of items.
         items: Its catalogue in token order: `item_id`, `count` (training interactions), perhaps `title`.
+        index: How the catalogue is searched: `"exact"`, or `"ivf"` or `"hnsw"` for catalogues beyond a million
+            items, which may miss an item now and then (extra `[index]`). It is prepared here: after training the
+            model on, or moving it, make a new `Recommender`.
 
     Raises:
-        ValueError: If the three are not of the same catalogue.
+        ValueError: If the three are not of the same catalogue, or there is no such index.
+        ImportError: If the index needs faiss and that is not installed.
 
     Example:
         >>> recommender = Recommender.from_pretrained("runs/ml-100k")  # doctest: +SKIP
         >>> recommender.recommend(["50", "181", "258"], k=10)  # doctest: +SKIP
     """
 
-    def __init__(self, model: NextItemHead, tokenizer: ItemTokenizer, items: pl.DataFrame) -> None:
+    def __init__(
+        self, model: NextItemHead, tokenizer: ItemTokenizer, items: pl.DataFrame, *, index: IndexName = "exact"
+    ) -> None:
         if not len(tokenizer) == model.config.vocab_size == len(items) + len(tokenizer) - tokenizer.num_items:
             raise ValueError(
                 f"These are not of one catalogue: the model has {model.config.vocab_size} tokens, the tokenizer "
                 f"{len(tokenizer)} (of which {tokenizer.num_items} items), and the catalogue {len(items)} items."
             )
         self.model = model.eval()
+        self.index_name = index
         self.tokenizer = tokenizer
         self.items = items
         self.first_item = len(tokenizer) - len(items)
-        counts = np.zeros(len(tokenizer), dtype=np.int64)
-        counts[self.first_item :] = items["count"].to_numpy()
-        self.popularity = PopularityBaseline(counts)
+        self.answerer = Answerer(model, build_index(index, model.encode_items()))
+        popularity = PopularityBaseline(counts_by_token(items, len(tokenizer)))
+        self.popularity = Answerer(popularity, ExactIndex(popularity.encode_items().to(model.device)))
+        self.item_ids = tokenizer.item_ids
         self.titles = items["title"].to_list() if "title" in items.columns else [None] * len(items)
 
     @classmethod
     def from_pretrained(
-        cls, name_or_path: str | Path, *, device: str | torch.device | None = None, **kwargs: Any
+        cls,
+        name_or_path: str | Path,
+        *,
+        device: str | torch.device | None = None,
+        index: IndexName = "exact",
+        **kwargs: Any,
     ) -> Self:
         """Load a folder written by `seqrec train` or `save_pretrained`, or a repository of the Hub.
 
         Args:
             name_or_path: Folder, or `"org/name"` on the Hub.
             device: Where the model shall run; the CPU if None.
+            index: How the catalogue is searched; see `Recommender`.
             **kwargs: Where and how to look, as in `transformers`: `revision`, `token`, `cache_dir`, …
 
         Raises:
@@ -79,7 +95,8 @@ class Recommender:
         require(name, "tokenizer.json", **kwargs)
         items = pl.read_parquet(require(name, "items.parquet", **kwargs))
         model = AutoModelForNextItem.from_pretrained(name, **kwargs)
-        return cls(model.to(device or "cpu"), ItemTokenizer.from_pretrained(name, **kwargs), items)
+        tokenizer = ItemTokenizer.from_pretrained(name, **kwargs)
+        return cls(model.to(device or "cpu"), tokenizer, items, index=index)
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write everything that `from_pretrained` needs, here or where `seqrec` is not installed."""
@@ -214,10 +231,15 @@ class Recommender:
         """
         self.check_k(k)
         token_ids, _ = encode_known([item_id], self.tokenizer, where="similar_items", unknown="error")
-        items_VD = torch.nn.functional.normalize(self.model.encode_items().detach().float(), dim=1)
-        item_1 = torch.as_tensor(token_ids, device=items_VD.device)
-        scores_1K, token_ids_1K = top_k(items_VD[item_1], items_VD, k, excluded_BS=item_1[None])
+        item_1 = torch.as_tensor(token_ids, device=self.model.device)
+        direction_1D = torch.nn.functional.normalize(self.model.encode_items().detach()[item_1].float())
+        scores_1K, token_ids_1K = self.directions.search(direction_1D, k, excluded_BS=item_1[None])
         return Recommendations(self.describe(scores_1K[0].numpy(force=True), token_ids_1K[0].numpy(force=True)))
+
+    @cached_property
+    def directions(self) -> Index:
+        """Return the item vectors at length 1, prepared when first asked for."""
+        return build_index(self.index_name, torch.nn.functional.normalize(self.model.encode_items().detach().float()))
 
     def answer(
         self, known: Sequence[np.ndarray], k: int, *, exclude_seen: bool, allow: AllowDeny, deny: AllowDeny
@@ -232,10 +254,11 @@ class Recommender:
                 stacklevel=3,
             )
         return best_items(
-            self.model,
+            self.answerer,
             self.popularity,
             known,
             k,
+            max_length=self.model.config.max_position_embeddings,
             exclude_seen=exclude_seen,
             allowed=encode_lists(allow, len(known), self.tokenizer, where="allow"),
             denied=encode_lists(deny, len(known), self.tokenizer, where="deny"),
@@ -243,12 +266,10 @@ class Recommender:
 
     def describe(self, scores_K: np.ndarray, token_ids_K: np.ndarray) -> list[Recommendation]:
         """Turn one user's scores and token ids into recommendations, without the empty places."""
-        scores_K, token_ids_K = scores_K[token_ids_K > 0], token_ids_K[token_ids_K > 0]
         return [
-            Recommendation(item_id, float(score), self.titles[token_id - self.first_item])
-            for item_id, score, token_id in zip(
-                self.tokenizer.decode_item_ids(token_ids_K), scores_K, token_ids_K, strict=True
-            )
+            Recommendation(self.item_ids[token_id - self.first_item], score, self.titles[token_id - self.first_item])
+            for score, token_id in zip(scores_K.tolist(), token_ids_K.tolist(), strict=True)
+            if token_id > 0
         ]
 
     def check_k(self, k: int) -> None:

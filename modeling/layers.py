@@ -84,7 +84,7 @@ class Dropout(nn.Dropout):
     An element is kept if its own 16 random bits, four elements' of them drawn as one integer, are high enough.
     """
 
-    def forward(self, input: Tensor) -> Tensor:  # noqa: A002, as the base class names it
+    def forward(self, input: Tensor) -> Tensor:
         """Zero elements with probability p (to 2⁻¹⁶), and scale the others so that the expectation stays."""
         if not self.training or self.p == 0 or input.device.type != "cpu":
             return super().forward(input)
@@ -104,6 +104,7 @@ class SelfAttention(nn.Module):
         self.layer_idx = layer_idx
         self.is_causal = config.is_causal
         self.head_dim = config.hidden_size // config.num_attention_heads
+        self.attention_dropout = config.attention_dropout
         self.query_key_value = nn.Linear(config.hidden_size, 3 * config.hidden_size)
         self.output = nn.Linear(config.hidden_size, config.hidden_size)
 
@@ -134,7 +135,7 @@ class SelfAttention(nn.Module):
             key_BHLE,
             value_BHLE,
             attention_mask,
-            dropout=self.config.attention_dropout if self.training else 0.0,
+            dropout=self.attention_dropout if self.training else 0.0,
             scaling=self.head_dim**-0.5,
             **kwargs,
         )

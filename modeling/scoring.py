@@ -11,11 +11,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from seqrec.data.special_tokens import NUM_SPECIAL_TOKENS
 
 CHUNK_SCORES = 2**24  # scores of one chunk: 64 MiB in float32
+CACHED_SCORES = 2**20  # scores that a processor's cache holds
+BLOCK = 64  # items whose maximum is looked at before they are
 
 
 @torch.no_grad()
@@ -28,6 +30,8 @@ def top_k(
     allowed_BA: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """List the k items that score highest for each user, best first.
+
+    Of a long chunk, only the k blocks with the highest maxima are searched: every item of the list lies in one.
 
     Args:
         users_BD: User vectors.
@@ -48,12 +52,25 @@ def top_k(
     device = users_BD.device
     best_BK = torch.full((len(users_BD), k), -torch.inf, device=device)
     ids_BK = torch.zeros((len(users_BD), k), dtype=torch.long, device=device)
-    for start, scores_BC in CatalogueScores(users_BD, items_VD, excluded_BS, allowed_BA):
-        chunk_best, chunk_index = scores_BC.topk(min(k, scores_BC.shape[1]), dim=1)
+    for start, scores_BC in CatalogueScores(users_BD, items_VD, excluded_BS, allowed_BA, CACHED_SCORES):
+        chunk_best, chunk_index = largest(scores_BC, k)
         candidates = torch.cat([best_BK, chunk_best], dim=1)
         best_BK, choice_BK = candidates.topk(k, dim=1)
         ids_BK = torch.cat([ids_BK, chunk_index + start], dim=1).gather(1, choice_BK)
     return best_BK, ids_BK.where(best_BK > -torch.inf, 0)
+
+
+def largest(scores_BC: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """Find the k largest scores of each row, or all where there are fewer, and their columns."""
+    num_users, num_columns = scores_BC.shape
+    if num_columns < 8 * k * BLOCK:
+        return scores_BC.topk(min(k, num_columns), dim=1)
+    filled_BC = nn.functional.pad(scores_BC, (0, -num_columns % BLOCK), value=-torch.inf)
+    blocks = filled_BC.view(num_users, -1, BLOCK)
+    block_BK = blocks.amax(dim=2).topk(k, dim=1).indices
+    candidates = blocks.gather(1, block_BK[:, :, None].expand(-1, -1, BLOCK)).flatten(start_dim=1)
+    best_BK, place_BK = candidates.topk(k, dim=1)
+    return best_BK, block_BK.gather(1, place_BK // BLOCK) * BLOCK + place_BK % BLOCK
 
 
 @torch.no_grad()
@@ -107,10 +124,11 @@ class CatalogueScores:
     items_VD: Tensor
     excluded_BS: Tensor | None = None
     allowed_BA: Tensor | None = None
+    chunk_scores: int = CHUNK_SCORES
 
     def __post_init__(self) -> None:
         self.users_BD = self.users_BD.float()
-        self.chunk_items = max(1, CHUNK_SCORES // max(1, len(self.users_BD)))
+        self.chunk_items = max(1, self.chunk_scores // max(1, len(self.users_BD)) // BLOCK) * BLOCK
         # A catalogue that fits one chunk is scored once, however often it is iterated.
         self.only_chunk = self.score(0) if len(self.items_VD) <= self.chunk_items else None
 
@@ -127,17 +145,19 @@ class CatalogueScores:
         scores_BC = self.users_BD @ items_CD.T
         scores_BC[:, : max(0, NUM_SPECIAL_TOKENS - start)] = -torch.inf
         if self.excluded_BS is not None:
-            scores_BC.masked_fill_(mark(self.excluded_BS, start, scores_BC), -torch.inf)
+            scores_BC[cells_of(self.excluded_BS, start, scores_BC)] = -torch.inf
         if self.allowed_BA is not None:
-            scores_BC.masked_fill_(~mark(self.allowed_BA, start, scores_BC), -torch.inf)
+            allowed = cells_of(self.allowed_BA, start, scores_BC)
+            kept = scores_BC[allowed]
+            scores_BC.fill_(-torch.inf)[allowed] = kept
         return scores_BC
 
 
-def mark(token_ids_BS: Tensor, start: int, scores_BC: Tensor) -> Tensor:
-    """Turn lists of token ids into a boolean matrix over one chunk (one row where one list serves all)."""
-    num_columns = scores_BC.shape[1]
+def cells_of(token_ids_BS: Tensor, start: int, scores_BC: Tensor) -> tuple[Tensor | slice, Tensor]:
+    """Turn lists of token ids, a row a user or one row for all, into an index of one chunk's scores."""
     column_BS = token_ids_BS - start
-    inside_BS = (column_BS >= 0) & (column_BS < num_columns)
-    marked = torch.zeros((len(token_ids_BS), num_columns + 1), dtype=torch.bool, device=scores_BC.device)
-    marked.scatter_(1, column_BS.where(inside_BS, num_columns), True)  # ids of other chunks fall off the end
-    return marked[:, :num_columns]
+    inside_BS = (column_BS >= 0) & (column_BS < scores_BC.shape[1])
+    if len(token_ids_BS) == 1:
+        return slice(None), column_BS[inside_BS]
+    row, place = inside_BS.nonzero(as_tuple=True)
+    return row, column_BS[row, place]

@@ -16,6 +16,8 @@ NUM_TOKENS = 30
 def _chunk_scores(request, monkeypatch):
     """One chunk for the whole catalogue, and many small ones."""
     monkeypatch.setattr(scoring, "CHUNK_SCORES", request.param)
+    monkeypatch.setattr(scoring, "CACHED_SCORES", request.param)
+    monkeypatch.setattr(scoring, "BLOCK", 4)
 
 
 def problem(seed):

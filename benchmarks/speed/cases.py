@@ -1,0 +1,239 @@
+"""What is measured: the cases, who takes part in each, and which ratios are told. Nothing here runs anything."""
+
+from pathlib import Path
+
+from specs import (
+    BATCH_SIZE,
+    NARROW,
+    PRECISIONS,
+    SAMPLED,
+    WIDE,
+    Case,
+    Contender,
+    Quantity,
+    Ratio,
+    curve_point,
+    gpt2,
+    rectools,
+    replay,
+    retrieval,
+    seqrec,
+)
+
+RECTOOLS, REPLAY, GPT2 = (
+    ("RecTools float32", "RecTools bf16"),
+    ("RePlay float32", "RePlay float32, bucketed", "RePlay bf16"),
+    ("GPT-2 float32", "GPT-2 bf16"),
+)
+
+TRAIN_ML_1M = Case(
+    name="train-ml-1m",
+    title="Training, full softmax, MovieLens-1M, length 200",
+    unit="targets",
+    data="ml-1m",
+    contenders=(
+        *(seqrec(f"seqrec {name}", length=200, bf16=bf16, **NARROW) for name, bf16 in PRECISIONS.items()),
+        *(rectools(f"RecTools {name}", length=200, bf16=bf16) for name, bf16 in PRECISIONS.items()),
+        *(replay(f"RePlay {name}", bf16=bf16) for name, bf16 in PRECISIONS.items()),
+        replay("RePlay float32, bucketed", bucket_size=16),
+        *(seqrec(f"seqrec wide {name}", length=200, bf16=bf16, **WIDE) for name, bf16 in PRECISIONS.items()),
+        *(gpt2(f"GPT-2 {name}", bf16=bf16) for name, bf16 in PRECISIONS.items()),
+        seqrec("matrix products alone", length=200, worker="floor", **NARROW),
+    ),
+    ratios=(
+        Ratio("float32 against RecTools float32", "seqrec float32", ("RecTools float32",)),
+        Ratio("bf16 against RecTools' better precision", "seqrec bf16", RECTOOLS),
+        Ratio("float32 against RePlay float32", "seqrec float32", ("RePlay float32", "RePlay float32, bucketed")),
+        Ratio("bf16 against RePlay's better precision", "seqrec bf16", REPLAY),
+        Ratio("float32 against GPT-2 float32", "seqrec wide float32", ("GPT-2 float32",)),
+        Ratio("bf16 against GPT-2's better precision", "seqrec wide bf16", GPT2),
+        Ratio(
+            "float32 as a share of its matrix products' speed",
+            "seqrec float32",
+            ("matrix products alone",),
+            against_peers=False,
+        ),
+    ),
+    notes=(
+        "Feed-forward 64 wide with ReLU, as RecTools and RePlay have it; 256 with GELU (“wide”) against GPT-2.",
+        "RecTools and RePlay apply dropout to attention weights too; seqrec and GPT-2 are run without that.",
+    ),
+)
+
+TRAIN_BEAUTY = Case(
+    name="train-beauty",
+    title="Training, full softmax, Amazon Beauty, length 50",
+    unit="targets",
+    data="amazon-beauty",
+    contenders=(
+        *(seqrec(f"seqrec {name}", length=50, bf16=bf16, **NARROW) for name, bf16 in PRECISIONS.items()),
+        *(rectools(f"RecTools {name}", length=50, bf16=bf16) for name, bf16 in PRECISIONS.items()),
+    ),
+    ratios=(
+        Ratio("float32 against RecTools float32", "seqrec float32", ("RecTools float32",)),
+        Ratio("bf16 against RecTools' better precision", "seqrec bf16", RECTOOLS),
+    ),
+)
+
+TRAIN_SAMPLED = Case(
+    name="train-sampled-ml-1m",
+    title="Training, 256 negatives, MovieLens-1M, length 200",
+    unit="targets",
+    data="ml-1m",
+    contenders=(
+        *(seqrec(f"seqrec {name}", length=200, bf16=bf16, **NARROW, **SAMPLED) for name, bf16 in PRECISIONS.items()),
+        *(rectools(f"RecTools {name}", length=200, bf16=bf16, negatives=256) for name, bf16 in PRECISIONS.items()),
+    ),
+    ratios=(
+        Ratio("float32 against RecTools float32", "seqrec float32", ("RecTools float32",)),
+        Ratio("bf16 against RecTools' better precision", "seqrec bf16", RECTOOLS),
+    ),
+    notes=("seqrec's negatives are shared by a batch; RecTools draws its own for each target.",),
+)
+
+RANK = Case(
+    name="rank-ml-1m",
+    title="Ten unseen items for each of 6,040 users, MovieLens-1M",
+    unit="users",
+    data="ml-1m",
+    warm_up=1,
+    count=1,
+    contenders=(
+        seqrec("seqrec", length=200, task="rank", **NARROW),
+        rectools("RecTools", length=200, task="rank"),
+    ),
+    ratios=(Ratio("users a second against RecTools", "seqrec", ("RecTools",)),),
+    notes=("seqrec also ranks each user's held-out item in that time.",),
+)
+
+REQUEST_TIMES: tuple[tuple[str, Quantity], ...] = (("median time", "p50_ms"), ("95th percentile", "p95_ms"))
+
+REQUEST = Case(
+    name="request",
+    title="One history of 50 items, ten recommendations, MovieLens-1M",
+    unit="requests",
+    data="ml-1m",
+    warm_up=10,
+    count=50,
+    shown=("p50_ms", "p95_ms"),
+    contenders=(
+        seqrec("seqrec", length=200, task="request", threads=1, **NARROW),
+        *(rectools(f"RecTools, threads: {threads}", length=200, task="request", threads=threads) for threads in (1, 2)),
+        *(replay(f"RePlay, threads: {threads}", task="request", threads=threads) for threads in (1, 2)),
+    ),
+    ratios=tuple(
+        Ratio(f"{text} against {peer}", "seqrec", (f"{peer}, threads: 1", f"{peer}, threads: 2"), quantity)
+        for peer in ("RecTools", "RePlay")
+        for text, quantity in REQUEST_TIMES
+    ),
+)
+
+RETRIEVE = Case(
+    name="retrieve-1m",
+    title="Ten best of 1,000,000 items for batches of 32 users",
+    unit="users",
+    contenders=(
+        retrieval("naive, threads: 1", "naive", threads=1),
+        retrieval("seqrec exact, threads: 1", "exact", threads=1),
+        retrieval("naive, threads: 2", "naive", threads=2),
+        retrieval("seqrec exact, threads: 2", "exact", threads=2),
+    ),
+    ratios=tuple(
+        Ratio(
+            f"exact against torch.topk of all scores, threads: {threads}",
+            f"seqrec exact, threads: {threads}",
+            (f"naive, threads: {threads}",),
+        )
+        for threads in (1, 2)
+    ),
+    notes=("Vectors of 64 numbers, around 1,000 centres.",),
+)
+
+MEMORY = Case(
+    name="memory-54k",
+    title="Memory after 20 training steps, full softmax over 54,542 items, length 50",
+    unit="targets",
+    data="amazon-beauty-54k",
+    warm_up=1,
+    count=19,
+    rounds=1,
+    together=False,
+    shown=("peak_mib", "growth_mib", "speed"),
+    contenders=(seqrec("seqrec float32", length=50, **NARROW), rectools("RecTools float32", length=50)),
+    ratios=(
+        Ratio("peak memory against RecTools", "seqrec float32", ("RecTools float32",), "peak_mib"),
+        Ratio("growth from before training, against RecTools", "seqrec float32", ("RecTools float32",), "growth_mib"),
+    ),
+)
+
+MILLION = Case(
+    name="million-items",
+    title="Training over 1,000,000 items, 256 negatives, length 50",
+    unit="targets",
+    count=10,
+    rounds=3,
+    together=False,
+    shown=("speed", "peak_mib", "step_ms"),
+    contenders=(
+        seqrec(
+            "seqrec float32",
+            length=50,
+            **WIDE,
+            **SAMPLED,
+            synthetic={"num_users": 20_000, "num_items": 10**6, "length": 51},
+        ),
+    ),
+    notes=("Synthetic histories, items drawn by Zipf's law.",),
+)
+
+CURVES = Case(
+    name="curves",
+    title="How speed and memory change with length, catalogue and depth",
+    unit="targets",
+    rounds=3,
+    warm_up=1,
+    together=False,
+    shown=("speed", "peak_mib"),
+    contenders=(
+        *(curve_point("length", length, length=length) for length in (50, 100, 200, 400, 1000)),
+        *(
+            curve_point("items, full softmax", items, items=items, length=50)
+            for items in (3_000, 10_000, 30_000, 100_000)
+        ),
+        *(
+            curve_point("items, 256 negatives", items, items=items, length=50, **SAMPLED)
+            for items in (3_000, 10_000, 30_000, 100_000, 300_000, 1_000_000)
+        ),
+        *(curve_point("blocks", depth, depth=depth) for depth in (1, 2, 4, 8)),
+    ),
+    notes=("Float32. Length 200, 3,400 items and 2 blocks where not said otherwise; length 50 along the catalogue.",),
+)
+
+
+def time_to_quality(recipe: Path, quality: float, limit: float) -> Case:
+    """Time from the table on disk to a validation NDCG@10 on MovieLens-1M."""
+    settings = {"quality": quality, "limit_seconds": limit}
+    peer = {"batch_size": BATCH_SIZE, "bf16": False, "max_length": 200, "loss": "softmax", "num_negatives": 1}
+    return Case(
+        name="time-to-quality",
+        title=f"From the table to validation NDCG@10 of {quality:g}, MovieLens-1M",
+        unit="epochs",
+        data="ml-1m",
+        warm_up=0,
+        count=1,
+        rounds=1,
+        together=False,
+        by_default=False,
+        shown=("seconds", "cpu_seconds"),
+        contenders=(
+            Contender("seqrec", "seqrec_quality", "train", {**settings, "recipe": str(recipe)}),
+            Contender("RecTools", "rectools_quality", "train", {**settings, **peer}, environment="rectools"),
+        ),
+        ratios=(
+            Ratio("time against RecTools", "seqrec", ("RecTools",), "seconds"),
+            Ratio("processor time against RecTools", "seqrec", ("RecTools",), "cpu_seconds"),
+        ),
+    )
+
+
+CASES = (TRAIN_ML_1M, TRAIN_SAMPLED, TRAIN_BEAUTY, RANK, REQUEST, MEMORY, RETRIEVE, MILLION, CURVES)

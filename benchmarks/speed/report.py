@@ -1,0 +1,188 @@
+"""From turns to what is told: medians and spread, ratios round by round, as JSON and as tables."""
+
+import json
+import platform
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from statistics import median, quantiles
+from typing import Any
+
+from specs import Case, Ratio
+from turns import Turns
+
+Turn = dict[str, Any]
+MORE_IS_BETTER = {"speed"}
+HEADINGS = {
+    "speed": "{unit}/s",
+    "step_ms": "ms a step",
+    "p50_ms": "median ms",
+    "p95_ms": "95th percentile, ms",
+    "peak_mib": "peak MiB",
+    "growth_mib": "MiB more than before training",
+    "seconds": "seconds",
+    "cpu_seconds": "processor seconds",
+}
+
+
+def value(turn: Turn, quantity: str) -> float:
+    """Read one quantity off a turn."""
+    match quantity:
+        case "speed":
+            return turn["units"] / turn["seconds"]
+        case "step_ms":
+            return turn["seconds"] / turn["count"] * 1000
+        case "p50_ms":
+            return median(turn["times_ms"])
+        case "p95_ms":
+            return quantiles(turn["times_ms"], n=20)[-1]
+    return turn[quantity]
+
+
+def spread(values: list[float]) -> dict[str, float]:
+    """Median, least and most."""
+    return {"median": median(values), "min": min(values), "max": max(values)}
+
+
+def ratio_of(ratio: Ratio, turns: Turns) -> dict[str, Any] | None:
+    """Compare round by round with whichever peer has the best median; None where either side failed."""
+    quantity = ratio.quantity
+    better = max if quantity in MORE_IS_BETTER else min
+    peers = [name for name in ratio.theirs if turns.get(name)]
+    if not peers or not turns.get(ratio.ours):
+        return None
+    best = better(peers, key=lambda name: median(value(turn, quantity) for turn in turns[name]))
+    pairs = zip(turns[ratio.ours], turns[best], strict=False)
+    rounds = [value(ours, quantity) / value(theirs, quantity) for ours, theirs in pairs]
+    if quantity not in MORE_IS_BETTER:
+        rounds = [1 / one for one in rounds]
+    return {
+        "title": ratio.title,
+        "quantity": quantity,
+        "against_peers": ratio.against_peers,
+        "ours": ratio.ours,
+        "theirs": best,
+        **spread(rounds),
+        "rounds": rounds,
+    }
+
+
+def as_result(case: Case, turns: Turns, errors: dict[str, str], *, threads: int) -> dict[str, Any]:
+    """Gather all of a case: raw turns, summaries and ratios."""
+    contenders = {}
+    for contender in case.contenders:
+        if contender.name in turns:
+            measured = turns[contender.name]
+            summary = {quantity: spread([value(turn, quantity) for turn in measured]) for quantity in case.shown}
+            contenders[contender.name] = {
+                **asdict(contender),
+                "threads": contender.threads or threads,
+                "summary": summary,
+                "turns": measured,
+            }
+    ratios = [ratio_of(ratio, turns) for ratio in case.ratios]
+    return rounded(
+        {
+            "title": case.title,
+            "unit": case.unit,
+            "date": datetime.now(UTC).isoformat(timespec="seconds"),
+            "contenders": contenders,
+            "ratios": [ratio for ratio in ratios if ratio is not None],
+            "errors": {name: text.strip().splitlines()[-1] for name, text in errors.items()},
+            "notes": case.notes,
+        }
+    )
+
+
+def rounded(content: Any) -> Any:
+    """Keep five significant digits of every fraction."""
+    if isinstance(content, float):
+        return float(f"{content:.5g}")
+    if isinstance(content, dict):
+        return {key: rounded(part) for key, part in content.items()}
+    if isinstance(content, list | tuple):
+        return [rounded(part) for part in content]
+    return content
+
+
+def machine() -> dict[str, Any]:
+    """Describe the processor and the system."""
+    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return {
+        "processor": names[0] if names else platform.processor(),
+        "cores": len(names),
+        "system": platform.system(),
+        "python": platform.python_version(),
+    }
+
+
+def read_report(path: Path) -> dict[str, Any]:
+    """Read an earlier run's report, or begin one."""
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {"packages": {}, "cases": {}}
+
+
+def write_report(report: dict[str, Any], folder: Path) -> None:
+    """Write `speed.json` and `speed.md`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(report, indent=1, ensure_ascii=False)
+    (folder / "speed.json").write_text(text + "\n", encoding="utf-8")
+    (folder / "speed.md").write_text(as_markdown(report), encoding="utf-8")
+
+
+def as_markdown(report: dict[str, Any]) -> str:
+    """Lay the report out as tables."""
+    about = report["machine"]
+    peers = ", ".join(
+        f"{name} {report['packages'][environment][name]}"
+        for environment, name in (("rectools", "rectools"), ("replay", "replay-rec"), ("seqrec", "transformers"))
+        if environment in report["packages"]
+    )
+    blocks = [
+        "# Speed, side by side",
+        f"{about['processor']}, {about['cores']} cores, {peers}. Contenders took turns within one run; a ratio is that "
+        "of one round, told as the median and the range over the rounds. More than 1 is for seqrec.",
+    ]
+    for name, result in report["cases"].items():
+        blocks += [f"## {result['title']}", f"`{name}`, {result['date'][:10]}"]
+        if result["ratios"]:
+            rows = [
+                [
+                    ratio["title"],
+                    f"**{ratio['median']:.3g}**",
+                    f"{ratio['min']:.3g}–{ratio['max']:.3g}",
+                    ratio["theirs"],
+                ]
+                for ratio in result["ratios"]
+            ]
+            blocks.append(table(["seqrec …", "ratio", "range", "compared with"], rows))
+        blocks.append(contender_table(result))
+        blocks += [f"{name} failed: {error}" for name, error in result["errors"].items()]
+        blocks += result["notes"]
+    return "\n\n".join(blocks) + "\n"
+
+
+def contender_table(result: dict[str, Any]) -> str:
+    """Lay out what each contender did, as medians."""
+    contenders = result["contenders"]
+    shown = list(next(iter(contenders.values()))["summary"]) if contenders else []
+    heads = ["", "threads", *(HEADINGS[quantity].format(unit=result["unit"]) for quantity in shown)]
+    rows = []
+    for name, contender in contenders.items():
+        reached = all(turn.get("reached", True) for turn in contender["turns"])
+        medians = [contender["summary"][quantity]["median"] for quantity in shown]
+        label = name if reached else f"{name} (stopped before it got there)"
+        rows.append(
+            [
+                label,
+                str(contender["threads"]),
+                *(f"{number:,.4g}" if number < 1000 else f"{number:,.0f}" for number in medians),
+            ]
+        )
+    return table(heads, rows)
+
+
+def table(heads: list[str], rows: list[list[str]]) -> str:
+    """Write a Markdown table."""
+    lines = [heads, ["---"] * len(heads), *rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)

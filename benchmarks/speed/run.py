@@ -1,0 +1,92 @@
+"""Measure seqrec against its peers: `python benchmarks/speed/run.py [--cases a,b] [--rounds 7]`.
+
+Builds the peers' environments, lets all contenders of a case take turns in one run, and writes `speed.json`,
+`speed.md` and pictures. Only the cases that were run are replaced in an earlier report.
+"""
+
+import argparse
+import sys
+import tempfile
+from functools import partial
+from pathlib import Path
+
+from cases import CASES, time_to_quality
+from contenders import Worker
+from environments import packages_of, python_of
+from plots import draw_all
+from report import as_result, machine, read_report, write_report
+from specs import Case, Contender
+from turns import measure, say
+
+from data import write_interactions
+
+BENCHMARKS = Path(__file__).resolve().parent.parent
+RECIPE = BENCHMARKS / "recipes" / "sasrec-ml-1m.yaml"
+
+
+def parse_flags() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--cases", help="Names with commas between them (default: all but time-to-quality).")
+    parser.add_argument("--rounds", type=int, default=7, help="Turns of each contender (default: 7).")
+    parser.add_argument("--turn_seconds", type=float, default=4, help="About how long a turn takes (default: 4).")
+    parser.add_argument("--threads", type=int, default=2, help="Threads of each contender (default: 2).")
+    parser.add_argument("--output", type=Path, default=BENCHMARKS / "results" / "speed", help="Folder of the report.")
+    parser.add_argument("--recipe", type=Path, default=RECIPE, help="Our recipe for time-to-quality.")
+    parser.add_argument("--quality", type=float, default=0.16, help="The NDCG@10 to reach (default: 0.16).")
+    parser.add_argument("--quality_limit", type=float, default=3600, help="Seconds to reach it in (default: 3600).")
+    return parser.parse_args()
+
+
+def choose(names: str | None, cases: tuple[Case, ...]) -> list[Case]:
+    """Pick the named cases, or those that are run by default.
+
+    Raises:
+        ValueError: On a name that no case has.
+    """
+    if names is None:
+        return [case for case in cases if case.by_default]
+    known = {case.name: case for case in cases}
+    unknown = [name for name in names.split(",") if name not in known]
+    if unknown:
+        raise ValueError(f"There is no case {unknown[0]!r}. Choose from: {', '.join(known)}.")
+    return [known[name] for name in names.split(",")]
+
+
+def start(contender: Contender, *, data: Path | None, threads: int) -> Worker:
+    """Start a contender in its environment."""
+    return Worker(contender, python=python_of(contender.environment), data=data, threads=threads)
+
+
+def main() -> None:
+    flags = parse_flags()
+    known = (*CASES, time_to_quality(flags.recipe, flags.quality, flags.quality_limit))
+    names = [case.name for case in known]
+    cases = choose(flags.cases, known)
+    report = read_report(flags.output / "speed.json")
+    report["machine"] = machine()
+    for name in sorted({contender.environment for case in cases for contender in case.contenders}):
+        report["packages"][name] = packages_of(name)
+    with tempfile.TemporaryDirectory() as folder:
+        for number, case in enumerate(cases, start=1):
+            say(f"[{number}/{len(cases)}] {case.name}: {case.title}")
+            data = case.data and write_interactions(case.data, Path(folder))
+            turns, errors = measure(
+                case,
+                partial(start, data=data or None, threads=flags.threads),
+                rounds=flags.rounds,
+                turn_seconds=flags.turn_seconds,
+            )
+            measured = report["cases"] | {case.name: as_result(case, turns, errors, threads=flags.threads)}
+            report["cases"] = {name: measured[name] for name in names if name in measured}
+            write_report(report, flags.output)
+            draw_all(report, flags.output)
+    print(f"Wrote {flags.output / 'speed.md'}.")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except ValueError as error:
+        sys.exit(f"run.py: {error}")
+    except KeyboardInterrupt:
+        sys.exit("\nrun.py: interrupted.")

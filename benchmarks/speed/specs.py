@@ -1,0 +1,131 @@
+"""What a case is made of, and how the contenders of all cases are set. Nothing here runs anything."""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Settings = dict[str, Any]
+# What a turn tells: units a second, milliseconds of a step or a request, MiB of memory, seconds of the clock or the
+# processor.
+Quantity = Literal["speed", "step_ms", "p50_ms", "p95_ms", "peak_mib", "growth_mib", "seconds", "cpu_seconds"]
+
+
+@dataclass(frozen=True)
+class Contender:
+    """One process of a case: which worker does which task, in which environment, how set.
+
+    `threads` is the run's own (`--threads`) where None. `point` places it on a curve.
+    """
+
+    name: str
+    worker: str
+    task: str
+    settings: Settings
+    environment: str = "seqrec"
+    threads: int | None = None
+    point: int | None = None
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """How many times better `ours` does than the best of `theirs`: more of a speed, less of anything else.
+
+    `against_peers` is False for what is no competition, and is not drawn among the others.
+    """
+
+    title: str
+    ours: str
+    theirs: tuple[str, ...]
+    quantity: Quantity = "speed"
+    against_peers: bool = True
+
+
+@dataclass(frozen=True)
+class Case:
+    """A comparison.
+
+    `together`: all contenders are alive and take turns, or one after the other has the machine to itself.
+    `count`: steps (or requests) of a turn; as many as fill the time of a turn where None. `rounds`: at most so many.
+    """
+
+    name: str
+    title: str
+    unit: str
+    contenders: tuple[Contender, ...]
+    ratios: tuple[Ratio, ...] = ()
+    data: str | None = None
+    warm_up: int = 2
+    count: int | None = None
+    rounds: int | None = None
+    together: bool = True
+    by_default: bool = True
+    shown: tuple[Quantity, ...] = ("speed",)
+    notes: tuple[str, ...] = field(default=())
+
+
+BATCH_SIZE = 128
+PRECISIONS = {"float32": False, "bf16": True}
+
+
+def seqrec(
+    name: str, *, length: int, bf16: bool = False, worker: str = "seqrec", task: str = "train", **more: Any
+) -> Contender:
+    """This library; `more` are fields of its configuration, or `synthetic`, `threads` and `point`."""
+    outer = {key: more.pop(key) for key in ("threads", "point") if key in more}
+    settings: Settings = {"batch_size": BATCH_SIZE, "bf16": bf16}
+    if "synthetic" in more:
+        settings["synthetic"] = more.pop("synthetic")
+    settings["config"] = {
+        "hidden_size": 64,
+        "num_attention_heads": 2,
+        "num_hidden_layers": 2,
+        "hidden_dropout": 0.2,
+        "max_position_embeddings": length,
+        **more,
+    }
+    return Contender(name, worker, task, settings, **outer)
+
+
+NARROW: Settings = {"intermediate_size": 64, "hidden_act": "relu"}  # the feed-forward of both peers' SASRec
+WIDE: Settings = {"intermediate_size": 256, "hidden_act": "gelu"}  # GPT-2's, and this library's default
+SAMPLED: Settings = {"loss": "sampled_softmax", "num_negatives": 256}
+
+
+def rectools(
+    name: str, *, length: int, bf16: bool = False, task: str = "train", negatives: int = 0, threads: int | None = None
+) -> Contender:
+    """RecTools; full softmax where `negatives` is 0."""
+    loss = {"loss": "sampled_softmax" if negatives else "softmax", "num_negatives": max(1, negatives)}
+    settings = {"batch_size": BATCH_SIZE, "bf16": bf16, "max_length": length, **loss}
+    return Contender(name, "rectools", task, settings, environment="rectools", threads=threads)
+
+
+def replay(
+    name: str, *, bf16: bool = False, bucket_size: int | None = None, task: str = "train", threads: int | None = None
+) -> Contender:
+    """RePlay."""
+    settings = {"batch_size": BATCH_SIZE, "bf16": bf16, "max_length": 200, "bucket_size": bucket_size}
+    return Contender(name, "replay", task, settings, environment="replay", threads=threads)
+
+
+def gpt2(name: str, *, bf16: bool) -> Contender:
+    """GPT-2 by transformers' own Trainer."""
+    config = {"n_embd": 64, "n_layer": 2, "n_head": 2, "n_inner": 256, "resid_pdrop": 0.2, "embd_pdrop": 0.2}
+    return Contender(
+        name, "gpt2", "train", {"batch_size": BATCH_SIZE, "bf16": bf16, "max_length": 200, "config": config}
+    )
+
+
+def retrieval(name: str, method: str, threads: int) -> Contender:
+    """Top ten of a million items; an index is one more `method` of the worker's `retrieve`, and two lines here."""
+    vectors = {"num_users": 32, "num_items": 10**6, "dim": 64}
+    return Contender(name, "seqrec", "retrieve", {"method": method, "vectors": vectors}, threads=threads)
+
+
+def curve_point(
+    axis: str, point: int, *, items: int = 3_400, length: int = 200, depth: int = 2, **more: Any
+) -> Contender:
+    """One point of a curve: synthetic histories of full length."""
+    synthetic = {"num_users": 4 * BATCH_SIZE, "num_items": items, "length": length + 1}
+    return seqrec(
+        f"{axis}: {point:,}", length=length, num_hidden_layers=depth, synthetic=synthetic, point=point, **WIDE, **more
+    )

@@ -1,0 +1,42 @@
+"""Histories and vocabularies for the workers of this library's environment."""
+
+from typing import Any
+
+import numpy as np
+import polars as pl
+from datasets import Dataset
+
+from seqrec.data.sequences import build_histories, build_sequences
+from seqrec.data.splitting import Split
+from seqrec.data.tokenization_items import ItemTokenizer
+
+TRAIN, VALIDATION, TEST = 0, 1, 2
+
+
+def load_training(request: dict[str, Any]) -> tuple[Dataset, ItemTokenizer]:
+    """Load the training histories that a request names, or make those that it describes."""
+    if request["data"] is None:
+        return synthetic_histories(**request["settings"]["synthetic"])
+    table = pl.read_parquet(request["data"])
+    train = table.filter(pl.col("part") == TRAIN)
+    tokenizer = ItemTokenizer.from_interactions(train, catalogue=table["item_id"])
+    return build_histories(train, tokenizer), tokenizer
+
+
+def load_test(path: str) -> tuple[Dataset, ItemTokenizer]:
+    """Load the test rows: whole histories and their targets."""
+    table = pl.read_parquet(path)
+    train, validation, test = (table.filter(pl.col("part") == part) for part in (TRAIN, VALIDATION, TEST))
+    tokenizer = ItemTokenizer.from_interactions(train, catalogue=table["item_id"])
+    return build_sequences(Split(train, validation, test), tokenizer)["test"], tokenizer
+
+
+def synthetic_histories(num_users: int, num_items: int, length: int, seed: int = 42) -> tuple[Dataset, ItemTokenizer]:
+    """Make histories of one length, their items drawn with popularity as by Zipf's law."""
+    tokenizer = ItemTokenizer.from_item_ids(range(num_items))
+    popularity = 1 / np.arange(1, num_items + 1)
+    cumulative = popularity.cumsum() / popularity.sum()
+    draws = np.random.default_rng(seed).random((num_users, length))
+    first_item = len(tokenizer) - tokenizer.num_items
+    token_ids = np.searchsorted(cumulative, draws).clip(max=num_items - 1) + first_item
+    return Dataset.from_dict({"input_ids": list(token_ids.astype(np.int32))}), tokenizer

@@ -1,0 +1,105 @@
+"""Measures this library: training by `SequentialTrainer`, ranking, single requests, and retrieval.
+
+Training packs histories, and takes every item of each: one longer than the model reads is cut into windows. Data are
+loaded in the training process.
+"""
+
+from functools import partial
+
+import numpy as np
+import polars as pl
+import torch
+from protocol import Channel, Gate, Message, serve, serve_turns, timed_requests
+from seqrec_data import load_test, load_training
+from trainer_callback import ONLY_TRAINING, GateCallback, output_folder
+
+from seqrec import Recommender, SasRecConfig, SasRecForNextItem, SequentialTrainer, SequentialTrainingArguments
+from seqrec.evaluation.evaluator import rank_dataset
+from seqrec.modeling.scoring import top_k
+
+
+def train(request: Message, channel: Channel) -> None:
+    """Train; units are targets."""
+    settings = request["settings"]
+    histories, tokenizer = load_training(request)
+    model = build_model(len(tokenizer), settings)
+    arguments = SequentialTrainingArguments(
+        output_dir=output_folder(),
+        per_device_train_batch_size=settings["batch_size"],
+        bf16=settings["bf16"],
+        packing=True,
+        load_best_model_at_end=False,
+        **ONLY_TRAINING,
+    )
+    trainer = SequentialTrainer(
+        model,
+        arguments,
+        processing_class=tokenizer,
+        train_dataset=histories,
+        callbacks=[GateCallback(Gate(channel), model)],
+    )
+    trainer.train()
+
+
+def rank(request: Message, channel: Channel) -> None:
+    """List the best ten unseen items for every user (and rank the target, which comes along); units are users."""
+    rows, tokenizer = load_test(request["data"])
+    model = build_model(len(tokenizer), request["settings"])
+    max_length = model.config.max_position_embeddings
+
+    def run(count: int) -> Message:
+        for _ in range(count):
+            rank_dataset(model, rows, max_length=max_length, exclude_seen=True, list_length=10)
+        return {"units": count * len(rows)}
+
+    serve_turns(channel, run)
+
+
+def answer_requests(request: Message, channel: Channel) -> None:
+    """Recommend ten items for one history of raw ids at a time."""
+    _, tokenizer = load_test(request["data"])
+    items = pl.DataFrame({"item_id": tokenizer.item_series, "count": np.ones(tokenizer.num_items, dtype=np.int64)})
+    recommender = Recommender(build_model(len(tokenizer), request["settings"]), tokenizer, items)
+    rng = np.random.default_rng(42)
+    lists = [rng.choice(tokenizer.item_ids, 50, replace=False).tolist() for _ in range(100)]
+    serve_turns(channel, timed_requests(partial(recommender.recommend, k=10), lists))
+
+
+def retrieve(request: Message, channel: Channel) -> None:
+    """Find the ten best of many items for a batch of users, by `method`; units are users."""
+    users_BD, items_VD = clustered_vectors(**request["settings"]["vectors"])
+    find = {
+        "naive": lambda: torch.topk(users_BD @ items_VD.T, 10),
+        "exact": lambda: top_k(users_BD, items_VD, 10),
+    }[request["settings"]["method"]]
+
+    @torch.inference_mode()
+    def run(count: int) -> Message:
+        for _ in range(count):
+            find()
+        return {"units": count * len(users_BD)}
+
+    serve_turns(channel, run)
+
+
+def build_model(vocab_size: int, settings: Message) -> SasRecForNextItem:
+    """Build the model of a request, with random weights."""
+    torch.manual_seed(42)
+    return SasRecForNextItem(SasRecConfig(vocab_size=vocab_size, **settings["config"]))
+
+
+def clustered_vectors(
+    num_users: int, num_items: int, dim: int, num_clusters: int = 1000
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Make vectors that lie in clusters, as learnt ones do: centres, and noise of half their size around them."""
+    generator = torch.Generator().manual_seed(42)
+    centres = torch.randn(num_clusters, dim, generator=generator)
+    made = []
+    for count in (num_users, num_items):
+        index = torch.randint(num_clusters, (count,), generator=generator)
+        made.append(centres[index] + 0.5 * torch.randn(count, dim, generator=generator))
+    return made[0], made[1]
+
+
+if __name__ == "__main__":
+    serve({"train": train, "rank": rank, "request": answer_requests, "retrieve": retrieve})

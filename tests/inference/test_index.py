@@ -1,0 +1,102 @@
+"""Approximate indexes: what they may miss, and what they may not."""
+
+import builtins
+
+import pytest
+import torch
+
+from seqrec.inference.index import build_index
+from seqrec.inference.recommender import Recommender
+from seqrec.modeling.scoring import top_k
+
+NUM_ITEMS, WIDTH, NUM_USERS = 5000, 16, 50
+
+
+@pytest.fixture(scope="module")
+def vectors():
+    """Users and items in clusters."""
+    generator = torch.Generator().manual_seed(0)
+    centres = torch.randn(50, WIDTH, generator=generator)
+    items = centres[torch.randint(0, 50, (NUM_ITEMS,), generator=generator)]
+    users = centres[torch.randint(0, 50, (NUM_USERS,), generator=generator)]
+    return users, items + 0.5 * torch.randn(NUM_ITEMS, WIDTH, generator=generator)
+
+
+@pytest.fixture(scope="module", params=["exact", "ivf", "hnsw"])
+def index(request, vectors):
+    return build_index(request.param, vectors[1])
+
+
+def recall(found, expected):
+    """Share of the expected ids that were found."""
+    return torch.stack([torch.isin(one, other).float().mean() for one, other in zip(expected, found, strict=True)])
+
+
+def test_it_finds_nearly_everything_and_scores_it_exactly(index, vectors):
+    users, items = vectors
+    scores, token_ids = index.search(users, 10)
+    assert recall(token_ids, top_k(users, items, 10)[1]).mean() > 0.9
+    torch.testing.assert_close(scores, (users[:, None] * items[token_ids]).sum(-1))
+    assert (scores.diff(dim=1) <= 0).all()
+
+
+def test_excluded_items_are_left_out_and_replaced(index, vectors):
+    users, items = vectors
+    excluded = torch.nn.functional.pad(top_k(users, items, 40)[1], (0, 5))
+    _, token_ids = index.search(users, 10, excluded_BS=excluded)
+    assert (token_ids >= 3).all()
+    assert not any(torch.isin(one, barred).any() for one, barred in zip(token_ids, excluded, strict=True))
+    assert recall(token_ids, top_k(users, items, 10, excluded_BS=excluded)[1]).mean() > 0.9
+
+
+def test_a_search_among_allowed_items_is_exact(index, vectors):
+    users, items = vectors
+    allowed = torch.tensor([[7, 9, 4000]])
+    found, expected = (
+        index.search(users, 5, allowed_BA=allowed),
+        top_k(users, items, 5, allowed_BA=allowed),
+    )
+    torch.testing.assert_close(found[0], expected[0])
+    assert found[1].equal(expected[1])
+
+
+def test_nobody_gets_fewer_items_than_there_are(index, vectors):
+    """A user far from all cells, and a list longer than what the cells that are looked into hold."""
+    users, _ = vectors
+    _, token_ids = index.search(-users[:3], 2000)
+    assert (token_ids >= 3).all()
+
+
+def test_it_answers_alike_each_time(index, vectors):
+    users, _ = vectors
+    assert index.search(users, 10)[1].equal(index.search(users, 10)[1])
+
+
+def test_an_unknown_index_is_refused(vectors):
+    with pytest.raises(ValueError, match="Choose one of: exact, ivf, hnsw"):
+        build_index("flat", vectors[1])
+
+
+def test_without_faiss_it_says_what_to_install(vectors, monkeypatch):
+    real_import = builtins.__import__
+
+    def without_faiss(name, *args, **kwargs):
+        if name == "faiss":
+            raise ImportError(name)
+        return real_import(name, *args, **kwargs)
+
+    monkeypatch.setattr(builtins, "__import__", without_faiss)
+    with pytest.raises(ImportError, match=r'pip install "seqrec\[index\]"'):
+        build_index("ivf", vectors[1])
+
+
+@pytest.mark.parametrize("name", ["ivf", "hnsw"])
+def test_a_recommender_searches_by_the_index_it_is_given(recommender, name, tmp_path):
+    recommender.save_pretrained(tmp_path)
+    indexed = Recommender.from_pretrained(tmp_path, index=name)
+    history = ["item 1", "item 7"]
+    found, expected = indexed.recommend(history, k=5), recommender.recommend(history, k=5)
+    assert [one.item_id for one in found] == [one.item_id for one in expected]  # 40 items: all are candidates
+    assert [one.item_id for one in indexed.similar_items("item 1", k=5)] == [
+        one.item_id for one in recommender.similar_items("item 1", k=5)
+    ]
