@@ -93,7 +93,7 @@ class HistoryCollator:
         return batch
 
 
-def batches_of_like_length(lengths: np.ndarray, max_rows: int, max_tokens: int = 2**14) -> Iterator[np.ndarray]:
+def batches_of_like_length(lengths: np.ndarray, max_rows: int, max_tokens: int = 2**13) -> Iterator[np.ndarray]:
     """Share rows out among batches that hold little padding, the longest rows first.
 
     Args:

@@ -4,7 +4,7 @@ Shape suffixes: U evaluated rows, B rows of a batch, K list length, D hidden siz
 """
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from seqrec.data.collators import HistoryCollator, batches_of_like_length
+from seqrec.data.list_columns import list_lengths, read_rows
 from seqrec.evaluation.metrics import list_metrics, ranking_metrics
 from seqrec.modeling.scoring import rank_targets, top_k
 
@@ -81,29 +82,20 @@ def rank_dataset(
     """
     if len(dataset) == 0:
         raise ValueError("There is nothing to evaluate: the data set has no rows.")
-    rows = dataset.with_format("numpy", columns=["input_ids", "target"])
-    lengths_U = np.array([min(len(history), max_length) for history in rows["input_ids"]])
+    lengths_U = list_lengths(dataset).clip(max=max_length)
     batches = list(batches_of_like_length(lengths_U, batch_size))
     collate = HistoryCollator(max_length)
     if isinstance(encoder, torch.nn.Module):
         encoder.eval()  # a Trainer turns it back before its next step
     items_VD = encoder.encode_items()
-    ranks_U = np.zeros(len(rows), dtype=np.int64)
-    top_UK = np.zeros((len(rows), list_length), dtype=np.int64)
+    ranks_U = np.zeros(len(dataset), dtype=np.int64)
+    top_UK = np.zeros((len(dataset), list_length), dtype=np.int64)
     for index_B in tqdm(batches, desc="Ranking", disable=not progress, leave=False):
-        batch = {name: tensor.to(items_VD.device) for name, tensor in collate(read_rows(rows, index_B)).items()}
+        rows = read_rows(dataset, index_B, "input_ids", "target")
+        batch = {name: tensor.to(items_VD.device) for name, tensor in collate(rows).items()}
         users_BD = encoder.encode_users(batch["input_ids"], batch["attention_mask"])
         excluded = batch["seen_ids"] if exclude_seen else None
         ranks_U[index_B] = rank_targets(users_BD, items_VD, batch["targets"], excluded_BS=excluded).cpu()
         if list_length:
             top_UK[index_B] = top_k(users_BD, items_VD, list_length, excluded_BS=excluded)[1].cpu()
     return Ranking(ranks_U, top_UK)
-
-
-def read_rows(rows: Dataset, index_B: np.ndarray) -> list[dict[str, Any]]:
-    """Read rows by their numbers."""
-    columns = rows[index_B.tolist()]
-    return [
-        {"input_ids": ids, "target": target}
-        for ids, target in zip(columns["input_ids"], columns["target"], strict=True)
-    ]

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from datasets import Dataset
 
+from seqrec.data.list_columns import list_lengths
 from seqrec.data.preparation import HELD_OUT, PreparedData
 from seqrec.evaluation.baselines import PopularityBaseline, counts_by_token
 from seqrec.evaluation.confidence import confidence_intervals
@@ -55,14 +56,13 @@ def measure(
 
 def describe(ranking: Ranking, dataset: Dataset, item_counts_V: np.ndarray) -> dict[str, dict[str, Any]]:
     """Work out a ranking's metrics, their confidence intervals, and its slices."""
-    rows = dataset.with_format("numpy")
     return {
         "metrics": ranking.metrics(item_counts_V),
         "confidence": dict(confidence_intervals(ranking.ranks_U)),
         "slices": slice_metrics(
             ranking.ranks_U,
-            lengths_U=np.array([len(history) for history in rows["input_ids"]]),
-            target_counts_U=item_counts_V[np.asarray(rows["target"])],
+            lengths_U=list_lengths(dataset),
+            target_counts_U=item_counts_V[np.asarray(dataset["target"])],
             item_counts_V=item_counts_V,
         ),
     }
