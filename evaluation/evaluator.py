@@ -15,7 +15,7 @@ from tqdm.auto import tqdm
 from seqrec.data.collators import HistoryCollator, batches_of_like_length
 from seqrec.data.list_columns import list_lengths, read_rows
 from seqrec.evaluation.metrics import list_metrics, ranking_metrics
-from seqrec.modeling.scoring import rank_targets, top_k
+from seqrec.modeling.scoring import CatalogueScores
 
 DEFAULT_KS = (1, 5, 10, 20)
 
@@ -95,7 +95,8 @@ def rank_dataset(
         batch = {name: tensor.to(items_VD.device) for name, tensor in collate(rows).items()}
         users_BD = encoder.encode_users(batch["input_ids"], batch["attention_mask"])
         excluded = batch["seen_ids"] if exclude_seen else None
-        ranks_U[index_B] = rank_targets(users_BD, items_VD, batch["targets"], excluded_BS=excluded).cpu()
+        scores = CatalogueScores(users_BD, items_VD, excluded)
+        ranks_U[index_B] = scores.rank(batch["targets"]).cpu()
         if list_length:
-            top_UK[index_B] = top_k(users_BD, items_VD, list_length, excluded_BS=excluded)[1].cpu()
+            top_UK[index_B] = scores.top_k(list_length)[1].cpu()
     return Ranking(ranks_U, top_UK)

@@ -47,17 +47,7 @@ def top_k(
     Raises:
         ValueError: If k is less than 1.
     """
-    if k < 1:
-        raise ValueError(f"k={k} recommendations were asked for; ask for at least 1.")
-    device = users_BD.device
-    best_BK = torch.full((len(users_BD), k), -torch.inf, device=device)
-    ids_BK = torch.zeros((len(users_BD), k), dtype=torch.long, device=device)
-    for start, scores_BC in CatalogueScores(users_BD, items_VD, excluded_BS, allowed_BA, CACHED_SCORES):
-        chunk_best, chunk_index = largest(scores_BC, k)
-        candidates = torch.cat([best_BK, chunk_best], dim=1)
-        best_BK, choice_BK = candidates.topk(k, dim=1)
-        ids_BK = torch.cat([ids_BK, chunk_index + start], dim=1).gather(1, choice_BK)
-    return best_BK, ids_BK.where(best_BK > -torch.inf, 0)
+    return CatalogueScores(users_BD, items_VD, excluded_BS, allowed_BA, CACHED_SCORES).top_k(k)
 
 
 def largest(scores_BC: Tensor, k: int) -> tuple[Tensor, Tensor]:
@@ -98,24 +88,14 @@ def rank_targets(
     Returns:
         `ranks_B`, integers from 1.
     """
-    catalogue = CatalogueScores(users_BD, items_VD, excluded_BS, allowed_BA)
-    target_scores_B = torch.full((len(users_BD),), -torch.inf, device=users_BD.device)
-    for start, scores_BC in catalogue:
-        column_B = targets_B - start
-        inside_B = (column_B >= 0) & (column_B < scores_BC.shape[1])
-        found_B = scores_BC.gather(1, column_B.where(inside_B, 0)[:, None]).squeeze(1)
-        target_scores_B = found_B.where(inside_B, target_scores_B)
-    # The target itself is among the items that do not score less than it: the count is the rank.
-    ranks_B = torch.zeros_like(targets_B)
-    for _, scores_BC in catalogue:
-        ranks_B += (~(scores_BC < target_scores_B[:, None])).sum(dim=1)
-    return ranks_B.where(target_scores_B > -torch.inf, len(items_VD))
+    return CatalogueScores(users_BD, items_VD, excluded_BS, allowed_BA).rank(targets_B)
 
 
 @dataclass
 class CatalogueScores:
     """All users' scores over the catalogue, chunk by chunk; may be iterated again.
 
+    Where both lists and ranks are wanted, take them from one object: a catalogue of one chunk is scored once.
     Yields `(start, scores_BC)`: the first token id of the chunk, and its float32 scores, in which special
     tokens, excluded items and items not allowed are −inf.
     """
@@ -138,6 +118,36 @@ class CatalogueScores:
             return
         for start in range(0, len(self.items_VD), self.chunk_items):
             yield start, self.score(start)
+
+    @torch.no_grad()
+    def top_k(self, k: int) -> tuple[Tensor, Tensor]:
+        """See the function `top_k`."""
+        if k < 1:
+            raise ValueError(f"k={k} recommendations were asked for; ask for at least 1.")
+        num_users, device = len(self.users_BD), self.users_BD.device
+        best_BK = torch.full((num_users, k), -torch.inf, device=device)
+        ids_BK = torch.zeros((num_users, k), dtype=torch.long, device=device)
+        for start, scores_BC in self:
+            chunk_best, chunk_index = largest(scores_BC, k)
+            candidates = torch.cat([best_BK, chunk_best], dim=1)
+            best_BK, choice_BK = candidates.topk(k, dim=1)
+            ids_BK = torch.cat([ids_BK, chunk_index + start], dim=1).gather(1, choice_BK)
+        return best_BK, ids_BK.where(best_BK > -torch.inf, 0)
+
+    @torch.no_grad()
+    def rank(self, targets_B: Tensor) -> Tensor:
+        """See the function `rank_targets`."""
+        target_scores_B = torch.full((len(self.users_BD),), -torch.inf, device=self.users_BD.device)
+        for start, scores_BC in self:
+            column_B = targets_B - start
+            inside_B = (column_B >= 0) & (column_B < scores_BC.shape[1])
+            found_B = scores_BC.gather(1, column_B.where(inside_B, 0)[:, None]).squeeze(1)
+            target_scores_B = found_B.where(inside_B, target_scores_B)
+        # The target itself is among the items that do not score less than it: the count is the rank.
+        ranks_B = torch.zeros_like(targets_B)
+        for _, scores_BC in self:
+            ranks_B += (~(scores_BC < target_scores_B[:, None])).sum(dim=1)
+        return ranks_B.where(target_scores_B > -torch.inf, len(self.items_VD))
 
     def score(self, start: int) -> Tensor:
         """Score one chunk and mask what may not be recommended."""

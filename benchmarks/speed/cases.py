@@ -108,6 +108,8 @@ RANK = Case(
 
 REQUEST_TIMES: tuple[tuple[str, Quantity], ...] = (("median time", "p50_ms"), ("95th percentile", "p95_ms"))
 
+REPLAY_ROUTES = {"RePlay": "predict", "RePlay's module": "module"}
+
 REQUEST = Case(
     name="request",
     title="One history of 50 items, ten recommendations, MovieLens-1M",
@@ -119,13 +121,18 @@ REQUEST = Case(
     contenders=(
         seqrec("seqrec", length=200, task="request", threads=1, **NARROW),
         *(rectools(f"RecTools, threads: {threads}", length=200, task="request", threads=threads) for threads in (1, 2)),
-        *(replay(f"RePlay, threads: {threads}", task="request", threads=threads) for threads in (1, 2)),
+        *(
+            replay(f"{name}, threads: {threads}", task="request", route=route, threads=threads)
+            for name, route in REPLAY_ROUTES.items()
+            for threads in (1, 2)
+        ),
     ),
     ratios=tuple(
         Ratio(f"{text} against {peer}", "seqrec", (f"{peer}, threads: 1", f"{peer}, threads: 2"), quantity)
-        for peer in ("RecTools", "RePlay")
+        for peer in ("RecTools", *REPLAY_ROUTES)
         for text, quantity in REQUEST_TIMES
     ),
+    notes=("“RePlay's module” is no public call: module, filter and top ten, put together by hand.",),
 )
 
 RETRIEVE = Case(
@@ -135,15 +142,18 @@ RETRIEVE = Case(
     contenders=(
         retrieval("naive, threads: 1", "naive", threads=1),
         retrieval("seqrec exact, threads: 1", "exact", threads=1),
+        retrieval("seqrec ivf, threads: 1", "ivf", threads=1),
         retrieval("naive, threads: 2", "naive", threads=2),
         retrieval("seqrec exact, threads: 2", "exact", threads=2),
+        retrieval("seqrec ivf, threads: 2", "ivf", threads=2),
     ),
     ratios=tuple(
         Ratio(
-            f"exact against torch.topk of all scores, threads: {threads}",
-            f"seqrec exact, threads: {threads}",
+            f"{index} against torch.topk of all scores, threads: {threads}",
+            f"seqrec {index}, threads: {threads}",
             (f"naive, threads: {threads}",),
         )
+        for index in ("exact", "ivf")
         for threads in (1, 2)
     ),
     notes=("Vectors of 64 numbers, around 1,000 centres.",),

@@ -100,10 +100,16 @@ def rectools(
 
 
 def replay(
-    name: str, *, bf16: bool = False, bucket_size: int | None = None, task: str = "train", threads: int | None = None
+    name: str,
+    *,
+    bf16: bool = False,
+    bucket_size: int | None = None,
+    task: str = "train",
+    route: str | None = None,
+    threads: int | None = None,
 ) -> Contender:
-    """RePlay."""
-    settings = {"batch_size": BATCH_SIZE, "bf16": bf16, "max_length": 200, "bucket_size": bucket_size}
+    """RePlay; `route` is how it is asked for recommendations."""
+    settings = {"batch_size": BATCH_SIZE, "bf16": bf16, "max_length": 200, "bucket_size": bucket_size, "route": route}
     return Contender(name, "replay", task, settings, environment="replay", threads=threads)
 
 

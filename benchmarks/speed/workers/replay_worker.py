@@ -19,13 +19,16 @@ from protocol import Channel, Gate, Message, serve, serve_turns, timed_requests
 from replay.data import FeatureHint, FeatureType
 from replay.data.nn import ParquetModule, TensorFeatureInfo, TensorSchema
 from replay.nn.lightning import LightningModule
+from replay.nn.lightning.callback import PandasTopItemsCallback
 from replay.nn.lightning.optimizer import OptimizerFactory
 from replay.nn.lightning.postprocessor import SeenItemsFilter
 from replay.nn.sequential import LengthBucketedQueryEncoder, SasRec
 from replay.nn.transform.template import make_default_sasrec_transforms
+from torch.utils.data import DataLoader
 
 TRAIN = 0
 HIDDEN_SIZE = 64
+SILENT = {"enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
 
 
 class GateCallback(lightning.Callback):
@@ -66,34 +69,50 @@ def train(request: Message, channel: Channel) -> None:
             limit_val_batches=0,
             callbacks=[GateCallback(Gate(channel))],
             logger=False,
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
+            **SILENT,
         )
         trainer.fit(build_module(schema, settings), datamodule=data)
 
 
 def answer_requests(request: Message, channel: Channel) -> None:
-    """Recommend ten items for one history of raw ids at a time: a dictionary of ids, module, filter, top ten."""
+    """Recommend ten items for one history of raw ids at a time, by `route`.
+
+    "predict" is the documented one, Lightning's `predict` with RePlay's callback for top items; "module" is what
+    somebody in a hurry would write: the module called by hand, its filter of seen items, and torch's top ten.
+    """
     table = pd.read_parquet(request["data"])
     item_ids = table["item_id"].unique()
     numbers = {item_id: number for number, item_id in enumerate(item_ids)}
     module = build_module(tensor_schema(len(item_ids)), request["settings"]).eval()
     leave_out_seen = SeenItemsFilter(item_count=len(item_ids))
+    callback = PandasTopItemsCallback(
+        10, query_column="user_id", item_column="item_id", postprocessors=[leave_out_seen]
+    )
+    trainer = lightning.Trainer(accelerator="cpu", callbacks=[callback], logger=False, **SILENT)
     rng = np.random.default_rng(42)
     lists = [rng.choice(item_ids, 50, replace=False).tolist() for _ in range(100)]
 
-    @torch.inference_mode()
-    def answer(history: list) -> list[tuple[Any, float]]:
+    def batch_of(history: list) -> Message:
         ids_BL = torch.tensor([[numbers[item_id] for item_id in history]])
         mask_BL = torch.ones_like(ids_BL, dtype=torch.bool)
-        batch = {"feature_tensors": {"item_id": ids_BL}, "padding_mask": mask_BL, "seen_ids": ids_BL}
+        return {"feature_tensors": {"item_id": ids_BL}, "padding_mask": mask_BL, "seen_ids": ids_BL}
+
+    def predict(history: list) -> list[tuple[Any, float]]:
+        batch = {**batch_of(history), "user_id": torch.zeros(1, dtype=torch.long)}
+        trainer.predict(module, dataloaders=DataLoader([batch], batch_size=None), return_predictions=False)
+        best = callback.get_result()
+        return list(zip(item_ids[best["item_id"].to_numpy(int)], best["rating"], strict=True))
+
+    @torch.inference_mode()
+    def call_module(history: list) -> list[tuple[Any, float]]:
+        batch = batch_of(history)
         scores_BV = leave_out_seen.on_prediction(batch, module(batch)["logits"])
         best = scores_BV[0].topk(10)
         return [
             (item_ids[index], score) for index, score in zip(best.indices.tolist(), best.values.tolist(), strict=True)
         ]
 
+    answer = {"predict": predict, "module": call_module}[request["settings"]["route"]]
     serve_turns(channel, timed_requests(answer, lists))
 
 

@@ -15,7 +15,7 @@ from trainer_callback import ONLY_TRAINING, GateCallback, output_folder
 
 from seqrec import Recommender, SasRecConfig, SasRecForNextItem, SequentialTrainer, SequentialTrainingArguments
 from seqrec.evaluation.evaluator import rank_dataset
-from seqrec.modeling.scoring import top_k
+from seqrec.inference.index import build_index
 
 
 def train(request: Message, channel: Channel) -> None:
@@ -68,15 +68,16 @@ def answer_requests(request: Message, channel: Channel) -> None:
 def retrieve(request: Message, channel: Channel) -> None:
     """Find the ten best of many items for a batch of users, by `method`; units are users."""
     users_BD, items_VD = clustered_vectors(**request["settings"]["vectors"])
-    find = {
-        "naive": lambda: torch.topk(users_BD @ items_VD.T, 10),
-        "exact": lambda: top_k(users_BD, items_VD, 10),
-    }[request["settings"]["method"]]
+    method = request["settings"]["method"]
+    index = None if method == "naive" else build_index(method, items_VD)
 
     @torch.inference_mode()
     def run(count: int) -> Message:
         for _ in range(count):
-            find()
+            if index is None:
+                torch.topk(users_BD @ items_VD.T, 10)
+            else:
+                index.search(users_BD, 10)
         return {"units": count * len(users_BD)}
 
     serve_turns(channel, run)
