@@ -52,9 +52,16 @@ class NextItemConfig(PreTrainedConfig):
         max_position_embeddings: Longest history, in items, that the model reads; older items are cut by the collators.
         hidden_dropout: Dropout on the embeddings and on each block's two outputs.
         attention_dropout: Dropout on the attention weights.
-        loss: `"cross_entropy"` over the whole catalogue, or `"sampled_softmax"` over each target and
-            `num_negatives` items.
-        num_negatives: Items drawn anew for each batch, uniformly, and shared by all its tokens.
+        loss: `"cross_entropy"` over the whole catalogue; or, over each target and `num_negatives` sampled items,
+            `"sampled_softmax"`, `"bce"` or `"gbce"`. See `modeling/losses.py`.
+        num_negatives: Items drawn anew for each batch.
+        negatives_shared_by: Whether all tokens of a `"batch"` share them, or those of a `"sequence"` (of a packed
+            row, which may hold several).
+        negative_sampling: `"uniform"`, or `"log_uniform"`: the popular more often, by Zipf's law along the token ids.
+            `sampled_softmax` corrects for it.
+        gbce_calibration: t of `gbce`, from 0 (`bce`) to 1.
+        logit_scale: Where given, users and items are vectors of length 1, and their product is scaled by this:
+            cosine similarity in place of the product.
         initializer_range: Standard deviation of the normal initialisation.
         layer_norm_eps: Epsilon of the layer norms.
         pad_token_id: Token id of `<|pad|>`.
@@ -74,8 +81,12 @@ class NextItemConfig(PreTrainedConfig):
     max_position_embeddings: int = 200
     hidden_dropout: float | int = 0.2
     attention_dropout: float | int = 0.0
-    loss: Literal["cross_entropy", "sampled_softmax"] = "cross_entropy"
+    loss: Literal["cross_entropy", "sampled_softmax", "bce", "gbce"] = "cross_entropy"
     num_negatives: int = 256
+    negatives_shared_by: Literal["batch", "sequence"] = "batch"
+    negative_sampling: Literal["uniform", "log_uniform"] = "uniform"
+    gbce_calibration: float | int = 0.75
+    logit_scale: float | int | None = None
     initializer_range: float = 0.02
     layer_norm_eps: float = 1e-8
     pad_token_id: int | None = 0
@@ -91,6 +102,11 @@ class NextItemConfig(PreTrainedConfig):
             kwargs.pop("auto_map", None)
         self.refuse_unknown_fields(kwargs)
         super().__post_init__(**kwargs)
+
+    @property
+    def num_items(self) -> int:
+        """Items of the catalogue: the vocabulary without the special tokens."""
+        return self.vocab_size - NUM_SPECIAL_TOKENS
 
     def refuse_unknown_fields(self, kwargs: dict[str, object]) -> None:
         """Raise a `ValueError` for keywords that are neither fields nor the library's own."""
@@ -119,3 +135,12 @@ class NextItemConfig(PreTrainedConfig):
         for name in ("hidden_dropout", "attention_dropout"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} must lie in [0, 1), but is {getattr(self, name)}.")
+        if not 0 <= self.gbce_calibration <= 1:
+            raise ValueError(f"gbce_calibration must lie in [0, 1], but is {self.gbce_calibration}.")
+        if self.loss == "gbce" and self.negative_sampling != "uniform":
+            raise ValueError(
+                "gbce is calibrated for uniform negatives, but negative_sampling="
+                f"{self.negative_sampling!r}. Choose negative_sampling='uniform' or another loss."
+            )
+        if self.logit_scale is not None and self.logit_scale <= 0:
+            raise ValueError(f"logit_scale must be above 0, but is {self.logit_scale}.")

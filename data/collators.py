@@ -165,13 +165,15 @@ def pack(lengths: np.ndarray, width: int) -> tuple[np.ndarray, tuple[int, int]]:
 
     Args:
         lengths: Length of each sequence, none more than `width`.
-        width: Width of the rows; less where all tokens together need less.
+        width: Width of the rows; less where as many narrower rows hold everything.
 
     Returns:
         Where each token goes in the flattened matrix, and the matrix's shape.
     """
-    width = max(1, min(width, int(lengths.sum())))
     rows, columns, num_rows = best_fit(lengths, width)
+    narrow = max(1, int(lengths.max(initial=0)), -(-int(lengths.sum()) // num_rows))
+    if narrow < width and (fit := best_fit(lengths, narrow))[2] == num_rows:
+        (rows, columns, _), width = fit, narrow
     return np.repeat(rows * width + columns, lengths) + count_within(lengths), (num_rows, width)
 
 

@@ -7,23 +7,39 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from datasets import Dataset
+from torch.utils.data import Dataset as TorchDataset
+
+
+class ArrowRows(TorchDataset[dict[str, Any]]):
+    """A data set's rows for a `DataLoader`, with only some columns, read a batch at a time.
+
+    Args:
+        dataset: The data set.
+        columns: The columns to read: lists and numbers.
+    """
+
+    def __init__(self, dataset: Dataset, *columns: str) -> None:
+        self.dataset = dataset.with_format("arrow", columns=list(columns))
+        self.columns = columns
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        return self.__getitems__([index])[0]
+
+    def __getitems__(self, indices: list[int]) -> list[dict[str, Any]]:
+        """Read a batch: lists as arrays, which share memory, and numbers as they are."""
+        table = self.dataset[indices]
+        parts = [table[name] for name in self.columns]
+        values = [split_lists(part) if pa.types.is_list(part.type) else part.to_numpy() for part in parts]
+        return [dict(zip(self.columns, row, strict=True)) for row in zip(*values, strict=True)]
 
 
 def list_lengths(dataset: Dataset, column: str = "input_ids") -> np.ndarray:
     """Return the length of each row's list."""
-    return pc.list_value_length(read(dataset, slice(None), column)[column]).to_numpy()
-
-
-def read_rows(dataset: Dataset, index_B: np.ndarray, *columns: str) -> list[dict[str, Any]]:
-    """Read rows by their numbers: lists as arrays, which share memory, and numbers as they are."""
-    table = read(dataset, index_B.tolist(), *columns)
-    values = [split_lists(column) if pa.types.is_list(column.type) else column.to_numpy() for column in table.columns]
-    return [dict(zip(columns, row, strict=True)) for row in zip(*values, strict=True)]
-
-
-def read(dataset: Dataset, rows: Any, *columns: str) -> pa.Table:
-    """Read some rows of some columns as a table."""
-    return dataset.with_format("arrow", columns=list(columns))[rows].select(list(columns))
+    table = dataset.with_format("arrow", columns=[column])[:]
+    return pc.list_value_length(table[column]).to_numpy()
 
 
 def split_lists(column: pa.ChunkedArray) -> list[np.ndarray]:

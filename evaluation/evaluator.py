@@ -13,7 +13,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from seqrec.data.collators import HistoryCollator, batches_of_like_length
-from seqrec.data.list_columns import list_lengths, read_rows
+from seqrec.data.list_columns import ArrowRows, list_lengths
 from seqrec.evaluation.metrics import list_metrics, ranking_metrics
 from seqrec.modeling.scoring import CatalogueScores
 
@@ -82,6 +82,7 @@ def rank_dataset(
     """
     if len(dataset) == 0:
         raise ValueError("There is nothing to evaluate: the data set has no rows.")
+    rows = ArrowRows(dataset, "input_ids", "target")
     lengths_U = list_lengths(dataset).clip(max=max_length)
     batches = list(batches_of_like_length(lengths_U, batch_size))
     collate = HistoryCollator(max_length)
@@ -91,8 +92,8 @@ def rank_dataset(
     ranks_U = np.zeros(len(dataset), dtype=np.int64)
     top_UK = np.zeros((len(dataset), list_length), dtype=np.int64)
     for index_B in tqdm(batches, desc="Ranking", disable=not progress, leave=False):
-        rows = read_rows(dataset, index_B, "input_ids", "target")
-        batch = {name: tensor.to(items_VD.device) for name, tensor in collate(rows).items()}
+        batch = collate(rows.__getitems__(index_B.tolist()))
+        batch = {name: tensor.to(items_VD.device) for name, tensor in batch.items()}
         users_BD = encoder.encode_users(batch["input_ids"], batch["attention_mask"])
         excluded = batch["seen_ids"] if exclude_seen else None
         scores = CatalogueScores(users_BD, items_VD, excluded)

@@ -4,6 +4,7 @@ Shape suffixes: B batch, L length, D hidden size, H heads, E size of a head.
 """
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -127,18 +128,20 @@ class SelfAttention(nn.Module):
         query_BLHE, key_BLHE, value_BLHE = projected.unbind(dim=-3)
         if queries_B is not None:
             query_BLHE = take_positions(query_BLHE, queries_B)
-        query_BHLE, key_BHLE, value_BHLE = (part.transpose(1, 2) for part in (query_BLHE, key_BLHE, value_BLHE))
+        parts = [part.transpose(1, 2) for part in (query_BLHE, key_BLHE, value_BLHE)]
+        leave_autocast = hidden_BLD.device.type == "cpu" and torch.is_autocast_enabled("cpu")
+        if leave_autocast:  # on a CPU the fused kernel's backward pass takes twice as long in bfloat16
+            parts = [part.float() for part in parts]
         attend: Callable = ALL_ATTENTION_FUNCTIONS.get_interface(self.config._attn_implementation, eager_attention)
-        mixed_BLHE, weights_BHLL = attend(
-            self,
-            query_BHLE,
-            key_BHLE,
-            value_BHLE,
-            attention_mask,
-            dropout=self.attention_dropout if self.training else 0.0,
-            scaling=self.head_dim**-0.5,
-            **kwargs,
-        )
+        with torch.autocast("cpu", enabled=False) if leave_autocast else nullcontext():
+            mixed_BLHE, weights_BHLL = attend(
+                self,
+                *parts,
+                attention_mask,
+                dropout=self.attention_dropout if self.training else 0.0,
+                scaling=self.head_dim**-0.5,
+                **kwargs,
+            )
         return self.output(mixed_BLHE.flatten(start_dim=-2)), weights_BHLL
 
 

@@ -1,6 +1,7 @@
-"""Training losses: pure functions of user vectors, item vectors and target ids.
+"""Training losses: pure functions of vectors or scores.
 
-Shape suffixes: N tokens with a label, C rows of one chunk, V vocabulary, S sampled negatives, D hidden size.
+Shape suffixes: N tokens with a label, C rows of one chunk, V vocabulary, S negatives, X scores of a token,
+D hidden size.
 """
 
 import math
@@ -38,28 +39,59 @@ def cross_entropy(hidden_ND: Tensor, items_VD: Tensor, labels_N: Tensor) -> Tens
     return ChunkedCrossEntropy.apply(hidden_ND, items_VD, labels_N)
 
 
-def sampled_softmax(
-    hidden_ND: Tensor, targets_ND: Tensor, negatives_SD: Tensor, labels_N: Tensor, negative_ids_S: Tensor
-) -> Tensor:
-    """Sum over tokens of −log softmax over the target and shared negatives, at the target.
+def sampled_softmax(target_scores_N: Tensor, negative_scores_NS: Tensor) -> Tensor:
+    """Sum over tokens of −log softmax over the target and its negatives, at the target.
 
-    A negative that happens to be a token's own target is left out for that token. With negatives drawn uniformly
-    the correction for how probably each was drawn (Bengio & Senécal 2008) is one number for all, and cancels.
+    Where negatives are not drawn uniformly, log(V · how probably each is drawn) must have been taken from their
+    scores (Bengio & Senécal 2008): they then weigh as uniform ones would.
 
     Args:
-        hidden_ND: User vectors.
-        targets_ND: Vector of each token's target.
-        negatives_SD: Vectors of the negatives, which all tokens share: their scores are one matrix product.
-        labels_N: Token id of each target.
-        negative_ids_S: Token id of each negative.
+        target_scores_N: Score of each token's target.
+        negative_scores_NS: Scores of its negatives; what is not to count is as low as can be.
 
     Returns:
-        A float32 scalar: the sum, as of `cross_entropy`.
+        A float32 scalar: the sum, as of `cross_entropy`. So do `bce` and `gbce`.
     """
-    target_scores_N1 = (hidden_ND * targets_ND).sum(dim=-1, keepdim=True)
-    scores_NS = (hidden_ND @ negatives_SD.T).masked_fill(labels_N[:, None] == negative_ids_S, -torch.inf)
-    scores_NX = torch.cat([target_scores_N1, scores_NS.to(target_scores_N1.dtype)], dim=1)
-    return nn.functional.cross_entropy(scores_NX.float(), torch.zeros_like(labels_N), reduction="sum")
+    scores_NX = torch.cat([target_scores_N[:, None], negative_scores_NS], dim=1)
+    first_N = torch.zeros(len(scores_NX), dtype=torch.long, device=scores_NX.device)
+    return nn.functional.cross_entropy(scores_NX, first_N, reduction="sum")
+
+
+def bce(target_scores_N: Tensor, negative_scores_NS: Tensor) -> Tensor:
+    """Sum over tokens of −log σ(target) − Σ log(1 − σ(negative)); arguments as of `sampled_softmax`.
+
+    Kang & McAuley 2018, section 3.5, where each token has one negative.
+    """
+    return gbce(target_scores_N, negative_scores_NS, beta=1.0)
+
+
+def gbce(target_scores_N: Tensor, negative_scores_NS: Tensor, *, beta: float) -> Tensor:
+    """Sum over tokens of −log σ(target)^β − Σ log(1 − σ(negative)); other arguments as of `sampled_softmax`.
+
+    Generalised binary cross-entropy, Petrov & Macdonald (RecSys 2023), equation 8. A smaller β undoes the
+    overconfidence that few negatives bring.
+
+    Args:
+        target_scores_N: Score of each token's target.
+        negative_scores_NS: Scores of its negatives.
+        beta: See `gbce_beta`.
+    """
+    softplus = nn.functional.softplus
+    return beta * softplus(-target_scores_N).sum() + softplus(negative_scores_NS).sum()
+
+
+def gbce_beta(num_negatives: int, num_items: int, calibration: float) -> float:
+    """Return β = α·(t·(1 − 1/α) + 1/α), where α is the share of an item's rivals that is drawn.
+
+    Petrov & Macdonald 2023, equations 9 and 16.
+
+    Args:
+        num_negatives: Negatives of a token.
+        num_items: Items of the catalogue.
+        calibration: t, from 0 (plain binary cross-entropy) to 1 (probabilities fully calibrated).
+    """
+    share = min(1.0, num_negatives / max(1, num_items - 1))
+    return share * (calibration * (1 - 1 / share) + 1 / share)
 
 
 class ChunkedCrossEntropy(torch.autograd.Function):

@@ -14,7 +14,8 @@ from transformers.utils.generic import can_return_tuple
 from seqrec.configuration.configuration_next_item import NextItemConfig
 from seqrec.data.special_tokens import IGNORED_LABEL, NUM_SPECIAL_TOKENS
 from seqrec.modeling.layers import SelfAttention, TransformerBlock
-from seqrec.modeling.losses import cross_entropy, sampled_softmax
+from seqrec.modeling.losses import bce, cross_entropy, gbce, gbce_beta, sampled_softmax
+from seqrec.modeling.negatives import draw_negatives, log_uniform_probability, score_candidates
 
 
 class NextItemPreTrainedModel(PreTrainedModel):
@@ -76,13 +77,21 @@ class NextItemBackbone(NextItemPreTrainedModel):
         else:
             index_L = torch.arange(input_ids.shape[1], device=input_ids.device)
             newest_B = (index_L * attention_mask.to(input_ids.device)).argmax(dim=1)
-        return self(
-            input_ids, attention_mask=attention_mask, position_ids=position_ids, queries_B=newest_B
-        ).last_hidden_state[:, 0]
+        outputs = self(input_ids, attention_mask=attention_mask, position_ids=position_ids, queries_B=newest_B)
+        return self.as_users(outputs.last_hidden_state[:, 0])
 
     def encode_items(self) -> Tensor:
         """Return the vectors of the whole catalogue (V, D), special tokens' rows included."""
-        return self.item_embedding.weight
+        return self.as_items(self.item_embedding.weight)
+
+    def as_users(self, hidden: Tensor) -> Tensor:
+        """Turn hidden states (…, D) into user vectors: of length `logit_scale`, where that is given."""
+        scale = self.config.logit_scale
+        return hidden if scale is None else scale * nn.functional.normalize(hidden, dim=-1)
+
+    def as_items(self, embeddings: Tensor) -> Tensor:
+        """Turn item embeddings (…, D) into item vectors: of length 1, where `logit_scale` is given."""
+        return embeddings if self.config.logit_scale is None else nn.functional.normalize(embeddings, dim=-1)
 
 
 class NextItemHead(NextItemPreTrainedModel):
@@ -150,21 +159,51 @@ class NextItemHead(NextItemPreTrainedModel):
 
     def score_positions(self, hidden_BLD: Tensor) -> Tensor:
         """Score the catalogue at every position, special tokens at −inf."""
-        logits_BLV = hidden_BLD @ self.encode_items().T
+        logits_BLV = self.model.as_users(hidden_BLD) @ self.encode_items().T
         is_special_V = torch.arange(logits_BLV.shape[-1], device=logits_BLV.device) < NUM_SPECIAL_TOKENS
         return logits_BLV.masked_fill(is_special_V, -torch.inf)
 
     def loss(self, hidden_BLD: Tensor, labels_BL: Tensor, num_items_in_batch: Tensor | int | None) -> Tensor:
         """Average the loss over the tokens that have a label."""
         has_label_BL = labels_BL != IGNORED_LABEL
-        hidden_ND, labels_N = hidden_BLD[has_label_BL], labels_BL[has_label_BL]
+        users_BLD = self.model.as_users(hidden_BLD)
         if self.config.loss == "cross_entropy":
-            summed = cross_entropy(hidden_ND, self.encode_items(), labels_N)
+            summed = cross_entropy(users_BLD[has_label_BL], self.encode_items(), labels_BL[has_label_BL])
         else:
-            negatives_S = torch.randint(
-                NUM_SPECIAL_TOKENS, self.config.vocab_size, (self.config.num_negatives,), device=labels_N.device
-            )
-            embed = self.get_input_embeddings()
-            summed = sampled_softmax(hidden_ND, embed(labels_N), embed(negatives_S), labels_N, negatives_S)
-        count = max(len(labels_N), 1) if num_items_in_batch is None else num_items_in_batch
-        return summed / count
+            summed = self.sampled_loss(users_BLD, labels_BL, has_label_BL)
+        return summed / (has_label_BL.sum().clamp(min=1) if num_items_in_batch is None else num_items_in_batch)
+
+    def sampled_loss(self, users_BLD: Tensor, labels_BL: Tensor, has_label_BL: Tensor) -> Tensor:
+        """Sum the loss over the tokens that have a label, each against sampled negatives."""
+        if self.config.negatives_shared_by == "batch":  # all labelled tokens are one group
+            targets_1N, scores_1NS = self.sampled_scores(users_BLD[has_label_BL][None], labels_BL[has_label_BL][None])
+            targets_N, scores_NS = targets_1N[0], scores_1NS[0]
+        else:
+            some_item = NUM_SPECIAL_TOKENS  # stands in where there is no label
+            targets_BL, scores_BLS = self.sampled_scores(users_BLD, labels_BL.where(has_label_BL, some_item))
+            targets_N, scores_NS = targets_BL[has_label_BL], scores_BLS[has_label_BL]
+        if self.config.loss == "sampled_softmax":
+            return sampled_softmax(targets_N, scores_NS)
+        if self.config.loss == "bce":
+            return bce(targets_N, scores_NS)
+        beta = gbce_beta(self.config.num_negatives, self.config.num_items, self.config.gbce_calibration)
+        return gbce(targets_N, scores_NS, beta=beta)
+
+    def sampled_scores(self, users_GMD: Tensor, labels_GM: Tensor) -> tuple[Tensor, Tensor]:
+        """Score each token's target (G, M), and the negatives of its group (G, M, S)."""
+        config, embed = self.config, self.get_input_embeddings()
+        negatives_GS = draw_negatives(
+            config.negative_sampling, config.num_items, (len(labels_GM), config.num_negatives), labels_GM.device
+        )
+        targets_GM, scores_GMS = score_candidates(
+            users_GMD,
+            self.model.as_items(embed(labels_GM)),
+            self.model.as_items(embed(negatives_GS)),
+            labels_GM,
+            negatives_GS,
+        )
+        if config.loss == "sampled_softmax" and config.negative_sampling == "log_uniform":
+            # The log-Q correction: each item weighs as if all were drawn alike. The target was not drawn at all.
+            odds_GS = log_uniform_probability(negatives_GS, config.num_items) * config.num_items
+            scores_GMS = scores_GMS - odds_GS.log()[:, None]
+        return targets_GM, scores_GMS

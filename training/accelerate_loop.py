@@ -17,6 +17,7 @@ from tqdm.auto import tqdm
 from transformers import get_scheduler, set_seed
 
 from seqrec.data.collators import NextItemCollator
+from seqrec.data.list_columns import ArrowRows
 from seqrec.data.special_tokens import IGNORED_LABEL
 from seqrec.modeling.modeling_next_item import NextItemHead
 
@@ -55,7 +56,7 @@ def train_with_accelerate(
     """
     set_seed(seed)
     accelerator = accelerator or Accelerator()
-    rows = train_dataset.with_format("numpy", columns=["input_ids"])
+    rows = ArrowRows(train_dataset, "input_ids")
     loader = DataLoader(
         rows, batch_size, shuffle=True, collate_fn=collator, generator=torch.Generator().manual_seed(seed)
     )

@@ -12,6 +12,7 @@ from transformers import EarlyStoppingCallback, PreTrainedTokenizerBase, Trainer
 from transformers.trainer import TRAINING_ARGS_NAME
 
 from seqrec.data.collators import NextItemCollator
+from seqrec.data.list_columns import ArrowRows
 from seqrec.evaluation.evaluator import Ranking, rank_dataset
 from seqrec.evaluation.metrics import ranking_metrics
 from seqrec.hub.model_card import save_model_card
@@ -60,7 +61,7 @@ class SequentialTrainer(Trainer):
             NextItemCollator(processing_class, model.config.max_position_embeddings, packing=args.packing),
         )
         if train_dataset is not None:
-            train_dataset = train_dataset.with_format("numpy")  # lists of Python integers would cost more than a step
+            train_dataset = ArrowRows(train_dataset, "input_ids")
         if updates_sparsely(model, args):
             model.get_input_embeddings().sparse = True
             settings = {"lr": args.learning_rate, "betas": (args.adam_beta1, args.adam_beta2), "eps": args.adam_epsilon}

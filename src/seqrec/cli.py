@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, fields
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import polars as pl
 import yaml
@@ -26,6 +26,7 @@ from seqrec.evaluation.evaluator import rank_dataset
 from seqrec.evaluation.report import LIST_LENGTH, measure
 from seqrec.evaluation.tables import align, metrics_table
 from seqrec.hub.model_card import portable_command
+from seqrec.inference.index import IndexName
 from seqrec.inference.recommendations import Recommendation
 from seqrec.inference.recommender import Recommender, require
 from seqrec.modeling.modeling_auto import MODEL_TYPES
@@ -249,6 +250,9 @@ def recommend_command(argv: Sequence[str]) -> None:
     parser.add_argument("--k", type=int, default=10, help="How many items (default: 10).")
     parser.add_argument("--allow", type=split_ids, help="The only ids that may be recommended.")
     parser.add_argument("--deny", type=split_ids, help="Ids that may not be recommended.")
+    parser.add_argument(
+        "--index", default="exact", choices=get_args(IndexName), help="How the catalogue is searched (default: exact)."
+    )
     parser.add_argument("--include_seen", action="store_true", help="Let items of the history be recommended again.")
     parser.add_argument("--unknown", choices=("skip", "error"), default="skip", help="On ids the model does not know.")
     parser.add_argument("--json", action="store_true", help="Print JSON, not the table.")
@@ -257,7 +261,7 @@ def recommend_command(argv: Sequence[str]) -> None:
         raise ValueError("Give either --history or --input.")
     if (flags.input is None) != (flags.output is None):
         raise ValueError("--input and --output go together.")
-    recommender = Recommender.from_pretrained(flags.model)
+    recommender = Recommender.from_pretrained(flags.model, index=flags.index)
     options = {"allow": flags.allow, "deny": flags.deny, "exclude_seen": not flags.include_seen, "unknown": flags.unknown}
     if flags.input:
         frame = recommender.recommend_frame(flags.input, flags.k, **options)

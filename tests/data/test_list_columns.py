@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from datasets import Dataset, concatenate_datasets
 
-from seqrec.data.list_columns import list_lengths, read_rows
+from seqrec.data.list_columns import ArrowRows, list_lengths
 
 LISTS = [[3, 4, 5], [], [6], [7, 8], [9, 10, 11, 12]]
 
@@ -28,6 +28,7 @@ def test_lists_are_those_of_the_rows(dataset):
     expected = [list(row["input_ids"]) for row in dataset]
     assert list_lengths(dataset).tolist() == [len(one) for one in expected]
     index = np.random.default_rng(0).integers(0, len(dataset), size=7)
-    rows = read_rows(dataset, index, "input_ids", "target")
+    rows = ArrowRows(dataset, "input_ids", "target").__getitems__(index.tolist())
     assert [row["input_ids"].tolist() for row in rows] == [expected[number] for number in index]
     assert [row["target"] for row in rows] == [dataset[int(number)]["target"] for number in index]
+    assert ArrowRows(dataset, "input_ids")[0]["input_ids"].tolist() == expected[0]

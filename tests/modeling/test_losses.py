@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from seqrec.modeling import losses
-from seqrec.modeling.losses import cross_entropy, sampled_softmax
+from seqrec.modeling.losses import bce, cross_entropy, gbce, gbce_beta, sampled_softmax
 
 
 def naive(hidden_ND, items_VD, labels_N):
@@ -57,27 +57,49 @@ def test_logits_of_any_size_are_safe(scale):
     torch.testing.assert_close(grads, wanted, rtol=1e-4, atol=1e-4 * scale)
 
 
-def test_sampled_softmax_is_its_formula():
-    """Token by token, from the scores of its target and of those negatives that are not its target."""
-    torch.manual_seed(0)
-    hidden, items = torch.randn(30, 6, requires_grad=True), torch.randn(12, 6, requires_grad=True)
-    labels, negatives = torch.randint(3, 12, (30,)), torch.randint(3, 12, (7,))
-    loss = sampled_softmax(hidden, items[labels], items[negatives], labels, negatives)
-    expected = torch.zeros(())
-    for vector, label in zip(hidden, labels.tolist(), strict=True):
-        rivals = [label] + [item for item in negatives.tolist() if item != label]
-        expected = expected - (items[rivals] @ vector).log_softmax(0)[0]
+def scores(seed=0):
+    """Scores of 20 targets and of 7 negatives each, one of which does not count."""
+    torch.manual_seed(seed)
+    targets, negatives = torch.randn(20, requires_grad=True), torch.randn(20, 7)
+    negatives[3, 4] = torch.finfo(torch.float32).min
+    return targets, negatives.requires_grad_()
+
+
+def assert_loss_and_gradients(loss, expected, inputs):
     torch.testing.assert_close(loss, expected)
-    grads, wanted = torch.autograd.grad(loss, [hidden, items]), torch.autograd.grad(expected, [hidden, items])
-    torch.testing.assert_close(grads, wanted)
+    torch.testing.assert_close(torch.autograd.grad(loss, inputs), torch.autograd.grad(expected, inputs))
 
 
-def test_sampled_softmax_over_all_items_is_cross_entropy():
-    torch.manual_seed(0)
-    hidden, items, labels = torch.randn(30, 6), torch.randn(12, 6), torch.randint(3, 12, (30,))
-    everything = torch.arange(3, 12)
-    sampled = sampled_softmax(hidden, items[labels], items[everything], labels, everything)
-    torch.testing.assert_close(sampled, cross_entropy(hidden, items, labels))
+def test_sampled_softmax_is_its_formula():
+    targets, negatives = scores()
+    expected = torch.zeros(())
+    for target, rivals in zip(targets, negatives, strict=True):
+        expected = expected - (target.exp() / (target.exp() + rivals.exp().sum())).log()
+    assert_loss_and_gradients(sampled_softmax(targets, negatives), expected, [targets, negatives])
+
+
+@pytest.mark.parametrize("calibration", [None, 0.0, 0.3, 0.75, 1.0])
+def test_binary_losses_are_their_formulas(calibration):
+    """gBCE by the paper's own steps; at t = 0 it is plain binary cross-entropy."""
+    targets, negatives = scores()
+    num_items = 101
+    sampled = 7 / (num_items - 1)
+    beta = 1.0 if calibration is None else sampled * (calibration * (1 - 1 / sampled) + 1 / sampled)
+    expected = torch.zeros(())
+    for target, rivals in zip(targets, negatives, strict=True):
+        counted = rivals[rivals > -1e30]
+        expected = expected - (target.sigmoid() ** beta).log() - (1 - counted.sigmoid()).log().sum()
+    if calibration is None:
+        loss = bce(targets, negatives)
+    else:
+        loss = gbce(targets, negatives, beta=gbce_beta(7, num_items, calibration))
+    assert_loss_and_gradients(loss, expected, [targets, negatives])
+
+
+def test_gbce_beta_at_its_ends():
+    assert gbce_beta(256, 3417, 0.0) == pytest.approx(1.0)
+    assert gbce_beta(256, 3417, 1.0) == pytest.approx(256 / 3416)
+    assert gbce_beta(5000, 3417, 1.0) == 1.0  # more negatives than rivals
 
 
 def test_no_tokens_cost_nothing():

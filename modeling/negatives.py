@@ -1,0 +1,57 @@
+"""Negatives that many tokens share, and everybody's scores for them.
+
+Shape suffixes: G groups that share negatives, M tokens of a group, S negatives, V vocabulary, D hidden size.
+"""
+
+from math import log1p
+
+import torch
+from torch import Tensor
+
+from seqrec.data.special_tokens import NUM_SPECIAL_TOKENS
+
+
+def draw_negatives(sampling: str, num_items: int, shape: tuple[int, int], device: torch.device) -> Tensor:
+    """Draw token ids of items, with replacement.
+
+    Args:
+        sampling: `"uniform"`, or `"log_uniform"`, which follows Zipf's law along the token ids: these are ordered by
+            popularity, so that popular items are drawn more often.
+        num_items: Items of the catalogue.
+        shape: (G, S).
+        device: Where the result shall lie.
+    """
+    if sampling == "uniform":
+        return torch.randint(NUM_SPECIAL_TOKENS, NUM_SPECIAL_TOKENS + num_items, shape, device=device)
+    # The inverse of the distribution function log(r + 1) / log(n + 1) of the ranks r = 0 … n − 1.
+    ranks_GS = torch.expm1(torch.rand(shape, device=device, dtype=torch.float64) * log1p(num_items)).long()
+    return ranks_GS.clamp(max=num_items - 1) + NUM_SPECIAL_TOKENS
+
+
+def log_uniform_probability(token_ids: Tensor, num_items: int) -> Tensor:
+    """Return how probably each item is the one that `"log_uniform"` draws, float32."""
+    ranks = (token_ids - NUM_SPECIAL_TOKENS).double()
+    return (torch.log1p(1 / (ranks + 1)) / log1p(num_items)).float()
+
+
+def score_candidates(
+    hidden_GMD: Tensor, targets_GMD: Tensor, negatives_GSD: Tensor, labels_GM: Tensor, negative_ids_GS: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Score each token's target and its group's negatives: for the latter, one matrix product a group.
+
+    A negative that happens to be a token's own target scores as low as can be for that token.
+
+    Args:
+        hidden_GMD: User vectors.
+        targets_GMD: Vector of each token's target.
+        negatives_GSD: Vectors of the negatives.
+        labels_GM: Token id of each target.
+        negative_ids_GS: Token id of each negative.
+
+    Returns:
+        `target_scores_GM` and `negative_scores_GMS`, both float32.
+    """
+    target_scores_GM = (hidden_GMD.float() * targets_GMD.float()).sum(dim=-1)
+    negative_scores_GMS = (hidden_GMD @ negatives_GSD.transpose(1, 2)).float()
+    is_target_GMS = (labels_GM[:, :, None] == negative_ids_GS[:, None]).float()  # a CPU fills by mask five times slower
+    return target_scores_GM, negative_scores_GMS - is_target_GMS * torch.finfo(torch.float32).max

@@ -1,0 +1,104 @@
+"""Negatives: drawn as their distribution says, scored as each token would by itself."""
+
+import pytest
+import torch
+
+from seqrec import SasRecConfig, SasRecForNextItem
+from seqrec.modeling.losses import cross_entropy, sampled_softmax
+from seqrec.modeling.negatives import draw_negatives, log_uniform_probability, score_candidates
+
+CPU = torch.device("cpu")
+
+
+@pytest.mark.parametrize("sampling", ["uniform", "log_uniform"])
+def test_items_are_drawn_as_often_as_their_probability_says(sampling):
+    torch.manual_seed(0)
+    drawn = draw_negatives(sampling, 20, (100, 5000), CPU)
+    share_V = torch.bincount(drawn.flatten(), minlength=23).double() / drawn.numel()
+    items = torch.arange(3, 23)
+    expected = torch.full((20,), 1 / 20) if sampling == "uniform" else log_uniform_probability(items, 20)
+    assert share_V[:3].sum() == 0
+    assert len(share_V) == 23
+    torch.testing.assert_close(share_V[3:].float(), expected, atol=2e-3, rtol=0)
+    torch.testing.assert_close(expected.sum(), torch.tensor(1.0))
+
+
+def test_candidates_are_scored_token_by_token():
+    torch.manual_seed(0)
+    items_VD, hidden_GMD = torch.randn(12, 6), torch.randn(3, 5, 6)
+    labels_GM, negatives_GS = torch.randint(3, 12, (3, 5)), torch.randint(3, 12, (3, 4))
+    targets, negatives = score_candidates(
+        hidden_GMD, items_VD[labels_GM], items_VD[negatives_GS], labels_GM, negatives_GS
+    )
+    for group in range(3):
+        for token in range(5):
+            vector, label = hidden_GMD[group, token], labels_GM[group, token]
+            torch.testing.assert_close(targets[group, token], vector @ items_VD[label])
+            for place, item in enumerate(negatives_GS[group]):
+                found = negatives[group, token, place]
+                assert found < -1e37 if item == label else torch.isclose(found, vector @ items_VD[item], atol=1e-5)
+
+
+def test_softmax_over_every_item_is_cross_entropy():
+    torch.manual_seed(0)
+    hidden_ND, items_VD, labels_N = torch.randn(30, 6), torch.randn(12, 6), torch.randint(3, 12, (30,))
+    everything = torch.arange(3, 12)[None]
+    targets, negatives = score_candidates(
+        hidden_ND[None], items_VD[labels_N][None], items_VD[everything], labels_N[None], everything
+    )
+    torch.testing.assert_close(sampled_softmax(targets[0], negatives[0]), cross_entropy(hidden_ND, items_VD, labels_N))
+
+
+def test_corrected_popular_negatives_weigh_as_uniform_ones():
+    """With many of them, the loss is that of uniform ones; without the correction it is another."""
+    torch.manual_seed(0)
+    ids, labels = torch.randint(3, 103, (4, 10)), torch.randint(3, 103, (4, 10))
+    losses = {}
+    for sampling in ("uniform", "log_uniform"):
+        config = SasRecConfig(
+            vocab_size=103,
+            hidden_size=16,
+            initializer_range=0.5,
+            loss="sampled_softmax",
+            num_negatives=50_000,
+            negative_sampling=sampling,
+        )
+        torch.manual_seed(1)
+        model = SasRecForNextItem(config).eval()
+        losses[sampling] = model(ids, torch.ones_like(ids), labels=labels).loss
+    torch.testing.assert_close(losses["log_uniform"], losses["uniform"], atol=0.02, rtol=0)
+
+
+@pytest.mark.parametrize("loss", ["sampled_softmax", "bce", "gbce"])
+def test_negatives_of_a_sequence_are_scored_in_its_row_only(loss, monkeypatch):
+    """Sharing by sequence gives the sum of the losses of the rows, each with its own negatives."""
+    from seqrec.modeling import modeling_next_item
+
+    config = SasRecConfig(
+        vocab_size=43, hidden_size=16, initializer_range=0.5, loss=loss, num_negatives=5, negatives_shared_by="sequence"
+    )
+    torch.manual_seed(0)
+    model = SasRecForNextItem(config).eval()
+    ids, labels = torch.randint(3, 43, (3, 6)), torch.randint(3, 43, (3, 6))
+    labels[0, :4] = -100
+    drawn = torch.randint(3, 43, (3, 5))
+    monkeypatch.setattr(modeling_next_item, "draw_negatives", lambda *_: drawn)
+    together = model(ids, torch.ones_like(ids), labels=labels, num_items_in_batch=1).loss
+    alone = 0
+    for row in range(3):
+        monkeypatch.setattr(modeling_next_item, "draw_negatives", lambda *_, row=row: drawn[row : row + 1])
+        one = slice(row, row + 1)
+        alone = alone + model(ids[one], torch.ones_like(ids[one]), labels=labels[one], num_items_in_batch=1).loss
+    torch.testing.assert_close(together, alone)
+
+
+def test_cosine_logits_are_cosines_times_their_scale(tiny_config):
+    tiny_config.logit_scale = 7.0
+    torch.manual_seed(0)
+    model = SasRecForNextItem(tiny_config).eval()
+    history = torch.tensor([[5, 9, 7]])
+    users_BD, items_VD = model.encode_users(history), model.encode_items()
+    torch.testing.assert_close(users_BD.norm(dim=1), torch.tensor([7.0]))
+    torch.testing.assert_close(items_VD[3:].norm(dim=1), torch.ones(len(items_VD) - 3))
+    torch.testing.assert_close(model(history).logits[:, -1, 3:], (users_BD @ items_VD.T)[:, 3:])
+    assert model(history).logits[..., 3:].abs().max() <= 7.0001
