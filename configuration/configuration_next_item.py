@@ -49,7 +49,8 @@ class NextItemConfig(PreTrainedConfig):
         num_attention_heads: Heads H; must divide `hidden_size`.
         intermediate_size: Width of the feed-forward's inner layer.
         hidden_act: Its activation, by its name in `transformers`.
-        max_position_embeddings: Longest history, in items, that the model reads; older items are cut by the collators.
+        max_position_embeddings: Positions of a row; longer histories are cut by the collators, the newest items kept.
+        position_embedding_type: `"learned"` embeddings, added to the items', or `"rotary"` angles between them.
         hidden_dropout: Dropout on the embeddings and on each block's two outputs.
         attention_dropout: Dropout on the attention weights.
         loss: `"cross_entropy"` over the whole catalogue; or, over each target and `num_negatives` sampled items,
@@ -79,6 +80,7 @@ class NextItemConfig(PreTrainedConfig):
     intermediate_size: int = 256
     hidden_act: str = "gelu"
     max_position_embeddings: int = 200
+    position_embedding_type: Literal["learned", "rotary"] = "learned"
     hidden_dropout: float | int = 0.2
     attention_dropout: float | int = 0.0
     loss: Literal["cross_entropy", "sampled_softmax", "bce", "gbce"] = "cross_entropy"
@@ -108,6 +110,11 @@ class NextItemConfig(PreTrainedConfig):
         """Items of the catalogue: the vocabulary without the special tokens."""
         return self.vocab_size - NUM_SPECIAL_TOKENS
 
+    @property
+    def max_history_length(self) -> int:
+        """Longest history, in items, that the model reads."""
+        return self.max_position_embeddings
+
     def refuse_unknown_fields(self, kwargs: dict[str, object]) -> None:
         """Raise a `ValueError` for keywords that are neither fields nor the library's own."""
         unknown = sorted(set(kwargs) - LIBRARY_KEYS)
@@ -123,6 +130,11 @@ class NextItemConfig(PreTrainedConfig):
             raise ValueError(
                 f"hidden_size={self.hidden_size} cannot be split into num_attention_heads="
                 f"{self.num_attention_heads} equal heads. Choose a multiple."
+            )
+        if self.position_embedding_type == "rotary" and self.hidden_size // self.num_attention_heads % 2:
+            raise ValueError(
+                f"Rotary positions need heads of an even size, but hidden_size={self.hidden_size} and "
+                f"num_attention_heads={self.num_attention_heads} give {self.hidden_size // self.num_attention_heads}."
             )
         if self.vocab_size <= NUM_SPECIAL_TOKENS:
             raise ValueError(

@@ -47,24 +47,80 @@ class NextItemCollator:
 
     def __call__(self, rows: Sequence[Row]) -> dict[str, Tensor]:
         """Collate rows that have `input_ids`, oldest first."""
-        sequences = [np.asarray(row["input_ids"], dtype=np.int64) for row in rows]
-        items = np.concatenate([*sequences, np.empty(0, dtype=np.int64)])
-        starts, lengths = cut_windows(np.array([len(sequence) for sequence in sequences]), self.max_length)
-        within = count_within(lengths)
-        cells = np.repeat(starts, lengths) + within
+        items, lengths_B = concatenate([row["input_ids"] for row in rows])
+        starts, lengths = cut_windows(lengths_B, self.max_length, overlap=1)
+        cells = np.repeat(starts, lengths - 1) + count_within(lengths - 1)
         following = items[cells + 1]
         labels = np.where(np.isin(following, self.tokenizer.all_special_ids), IGNORED_LABEL, following)
-        if self.packing:
-            position_of, shape = pack(lengths, self.max_length)
-            companion = {"position_ids": lay_out(within, position_of, shape, 0)}
-        else:
-            position_of, shape = pad_right(lengths)
-            companion = {"attention_mask": lay_out(np.ones_like(within), position_of, shape, 0)}
-        return {
-            "input_ids": lay_out(items[cells], position_of, shape, self.tokenizer.pad_token_id),
-            **companion,
-            "labels": lay_out(labels, position_of, shape, IGNORED_LABEL),
-        }
+        return assemble(
+            items[cells], labels, lengths - 1, self.max_length, self.tokenizer.pad_token_id, packing=self.packing
+        )
+
+
+@dataclass(frozen=True)
+class MaskedItemCollator:
+    """Make training batches of histories in which items are hidden behind `<|mask|>`, to be predicted.
+
+    The cloze task of BERT4Rec (Sun et al. 2019, section 3.6). Long sequences are cut into windows, counted back from
+    the newest item, so that each item is read exactly once an epoch. In each window each item is hidden with
+    `masking_probability`, and at least one is; or, in a share of the windows, the last alone. Packing, and what comes
+    back, are as of `NextItemCollator`.
+
+    Args:
+        tokenizer: Its special tokens are never hidden; its mask token hides items.
+        max_length: Longest window, in items; the model's `max_position_embeddings`.
+        masking_probability: How probably an item is hidden.
+        last_item_share: Share of the windows in which only the last item is.
+        packing: Whether windows share rows.
+    """
+
+    tokenizer: PreTrainedTokenizerBase
+    max_length: int = 200
+    masking_probability: float = 0.2
+    last_item_share: float = 0.1
+    packing: bool = True
+
+    def __call__(self, rows: Sequence[Row]) -> dict[str, Tensor]:
+        """Collate rows that have `input_ids`, oldest first."""
+        items, lengths_B = concatenate([row["input_ids"] for row in rows])
+        starts, lengths = cut_windows(lengths_B, self.max_length, overlap=0)
+        inputs = items[np.repeat(starts, lengths) + count_within(lengths)]
+        is_hidden = self.choose(lengths) & ~np.isin(inputs, self.tokenizer.all_special_ids)
+        labels = np.where(is_hidden, inputs, IGNORED_LABEL)
+        inputs = np.where(is_hidden, self.tokenizer.mask_token_id, inputs)
+        return assemble(inputs, labels, lengths, self.max_length, self.tokenizer.pad_token_id, packing=self.packing)
+
+    def choose(self, lengths: np.ndarray) -> np.ndarray:
+        """Choose what to hide in windows that lie end to end, by torch's random numbers."""
+        chance = torch.rand(int(lengths.sum())).numpy()
+        window = np.repeat(np.arange(len(lengths)), lengths)
+        lowest = np.full(len(lengths), np.inf)
+        np.minimum.at(lowest, window, chance)
+        is_hidden = (chance < self.masking_probability) | (chance == lowest[window])
+        only_last = torch.rand(len(lengths)).numpy() < self.last_item_share
+        is_last = count_within(lengths) == np.repeat(lengths, lengths) - 1
+        return np.where(only_last[window], is_last, is_hidden)
+
+
+def training_collator(
+    config: Any, tokenizer: PreTrainedTokenizerBase, *, packing: bool = True
+) -> NextItemCollator | MaskedItemCollator:
+    """Return the collator that a model's training needs.
+
+    Args:
+        config: The model's configuration.
+        tokenizer: Its vocabulary.
+        packing: Whether histories share rows.
+    """
+    if config.is_causal:
+        return NextItemCollator(tokenizer, config.max_position_embeddings, packing=packing)
+    return MaskedItemCollator(
+        tokenizer,
+        config.max_position_embeddings,
+        masking_probability=config.masking_probability,
+        last_item_share=config.last_item_share,
+        packing=packing,
+    )
 
 
 @dataclass(frozen=True)
@@ -112,29 +168,54 @@ def batches_of_like_length(lengths: np.ndarray, max_rows: int, max_tokens: int =
         start += num_rows
 
 
-def cut_windows(lengths: np.ndarray, max_length: int) -> tuple[np.ndarray, np.ndarray]:
-    """Cut sequences that lie end to end into windows of up to `max_length` inputs, each with its next item.
+def concatenate(sequences: Sequence[Sequence[int] | np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Lay sequences end to end; return their items and each one's length."""
+    arrays = [np.asarray(sequence, dtype=np.int64) for sequence in sequences]
+    return np.concatenate([*arrays, np.empty(0, dtype=np.int64)]), np.array([len(array) for array in arrays])
 
-    The oldest window of a sequence is the one that may be shorter.
+
+def cut_windows(lengths: np.ndarray, max_length: int, *, overlap: int) -> tuple[np.ndarray, np.ndarray]:
+    """Cut sequences that lie end to end into windows of up to `max_length` items, and `overlap` that the next repeats.
+
+    The oldest window of a sequence is the one that may be shorter. What is no longer than the overlap is no window.
 
     Args:
         lengths: Items of each sequence.
-        max_length: Longest window.
+        max_length: Items by which a window goes on.
+        overlap: Items that follow in a window, and begin the next.
 
     Returns:
-        Where each window starts, and how many inputs it has.
+        Where each window starts, and how many items it has, the overlap included.
     """
-    num_targets = np.maximum(lengths - 1, 0)
-    num_windows = -(-num_targets // max_length)
+    num_own = np.maximum(lengths - overlap, 0)
+    num_windows = -(-num_own // max_length)
     number = count_within(num_windows)  # 0 is the oldest window
-    shortened = np.repeat(num_windows * max_length - num_targets, num_windows)  # of the oldest
+    shortened = np.repeat(num_windows * max_length - num_own, num_windows)  # of the oldest
     starts = np.repeat(lengths.cumsum() - lengths, num_windows) + np.maximum(number * max_length - shortened, 0)
-    return starts, np.where(number == 0, max_length - shortened, max_length)
+    return starts, np.where(number == 0, max_length - shortened, max_length) + overlap
 
 
 def count_within(lengths: np.ndarray) -> np.ndarray:
     """Count 0, 1, … within each of several runs that lie end to end."""
     return np.arange(lengths.sum()) - np.repeat(lengths.cumsum() - lengths, lengths)
+
+
+def assemble(
+    inputs: np.ndarray, labels: np.ndarray, lengths: np.ndarray, max_length: int, pad_id: int, *, packing: bool
+) -> dict[str, Tensor]:
+    """Make a training batch of windows that lie end to end, packed or padded."""
+    within = count_within(lengths)
+    if packing:
+        position_of, shape = pack(lengths, max_length)
+        companion = {"position_ids": lay_out(within, position_of, shape, 0)}
+    else:
+        position_of, shape = pad_right(lengths)
+        companion = {"attention_mask": lay_out(np.ones_like(within), position_of, shape, 0)}
+    return {
+        "input_ids": lay_out(inputs, position_of, shape, pad_id),
+        **companion,
+        "labels": lay_out(labels, position_of, shape, IGNORED_LABEL),
+    }
 
 
 def lay_out(values: np.ndarray, position_of: np.ndarray, shape: tuple[int, int], fill: int) -> Tensor:
@@ -152,8 +233,8 @@ def pad_right(lengths: np.ndarray) -> tuple[np.ndarray, tuple[int, int]]:
 
 def pad(sequences: Sequence[np.ndarray], fill: int) -> dict[str, Tensor]:
     """Give each sequence a row, filled up on the right, and mark what is real in `attention_mask`."""
-    position_of, shape = pad_right(np.array([len(sequence) for sequence in sequences], dtype=np.int64))
-    values = np.concatenate([*sequences, np.empty(0, dtype=np.int64)])
+    values, lengths = concatenate(sequences)
+    position_of, shape = pad_right(lengths)
     return {
         "input_ids": lay_out(values, position_of, shape, fill),
         "attention_mask": lay_out(np.ones_like(values), position_of, shape, 0),

@@ -62,6 +62,27 @@ ARCHITECTURES = {
   year      = {2018}
 }""",
     ),
+    "esasrec": Architecture(
+        name="eSASRec",
+        summary="SASRec with LiGR blocks: gated residuals and SwiGLU layers (Tikhonovich et al., RecSys 2025)",
+        citation="""@inproceedings{tikhonovich2025esasrec,
+  title     = {eSASRec: Enhancing Transformer-based Recommendations in a Modular Fashion},
+  author    = {Tikhonovich, Daria and others},
+  booktitle = {ACM Conference on Recommender Systems (RecSys)},
+  year      = {2025}
+}""",
+    ),
+    "bert4rec": Architecture(
+        name="BERT4Rec",
+        summary="a bidirectional Transformer that fills in masked items of a history (Sun et al., CIKM 2019)",
+        citation="""@inproceedings{sun2019bert4rec,
+  title     = {BERT4Rec: Sequential Recommendation with Bidirectional Encoder Representations from Transformer},
+  author    = {Sun, Fei and Liu, Jun and Wu, Jian and Pei, Changhua and Lin, Xiao and Ou, Wenwu and Jiang, Peng},
+  booktitle = {ACM International Conference on Information and Knowledge Management (CIKM)},
+  pages     = {1441--1450},
+  year      = {2019}
+}""",
+    ),
 }
 
 

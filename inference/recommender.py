@@ -258,7 +258,7 @@ class Recommender:
             self.popularity,
             known,
             k,
-            max_length=self.model.config.max_position_embeddings,
+            max_length=self.model.config.max_history_length,
             exclude_seen=exclude_seen,
             allowed=encode_lists(allow, len(known), self.tokenizer, where="allow"),
             denied=encode_lists(deny, len(known), self.tokenizer, where="deny"),

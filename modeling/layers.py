@@ -79,6 +79,25 @@ def eager_attention(
     return (dropped_BHLL @ value_BHLE).transpose(1, 2).contiguous(), weights_BHLL
 
 
+def rotary_table(positions_BL: Tensor, head_dim: int) -> tuple[Tensor, Tensor]:
+    """Return cosines and sines by which queries and keys are turned: (B, L, 1, E) each.
+
+    Rotary positions, Su et al. 2021, equation 15: the product of a query and a key then depends on how far apart the
+    two are. Half of a head's dimensions are paired with the other half.
+    """
+    frequencies = 10_000 ** (-torch.arange(0, head_dim, 2, device=positions_BL.device) / head_dim)
+    angles = (positions_BL[..., None] * frequencies).repeat(1, 1, 2)[:, :, None]
+    return angles.cos(), angles.sin()
+
+
+def rotate(values_BLHE: Tensor, rotary: tuple[Tensor, Tensor]) -> Tensor:
+    """Turn each head's vectors by their positions' angles; `rotary` is from `rotary_table`."""
+    cosine, sine = rotary
+    first, second = values_BLHE.chunk(2, dim=-1)
+    turned = values_BLHE * cosine + torch.cat([-second, first], dim=-1) * sine
+    return turned.to(values_BLHE.dtype)
+
+
 class Dropout(nn.Dropout):
     """`torch.nn.Dropout` at a fraction of its cost on a CPU, where drawing one Bernoulli number is slow.
 
@@ -110,7 +129,12 @@ class SelfAttention(nn.Module):
         self.output = nn.Linear(config.hidden_size, config.hidden_size)
 
     def forward(
-        self, hidden_BLD: Tensor, attention_mask: Tensor | None, queries_B: Tensor | None = None, **kwargs: Any
+        self,
+        hidden_BLD: Tensor,
+        attention_mask: Tensor | None,
+        queries_B: Tensor | None = None,
+        rotary: tuple[Tensor, Tensor] | None = None,
+        **kwargs: Any,
     ) -> tuple[Tensor, Tensor | None]:
         """Mix each position with those it may see.
 
@@ -118,6 +142,7 @@ class SelfAttention(nn.Module):
             hidden_BLD: Hidden states.
             attention_mask: As the attention implementation takes it; with `queries_B`, of these alone.
             queries_B: In each row the one position to compute; all if None.
+            rotary: From `rotary_table`, where positions are told so.
             **kwargs: Passed on to the attention implementation.
 
         Returns:
@@ -126,6 +151,8 @@ class SelfAttention(nn.Module):
         """
         projected = self.query_key_value(hidden_BLD).view(*hidden_BLD.shape[:-1], 3, -1, self.head_dim)
         query_BLHE, key_BLHE, value_BLHE = projected.unbind(dim=-3)
+        if rotary is not None:
+            query_BLHE, key_BLHE = rotate(query_BLHE, rotary), rotate(key_BLHE, rotary)
         if queries_B is not None:
             query_BLHE = take_positions(query_BLHE, queries_B)
         parts = [part.transpose(1, 2) for part in (query_BLHE, key_BLHE, value_BLHE)]
@@ -162,12 +189,14 @@ class FeedForward(nn.Module):
 class TransformerBlock(GradientCheckpointingLayer):
     """Pre-norm block: x + dropout(attention(norm(x))), then x + dropout(feed_forward(norm(x)))."""
 
+    feed_forward_class: type[nn.Module] = FeedForward
+
     def __init__(self, config: PreTrainedConfig, layer_idx: int) -> None:
         super().__init__()
         self.attention_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self.attention = SelfAttention(config, layer_idx)
         self.feed_forward_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
-        self.feed_forward = FeedForward(config)
+        self.feed_forward = self.feed_forward_class(config)
         self.dropout = Dropout(config.hidden_dropout)
 
     def forward(

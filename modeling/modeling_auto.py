@@ -2,16 +2,23 @@
 
 from collections import OrderedDict
 
-from transformers import AutoConfig, AutoModel, AutoModelForCausalLM
+from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoModelForMaskedLM
 from transformers.models.auto.auto_factory import _BaseAutoModelClass, _LazyAutoMapping
 
+from seqrec.configuration.configuration_bert4rec import Bert4RecConfig
+from seqrec.configuration.configuration_esasrec import ESasRecConfig
 from seqrec.configuration.configuration_next_item import NextItemConfig
 from seqrec.configuration.configuration_sasrec import SasRecConfig
-from seqrec.modeling.modeling_next_item import NextItemBackbone, NextItemHead
+from seqrec.modeling.backbone import NextItemBackbone
+from seqrec.modeling.modeling_bert4rec import Bert4RecForNextItem, Bert4RecModel
+from seqrec.modeling.modeling_esasrec import ESasRecForNextItem, ESasRecModel
+from seqrec.modeling.modeling_next_item import NextItemHead
 from seqrec.modeling.modeling_sasrec import SasRecForNextItem, SasRecModel
 
 ARCHITECTURES: tuple[tuple[type[NextItemConfig], type[NextItemBackbone], type[NextItemHead]], ...] = (
     (SasRecConfig, SasRecModel, SasRecForNextItem),
+    (ESasRecConfig, ESasRecModel, ESasRecForNextItem),
+    (Bert4RecConfig, Bert4RecModel, Bert4RecForNextItem),
 )
 MODEL_TYPES = {config_class.model_type: config_class for config_class, _, _ in ARCHITECTURES}
 
@@ -29,11 +36,12 @@ class AutoModelForNextItem(_BaseAutoModelClass):
 
 
 def register_architectures() -> None:
-    """Make `AutoConfig`, `AutoModel`, `AutoModelForCausalLM` and `AutoModelForNextItem` know every architecture."""
+    """Make the Auto classes know every architecture, as a causal or a masked language model of items."""
     for config_class, backbone_class, head_class in ARCHITECTURES:
         AutoConfig.register(config_class.model_type, config_class)
         AutoModel.register(config_class, backbone_class)
-        AutoModelForCausalLM.register(config_class, head_class)
+        auto_head = AutoModelForCausalLM if config_class.is_causal else AutoModelForMaskedLM
+        auto_head.register(config_class, head_class)
         AutoModelForNextItem.register(config_class, head_class)
 
 

@@ -1,106 +1,35 @@
-"""What every next-item model shares: the backbone's and the head's common behaviour.
+"""The head that all architectures share: scores, and the training loss.
 
-Shape suffixes: B batch, L length, D hidden size, V vocabulary, N tokens with a label, S sampled negatives.
+Shape suffixes: B batch, L length, D hidden size, V vocabulary, N tokens with a label, G groups that share negatives,
+M tokens of a group, S sampled negatives.
 """
 
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from transformers import PreTrainedModel
+from torch import Tensor
 from transformers.modeling_outputs import CausalLMOutput
 from transformers.utils.generic import can_return_tuple
 
 from seqrec.configuration.configuration_next_item import NextItemConfig
 from seqrec.data.special_tokens import IGNORED_LABEL, NUM_SPECIAL_TOKENS
-from seqrec.modeling.layers import SelfAttention, TransformerBlock
+from seqrec.modeling.backbone import NextItemBackbone, NextItemPreTrainedModel
 from seqrec.modeling.losses import bce, cross_entropy, gbce, gbce_beta, sampled_softmax
 from seqrec.modeling.negatives import draw_negatives, log_uniform_probability, score_candidates
-
-
-class NextItemPreTrainedModel(PreTrainedModel):
-    """Weights, loading and the library's capabilities, for backbones and heads alike."""
-
-    config: NextItemConfig
-    base_model_prefix = "model"
-    supports_gradient_checkpointing = True
-    _no_split_modules = ["TransformerBlock"]  # noqa: RUF012, as the library declares it
-    _supports_sdpa = True
-    _supports_flash_attn = True
-    _supports_flex_attn = True
-    _supports_attention_backend = True
-    _can_compile_fullgraph = True
-    _can_record_outputs = {"hidden_states": TransformerBlock, "attentions": SelfAttention}  # noqa: RUF012
-
-
-class NextItemBackbone(NextItemPreTrainedModel):
-    """A model that turns histories into user vectors and the catalogue into item vectors.
-
-    The score of an item for a user is the product of their two vectors. Subclasses have `item_embedding` and a
-    `forward` with `last_hidden_state`.
-    """
-
-    item_embedding: nn.Embedding
-
-    def get_input_embeddings(self) -> nn.Embedding:
-        """Return the item embedding."""
-        return self.item_embedding
-
-    def set_input_embeddings(self, value: nn.Embedding) -> None:
-        """Replace the item embedding."""
-        self.item_embedding = value
-
-    def check_length(self, length: int) -> None:
-        """Raise a `ValueError` for histories longer than the model reads."""
-        if length > self.config.max_position_embeddings:
-            raise ValueError(
-                f"A history of {length} items was given, but this model reads at most "
-                f"{self.config.max_position_embeddings} (config.max_position_embeddings). Keep the newest "
-                f"{self.config.max_position_embeddings}."
-            )
-
-    def encode_users(
-        self, input_ids: Tensor, attention_mask: Tensor | None = None, position_ids: Tensor | None = None
-    ) -> Tensor:
-        """Turn each row's history into a user vector: the hidden state of its newest item.
-
-        Args:
-            input_ids: Token ids (B, L), oldest first, padded on either side; one history a row.
-            attention_mask: 1 for items, 0 for padding (B, L); None where nothing is padded.
-            position_ids: As in `forward`; not needed for one history a row.
-
-        Returns:
-            User vectors (B, D).
-        """
-        if attention_mask is None:
-            newest_B = torch.full((len(input_ids),), input_ids.shape[1] - 1, device=input_ids.device)
-        else:
-            index_L = torch.arange(input_ids.shape[1], device=input_ids.device)
-            newest_B = (index_L * attention_mask.to(input_ids.device)).argmax(dim=1)
-        outputs = self(input_ids, attention_mask=attention_mask, position_ids=position_ids, queries_B=newest_B)
-        return self.as_users(outputs.last_hidden_state[:, 0])
-
-    def encode_items(self) -> Tensor:
-        """Return the vectors of the whole catalogue (V, D), special tokens' rows included."""
-        return self.as_items(self.item_embedding.weight)
-
-    def as_users(self, hidden: Tensor) -> Tensor:
-        """Turn hidden states (…, D) into user vectors: of length `logit_scale`, where that is given."""
-        scale = self.config.logit_scale
-        return hidden if scale is None else scale * nn.functional.normalize(hidden, dim=-1)
-
-    def as_items(self, embeddings: Tensor) -> Tensor:
-        """Turn item embeddings (…, D) into item vectors: of length 1, where `logit_scale` is given."""
-        return embeddings if self.config.logit_scale is None else nn.functional.normalize(embeddings, dim=-1)
 
 
 class NextItemHead(NextItemPreTrainedModel):
     """A backbone, trained to give the next item's vector the highest product.
 
-    Output and input embedding are one and the same parameter. Subclasses set `model` in `__init__`.
+    Output and input embedding are one and the same parameter. Architectures name their `backbone_class`.
     """
 
-    model: NextItemBackbone
+    backbone_class: type[NextItemBackbone]
+
+    def __init__(self, config: NextItemConfig) -> None:
+        super().__init__(config)
+        self.model = self.backbone_class(config)
+        self.post_init()
 
     def encode_users(
         self, input_ids: Tensor, attention_mask: Tensor | None = None, position_ids: Tensor | None = None

@@ -28,15 +28,15 @@ def model_type(request):
 
 
 @pytest.fixture
-def loss():
-    """The default loss; a module that tests all of them has a fixture of its own."""
-    return "cross_entropy"
+def choices():
+    """Fields of the configuration that a test tries several values of."""
+    return {}
 
 
 @pytest.fixture
-def tiny_config(model_type, loss):
+def tiny_config(model_type, choices):
     """A configuration of few parameters."""
-    return MODEL_TYPES[model_type](vocab_size=NUM_ITEMS + 3, loss=loss, **TINY)
+    return MODEL_TYPES[model_type](vocab_size=NUM_ITEMS + 3, **TINY, **choices)
 
 
 @pytest.fixture

@@ -52,10 +52,11 @@ def test_train_leaves_everything_a_model_needs(trained):
         *(
             "configuration_next_item.py",
             "configuration_sasrec.py",
+            "backbone.py",
             "modeling_next_item.py",
             "modeling_sasrec.py",
         ),
-        *("layers.py", "losses.py", "special_tokens.py"),
+        *("layers.py", "losses.py", "negatives.py", "special_tokens.py"),
     }
 
 

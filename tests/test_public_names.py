@@ -6,7 +6,9 @@ import seqrec
 
 NAMES = {
     *("ItemTokenizer", "SasRecConfig", "SasRecModel", "SasRecForNextItem", "AutoModelForNextItem"),
-    *("SequentialTrainer", "SequentialTrainingArguments", "NextItemCollator"),
+    *("ESasRecConfig", "ESasRecModel", "ESasRecForNextItem"),
+    *("Bert4RecConfig", "Bert4RecModel", "Bert4RecForNextItem"),
+    *("SequentialTrainer", "SequentialTrainingArguments", "NextItemCollator", "MaskedItemCollator"),
     *("Recommender", "Recommendation", "__version__"),
 }
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from transformers import EarlyStoppingCallback, PreTrainedTokenizerBase, Trainer, TrainerControl
 from transformers.trainer import TRAINING_ARGS_NAME
 
-from seqrec.data.collators import NextItemCollator
+from seqrec.data.collators import training_collator
 from seqrec.data.list_columns import ArrowRows
 from seqrec.evaluation.evaluator import Ranking, rank_dataset
 from seqrec.evaluation.metrics import ranking_metrics
@@ -58,7 +58,7 @@ class SequentialTrainer(Trainer):
     ) -> None:
         kwargs.setdefault(
             "data_collator",
-            NextItemCollator(processing_class, model.config.max_position_embeddings, packing=args.packing),
+            training_collator(model.config, processing_class, packing=args.packing),
         )
         if train_dataset is not None:
             train_dataset = ArrowRows(train_dataset, "input_ids")
@@ -85,7 +85,7 @@ class SequentialTrainer(Trainer):
         ranking = rank_dataset(
             self.accelerator.unwrap_model(self.model),
             share,
-            max_length=self.model.config.max_position_embeddings,
+            max_length=self.model.config.max_history_length,
             exclude_seen=self.args.exclude_seen,
             list_length=list_length,
             batch_size=self.args.per_device_eval_batch_size,

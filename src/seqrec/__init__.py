@@ -10,11 +10,15 @@ from typing import TYPE_CHECKING
 from seqrec.modeling.modeling_auto import AutoModelForNextItem
 
 if TYPE_CHECKING:
+    from seqrec.configuration.configuration_bert4rec import Bert4RecConfig
+    from seqrec.configuration.configuration_esasrec import ESasRecConfig
     from seqrec.configuration.configuration_sasrec import SasRecConfig
-    from seqrec.data.collators import NextItemCollator
+    from seqrec.data.collators import MaskedItemCollator, NextItemCollator
     from seqrec.data.tokenization_items import ItemTokenizer
     from seqrec.inference.recommendations import Recommendation
     from seqrec.inference.recommender import Recommender
+    from seqrec.modeling.modeling_bert4rec import Bert4RecForNextItem, Bert4RecModel
+    from seqrec.modeling.modeling_esasrec import ESasRecForNextItem, ESasRecModel
     from seqrec.modeling.modeling_sasrec import SasRecForNextItem, SasRecModel
     from seqrec.training.arguments import SequentialTrainingArguments
     from seqrec.training.trainer import SequentialTrainer
@@ -22,7 +26,14 @@ if TYPE_CHECKING:
 __version__ = version("seqrec")
 
 HOMES = {
+    "Bert4RecConfig": "seqrec.configuration.configuration_bert4rec",
+    "Bert4RecForNextItem": "seqrec.modeling.modeling_bert4rec",
+    "Bert4RecModel": "seqrec.modeling.modeling_bert4rec",
+    "ESasRecConfig": "seqrec.configuration.configuration_esasrec",
+    "ESasRecForNextItem": "seqrec.modeling.modeling_esasrec",
+    "ESasRecModel": "seqrec.modeling.modeling_esasrec",
     "ItemTokenizer": "seqrec.data.tokenization_items",
+    "MaskedItemCollator": "seqrec.data.collators",
     "NextItemCollator": "seqrec.data.collators",
     "Recommendation": "seqrec.inference.recommendations",
     "Recommender": "seqrec.inference.recommender",
@@ -35,7 +46,14 @@ HOMES = {
 
 __all__ = [
     "AutoModelForNextItem",
+    "Bert4RecConfig",
+    "Bert4RecForNextItem",
+    "Bert4RecModel",
+    "ESasRecConfig",
+    "ESasRecForNextItem",
+    "ESasRecModel",
     "ItemTokenizer",
+    "MaskedItemCollator",
     "NextItemCollator",
     "Recommendation",
     "Recommender",

@@ -131,7 +131,8 @@ def train_parser(argv: Sequence[str]) -> HfArgumentParser:
     parser.add_argument("--config", help="YAML file with any of these flags.")
     model_group = parser.add_argument_group(f"model ({model_type})")
     for name, (default, text) in config_flags(model_type).items():
-        model_group.add_argument(f"--{name}", type=type(default), help=f"{text} (default: {default})")
+        kind = float if default is None else type(default)  # what may be None is a number
+        model_group.add_argument(f"--{name}", type=kind, help=f"{text} (default: {default})")
     parser.add_argument("--help_all", action="help", help="Show all flags.")
     rare = {field.name for field in fields(SequentialTrainingArguments)} - COMMON_FLAGS
     tidy_help(parser, hidden=set() if "--help_all" in argv else rare)
@@ -230,7 +231,7 @@ def measure_saved(recommender: Recommender, data: PreparedData, split: str, *, e
     rank = partial(
         rank_dataset,
         recommender.model,
-        max_length=recommender.model.config.max_position_embeddings,
+        max_length=recommender.model.config.max_history_length,
         exclude_seen=exclude_seen,
         list_length=LIST_LENGTH,
         progress=sys.stderr.isatty(),

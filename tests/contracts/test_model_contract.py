@@ -5,20 +5,21 @@ from typing import get_args
 import numpy as np
 import pytest
 import torch
-from transformers import AutoConfig, AutoModel, AutoModelForCausalLM
+from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoModelForMaskedLM
 
 from seqrec.configuration.configuration_next_item import NextItemConfig
-from seqrec.data.collators import NextItemCollator
+from seqrec.data.collators import training_collator
 from seqrec.hub.remote_code import write_remote_code
 from seqrec.modeling.modeling_auto import AutoModelForNextItem
 
 HISTORIES = [[5, 9, 7], [3, 4, 5, 6, 7, 8, 9, 10], [20], [11, 30, 12, 31, 13]]
 
 
-@pytest.fixture(params=get_args(NextItemConfig.__annotations__["loss"]))
-def loss(request):
-    """Every loss in turn."""
-    return request.param
+LOSSES = get_args(NextItemConfig.__annotations__["loss"])
+every_loss = pytest.mark.parametrize("choices", [{"loss": loss} for loss in LOSSES], ids=LOSSES)
+every_position = pytest.mark.parametrize(
+    "choices", [{"position_embedding_type": name} for name in ("learned", "rotary")], ids=["learned", "rotary"]
+)
 
 
 def padded(histories, side):
@@ -38,9 +39,10 @@ def users_one_by_one(model):
 
 
 @pytest.fixture
-def batch(tokenizer):
+def batch(tiny_config, tokenizer):
     """A packed training batch."""
-    return NextItemCollator(tokenizer, max_length=12)([{"input_ids": history} for history in HISTORIES])
+    torch.manual_seed(0)
+    return training_collator(tiny_config, tokenizer)([{"input_ids": history} for history in HISTORIES])
 
 
 def gradients(model, batch):
@@ -65,6 +67,7 @@ def test_config_refuses_a_misspelt_field(tiny_config):
         type(tiny_config)(hiden_size=8)
 
 
+@every_position
 def test_weights_survive_saving_exactly(tiny_model, tmp_path):
     tiny_model.save_pretrained(tmp_path)
     loaded = AutoModelForNextItem.from_pretrained(tmp_path).eval()
@@ -86,9 +89,11 @@ def test_auto_classes_load_backbone_and_head(tiny_model, tmp_path):
     backbone = AutoModel.from_pretrained(tmp_path).eval()
     assert type(backbone) is type(tiny_model.model)
     assert torch.equal(users_one_by_one(backbone), users_one_by_one(tiny_model))
-    assert type(AutoModelForCausalLM.from_pretrained(tmp_path)) is type(tiny_model)
+    auto_head = AutoModelForCausalLM if tiny_model.config.is_causal else AutoModelForMaskedLM
+    assert type(auto_head.from_pretrained(tmp_path)) is type(tiny_model)
 
 
+@every_position
 @pytest.mark.parametrize("side", ["left", "right"])
 def test_padding_changes_no_user(tiny_model, side):
     torch.testing.assert_close(
@@ -106,19 +111,24 @@ def test_causal_models_do_not_look_ahead(tiny_model):
     assert not torch.allclose(after[:, 3:, 3:], before[:, 3:, 3:])
 
 
+@every_position
 def test_order_matters(tiny_model):
     forward, backward = (tiny_model.encode_users(torch.tensor([ids])) for ids in ([5, 6, 7, 8], [7, 6, 5, 8]))
     assert not torch.allclose(forward, backward, atol=1e-3)
 
 
+@every_loss
 def test_packing_gives_the_loss_and_gradients_of_padding(tiny_model, tokenizer):
     tiny_model.train()
     for module in tiny_model.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0
     rows = [{"input_ids": np.random.default_rng(seed).integers(3, 43, size=seed)} for seed in range(1, 40)]
-    packed = gradients(tiny_model, NextItemCollator(tokenizer, max_length=12)(rows))
-    unpacked = gradients(tiny_model, NextItemCollator(tokenizer, max_length=12, packing=False)(rows))
+    batches = []
+    for packing in (True, False):
+        torch.manual_seed(1)  # of what is masked, where anything is
+        batches.append(training_collator(tiny_model.config, tokenizer, packing=packing)(rows))
+    packed, unpacked = (gradients(tiny_model, batch) for batch in batches)
     torch.testing.assert_close(packed, unpacked, atol=1e-5, rtol=1e-5)
 
 
@@ -129,6 +139,7 @@ def test_cross_entropy_is_that_of_the_logits(tiny_model, batch):
     torch.testing.assert_close(tiny_model(**batch).loss, expected)
 
 
+@every_loss
 def test_loss_divides_by_the_labels_of_the_whole_step(tiny_model, batch):
     count = int((batch["labels"] != -100).sum())
     whole, _ = gradients(tiny_model, batch)
@@ -147,13 +158,16 @@ def test_logits_to_keep(tiny_model):
     torch.testing.assert_close(tiny_model(ids, logits_to_keep=1).logits, tiny_model(ids).logits[:, -1:])
 
 
+@every_loss
 def test_special_tokens_take_no_gradient(tiny_model, batch):
     batch["input_ids"][batch["input_ids"] == 3] = 4
     _, grads = gradients(tiny_model, batch)
-    assert not grads["model.item_embedding.weight"][:3].any()
+    unread = [0, 1, 2] if tiny_model.config.is_causal else [0, 2]  # a mask is read, though never predicted
+    assert not grads["model.item_embedding.weight"][unread].any()
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # flex attention, of torch's own parts
+@every_position
 @pytest.mark.parametrize("implementation", ["eager", "flex_attention"])
 def test_attention_implementations_agree(tiny_model, implementation):
     ids, mask = padded(HISTORIES, "right")
@@ -171,6 +185,7 @@ def test_records_hidden_states_and_attentions(tiny_model):
     torch.testing.assert_close(outputs.attentions[0].sum(-1), torch.ones(1, 2, 8))
 
 
+@every_loss
 def test_gradient_checkpointing_changes_no_gradient(tiny_model, batch):
     expected = gradients(tiny_model, batch)
     tiny_model.activation_checkpointing_enable()
@@ -189,13 +204,14 @@ def test_runs_in_bfloat16(tiny_model, tmp_path):
     torch.testing.assert_close(users.float(), users_one_by_one(tiny_model), atol=0.1, rtol=0.1)
 
 
+@every_loss
 def test_bfloat16_autocast_keeps_the_loss(tiny_model, batch):
     expected, _ = gradients(tiny_model, batch)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         loss = tiny_model(**batch).loss
     loss.backward()
     assert loss.dtype == torch.float32
-    torch.testing.assert_close(loss, expected, atol=0.05, rtol=0.02)
+    torch.testing.assert_close(loss, expected, atol=0.05, rtol=0.05)
     assert torch.isfinite(tiny_model.model.item_embedding.weight.grad).all()
 
 
@@ -209,6 +225,7 @@ def test_compiles_without_graph_breaks(tiny_model):
         )
 
 
+@every_position
 def test_exports_with_dynamic_shapes(tiny_model):
     class Encoder(torch.nn.Module):
         def __init__(self):
@@ -218,7 +235,7 @@ def test_exports_with_dynamic_shapes(tiny_model):
         def forward(self, input_ids, attention_mask):
             return self.model.encode_users(input_ids, attention_mask)
 
-    batch, length = torch.export.Dim("batch", min=2), torch.export.Dim("length", min=2, max=12)
+    batch, length = torch.export.Dim("batch", min=2), torch.export.Dim("length", min=2, max=11)
     shapes = {"input_ids": {0: batch, 1: length}, "attention_mask": {0: batch, 1: length}}
     exported = torch.export.export(Encoder(), padded(HISTORIES[:2], "right"), dynamic_shapes=shapes).module()
     inputs = padded(HISTORIES, "right")
@@ -239,6 +256,7 @@ def test_loads_onto_a_device_map(tiny_model, tmp_path):
     assert torch.equal(users_one_by_one(loaded), users_one_by_one(tiny_model))
 
 
+@every_loss
 def test_lora_trains_only_the_adapter_and_loads_again(tiny_model, batch, tmp_path):
     peft = pytest.importorskip("peft")
     tiny_model.save_pretrained(tmp_path / "base")
@@ -255,7 +273,7 @@ def test_lora_trains_only_the_adapter_and_loads_again(tiny_model, batch, tmp_pat
 
 
 def test_refuses_a_history_that_is_too_long(tiny_model):
-    with pytest.raises(ValueError, match="13 items was given, but this model reads at most 12"):
+    with pytest.raises(ValueError, match="positions was given, but this model reads at most 12"):
         tiny_model.encode_users(torch.full((1, 13), 5))
 
 

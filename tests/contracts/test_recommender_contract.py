@@ -29,9 +29,11 @@ def test_recommends_titles_best_first_without_what_was_seen(recommender):
 
 
 def test_scores_are_the_model_s_own(recommender):
-    logits = recommender.model(**recommender.tokenizer([HISTORY], return_tensors="pt")).logits[0, -1]
+    tokenizer = recommender.tokenizer
+    asked = HISTORY if recommender.model.config.is_causal else [*HISTORY, tokenizer.mask_token]
+    logits = recommender.model(**tokenizer([asked], return_tensors="pt")).logits[0, -1]
     for one in recommender.recommend(HISTORY, k=40, exclude_seen=False):
-        (token_id,) = recommender.tokenizer.encode_item_ids([one.item_id])
+        (token_id,) = tokenizer.encode_item_ids([one.item_id])
         assert one.score == pytest.approx(logits[token_id].item(), abs=1e-4)
 
 

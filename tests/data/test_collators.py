@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seqrec.data.collators import HistoryCollator, NextItemCollator, best_fit
+from seqrec.data.collators import HistoryCollator, MaskedItemCollator, NextItemCollator, best_fit
 from seqrec.data.tokenization_items import ItemTokenizer
 
 TOKENIZER = ItemTokenizer.from_item_ids(range(60))
@@ -88,3 +88,43 @@ def test_histories_are_cut_for_the_model_but_kept_whole_as_seen():
     assert batch["attention_mask"].tolist() == [[1, 1, 1], [1, 0, 0]]
     assert batch["seen_ids"].tolist() == [[3, 4, 5, 6], [8, 0, 0, 0]]
     assert torch.equal(batch["targets"], torch.tensor([7, 9]))
+
+
+def uncovered(batch):
+    """Each window's items, with what was hidden put back, and which of them were."""
+    hidden = batch["labels"] != -100
+    ids = torch.where(hidden, batch["labels"], batch["input_ids"])
+    assert (batch["input_ids"][hidden] == TOKENIZER.mask_token_id).all()
+    return ids, hidden
+
+
+@given(rows_strategy, st.integers(2, 30), st.booleans())
+def test_masking_reads_every_item_once_and_hides_some_of_each_window(rows, max_length, packing):
+    batch = MaskedItemCollator(TOKENIZER, max_length, packing=packing)(rows)
+    ids, hidden = uncovered(batch)
+    assert Counter(ids[ids != 0].tolist()) == Counter(item for row in rows for item in row["input_ids"])
+    num_windows = sum(-(-len(row["input_ids"]) // max_length) for row in rows)
+    assert hidden.sum() >= num_windows
+    assert ids.shape[1] <= max_length
+
+
+def test_masking_hides_the_share_asked_for():
+    torch.manual_seed(0)
+    rows = [{"input_ids": np.full(100, 5)} for _ in range(300)]
+    _, hidden = uncovered(MaskedItemCollator(TOKENIZER, 100, masking_probability=0.3, last_item_share=0.0)(rows))
+    assert hidden.float().mean() == pytest.approx(0.3, abs=0.01)
+
+
+def test_a_share_of_windows_hides_only_the_last_item():
+    torch.manual_seed(0)
+    rows = [{"input_ids": np.arange(3, 53)} for _ in range(400)]
+    batch = MaskedItemCollator(TOKENIZER, 50, masking_probability=0.9, last_item_share=0.25, packing=False)(rows)
+    _, hidden = uncovered(batch)
+    only_last = hidden.sum(dim=1) == 1
+    assert only_last.float().mean() == pytest.approx(0.25, abs=0.07)
+    assert hidden[only_last, -1].all()
+
+
+def test_unknown_items_are_never_hidden():
+    batch = MaskedItemCollator(TOKENIZER, 4, masking_probability=0.99)([{"input_ids": [2, 2, 6]}] * 20)
+    assert (batch["labels"][batch["labels"] != -100] == 6).all()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import AutoConfig, AutoModel, AutoModelForCausalLM
+from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoModelForMaskedLM
 from transformers.dynamic_module_utils import check_imports, get_relative_import_files
 
 from seqrec.hub.remote_code import auto_classes, flatten_modules, write_remote_code
@@ -27,16 +27,18 @@ class NoSeqrec:
 sys.meta_path.insert(0, NoSeqrec())
 
 import torch
-from transformers import AutoConfig, AutoModel, AutoModelForCausalLM
+from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoModelForMaskedLM
 
 folder, resaved, outputs = sys.argv[1:4]
 input_ids = torch.tensor({input_ids})
 found = dict()
 with torch.no_grad():
     for name in (folder, resaved):
-        assert AutoConfig.from_pretrained(name, trust_remote_code=True).hidden_size == 16
+        config = AutoConfig.from_pretrained(name, trust_remote_code=True)
+        assert config.hidden_size == 16
+        auto_head = AutoModelForCausalLM if config.is_causal else AutoModelForMaskedLM
         backbone = AutoModel.from_pretrained(name, trust_remote_code=True).eval()
-        head = AutoModelForCausalLM.from_pretrained(name, trust_remote_code=True).eval()
+        head = auto_head.from_pretrained(name, trust_remote_code=True).eval()
         found[name, "hidden"] = backbone(input_ids).last_hidden_state
         found[name, "logits"] = head(input_ids).logits
         found[name, "users"] = head.encode_users(input_ids)
@@ -144,7 +146,8 @@ def test_backbone_alone(tiny_model, tmp_path):
 def test_no_trust_is_asked_where_seqrec_is_imported(saved, tiny_model):
     assert type(AutoConfig.from_pretrained(saved)) is type(tiny_model.config)
     assert type(AutoModel.from_pretrained(saved)) is type(tiny_model.model)
-    assert type(AutoModelForCausalLM.from_pretrained(saved)) is type(tiny_model)
+    auto_head = AutoModelForCausalLM if tiny_model.config.is_causal else AutoModelForMaskedLM
+    assert type(auto_head.from_pretrained(saved)) is type(tiny_model)
 
 
 def test_model_of_another_package_is_left_to_transformers(tiny_model, tmp_path):

@@ -45,7 +45,7 @@ def rank(request: Message, channel: Channel) -> None:
     """List the best ten unseen items for every user (and rank the target, which comes along); units are users."""
     rows, tokenizer = load_test(request["data"])
     model = build_model(len(tokenizer), request["settings"])
-    max_length = model.config.max_position_embeddings
+    max_length = model.config.max_history_length
 
     def run(count: int) -> Message:
         for _ in range(count):

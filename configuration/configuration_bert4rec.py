@@ -1,0 +1,45 @@
+"""Configuration of BERT4Rec."""
+
+from huggingface_hub.dataclasses import strict
+
+from seqrec.configuration.configuration_next_item import NextItemConfig
+
+
+@strict
+class Bert4RecConfig(NextItemConfig):
+    """BERT4Rec (Sun et al., CIKM 2019): a bidirectional Transformer that fills in masked items.
+
+    To recommend, a mask is put behind the history, and what it hides is predicted. Fields: see `NextItemConfig`.
+    Departures from the paper: blocks are pre-norm, positions count back from the newest item, and the last layer is
+    the item embedding itself, without a projection before it.
+
+    Args:
+        masking_probability: How probably an item is hidden in training (the paper's ρ).
+        last_item_share: Share of the training windows in which the last item alone is hidden, as when recommending.
+
+    Example:
+        >>> from seqrec import Bert4RecConfig
+        >>> Bert4RecConfig(vocab_size=103, max_position_embeddings=50).max_history_length
+        49
+    """
+
+    model_type = "bert4rec"
+
+    is_causal: bool = False
+    masking_probability: float | int = 0.2
+    last_item_share: float | int = 0.1
+
+    @property
+    def max_history_length(self) -> int:
+        """Longest history that the model reads: one position is the mask's."""
+        return self.max_position_embeddings - 1
+
+    def validate_architecture(self) -> None:
+        """Check that the fields fit together; run by the library after construction."""
+        super().validate_architecture()
+        if not 0 < self.masking_probability < 1:
+            raise ValueError(f"masking_probability must lie between 0 and 1, but is {self.masking_probability}.")
+        if not 0 <= self.last_item_share <= 1:
+            raise ValueError(f"last_item_share must lie in [0, 1], but is {self.last_item_share}.")
+        if self.max_position_embeddings < 2:
+            raise ValueError("max_position_embeddings must be at least 2: an item and a mask behind it.")

@@ -1,0 +1,21 @@
+"""Configuration of eSASRec."""
+
+from huggingface_hub.dataclasses import strict
+
+from seqrec.configuration.configuration_next_item import NextItemConfig
+
+
+@strict
+class ESasRecConfig(NextItemConfig):
+    """eSASRec (Tikhonovich et al., RecSys 2025): SASRec's shifted targets and sampled softmax, with LiGR blocks.
+
+    Its blocks have gated residuals and SwiGLU feed-forwards. Fields: see `NextItemConfig`. The loss defaults to the
+    full softmax, which costs little on catalogues of common size; `loss="sampled_softmax"` is the paper's.
+
+    Example:
+        >>> from seqrec import ESasRecConfig
+        >>> ESasRecConfig(vocab_size=103, hidden_size=32).model_type
+        'esasrec'
+    """
+
+    model_type = "esasrec"

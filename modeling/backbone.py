@@ -1,0 +1,175 @@
+"""The backbone that all architectures share: from histories to hidden states and vectors.
+
+Shape suffixes: B batch, L length, V vocabulary, D hidden size.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+from transformers.masking_utils import create_causal_mask
+from transformers.modeling_outputs import BaseModelOutput
+from transformers.utils.generic import merge_with_config_defaults
+from transformers.utils.output_capturing import capture_outputs
+
+from seqrec.configuration.configuration_next_item import NextItemConfig
+from seqrec.modeling.layers import (
+    ONE_QUERY_ATTENTION,
+    Dropout,
+    SelfAttention,
+    TransformerBlock,
+    additive_mask,
+    positions_from_newest,
+    rotary_table,
+    take_positions,
+)
+
+
+class NextItemPreTrainedModel(PreTrainedModel):
+    """Weights, loading and the library's capabilities, for backbones and heads alike."""
+
+    config: NextItemConfig
+    base_model_prefix = "model"
+    supports_gradient_checkpointing = True
+    _no_split_modules = ["TransformerBlock"]  # noqa: RUF012, as the library declares it
+    _supports_sdpa = True
+    _supports_flash_attn = True
+    _supports_flex_attn = True
+    _supports_attention_backend = True
+    _can_compile_fullgraph = True
+    _can_record_outputs = {"hidden_states": TransformerBlock, "attentions": SelfAttention}  # noqa: RUF012
+
+
+class NextItemBackbone(NextItemPreTrainedModel):
+    """A Transformer that turns histories into user vectors and the catalogue into item vectors.
+
+    Item and position embeddings, blocks, a final norm. The score of an item for a user is the product of their two
+    vectors. Architectures differ in their blocks (`block_class`), and in what their configuration says.
+    """
+
+    block_class: type[nn.Module] = TransformerBlock
+
+    def __init__(self, config: NextItemConfig) -> None:
+        super().__init__(config)
+        self.item_embedding = nn.Embedding(config.vocab_size, config.hidden_size, padding_idx=config.pad_token_id)
+        if config.position_embedding_type == "learned":
+            self.position_embedding = nn.Embedding(config.max_position_embeddings, config.hidden_size)
+        self.embedding_dropout = Dropout(config.hidden_dropout)
+        self.layers = nn.ModuleList(self.block_class(config, index) for index in range(config.num_hidden_layers))
+        self.final_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.gradient_checkpointing = False
+        self.post_init()
+
+    def get_input_embeddings(self) -> nn.Embedding:
+        """Return the item embedding."""
+        return self.item_embedding
+
+    def set_input_embeddings(self, value: nn.Embedding) -> None:
+        """Replace the item embedding."""
+        self.item_embedding = value
+
+    @merge_with_config_defaults
+    @capture_outputs
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+        queries_B: Tensor | None = None,
+        **kwargs: Any,
+    ) -> BaseModelOutput:
+        """Encode every position of every history; arguments as in `NextItemHead.forward`.
+
+        With `queries_B`, only that one position of each row is wanted, and the last block computes no other.
+
+        Returns:
+            `last_hidden_state` (B, L, D), or (B, 1, D) with `queries_B`.
+
+        Raises:
+            ValueError: If a row is longer than `config.max_position_embeddings`, or not exactly one of
+                `input_ids` and `inputs_embeds` is given.
+        """
+        if (input_ids is None) == (inputs_embeds is None):
+            raise ValueError("Give exactly one of input_ids and inputs_embeds.")
+        if inputs_embeds is None:
+            self.warn_if_padding_and_no_attention_mask(
+                input_ids, position_ids if attention_mask is None else attention_mask
+            )
+            inputs_embeds = self.item_embedding(input_ids)
+        length = inputs_embeds.shape[1]
+        self.check_length(length)
+        positions_BL = positions_from_newest(length, attention_mask, position_ids, inputs_embeds.device)
+        # SASRec's code scales items by √D, which its paper does not say, lest positions drown them.
+        hidden_BLD = inputs_embeds * self.config.hidden_size**0.5
+        if self.config.position_embedding_type == "learned":
+            hidden_BLD = hidden_BLD + self.position_embedding(positions_BL)
+        else:
+            kwargs["rotary"] = rotary_table(positions_BL, self.config.hidden_size // self.config.num_attention_heads)
+        hidden_BLD = self.embedding_dropout(hidden_BLD)
+        mask = additive_mask(self.make_mask(hidden_BLD, attention_mask, position_ids), hidden_BLD.dtype)
+        *layers, last_layer = self.layers
+        for layer in layers:
+            hidden_BLD = layer(hidden_BLD, attention_mask=mask, **kwargs)
+        if queries_B is not None and self.config._attn_implementation in ONE_QUERY_ATTENTION:
+            mask = None if mask is None else take_positions(mask.transpose(1, 2), queries_B).transpose(1, 2)
+            hidden_BLD = last_layer(hidden_BLD, attention_mask=mask, queries_B=queries_B, **kwargs)
+        else:
+            hidden_BLD = last_layer(hidden_BLD, attention_mask=mask, **kwargs)
+            if queries_B is not None:
+                hidden_BLD = take_positions(hidden_BLD, queries_B)
+        return BaseModelOutput(last_hidden_state=self.final_norm(hidden_BLD))
+
+    def make_mask(self, hidden_BLD: Tensor, attention_mask_BL: Tensor | None, position_ids_BL: Tensor | None) -> Any:
+        """Say which positions see which, in whichever form the attention implementation takes it."""
+        return create_causal_mask(
+            config=self.config,
+            inputs_embeds=hidden_BLD,
+            attention_mask=attention_mask_BL,
+            past_key_values=None,
+            position_ids=position_ids_BL,
+        )
+
+    def check_length(self, length: int) -> None:
+        """Raise a `ValueError` for rows longer than the model reads."""
+        if length > self.config.max_position_embeddings:
+            raise ValueError(
+                f"A row of {length} positions was given, but this model reads at most "
+                f"{self.config.max_position_embeddings} (config.max_position_embeddings). Keep the newest "
+                f"{self.config.max_history_length} items of each history."
+            )
+
+    def encode_users(
+        self, input_ids: Tensor, attention_mask: Tensor | None = None, position_ids: Tensor | None = None
+    ) -> Tensor:
+        """Turn each row's history into a user vector: the hidden state of its newest item.
+
+        Args:
+            input_ids: Token ids (B, L), oldest first, padded on either side; one history a row.
+            attention_mask: 1 for items, 0 for padding (B, L); None where nothing is padded.
+            position_ids: As in `forward`; not needed for one history a row.
+
+        Returns:
+            User vectors (B, D).
+        """
+        if attention_mask is None:
+            newest_B = torch.full((len(input_ids),), input_ids.shape[1] - 1, device=input_ids.device)
+        else:
+            index_L = torch.arange(input_ids.shape[1], device=input_ids.device)
+            newest_B = (index_L * attention_mask.to(input_ids.device)).argmax(dim=1)
+        outputs = self(input_ids, attention_mask=attention_mask, position_ids=position_ids, queries_B=newest_B)
+        return self.as_users(outputs.last_hidden_state[:, 0])
+
+    def encode_items(self) -> Tensor:
+        """Return the vectors of the whole catalogue (V, D), special tokens' rows included."""
+        return self.as_items(self.item_embedding.weight)
+
+    def as_users(self, hidden: Tensor) -> Tensor:
+        """Turn hidden states (…, D) into user vectors: of length `logit_scale`, where that is given."""
+        scale = self.config.logit_scale
+        return hidden if scale is None else scale * nn.functional.normalize(hidden, dim=-1)
+
+    def as_items(self, embeddings: Tensor) -> Tensor:
+        """Turn item embeddings (…, D) into item vectors: of length 1, where `logit_scale` is given."""
+        return embeddings if self.config.logit_scale is None else nn.functional.normalize(embeddings, dim=-1)

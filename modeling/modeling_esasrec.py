@@ -1,0 +1,20 @@
+"""eSASRec (RecSys 2025): SASRec's training with LiGR blocks."""
+
+from seqrec.configuration.configuration_esasrec import ESasRecConfig
+from seqrec.modeling.backbone import NextItemBackbone
+from seqrec.modeling.ligr import LigrBlock
+from seqrec.modeling.modeling_next_item import NextItemHead
+
+
+class ESasRecModel(NextItemBackbone):
+    """The backbone, of LiGR blocks; see `NextItemBackbone`."""
+
+    config: ESasRecConfig
+    block_class = LigrBlock
+
+
+class ESasRecForNextItem(NextItemHead):
+    """eSASRec with its training loss and scores; see `NextItemHead`."""
+
+    config: ESasRecConfig
+    backbone_class = ESasRecModel
