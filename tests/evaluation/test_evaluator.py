@@ -22,7 +22,10 @@ def dataset():
 @torch.no_grad()
 def naive(model, row, exclude_seen):
     """Rank one row's target, and list its best items."""
-    scores = model(torch.tensor([row["input_ids"][-12:]])).logits[0, -1]
+    history = row["input_ids"][-model.config.max_history_length :]
+    if not model.config.is_causal:
+        history = [*history, model.config.mask_token_id]
+    scores = model(torch.tensor([history])).logits[0, -1]
     if exclude_seen:
         scores[row["input_ids"]] = -torch.inf
     rank = int((scores >= scores[row["target"]]).sum())
@@ -32,15 +35,27 @@ def naive(model, row, exclude_seen):
 @pytest.mark.parametrize("exclude_seen", [True, False])
 def test_ranks_every_row_as_if_it_were_alone(tiny_model, dataset, exclude_seen):
     tiny_model.train()  # dropout must not reach the ranking
-    ranking = rank_dataset(tiny_model, dataset, max_length=12, exclude_seen=exclude_seen, list_length=5, batch_size=7)
+    ranking = rank_dataset(
+        tiny_model,
+        dataset,
+        max_length=tiny_model.config.max_history_length,
+        exclude_seen=exclude_seen,
+        list_length=5,
+        batch_size=7,
+    )
     for row, rank, top in zip(dataset, ranking.ranks_U, ranking.top_UK, strict=True):
         assert (rank, top.tolist()) == naive(tiny_model, row, exclude_seen)
 
 
 def test_a_target_that_was_seen_counts_as_never_recommended(tiny_model):
     dataset = Dataset.from_list([{"input_ids": [5, 6, 7], "target": 6}])
-    assert rank_dataset(tiny_model, dataset, max_length=12).ranks_U.tolist() == [43]
-    assert rank_dataset(tiny_model, dataset, max_length=12, exclude_seen=False).ranks_U[0] <= 40
+    assert rank_dataset(tiny_model, dataset, max_length=tiny_model.config.max_history_length).ranks_U.tolist() == [43]
+    assert (
+        rank_dataset(tiny_model, dataset, max_length=tiny_model.config.max_history_length, exclude_seen=False).ranks_U[
+            0
+        ]
+        <= 40
+    )
 
 
 def test_metrics_of_a_ranking():
@@ -54,4 +69,4 @@ def test_metrics_of_a_ranking():
 
 def test_refuses_an_empty_data_set(tiny_model, dataset):
     with pytest.raises(ValueError, match="nothing to evaluate"):
-        rank_dataset(tiny_model, dataset.select([]), max_length=12)
+        rank_dataset(tiny_model, dataset.select([]), max_length=tiny_model.config.max_history_length)

@@ -62,7 +62,7 @@ def test_accumulated_gradients_train_as_whole_batches(one_process, tmp_path):
 
 
 def test_a_killed_training_resumes_to_the_same_weights(tmp_path):
-    flags = ["--dropout", "0.2", "--epochs", "20", "--patience", "2"]
+    flags = ["--dropout", "0.2", "--epochs", "20", "--patience", "3"]
     whole = run_script(tmp_path / "whole", *flags)
     assert 12 < len(whole["losses"]) < 80  # it stopped early, which the resumed training must do too
     killed = run_script(tmp_path / "killed", *flags, "--kill_after_step", str(len(whole["losses"]) - 2), check=False)
