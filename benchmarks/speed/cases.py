@@ -4,6 +4,7 @@ from pathlib import Path
 
 from specs import (
     BATCH_SIZE,
+    LARGE_BUFFERS,
     NARROW,
     PRECISIONS,
     SAMPLED,
@@ -20,6 +21,7 @@ from specs import (
     seqrec,
 )
 
+BUFFERED = {"RecTools float32, large buffers": False, "RecTools bf16, large buffers": True}
 RECTOOLS, REPLAY, GPT2 = (
     ("RecTools float32", "RecTools bf16"),
     ("RePlay float32", "RePlay float32, bucketed", "RePlay bf16"),
@@ -34,6 +36,7 @@ TRAIN_ML_1M = Case(
     contenders=(
         *(seqrec(f"seqrec {name}", length=200, bf16=bf16, **NARROW) for name, bf16 in PRECISIONS.items()),
         *(rectools(f"RecTools {name}", length=200, bf16=bf16) for name, bf16 in PRECISIONS.items()),
+        *(rectools(name, length=200, bf16=bf16, variables=LARGE_BUFFERS) for name, bf16 in BUFFERED.items()),
         *(replay(f"RePlay {name}", bf16=bf16) for name, bf16 in PRECISIONS.items()),
         replay("RePlay float32, bucketed", bucket_size=16),
         *(seqrec(f"seqrec wide {name}", length=200, bf16=bf16, **WIDE) for name, bf16 in PRECISIONS.items()),
@@ -43,6 +46,7 @@ TRAIN_ML_1M = Case(
     ratios=(
         Ratio("float32 against RecTools float32", "seqrec float32", ("RecTools float32",)),
         Ratio("bf16 against RecTools' better precision", "seqrec bf16", RECTOOLS),
+        Ratio("bf16 against RecTools with large buffers, better precision", "seqrec bf16", tuple(BUFFERED)),
         Ratio("float32 against RePlay float32", "seqrec float32", ("RePlay float32", "RePlay float32, bucketed")),
         Ratio("bf16 against RePlay's better precision", "seqrec bf16", REPLAY),
         Ratio("float32 against GPT-2 float32", "seqrec wide float32", ("GPT-2 float32",)),
@@ -223,7 +227,7 @@ CURVES = Case(
 def time_to_quality(recipe: Path, quality: float, limit: float) -> Case:
     """Time from the table on disk to a validation NDCG@10 on MovieLens-1M."""
     settings = {"quality": quality, "limit_seconds": limit}
-    peer = {"batch_size": BATCH_SIZE, "bf16": False, "max_length": 200, "loss": "softmax", "num_negatives": 1}
+    peer = {"batch_size": BATCH_SIZE, "bf16": True, "max_length": 200, "loss": "softmax", "num_negatives": 1}
     return Case(
         name="time-to-quality",
         title=f"From the table to validation NDCG@10 of {quality:g}, MovieLens-1M",
@@ -237,7 +241,14 @@ def time_to_quality(recipe: Path, quality: float, limit: float) -> Case:
         shown=("seconds", "cpu_seconds"),
         contenders=(
             Contender("seqrec", "seqrec_quality", "train", {**settings, "recipe": str(recipe)}),
-            Contender("RecTools", "rectools_quality", "train", {**settings, **peer}, environment="rectools"),
+            Contender(
+                "RecTools",
+                "rectools_quality",
+                "train",
+                {**settings, **peer},
+                environment="rectools",
+                variables=LARGE_BUFFERS,
+            ),
         ),
         ratios=(
             Ratio("time against RecTools", "seqrec", ("RecTools",), "seconds"),

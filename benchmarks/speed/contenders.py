@@ -32,7 +32,7 @@ class Worker:
         self.contender = contender
         self.log = tempfile.TemporaryFile(mode="w+", encoding="utf-8", errors="replace")  # noqa: SIM115, __exit__ closes it
         threads_used = contender.threads or threads
-        variables = dict.fromkeys(THREAD_VARIABLES, str(threads_used)) | {"TOKENIZERS_PARALLELISM": "false"}
+        variables = dict.fromkeys(THREAD_VARIABLES, str(threads_used)) | {"TOKENIZERS_PARALLELISM": "false"} | contender.variables
         self.process = subprocess.Popen(
             [python, WORKERS / f"{contender.worker}_worker.py"],
             stdin=subprocess.PIPE,

@@ -13,7 +13,8 @@ Quantity = Literal["speed", "step_ms", "p50_ms", "p95_ms", "peak_mib", "growth_m
 class Contender:
     """One process of a case: which worker does which task, in which environment, how set.
 
-    `threads` is the run's own (`--threads`) where None. `point` places it on a curve.
+    `threads` is the run's own (`--threads`) where None. `point` places it on a curve. `variables` are set in its
+    environment.
     """
 
     name: str
@@ -23,6 +24,7 @@ class Contender:
     environment: str = "seqrec"
     threads: int | None = None
     point: int | None = None
+    variables: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -90,13 +92,31 @@ WIDE: Settings = {"intermediate_size": 256, "hidden_act": "gelu"}  # GPT-2's, an
 SAMPLED: Settings = {"loss": "sampled_softmax", "num_negatives": 256}
 
 
+# With these, glibc keeps large buffers instead of handing them back to the system after every step, whose page faults
+# cost RecTools' logits more than their arithmetic does. Nobody sets them by default; it is what a peer can gain at most.
+LARGE_BUFFERS = {
+    "MALLOC_MMAP_MAX_": "0",
+    "MALLOC_TRIM_THRESHOLD_": "8589934592",
+    "MALLOC_TOP_PAD_": "268435456",
+}
+
+
 def rectools(
-    name: str, *, length: int, bf16: bool = False, task: str = "train", negatives: int = 0, threads: int | None = None
+    name: str,
+    *,
+    length: int,
+    bf16: bool = False,
+    task: str = "train",
+    negatives: int = 0,
+    threads: int | None = None,
+    variables: dict[str, str] | None = None,
 ) -> Contender:
     """RecTools; full softmax where `negatives` is 0."""
     loss = {"loss": "sampled_softmax" if negatives else "softmax", "num_negatives": max(1, negatives)}
     settings = {"batch_size": BATCH_SIZE, "bf16": bf16, "max_length": length, **loss}
-    return Contender(name, "rectools", task, settings, environment="rectools", threads=threads)
+    return Contender(
+        name, "rectools", task, settings, environment="rectools", threads=threads, variables=variables or {}
+    )
 
 
 def replay(
