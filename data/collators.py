@@ -132,8 +132,8 @@ class HistoryCollator:
         pad_id: Token id of `<|pad|>`.
 
     Returns:
-        `input_ids` and `attention_mask` (B, L), padded on the right; `seen_ids` (B, S), the full histories,
-        padded; and `targets` (B,) where the rows have a `target`.
+        `input_ids` (B, L), padded on the right; `attention_mask` (B, L) where anything is padding; `seen_ids` (B, S),
+        the full histories, padded; and `targets` (B,) where the rows have a `target`.
     """
 
     max_length: int
@@ -142,8 +142,12 @@ class HistoryCollator:
     def __call__(self, rows: Sequence[Row]) -> dict[str, Tensor]:
         """Collate rows that have `input_ids`, oldest first, and perhaps a `target`."""
         histories = [np.asarray(row["input_ids"], dtype=np.int64) for row in rows]
-        batch = pad([history[-self.max_length :] for history in histories], self.pad_id)
-        batch["seen_ids"] = pad(histories, self.pad_id)["input_ids"]
+        newest = [history[-self.max_length :] for history in histories]
+        batch = pad(newest, self.pad_id)
+        if len({len(history) for history in newest}) == 1:
+            del batch["attention_mask"]  # models are quicker where they need not look for padding
+        is_cut = max(map(len, histories)) > self.max_length
+        batch["seen_ids"] = pad(histories, self.pad_id)["input_ids"] if is_cut else batch["input_ids"]
         if "target" in rows[0]:
             batch["targets"] = torch.tensor([int(row["target"]) for row in rows])
         return batch
@@ -252,9 +256,11 @@ def pack(lengths: np.ndarray, width: int) -> tuple[np.ndarray, tuple[int, int]]:
         Where each token goes in the flattened matrix, and the matrix's shape.
     """
     rows, columns, num_rows = best_fit(lengths, width)
-    narrow = max(1, int(lengths.max(initial=0)), -(-int(lengths.sum()) // num_rows))
-    if narrow < width and (fit := best_fit(lengths, narrow))[2] == num_rows:
-        (rows, columns, _), width = fit, narrow
+    narrowest = max(1, int(lengths.max(initial=0)), -(-int(lengths.sum()) // num_rows))
+    for narrower in range(narrowest, width):
+        if (fit := best_fit(lengths, narrower))[2] == num_rows:
+            (rows, columns, _), width = fit, narrower
+            break
     return np.repeat(rows * width + columns, lengths) + count_within(lengths), (num_rows, width)
 
 

@@ -94,7 +94,7 @@ def rank_dataset(
     for index_B in tqdm(batches, desc="Ranking", disable=not progress, leave=False):
         batch = collate(rows.__getitems__(index_B.tolist()))
         batch = {name: tensor.to(items_VD.device) for name, tensor in batch.items()}
-        users_BD = encoder.encode_users(batch["input_ids"], batch["attention_mask"])
+        users_BD = encoder.encode_users(batch["input_ids"], batch.get("attention_mask"))
         excluded = batch["seen_ids"] if exclude_seen else None
         scores = CatalogueScores(users_BD, items_VD, excluded)
         ranks_U[index_B] = scores.rank(batch["targets"]).cpu()

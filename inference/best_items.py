@@ -84,14 +84,12 @@ def best_items_of_batch(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Encode one batch and list its best items."""
     device = answerer.index.device
-    users_BD = answerer.encoder.encode_users(batch["input_ids"].to(device), batch["attention_mask"].to(device))
-    excluded = [batch["seen_ids"]] if exclude_seen else []
+    batch = {name: tensor.to(device) for name, tensor in batch.items()}
+    users_BD = answerer.encoder.encode_users(batch["input_ids"], batch.get("attention_mask"))
+    excluded_BS = batch["seen_ids"] if exclude_seen else None
     if denied is not None:
-        excluded.append(pad(denied, fill=0)["input_ids"])
-    scores_BK, token_ids_BK = answerer.index.search(
-        users_BD,
-        k,
-        excluded_BS=torch.cat(excluded, dim=1).to(device) if excluded else None,
-        allowed_BA=None if allowed is None else pad(allowed, fill=0)["input_ids"].to(device),
-    )
+        denied_BS = pad(denied, fill=0)["input_ids"].to(device)
+        excluded_BS = denied_BS if excluded_BS is None else torch.cat([excluded_BS, denied_BS], dim=1)
+    allowed_BA = None if allowed is None else pad(allowed, fill=0)["input_ids"].to(device)
+    scores_BK, token_ids_BK = answerer.index.search(users_BD, k, excluded_BS=excluded_BS, allowed_BA=allowed_BA)
     return scores_BK.numpy(force=True), token_ids_BK.numpy(force=True)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.masking_utils import create_causal_mask
 from transformers.modeling_outputs import BaseModelOutput
-from transformers.utils.generic import merge_with_config_defaults
+from transformers.utils.generic import is_flash_attention_requested
 from transformers.utils.output_capturing import capture_outputs
 
 from seqrec.configuration.configuration_next_item import NextItemConfig
@@ -20,9 +20,10 @@ from seqrec.modeling.layers import (
     SelfAttention,
     TransformerBlock,
     additive_mask,
+    packed_lengths,
     positions_from_newest,
     rotary_table,
-    take_positions,
+    take_position,
 )
 
 
@@ -69,7 +70,6 @@ class NextItemBackbone(NextItemPreTrainedModel):
         """Replace the item embedding."""
         self.item_embedding = value
 
-    @merge_with_config_defaults
     @capture_outputs
     def forward(
         self,
@@ -77,15 +77,16 @@ class NextItemBackbone(NextItemPreTrainedModel):
         attention_mask: Tensor | None = None,
         position_ids: Tensor | None = None,
         inputs_embeds: Tensor | None = None,
-        queries_B: Tensor | None = None,
+        query_position: Tensor | int | None = None,
         **kwargs: Any,
     ) -> BaseModelOutput:
         """Encode every position of every history; arguments as in `NextItemHead.forward`.
 
-        With `queries_B`, only that one position of each row is wanted, and the last block computes no other.
+        With `query_position`, (B,) or one number for all, only that one position of each row is wanted, and the last
+        block computes no other.
 
         Returns:
-            `last_hidden_state` (B, L, D), or (B, 1, D) with `queries_B`.
+            `last_hidden_state` (B, L, D), or (B, 1, D) with `query_position`.
 
         Raises:
             ValueError: If a row is longer than `config.max_position_embeddings`, or not exactly one of
@@ -94,9 +95,8 @@ class NextItemBackbone(NextItemPreTrainedModel):
         if (input_ids is None) == (inputs_embeds is None):
             raise ValueError("Give exactly one of input_ids and inputs_embeds.")
         if inputs_embeds is None:
-            self.warn_if_padding_and_no_attention_mask(
-                input_ids, position_ids if attention_mask is None else attention_mask
-            )
+            if attention_mask is None and position_ids is None:
+                self.warn_if_padding_and_no_attention_mask(input_ids, attention_mask)
             inputs_embeds = self.item_embedding(input_ids)
         length = inputs_embeds.shape[1]
         self.check_length(length)
@@ -109,16 +109,18 @@ class NextItemBackbone(NextItemPreTrainedModel):
             kwargs["rotary"] = rotary_table(positions_BL, self.config.hidden_size // self.config.num_attention_heads)
         hidden_BLD = self.embedding_dropout(hidden_BLD)
         mask = additive_mask(self.make_mask(hidden_BLD, attention_mask, position_ids), hidden_BLD.dtype)
+        if position_ids is not None and is_flash_attention_requested(self.config):
+            kwargs |= packed_lengths(position_ids)
         *layers, last_layer = self.layers
         for layer in layers:
             hidden_BLD = layer(hidden_BLD, attention_mask=mask, **kwargs)
-        if queries_B is not None and self.config._attn_implementation in ONE_QUERY_ATTENTION:
-            mask = None if mask is None else take_positions(mask.transpose(1, 2), queries_B).transpose(1, 2)
-            hidden_BLD = last_layer(hidden_BLD, attention_mask=mask, queries_B=queries_B, **kwargs)
+        if query_position is not None and self.config._attn_implementation in ONE_QUERY_ATTENTION:
+            mask = None if mask is None else take_position(mask.transpose(1, 2), query_position).transpose(1, 2)
+            hidden_BLD = last_layer(hidden_BLD, attention_mask=mask, query_position=query_position, **kwargs)
         else:
             hidden_BLD = last_layer(hidden_BLD, attention_mask=mask, **kwargs)
-            if queries_B is not None:
-                hidden_BLD = take_positions(hidden_BLD, queries_B)
+            if query_position is not None:
+                hidden_BLD = take_position(hidden_BLD, query_position)
         return BaseModelOutput(last_hidden_state=self.final_norm(hidden_BLD))
 
     def make_mask(self, hidden_BLD: Tensor, attention_mask_BL: Tensor | None, position_ids_BL: Tensor | None) -> Any:
@@ -153,12 +155,11 @@ class NextItemBackbone(NextItemPreTrainedModel):
         Returns:
             User vectors (B, D).
         """
-        if attention_mask is None:
-            newest_B = torch.full((len(input_ids),), input_ids.shape[1] - 1, device=input_ids.device)
-        else:
+        newest: Tensor | int = -1
+        if attention_mask is not None:
             index_L = torch.arange(input_ids.shape[1], device=input_ids.device)
-            newest_B = (index_L * attention_mask.to(input_ids.device)).argmax(dim=1)
-        outputs = self(input_ids, attention_mask=attention_mask, position_ids=position_ids, queries_B=newest_B)
+            newest = (index_L * attention_mask.to(input_ids.device)).argmax(dim=1)
+        outputs = self(input_ids, attention_mask=attention_mask, position_ids=position_ids, query_position=newest)
         return self.as_users(outputs.last_hidden_state[:, 0])
 
     def encode_items(self) -> Tensor:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedConfig
 from transformers.activations import ACT2FN
+from transformers.modeling_flash_attention_utils import prepare_fa_kwargs_from_position_ids
 from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
@@ -47,14 +48,32 @@ def positions_from_newest(
 
 
 def additive_mask(mask: Any, dtype: torch.dtype) -> Any:
-    """Turn a boolean mask into the number that is added to the scores: 0, or the lowest there is.
+    """Turn a boolean mask into the number that is added to the scores: 0, or the lowest there is. On a CPU alone.
 
     Done once for all layers, where sdpa would do it in each. By arithmetic, as a CPU fills by mask five times
-    slower. What other attention implementations take for a mask is returned as it is.
+    slower. Accelerators' kernels take booleans, and under autocast the lowest float32 would become −∞ there. What
+    other attention implementations take for a mask is returned as it is.
     """
-    if not isinstance(mask, Tensor) or mask.dtype != torch.bool:
+    if not isinstance(mask, Tensor) or mask.dtype != torch.bool or mask.device.type != "cpu":
         return mask
     return (mask.to(dtype) - 1) * torch.finfo(dtype).max
+
+
+def packed_lengths(position_ids_BL: Tensor) -> dict[str, Tensor]:
+    """Say where packed sequences lie in rows put end to end: what flash attention takes in place of a mask.
+
+    Left to itself, it would look for packed sequences only in a batch of one row.
+
+    Args:
+        position_ids_BL: Positions that restart at 0 with every sequence.
+    """
+    (cu_seq_lens_q, cu_seq_lens_k), (max_length_q, max_length_k) = prepare_fa_kwargs_from_position_ids(position_ids_BL)
+    return {
+        "cu_seq_lens_q": cu_seq_lens_q,
+        "cu_seq_lens_k": cu_seq_lens_k,
+        "max_length_q": max_length_q,
+        "max_length_k": max_length_k,
+    }
 
 
 def eager_attention(
@@ -106,7 +125,9 @@ class Dropout(nn.Dropout):
 
     def forward(self, input: Tensor) -> Tensor:
         """Zero elements with probability p (to 2⁻¹⁶), and scale the others so that the expectation stays."""
-        if not self.training or self.p == 0 or input.device.type != "cpu":
+        if not self.training or self.p == 0:
+            return input
+        if input.device.type != "cpu":
             return super().forward(input)
         num_draws = -(-input.numel() // 4)
         draws = torch.empty(num_draws, dtype=torch.int64).random_(-(2**63), None).view(torch.int16)
@@ -132,7 +153,7 @@ class SelfAttention(nn.Module):
         self,
         hidden_BLD: Tensor,
         attention_mask: Tensor | None,
-        queries_B: Tensor | None = None,
+        query_position: Tensor | int | None = None,
         rotary: tuple[Tensor, Tensor] | None = None,
         **kwargs: Any,
     ) -> tuple[Tensor, Tensor | None]:
@@ -140,21 +161,21 @@ class SelfAttention(nn.Module):
 
         Args:
             hidden_BLD: Hidden states.
-            attention_mask: As the attention implementation takes it; with `queries_B`, of these alone.
-            queries_B: In each row the one position to compute; all if None.
+            attention_mask: As the attention implementation takes it; with `query_position`, of these alone.
+            query_position: In each row the one position to compute; all if None.
             rotary: From `rotary_table`, where positions are told so.
             **kwargs: Passed on to the attention implementation.
 
         Returns:
-            The mixed values (B, L, D), or (B, 1, D) of `queries_B` alone; and, from eager attention only, the
+            The mixed values (B, L, D), or (B, 1, D) of `query_position` alone; and, from eager attention only, the
             weights (B, H, L, L).
         """
         projected = self.query_key_value(hidden_BLD).view(*hidden_BLD.shape[:-1], 3, -1, self.head_dim)
         query_BLHE, key_BLHE, value_BLHE = projected.unbind(dim=-3)
         if rotary is not None:
             query_BLHE, key_BLHE = rotate(query_BLHE, rotary), rotate(key_BLHE, rotary)
-        if queries_B is not None:
-            query_BLHE = take_positions(query_BLHE, queries_B)
+        if query_position is not None:
+            query_BLHE = take_position(query_BLHE, query_position)
         parts = [part.transpose(1, 2) for part in (query_BLHE, key_BLHE, value_BLHE)]
         leave_autocast = hidden_BLD.device.type == "cpu" and torch.is_autocast_enabled("cpu")
         if leave_autocast:  # on a CPU the fused kernel's backward pass takes twice as long in bfloat16
@@ -203,17 +224,19 @@ class TransformerBlock(GradientCheckpointingLayer):
         self,
         hidden_BLD: Tensor,
         attention_mask: Any = None,
-        queries_B: Tensor | None = None,
+        query_position: Tensor | int | None = None,
         **kwargs: Any,
     ) -> Tensor:
         """Map (B, L, D) to (B, L, D), or to (B, 1, D) where each row has but one position to compute."""
-        mixed_BLD, _ = self.attention(self.attention_norm(hidden_BLD), attention_mask, queries_B, **kwargs)
-        if queries_B is not None:
-            hidden_BLD = take_positions(hidden_BLD, queries_B)
+        mixed_BLD, _ = self.attention(self.attention_norm(hidden_BLD), attention_mask, query_position, **kwargs)
+        if query_position is not None:
+            hidden_BLD = take_position(hidden_BLD, query_position)
         hidden_BLD = hidden_BLD + self.dropout(mixed_BLD)
         return hidden_BLD + self.dropout(self.feed_forward(self.feed_forward_norm(hidden_BLD)))
 
 
-def take_positions(values: Tensor, positions_B: Tensor) -> Tensor:
-    """Take from each row (B, L, …) the one position that is named for it: (B, 1, …)."""
-    return values[torch.arange(values.shape[0], device=values.device), positions_B][:, None]
+def take_position(values: Tensor, position: Tensor | int) -> Tensor:
+    """Take from each row (B, L, …) the one position that is named for it, or for all rows: (B, 1, …)."""
+    if isinstance(position, int):
+        return values[:, position, None]
+    return values[torch.arange(values.shape[0], device=values.device), position][:, None]

@@ -5,7 +5,7 @@ from typing import Any
 from torch import Tensor, nn
 from transformers import PreTrainedConfig
 
-from seqrec.modeling.layers import TransformerBlock, take_positions
+from seqrec.modeling.layers import TransformerBlock, take_position
 
 
 class SwigluFeedForward(nn.Module):
@@ -36,13 +36,13 @@ class LigrBlock(TransformerBlock):
         self,
         hidden_BLD: Tensor,
         attention_mask: Any = None,
-        queries_B: Tensor | None = None,
+        query_position: Tensor | int | None = None,
         **kwargs: Any,
     ) -> Tensor:
         """Map (B, L, D) to (B, L, D), or to (B, 1, D) where each row has but one position to compute."""
-        mixed_BLD, _ = self.attention(self.attention_norm(hidden_BLD), attention_mask, queries_B, **kwargs)
-        if queries_B is not None:
-            hidden_BLD = take_positions(hidden_BLD, queries_B)
+        mixed_BLD, _ = self.attention(self.attention_norm(hidden_BLD), attention_mask, query_position, **kwargs)
+        if query_position is not None:
+            hidden_BLD = take_position(hidden_BLD, query_position)
         hidden_BLD = hidden_BLD + self.attention_gate(hidden_BLD).sigmoid() * self.dropout(mixed_BLD)
         fed_BLD = self.dropout(self.feed_forward(self.feed_forward_norm(hidden_BLD)))
         return hidden_BLD + self.feed_forward_gate(hidden_BLD).sigmoid() * fed_BLD

@@ -36,7 +36,7 @@ class Bert4RecModel(NextItemBackbone):
     ) -> Tensor:
         """See `NextItemBackbone.encode_users`; the vector is that of a mask put behind the newest item."""
         if attention_mask is None:
-            attention_mask = torch.ones_like(input_ids)
+            return super().encode_users(nn.functional.pad(input_ids, (0, 1), value=self.config.mask_token_id))
         index_L = torch.arange(1, input_ids.shape[1] + 1, device=input_ids.device)
         behind_B1 = (index_L * attention_mask.to(input_ids.device)).amax(dim=1, keepdim=True)
         input_ids = nn.functional.pad(input_ids, (0, 1), value=self.config.pad_token_id)

@@ -124,15 +124,17 @@ class CatalogueScores:
         """See the function `top_k`."""
         if k < 1:
             raise ValueError(f"k={k} recommendations were asked for; ask for at least 1.")
-        num_users, device = len(self.users_BD), self.users_BD.device
-        best_BK = torch.full((num_users, k), -torch.inf, device=device)
-        ids_BK = torch.zeros((num_users, k), dtype=torch.long, device=device)
-        for start, scores_BC in self:
+        chunks = iter(self)
+        _, scores_BC = next(chunks)
+        best_BK, ids_BK = largest(scores_BC, k)
+        for start, scores_BC in chunks:
             chunk_best, chunk_index = largest(scores_BC, k)
             candidates = torch.cat([best_BK, chunk_best], dim=1)
-            best_BK, choice_BK = candidates.topk(k, dim=1)
+            best_BK, choice_BK = candidates.topk(min(k, candidates.shape[1]), dim=1)
             ids_BK = torch.cat([ids_BK, chunk_index + start], dim=1).gather(1, choice_BK)
-        return best_BK, ids_BK.where(best_BK > -torch.inf, 0)
+        ids_BK = ids_BK.where(best_BK > -torch.inf, 0)
+        missing = k - best_BK.shape[1]  # of a catalogue that holds fewer than k
+        return nn.functional.pad(best_BK, (0, missing), value=-torch.inf), nn.functional.pad(ids_BK, (0, missing))
 
     @torch.no_grad()
     def rank(self, targets_B: Tensor) -> Tensor:

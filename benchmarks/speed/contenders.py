@@ -32,14 +32,14 @@ class Worker:
         self.contender = contender
         self.log = tempfile.TemporaryFile(mode="w+", encoding="utf-8", errors="replace")  # noqa: SIM115, __exit__ closes it
         threads_used = contender.threads or threads
-        variables = dict.fromkeys(THREAD_VARIABLES, str(threads_used)) | {"TOKENIZERS_PARALLELISM": "false"} | contender.variables
+        variables = dict.fromkeys(THREAD_VARIABLES, str(threads_used)) | {"TOKENIZERS_PARALLELISM": "false"}
         self.process = subprocess.Popen(
             [python, WORKERS / f"{contender.worker}_worker.py"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self.log,
             text=True,
-            env=os.environ | variables,
+            env=os.environ | variables | contender.variables,
             start_new_session=True,  # Ctrl-C is for the harness, which ends its workers
         )
         self.send({"task": contender.task, "data": data and str(data), "settings": contender.settings})

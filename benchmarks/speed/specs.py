@@ -93,7 +93,7 @@ SAMPLED: Settings = {"loss": "sampled_softmax", "num_negatives": 256}
 
 
 # With these, glibc keeps large buffers instead of handing them back to the system after every step, whose page faults
-# cost RecTools' logits more than their arithmetic does. Nobody sets them by default; it is what a peer can gain at most.
+# cost RecTools' logits more than their arithmetic does. No default of anybody's, but the best that a peer can do.
 LARGE_BUFFERS = {
     "MALLOC_MMAP_MAX_": "0",
     "MALLOC_TRIM_THRESHOLD_": "8589934592",

@@ -5,7 +5,15 @@ from typing import get_args
 import numpy as np
 import pytest
 import torch
-from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoModelForMaskedLM
+from transformers import (
+    AttentionInterface,
+    AttentionMaskInterface,
+    AutoConfig,
+    AutoModel,
+    AutoModelForCausalLM,
+    AutoModelForMaskedLM,
+)
+from transformers.masking_utils import flash_attention_mask
 
 from seqrec.configuration.configuration_next_item import NextItemConfig
 from seqrec.data.collators import training_collator
@@ -175,6 +183,38 @@ def test_attention_implementations_agree(tiny_model, implementation):
         expected = tiny_model.encode_users(ids, mask)
         tiny_model.set_attn_implementation(implementation)
         torch.testing.assert_close(tiny_model.encode_users(ids, mask), expected, atol=1e-5, rtol=1e-5)
+
+
+def varlen_attention(module, query, key, value, attention_mask, *, scaling, cu_seq_lens_q, max_length_q, **kwargs):
+    """Attend within each packed sequence: what flash attention does, told of sequences as it is, and of no mask."""
+    assert attention_mask is None
+    lengths = cu_seq_lens_q.diff().tolist()
+    assert max(lengths) == max_length_q
+    rows, heads, length, width = query.shape
+    flat = [part.transpose(1, 2).reshape(1, rows * length, heads, width).transpose(1, 2) for part in (query, key, value)]
+    mixed = [
+        torch.nn.functional.scaled_dot_product_attention(*parts, scale=scaling, is_causal=module.is_causal)
+        for parts in zip(*(part.split(lengths, dim=2) for part in flat), strict=True)
+    ]
+    return torch.cat(mixed, dim=2).transpose(1, 2).reshape(rows, length, heads, width), None
+
+
+AttentionInterface.register("flash_reference", varlen_attention)
+AttentionMaskInterface.register("flash_reference", flash_attention_mask)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@every_position
+@pytest.mark.parametrize("implementation", ["eager", "flex_attention", "flash_reference"])
+def test_attention_implementations_agree_on_packed_rows(tiny_model, batch, implementation):
+    inputs = {"input_ids": batch["input_ids"], "position_ids": batch["position_ids"]}
+    assert len(inputs["input_ids"]) > 1
+    assert (inputs["position_ids"] == 0).sum() > len(inputs["input_ids"])
+    with torch.no_grad():
+        expected = tiny_model.model(**inputs).last_hidden_state
+        tiny_model.config._attn_implementation = implementation
+        found = tiny_model.model(**inputs).last_hidden_state
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
 
 
 def test_records_hidden_states_and_attentions(tiny_model):
