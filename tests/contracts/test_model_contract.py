@@ -191,7 +191,8 @@ def varlen_attention(module, query, key, value, attention_mask, *, scaling, cu_s
     lengths = cu_seq_lens_q.diff().tolist()
     assert max(lengths) == max_length_q
     rows, heads, length, width = query.shape
-    flat = [part.transpose(1, 2).reshape(1, rows * length, heads, width).transpose(1, 2) for part in (query, key, value)]
+    in_rows = (part.transpose(1, 2) for part in (query, key, value))
+    flat = [part.reshape(1, rows * length, heads, width).transpose(1, 2) for part in in_rows]
     mixed = [
         torch.nn.functional.scaled_dot_product_attention(*parts, scale=scaling, is_causal=module.is_causal)
         for parts in zip(*(part.split(lengths, dim=2) for part in flat), strict=True)
