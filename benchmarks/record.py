@@ -7,12 +7,15 @@ It copies from the model's own `metrics.json` into `benchmarks/results/`, and la
 import argparse
 import json
 import re
+from itertools import groupby
 from pathlib import Path
+from statistics import mean
 
+BASELINES = ("item_knn", "popularity")
 RESULTS = Path(__file__).parent / "results"
 README = Path(__file__).parent / "README.md"
-HEADER = """| data | recipe | seed | NDCG@10 (95 %) | HR@10 (95 %) | popularity's NDCG@10 | best epoch | time | split |
-|---|---|---|---|---|---|---|---|---|"""
+HEADER = """| data | recipe | seeds | NDCG@10 | HR@10 | validation NDCG@10 | item-kNN's NDCG@10 | popularity's | time | split |
+|---|---|---|---|---|---|---|---|---|---|"""
 
 
 def as_result(metrics: dict, *, model_type: str, recipe: str) -> dict:
@@ -26,7 +29,7 @@ def as_result(metrics: dict, *, model_type: str, recipe: str) -> dict:
         "seed": training["arguments"]["seed"],
         "metrics": metrics["model"],
         "confidence": metrics["confidence"]["model"],
-        "popularity": metrics["popularity"],
+        **{baseline: metrics[baseline] for baseline in BASELINES if baseline in metrics},
         "best_epoch": training["best_epoch"],
         "num_epochs": training["num_epochs"],
         "num_parameters": training["num_parameters"],
@@ -39,26 +42,34 @@ def as_result(metrics: dict, *, model_type: str, recipe: str) -> dict:
     }
 
 
-def as_row(result: dict) -> str:
-    """Lay one result out as a row of the table."""
-    test, intervals = result["metrics"]["test"], result["confidence"]["test"]
+def as_row(results: list[dict]) -> str:
+    """Lay the results of one recipe out as a row of the table: means, and from least to most where there are several."""
+    first = results[0]
     cells = [
-        f"{result['dataset']}, {result['protocol'].replace('_', '-')}",
-        result["recipe"],
-        result["seed"],
-        *(f"{test[name]:.4f} ({intervals[name][0]:.4f}–{intervals[name][1]:.4f})" for name in ("ndcg@10", "hr@10")),
-        f"{result['popularity']['test']['ndcg@10']:.4f}",
-        f"{result['best_epoch']:g} of {result['num_epochs']:g}",
-        f"{result['seconds'] / 60:.0f} min, {result['machine']}",
-        f"`{result['split_sha256'][:12]}…`",
+        f"{first['dataset']}, {first['protocol'].replace('_', '-')}",
+        first["recipe"],
+        ", ".join(str(result["seed"]) for result in results),
+        *(spread([result["metrics"]["test"][name] for result in results]) for name in ("ndcg@10", "hr@10")),
+        spread([result["metrics"]["validation"]["ndcg@10"] for result in results]),
+        *(f"{first[baseline]['test']['ndcg@10']:.4f}" if baseline in first else "" for baseline in BASELINES),
+        f"{mean(result['seconds'] for result in results) / 60:.0f} min, {first['machine']}",
+        f"`{first['split_sha256'][:12]}…`",
     ]
-    return f"| {' | '.join(map(str, cells))} |"
+    return f"| {' | '.join(cells)} |"
+
+
+def spread(values: list[float]) -> str:
+    """Write a mean, with the least and the most of several values."""
+    told = f"{mean(values):.4f}"
+    return told if len(values) == 1 else f"{told} ({min(values):.4f}–{max(values):.4f})"
 
 
 def lay_out_results() -> None:
     """Put all results into the README's table."""
-    results = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(RESULTS.glob("*.json"))]
-    table = "\n".join([HEADER, *map(as_row, results)])
+    results = [json.loads(path.read_text(encoding="utf-8")) for path in RESULTS.glob("*.json")]
+    results.sort(key=lambda result: (result["dataset"], result["protocol"], result["recipe"], result["seed"]))
+    recipes = groupby(results, key=lambda result: (result["dataset"], result["protocol"], result["recipe"]))
+    table = "\n".join([HEADER, *(as_row(list(group)) for _, group in recipes)])
     page = README.read_text(encoding="utf-8")
     README.write_text(
         re.sub(r"(?<=<!-- results -->\n).*?(?=\n<!-- end -->)", table, page, flags=re.S), encoding="utf-8"
