@@ -7,6 +7,7 @@ It copies from the model's own `metrics.json` into `benchmarks/results/`, and la
 import argparse
 import json
 import re
+from collections.abc import Iterable
 from itertools import groupby
 from pathlib import Path
 from statistics import mean
@@ -14,8 +15,18 @@ from statistics import mean
 BASELINES = ("item_knn", "popularity")
 RESULTS = Path(__file__).parent / "results"
 README = Path(__file__).parent / "README.md"
-HEADER = """| data | recipe | seeds | NDCG@10 | HR@10 | validation NDCG@10 | item-kNN's NDCG@10 | popularity's | time | split |
-|---|---|---|---|---|---|---|---|---|---|"""
+COLUMNS = (
+    "data",
+    "recipe",
+    "seeds",
+    "NDCG@10",
+    "HR@10",
+    "validation NDCG@10",
+    "item-kNN's NDCG@10",
+    "popularity's",
+    "time",
+    "split",
+)
 
 
 def as_result(metrics: dict, *, model_type: str, recipe: str) -> dict:
@@ -43,7 +54,7 @@ def as_result(metrics: dict, *, model_type: str, recipe: str) -> dict:
 
 
 def as_row(results: list[dict]) -> str:
-    """Lay the results of one recipe out as a row of the table: means, and from least to most where there are several."""
+    """Lay the results of one recipe out as a row of the table."""
     first = results[0]
     cells = [
         f"{first['dataset']}, {first['protocol'].replace('_', '-')}",
@@ -55,6 +66,11 @@ def as_row(results: list[dict]) -> str:
         f"{mean(result['seconds'] for result in results) / 60:.0f} min, {first['machine']}",
         f"`{first['split_sha256'][:12]}…`",
     ]
+    return as_line(cells)
+
+
+def as_line(cells: Iterable[str]) -> str:
+    """Write one line of a Markdown table."""
     return f"| {' | '.join(cells)} |"
 
 
@@ -69,7 +85,7 @@ def lay_out_results() -> None:
     results = [json.loads(path.read_text(encoding="utf-8")) for path in RESULTS.glob("*.json")]
     results.sort(key=lambda result: (result["dataset"], result["protocol"], result["recipe"], result["seed"]))
     recipes = groupby(results, key=lambda result: (result["dataset"], result["protocol"], result["recipe"]))
-    table = "\n".join([HEADER, *(as_row(list(group)) for _, group in recipes)])
+    table = "\n".join([as_line(COLUMNS), "|---" * len(COLUMNS) + "|", *(as_row(list(group)) for _, group in recipes)])
     page = README.read_text(encoding="utf-8")
     README.write_text(
         re.sub(r"(?<=<!-- results -->\n).*?(?=\n<!-- end -->)", table, page, flags=re.S), encoding="utf-8"
