@@ -4,7 +4,7 @@ Shape suffixes: U evaluated rows, B rows of a batch, K list length, D hidden siz
 """
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -15,13 +15,13 @@ from tqdm.auto import tqdm
 from seqrec.data.collators import HistoryCollator, batches_of_like_length
 from seqrec.data.list_columns import ArrowRows, list_lengths
 from seqrec.evaluation.metrics import list_metrics, ranking_metrics
-from seqrec.modeling.scoring import CatalogueScores
+from seqrec.modeling.scoring import CatalogueScores, Products, Scores
 
 DEFAULT_KS = (1, 5, 10, 20)
 
 
 class Encoder(Protocol):
-    """What can be evaluated and served: users and items in one space, score = their product."""
+    """What can be ranked and served: users and items in one space, score = their product."""
 
     def encode_users(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
         """Return user vectors (B, D)."""
@@ -32,9 +32,38 @@ class Encoder(Protocol):
         ...
 
 
+@runtime_checkable
+class Scorer(Protocol):
+    """What can be ranked: it scores a batch of histories, be it by vectors or by other means."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where histories shall be."""
+        ...
+
+    def score_users(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Scores:
+        """Score the catalogue for histories (B, L)."""
+        ...
+
+
+class EncoderScorer:
+    """Scores of an encoder, whose items are encoded once. A model is left in evaluation mode."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        if isinstance(encoder, torch.nn.Module):
+            encoder.eval()  # a Trainer turns it back before its next step
+        self.encoder = encoder
+        self.items_VD = encoder.encode_items()
+        self.device = self.items_VD.device
+
+    def score_users(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Scores:
+        """Multiply the histories' vectors with the items'."""
+        return Products(self.encoder.encode_users(input_ids, attention_mask), self.items_VD)
+
+
 @dataclass(frozen=True)
 class Ranking:
-    """What an encoder made of a data set, row by row in the data set's order.
+    """What was made of a data set, row by row in the data set's order.
 
     `ranks_U` is the rank of each row's target (1 is best), `top_UK` the token ids of its best K items.
     """
@@ -53,7 +82,7 @@ class Ranking:
 
 @torch.no_grad()
 def rank_dataset(
-    encoder: Encoder,
+    ranked: Encoder | Scorer,
     dataset: Dataset,
     *,
     max_length: int,
@@ -68,9 +97,9 @@ def rank_dataset(
     batch's scores over one chunk of the catalogue. A model is left in evaluation mode.
 
     Args:
-        encoder: A model or a baseline.
+        ranked: A model or a baseline.
         dataset: Rows with `input_ids` (the whole history) and `target`.
-        max_length: Newest items that the encoder reads; all are left out when seen items are.
+        max_length: Newest items that it reads; all are left out when seen items are.
         exclude_seen: Whether items of the history are never recommended. A target among them then has the rank
             of what cannot be recommended.
         list_length: K.
@@ -86,17 +115,14 @@ def rank_dataset(
     lengths_U = list_lengths(dataset).clip(max=max_length)
     batches = list(batches_of_like_length(lengths_U, batch_size))
     collate = HistoryCollator(max_length)
-    if isinstance(encoder, torch.nn.Module):
-        encoder.eval()  # a Trainer turns it back before its next step
-    items_VD = encoder.encode_items()
+    scorer = ranked if isinstance(ranked, Scorer) else EncoderScorer(ranked)
     ranks_U = np.zeros(len(dataset), dtype=np.int64)
     top_UK = np.zeros((len(dataset), list_length), dtype=np.int64)
     for index_B in tqdm(batches, desc="Ranking", disable=not progress, leave=False):
         batch = collate(rows.__getitems__(index_B.tolist()))
-        batch = {name: tensor.to(items_VD.device) for name, tensor in batch.items()}
-        users_BD = encoder.encode_users(batch["input_ids"], batch.get("attention_mask"))
-        excluded = batch["seen_ids"] if exclude_seen else None
-        scores = CatalogueScores(users_BD, items_VD, excluded)
+        batch = {name: tensor.to(scorer.device) for name, tensor in batch.items()}
+        found = scorer.score_users(batch["input_ids"], batch.get("attention_mask"))
+        scores = CatalogueScores(found, batch["seen_ids"] if exclude_seen else None)
         ranks_U[index_B] = scores.rank(batch["targets"]).cpu()
         if list_length:
             top_UK[index_B] = scores.top_k(list_length)[1].cpu()

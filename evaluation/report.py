@@ -1,9 +1,12 @@
-"""The figures of `metrics.json`: a model and the popularity baseline, measured side by side.
+"""The figures of `metrics.json`: a model and the baselines, measured side by side.
 
 Shape suffixes: U evaluated rows, V vocabulary.
 """
 
+import math
+import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,6 +17,7 @@ from seqrec.data.preparation import HELD_OUT, PreparedData
 from seqrec.evaluation.baselines import PopularityBaseline, counts_by_token
 from seqrec.evaluation.confidence import confidence_intervals
 from seqrec.evaluation.evaluator import Ranking, rank_dataset
+from seqrec.evaluation.item_knn import ItemKnnBaseline
 from seqrec.evaluation.slices import slice_metrics
 
 LIST_LENGTH = 20
@@ -26,7 +30,7 @@ def measure(
     exclude_seen: bool,
     splits: Sequence[str] = HELD_OUT,
 ) -> dict[str, Any]:
-    """Rank held-out splits with a model and by popularity, under one protocol.
+    """Rank held-out splits with a model, by popularity and by item-kNN, under one protocol.
 
     Args:
         rank_model: Ranks a data set's rows with the model, lists of `LIST_LENGTH` included.
@@ -35,29 +39,33 @@ def measure(
         splits: Which of "validation" and "test".
 
     Returns:
-        `"protocol"`; `"model"` and `"popularity"`, each with its metrics by split; and `"confidence"` and
-        `"slices"`, which hold theirs by encoder and split.
+        `"protocol"`; `"model"`, `"popularity"` and `"item_knn"`, each with its metrics by split; and `"confidence"`
+        and `"slices"`, which hold theirs by these three and split.
     """
     item_counts_V = counts_by_token(data.items, len(data.tokenizer))
-    baseline = PopularityBaseline(item_counts_V)
-
-    def rank_popularity(dataset: Dataset) -> Ranking:
-        return rank_dataset(baseline, dataset, max_length=1, exclude_seen=exclude_seen, list_length=LIST_LENGTH)
-
+    popularity = PopularityBaseline(item_counts_V)
+    item_knn = ItemKnnBaseline(data.sequences["train"], len(data.tokenizer))
+    rank = partial(rank_dataset, exclude_seen=exclude_seen, list_length=LIST_LENGTH)
+    rankers: dict[str, Callable[[Dataset], Ranking]] = {
+        "model": rank_model,
+        "popularity": partial(rank, popularity, max_length=1),
+        "item_knn": partial(rank, item_knn, max_length=sys.maxsize),
+    }
     figures: dict[str, Any] = {"protocol": {**data.protocol, "exclude_seen": exclude_seen}}
-    for encoder, rank in (("model", rank_model), ("popularity", rank_popularity)):
+    for name, ranker in rankers.items():
         for split in splits:
-            ranking = rank(data.sequences[split])
+            ranking = ranker(data.sequences[split])
             for section, found in describe(ranking, data.sequences[split], item_counts_V).items():
-                by_encoder = figures if section == "metrics" else figures.setdefault(section, {})
-                by_encoder.setdefault(encoder, {})[split] = found
+                by_ranker = figures if section == "metrics" else figures.setdefault(section, {})
+                by_ranker.setdefault(name, {})[split] = found
     return figures
 
 
 def describe(ranking: Ranking, dataset: Dataset, item_counts_V: np.ndarray) -> dict[str, dict[str, Any]]:
-    """Work out a ranking's metrics, their confidence intervals, and its slices."""
+    """Work out a ranking's metrics (None for what there is none of), their confidence intervals, and its slices."""
+    metrics = ranking.metrics(item_counts_V).items()
     return {
-        "metrics": ranking.metrics(item_counts_V),
+        "metrics": {name: value if math.isfinite(value) else None for name, value in metrics},  # JSON knows no NaN
         "confidence": dict(confidence_intervals(ranking.ranks_U)),
         "slices": slice_metrics(
             ranking.ranks_U,

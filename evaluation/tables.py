@@ -4,19 +4,20 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 SHOWN_METRICS = ("ndcg@10", "hr@10", "mrr@10", "coverage@10", "novelty@10")
-ENCODERS = ("model", "popularity")
+RANKERS = {"model": "model", "popularity": "popularity", "item_knn": "item-kNN"}  # and what to call them
 
 
 def metrics_table(figures: Mapping[str, Any]) -> str:
-    """Lay out the metrics of the model and of popularity, a line for each held-out split.
+    """Lay out the metrics of the model and of the baselines, a line for each held-out split.
 
     Args:
         figures: As in `metrics.json`.
     """
     rows = [["", "split", *SHOWN_METRICS]]
-    for encoder in ENCODERS:
-        for split, metrics in figures[encoder].items():
-            rows.append([encoder, split, *(f"{metrics[name]:.4f}" for name in SHOWN_METRICS)])
+    for ranker, name in RANKERS.items():
+        for split, metrics in figures[ranker].items():
+            values = [metrics[metric] for metric in SHOWN_METRICS]
+            rows.append([name, split, *("-" if value is None else f"{value:.4f}" for value in values)])
     return align(rows, left_columns=2)
 
 

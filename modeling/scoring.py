@@ -9,6 +9,7 @@ A allowed items. Id matrices are padded with 0, the pad token, which is never re
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -47,7 +48,7 @@ def top_k(
     Raises:
         ValueError: If k is less than 1.
     """
-    return CatalogueScores(users_BD, items_VD, excluded_BS, allowed_BA, CACHED_SCORES).top_k(k)
+    return CatalogueScores(Products(users_BD, items_VD), excluded_BS, allowed_BA, CACHED_SCORES).top_k(k)
 
 
 def largest(scores_BC: Tensor, k: int) -> tuple[Tensor, Tensor]:
@@ -88,7 +89,44 @@ def rank_targets(
     Returns:
         `ranks_B`, integers from 1.
     """
-    return CatalogueScores(users_BD, items_VD, excluded_BS, allowed_BA).rank(targets_B)
+    return CatalogueScores(Products(users_BD, items_VD), excluded_BS, allowed_BA).rank(targets_B)
+
+
+class Scores(Protocol):
+    """Scores of B users over a catalogue of V token ids, of which any stretch can be asked for."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """B and V."""
+        ...
+
+    @property
+    def device(self) -> torch.device:
+        """Where the scores are computed."""
+        ...
+
+    def stretch(self, start: int, stop: int) -> Tensor:
+        """Return `scores_BC` of the token ids from `start` up to `stop`, float32, a tensor of the caller's own."""
+        ...
+
+
+class Products:
+    """Scores that are the products of user and item vectors.
+
+    Args:
+        users_BD: User vectors.
+        items_VD: Item vectors; row i is token id i.
+    """
+
+    def __init__(self, users_BD: Tensor, items_VD: Tensor) -> None:
+        self.users_BD = users_BD.float()
+        self.items_VD = items_VD
+        self.shape = len(users_BD), len(items_VD)
+        self.device = users_BD.device
+
+    def stretch(self, start: int, stop: int) -> Tensor:
+        """See `Scores.stretch`."""
+        return self.users_BD @ self.items_VD[start:stop].float().T
 
 
 @dataclass
@@ -100,23 +138,23 @@ class CatalogueScores:
     tokens, excluded items and items not allowed are −inf.
     """
 
-    users_BD: Tensor
-    items_VD: Tensor
+    scores: Scores
     excluded_BS: Tensor | None = None
     allowed_BA: Tensor | None = None
     chunk_scores: int = CHUNK_SCORES
 
     def __post_init__(self) -> None:
-        self.users_BD = self.users_BD.float()
-        self.chunk_items = max(1, self.chunk_scores // max(1, len(self.users_BD)) // BLOCK) * BLOCK
+        self.num_users, self.num_items = self.scores.shape
+        self.device = self.scores.device
+        self.chunk_items = max(1, self.chunk_scores // max(1, self.num_users) // BLOCK) * BLOCK
         # A catalogue that fits one chunk is scored once, however often it is iterated.
-        self.only_chunk = self.score(0) if len(self.items_VD) <= self.chunk_items else None
+        self.only_chunk = self.score(0) if self.num_items <= self.chunk_items else None
 
     def __iter__(self) -> Iterator[tuple[int, Tensor]]:
         if self.only_chunk is not None:
             yield 0, self.only_chunk
             return
-        for start in range(0, len(self.items_VD), self.chunk_items):
+        for start in range(0, self.num_items, self.chunk_items):
             yield start, self.score(start)
 
     @torch.no_grad()
@@ -139,7 +177,7 @@ class CatalogueScores:
     @torch.no_grad()
     def rank(self, targets_B: Tensor) -> Tensor:
         """See the function `rank_targets`."""
-        target_scores_B = torch.full((len(self.users_BD),), -torch.inf, device=self.users_BD.device)
+        target_scores_B = torch.full((self.num_users,), -torch.inf, device=self.device)
         for start, scores_BC in self:
             column_B = targets_B - start
             inside_B = (column_B >= 0) & (column_B < scores_BC.shape[1])
@@ -149,12 +187,11 @@ class CatalogueScores:
         ranks_B = torch.zeros_like(targets_B)
         for _, scores_BC in self:
             ranks_B += (~(scores_BC < target_scores_B[:, None])).sum(dim=1)
-        return ranks_B.where(target_scores_B > -torch.inf, len(self.items_VD))
+        return ranks_B.where(target_scores_B > -torch.inf, self.num_items)
 
     def score(self, start: int) -> Tensor:
         """Score one chunk and mask what may not be recommended."""
-        items_CD = self.items_VD[start : start + self.chunk_items].float()
-        scores_BC = self.users_BD @ items_CD.T
+        scores_BC = self.scores.stretch(start, min(start + self.chunk_items, self.num_items))
         scores_BC[:, : max(0, NUM_SPECIAL_TOKENS - start)] = -torch.inf
         if self.excluded_BS is not None:
             scores_BC[cells_of(self.excluded_BS, start, scores_BC)] = -torch.inf

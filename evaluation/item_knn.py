@@ -1,0 +1,160 @@
+"""The baseline that looks at no order: items that the same users took.
+
+Shape suffixes: B users of a batch, L length, V vocabulary, C items of one stretch, N interactions, P pairs of items
+that some user took both, E neighbours of all items of a batch's histories. An item is its token id throughout.
+"""
+
+import warnings
+from collections.abc import Iterator
+
+import numpy as np
+import pyarrow.compute as pc
+import torch
+from datasets import Dataset
+from torch import Tensor
+
+from seqrec.data.list_columns import list_lengths
+from seqrec.data.special_tokens import NUM_SPECIAL_TOKENS
+from seqrec.modeling.scoring import Scores
+
+NUM_NEIGHBOURS = 100
+BLOCK_PAIRS = 2**23  # products summed at once: what bounds the memory
+
+
+class ItemKnnBaseline:
+    """Recommend what is similar to the items of the history: item-based k nearest neighbours.
+
+    The similarity of two items is the cosine of the sets of users that took them in training, c_ij / √(n_i n_j),
+    where c_ij users took both, and n_i users took i. Each item keeps the k items most similar to it; of equal
+    ones, those of the lower token id, which are the more popular. A user's score for an item is the sum of its
+    similarities to those items of the history (each counted once) whose neighbour it is. What is nobody's
+    neighbour is not recommended.
+
+    Sarwar et al. 2001, "Item-Based Collaborative Filtering Recommendation Algorithms", with the k neighbours and
+    the sum of Deshpande & Karypis 2004, "Item-Based Top-N Recommendation Algorithms", section 4.
+
+    Args:
+        train: Rows of one user each, with `input_ids`, the training history.
+        vocab_size: V.
+        num_neighbours: k.
+
+    Raises:
+        ValueError: If `num_neighbours` is less than 1.
+    """
+
+    device = torch.device("cpu")
+
+    def __init__(self, train: Dataset, vocab_size: int, num_neighbours: int = NUM_NEIGHBOURS) -> None:
+        if num_neighbours < 1:
+            raise ValueError(f"num_neighbours={num_neighbours}: an item has 1 neighbour at least.")
+        parts = [nearest(*block, num_neighbours) for block in similarities(*user_item_pairs(train), vocab_size)]
+        items_P, neighbours_P, similarities_P = (np.concatenate(part) for part in zip(*parts, strict=True))
+        self.vocab_size = vocab_size
+        self.starts_V = torch.from_numpy(np.searchsorted(items_P, np.arange(vocab_size)))
+        self.num_neighbours_V = torch.from_numpy(np.bincount(items_P, minlength=vocab_size))
+        self.neighbours_P = torch.from_numpy(neighbours_P)
+        self.similarities_P = torch.from_numpy(similarities_P)
+
+    def score_users(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Scores:
+        """Find the neighbours of the histories' items.
+
+        Args:
+            input_ids: Histories (B, L).
+            attention_mask: 1 where there is an item (B, L); None where nothing is padding.
+        """
+        if attention_mask is not None:
+            input_ids = input_ids.where(attention_mask.bool(), 0)
+        ids_BL = input_ids.sort(dim=1).values
+        is_first_BL = ids_BL.diff(dim=1, prepend=torch.full((len(ids_BL), 1), -1)) != 0
+        users, places = is_first_BL.nonzero(as_tuple=True)
+        items = ids_BL[users, places]
+        lengths = self.num_neighbours_V[items]
+        before = self.starts_V[items] - (lengths.cumsum(0) - lengths)
+        index_E = torch.arange(int(lengths.sum())) + before.repeat_interleave(lengths)
+        return SummedSimilarities(
+            users.repeat_interleave(lengths),
+            self.neighbours_P[index_E],
+            self.similarities_P[index_E],
+            shape=(len(input_ids), self.vocab_size),
+        )
+
+
+class SummedSimilarities:
+    """Scores that are sums of similarities, and −inf where there is none."""
+
+    device = torch.device("cpu")
+
+    def __init__(self, users_E: Tensor, items_E: Tensor, similarities_E: Tensor, *, shape: tuple[int, int]) -> None:
+        self.users_E, self.items_E, self.similarities_E, self.shape = users_E, items_E, similarities_E, shape
+
+    def stretch(self, start: int, stop: int) -> Tensor:
+        """See `Scores.stretch`."""
+        num_users, num_items = self.shape[0], stop - start
+        inside_E = (self.items_E >= start) & (self.items_E < stop)
+        cells = self.users_E[inside_E] * num_items + self.items_E[inside_E] - start
+        scores_BC = torch.zeros(num_users * num_items).index_add_(0, cells, self.similarities_E[inside_E])
+        return scores_BC.masked_fill_(scores_BC == 0, -torch.inf).view(num_users, num_items)
+
+
+def user_item_pairs(train: Dataset) -> tuple[np.ndarray, np.ndarray]:
+    """Return the row and the item of each training interaction with an item that is known: two arrays (N,)."""
+    users_N = np.repeat(np.arange(len(train)), list_lengths(train))
+    items_N = pc.list_flatten(train.with_format("arrow", columns=["input_ids"])[:]["input_ids"]).to_numpy()
+    is_item_N = items_N >= NUM_SPECIAL_TOKENS
+    return users_N[is_item_N], items_N[is_item_N].astype(np.int64)
+
+
+def similarities(
+    users_N: np.ndarray, items_N: np.ndarray, vocab_size: int
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Compute the similarities of all pairs of items that some user took both, a block of items at a time.
+
+    Yields:
+        The items, their neighbours, and the similarities (float32), each (P,), in order of item and neighbour.
+    """
+    num_users = int(users_N.max(initial=0)) + 1
+    takers_VU = incidence(items_N, users_N, (vocab_size, num_users))
+    taken_UV = takers_VU.t().coalesce()
+    items, users = takers_VU.indices()
+    item_counts_V = torch.bincount(items, minlength=vocab_size)
+    products_V = torch.bincount(items, torch.bincount(users)[users].double(), minlength=vocab_size)
+    ends_V, products_up_to_V = item_counts_V.cumsum(0), products_V.cumsum(0)
+    start = 0
+    while start < vocab_size:
+        limit = products_up_to_V[start] - products_V[start] + BLOCK_PAIRS
+        stop = max(start + 1, int(torch.searchsorted(products_up_to_V, limit, right=True)))
+        chosen = slice(ends_V[start] - item_counts_V[start], ends_V[stop - 1])
+        block = incidence(items[chosen] - start, users[chosen], (stop - start, num_users))
+        both = sparse_product(block, taken_UV)
+        item_P, neighbour_P = both.indices()
+        item_P = item_P + start
+        cosine_P = both.values() / (item_counts_V[item_P] * item_counts_V[neighbour_P]).sqrt()
+        is_other_P = item_P != neighbour_P
+        yield item_P[is_other_P].numpy(), neighbour_P[is_other_P].numpy(), cosine_P[is_other_P].numpy()
+        start = stop
+
+
+def incidence(rows: Tensor | np.ndarray, columns: Tensor | np.ndarray, shape: tuple[int, int]) -> Tensor:
+    """Make a sparse matrix that is 1 in the given cells, however often each is given."""
+    cells = torch.stack([torch.as_tensor(rows), torch.as_tensor(columns)])
+    matrix = torch.sparse_coo_tensor(cells, torch.ones(cells.shape[1]), shape, check_invariants=False).coalesce()
+    matrix.values().fill_(1)
+    return matrix
+
+
+def sparse_product(left: Tensor, right: Tensor) -> Tensor:
+    """Multiply sparse matrices."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta", UserWarning)
+        return torch.sparse.mm(left, right).coalesce()
+
+
+def nearest(
+    items_P: np.ndarray, neighbours_P: np.ndarray, similarities_P: np.ndarray, num_neighbours: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Keep each item's most similar neighbours; where some are equally similar, those that come first."""
+    order = np.lexsort((-similarities_P, items_P))  # stable
+    items_P = items_P[order]
+    place_P = np.arange(len(items_P)) - np.searchsorted(items_P, items_P)
+    kept = order[place_P < num_neighbours]
+    return items_P[place_P < num_neighbours], neighbours_P[kept], similarities_P[kept]
