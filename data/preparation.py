@@ -2,12 +2,13 @@
 
 import logging
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 import polars as pl
-from datasets import DatasetDict
 
 from seqrec.data.interactions import drop_duplicates, filter_k_core
+from seqrec.data.prepared_sets import PreparedData, find_prepared
 from seqrec.data.sequences import build_sequences, item_table
 from seqrec.data.sources import load_interactions
 from seqrec.data.splitting import Split, leave_one_out, temporal
@@ -26,13 +27,16 @@ class DataArguments:
         default=None,
         metadata={
             "help": "ml-100k, synthetic, a file (CSV, CSV.gz, Parquet, JSONL), a folder with interactions.* and "
-            "perhaps items.*, or a data set of the Hub (org/name)."
+            "perhaps items.*, a data set of the Hub (org/name), or what `seqrec prepare` made."
         },
     )
     items: str | None = field(default=None, metadata={"help": "File with item_id and title."})
     user_id_column: str = field(default="user_id", metadata={"help": "Column of the user ids."})
     item_id_column: str = field(default="item_id", metadata={"help": "Column of the item ids."})
     timestamp_column: str = field(default="timestamp", metadata={"help": "Column of the timestamps."})
+    streaming: bool = field(
+        default=False, metadata={"help": "Read a data set of the Hub as it arrives, without a copy on disk."}
+    )
     split_method: Literal["leave_one_out", "temporal"] = field(
         default="leave_one_out",
         metadata={"help": "leave_one_out: each user's last item is for testing. temporal: the last stretch of time."},
@@ -48,25 +52,15 @@ class DataArguments:
     def protocol(self) -> dict[str, Any]:
         """What decides the split, for `metrics.json`; where the files lay does not."""
         fields = asdict(self)
-        for name in ("dataset", "items", "user_id_column", "item_id_column", "timestamp_column"):
+        for name in ("dataset", "items", "user_id_column", "item_id_column", "timestamp_column", "streaming"):
             del fields[name]
         if self.split_method != "temporal":
             del fields["validation_fraction"], fields["test_fraction"]
         return fields
 
 
-@dataclass(frozen=True)
-class PreparedData:
-    """Sequences ready for training and evaluation, their vocabulary, and how they came about."""
-
-    sequences: DatasetDict
-    tokenizer: ItemTokenizer
-    items: pl.DataFrame
-    protocol: dict[str, Any]
-
-
 def prepare(arguments: DataArguments, tokenizer: ItemTokenizer | None = None) -> PreparedData:
-    """Load, filter, split and encode interactions.
+    """Load, filter, split and encode interactions; or load what was prepared before.
 
     The catalogue is every item of the table, also those that only occur in held-out rows: what there is to
     recommend is known beforehand, who takes it is not.
@@ -76,16 +70,19 @@ def prepare(arguments: DataArguments, tokenizer: ItemTokenizer | None = None) ->
         tokenizer: The vocabulary of a trained model; built from the interactions if None.
 
     Raises:
-        ValueError: If no data set is named, or the interactions cannot be used; see the functions called.
+        ValueError: If no data set is named, or the interactions cannot be used, see the functions called; or if a
+            set was prepared in another way than the arguments say, or with another vocabulary than the model's.
     """
     if arguments.dataset is None:
         raise ValueError("Name the interactions: --dataset ml-100k, a file, a folder, or a data set of the Hub.")
+    if (folder := find_prepared(arguments.dataset)) is not None:
+        return load_prepared(folder, arguments, tokenizer)
     columns = {
         "user_id": arguments.user_id_column,
         "item_id": arguments.item_id_column,
         "timestamp": arguments.timestamp_column,
     }
-    data = load_interactions(arguments.dataset, columns=columns, items=arguments.items)
+    data = load_interactions(arguments.dataset, columns=columns, items=arguments.items, streaming=arguments.streaming)
     interactions = data.interactions
     if arguments.duplicates != "keep":
         interactions = drop_duplicates(interactions, keep=arguments.duplicates)
@@ -110,6 +107,25 @@ def prepare(arguments: DataArguments, tokenizer: ItemTokenizer | None = None) ->
     return PreparedData(
         build_sequences(split, tokenizer), tokenizer, item_table(split.train, tokenizer, data.items), protocol
     )
+
+
+def load_prepared(folder: Path, arguments: DataArguments, tokenizer: ItemTokenizer | None) -> PreparedData:
+    """Load a prepared set, and refuse it where it is not what is wanted."""
+    data = PreparedData.load(folder)
+    defaults = DataArguments()
+    for name, value in arguments.protocol().items():
+        made = data.protocol.get(name)
+        if value not in (made, getattr(defaults, name)):
+            raise ValueError(
+                f"'{arguments.dataset}' was prepared with {name}={made}, not {value}. Leave the flag out, or prepare "
+                "the interactions anew."
+            )
+    if tokenizer is not None and not tokenizer.item_series.equals(data.tokenizer.item_series):
+        raise ValueError(
+            f"'{arguments.dataset}' was prepared with another vocabulary ({data.tokenizer.num_items:,} items) than the "
+            f"model's ({tokenizer.num_items:,} items). Name the interactions themselves, which are then encoded anew."
+        )
+    return data
 
 
 def split_interactions(interactions: pl.DataFrame, arguments: DataArguments) -> Split:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-from datasets import Dataset, DatasetDict, load_dataset, load_dataset_builder
+from datasets import Dataset, IterableDataset, load_dataset, load_dataset_builder
 
 from seqrec.data.interactions import read_interactions, require_ids, require_no_nulls
 from seqrec.data.movielens import ml_100k_folder
@@ -31,7 +31,9 @@ class InteractionData:
     items: pl.DataFrame | None
 
 
-def load_interactions(dataset: Any, *, columns: Mapping[str, str] | None = None, items: Any = None) -> InteractionData:
+def load_interactions(
+    dataset: Any, *, columns: Mapping[str, str] | None = None, items: Any = None, streaming: bool = False
+) -> InteractionData:
     """Load interactions from wherever they are.
 
     Args:
@@ -40,11 +42,12 @@ def load_interactions(dataset: Any, *, columns: Mapping[str, str] | None = None,
             or a frame.
         columns: The table's own names for ours, as in `read_interactions`.
         items: File or frame with `item_id` and `title`; goes before what the data set itself holds.
+        streaming: Whether to read a data set of the Hub as it arrives, without keeping a copy of its files.
 
     Raises:
         ValueError: If there is no such data set, it cannot be downloaded, or its tables cannot be used.
     """
-    name, table, own_items = locate(dataset, columns=columns or {})
+    name, table, own_items = locate(dataset, columns=columns or {}, streaming=streaming)
     items = own_items if items is None else items
     return InteractionData(
         name=name,
@@ -76,7 +79,7 @@ def read_items(source: Any, *, columns: Mapping[str, str] | None = None) -> pl.D
     return table.with_columns(ids)
 
 
-def locate(dataset: Any, *, columns: Mapping[str, str]) -> tuple[str, Any, Any]:
+def locate(dataset: Any, *, columns: Mapping[str, str], streaming: bool) -> tuple[str, Any, Any]:
     """Return a data set's name, its interactions, and its items (or None), as files or frames."""
     if not isinstance(dataset, str | Path):
         return "frame", dataset, None
@@ -98,7 +101,8 @@ def locate(dataset: Any, *, columns: Mapping[str, str]) -> tuple[str, Any, Any]:
     if table_suffix(path) or path.is_file():
         return table_name(path), path, None
     id_columns = [columns.get(name, name) for name in ("user_id", "item_id")]
-    return str(dataset).partition(":")[0], load_hub_table(str(dataset), text_columns=id_columns), None
+    table = load_hub_table(str(dataset), text_columns=id_columns, streaming=streaming)
+    return str(dataset).partition(":")[0], table, None
 
 
 def find_table(folder: Path, stem: str) -> Path | None:
@@ -113,7 +117,9 @@ def table_name(path: Path) -> str:
     return path.resolve().parent.name if stem == "interactions" else stem
 
 
-def load_hub_table(dataset: str, *, text_columns: Sequence[str] = ()) -> Dataset:
+def load_hub_table(
+    dataset: str, *, text_columns: Sequence[str] = (), streaming: bool = False
+) -> Dataset | IterableDataset:
     """Load a data set of the Hub, or a local folder that `datasets` can read.
 
     Where it is kept as CSV, `text_columns` are text whatever they look like ("007" stays "007"), as in files.
@@ -122,13 +128,13 @@ def load_hub_table(dataset: str, *, text_columns: Sequence[str] = ()) -> Dataset
     try:
         is_csv = hasattr(load_dataset_builder(name).config, "converters")
         options = {"converters": dict.fromkeys(text_columns, str)} if is_csv else {}
-        loaded = load_dataset(name, split=split or None, **options)
+        loaded = load_dataset(name, split=split or None, streaming=streaming, **options)
     except (OSError, ValueError) as error:
         raise ValueError(
             f"'{dataset}' is neither a named set ({', '.join(NAMED_SETS)}) nor a file or folder with "
             f"interactions.* here, and could not be loaded as a data set of the Hub: {error}"
         ) from error
-    if not isinstance(loaded, DatasetDict):
+    if isinstance(loaded, Dataset | IterableDataset):
         return loaded
     if len(loaded) > 1:
         names = list(loaded)

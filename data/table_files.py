@@ -6,9 +6,10 @@ from typing import Any
 
 import polars as pl
 import pyarrow as pa
-from datasets import Dataset
+from datasets import Dataset, IterableDataset
 
 SUFFIXES = (".csv", ".csv.gz", ".parquet", ".jsonl")
+STREAMED_ROWS = 100_000  # rows taken from a stream at once
 
 
 def read_table(source: Any, *, text_columns: Sequence[str] = ()) -> pl.DataFrame:
@@ -16,7 +17,7 @@ def read_table(source: Any, *, text_columns: Sequence[str] = ()) -> pl.DataFrame
 
     Args:
         source: Path of a CSV (also gzipped), Parquet or JSONL file, or a polars DataFrame or LazyFrame, a
-            `datasets.Dataset`, or any frame that speaks Arrow (pandas, pyarrow and others).
+            `datasets.Dataset` or `IterableDataset`, or any frame that speaks Arrow (pandas, pyarrow and others).
         text_columns: Columns of a CSV that are text whatever they look like ("007" stays "007").
 
     Returns:
@@ -68,6 +69,9 @@ def take_frame(source: Any) -> pl.DataFrame:
         return source.collect()
     if isinstance(source, Dataset):
         return pl.DataFrame(source.with_format("arrow")[:])
+    if isinstance(source, IterableDataset):
+        batches = source.with_format("arrow").iter(batch_size=STREAMED_ROWS)
+        return pl.concat([pl.DataFrame(batch) for batch in batches] or [pl.DataFrame()])
     if hasattr(source, "__arrow_c_stream__"):
         try:
             return pl.DataFrame(source)

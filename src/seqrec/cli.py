@@ -35,6 +35,7 @@ from seqrec.training.train import TrainedModel, train
 
 USAGE = """seqrec COMMAND [flags]
 
+  prepare    split and encode interactions once, for many trainings
   train      train a model on interactions, evaluate, save and document it
   evaluate   measure a saved model on held-out interactions
   recommend  recommend items for one history, or for every user of a file
@@ -189,6 +190,24 @@ def with_config_file(argv: Sequence[str]) -> list[str]:
     return [*flags, *others]
 
 
+def prepare_command(argv: Sequence[str]) -> None:
+    """`seqrec prepare`."""
+    parser = HfArgumentParser(
+        [DataArguments],
+        prog="seqrec prepare",
+        description="Split and encode interactions once. `seqrec train --dataset DIR` then starts from there.",
+    )
+    parser.add_argument("--output_dir", required=True, help="New folder for sequences, vocabulary and catalogue.")
+    data_arguments, rest = parser.parse_args_into_dataclasses(argv)
+    folder = Path(rest.output_dir)
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ValueError(f"{folder} is there already, and not empty. Choose another --output_dir.")
+    data = prepare(data_arguments)
+    data.save(folder)
+    parts = ", ".join(f"{len(rows):,} for {part}" for part, rows in data.sequences.items())
+    print(f"Wrote the histories ({parts}) and the {len(data.items):,} items to {folder}.")
+
+
 def evaluate_command(argv: Sequence[str]) -> None:
     """`seqrec evaluate`."""
     parser = HfArgumentParser(
@@ -301,10 +320,11 @@ def print_summary(trained: TrainedModel, num_examples: int = 3) -> None:
     """Print how good the model is, what it recommends to some users, and where it lies."""
     recommender = Recommender(trained.trainer.model, trained.data.tokenizer, trained.data.items)
     print(f"\n{metrics_table(trained.metrics)}\n")
-    for row in trained.data.sequences["test"].select(range(num_examples)):
+    for number, row in enumerate(trained.data.sequences["test"].select(range(num_examples)), start=1):
         history = trained.data.tokenizer.decode_item_ids(row["input_ids"])
         newest = ", ".join(recommender.name_item(item_id) for item_id in history[-3:])
-        print(f"User {row['user_id']}, after {newest}:")
+        user = row.get("user_id", f"in row {number}")  # a prepared set knows no ids
+        print(f"User {user}, after {newest}:")
         print(recommendations_table(recommender.recommend(history, k=5)), end="\n\n")
     folder = trained.trainer.args.output_dir
     print(f"Saved to {folder}: model, metrics.json, training_curve.png and a model card (README.md). Try:")
@@ -312,6 +332,7 @@ def print_summary(trained: TrainedModel, num_examples: int = 3) -> None:
 
 
 COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
+    "prepare": prepare_command,
     "train": train_command,
     "evaluate": evaluate_command,
     "recommend": recommend_command,

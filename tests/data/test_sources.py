@@ -220,6 +220,22 @@ def test_a_data_set_of_the_hub(tmp_path, monkeypatch):
     assert (both.name, both.interactions.height) == ("org/log", 6)
 
 
+def test_a_streamed_data_set_is_the_same(tmp_path, monkeypatch):
+    repository = tmp_path / "org" / "log"
+    repository.mkdir(parents=True)
+    log = pl.concat([LOG.with_columns(pl.col("user_id") + f"-{number}") for number in range(50)])
+    log.write_parquet(repository / "train.parquet")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("seqrec.data.table_files.STREAMED_ROWS", 7)
+    streamed = load_interactions("org/log", streaming=True)
+    assert streamed.name == "org/log"
+    assert_frame_equal(streamed.interactions, load_interactions("org/log").interactions)
+    log.write_parquet(repository / "test.parquet")
+    with pytest.raises(ValueError, match=r"has the splits train, test"):
+        load_interactions("org/log", streaming=True)
+    assert load_interactions("org/log:train+test", streaming=True).interactions.height == 2 * len(log)
+
+
 def test_ids_of_a_csv_on_the_hub_stay_text(tmp_path, monkeypatch):
     repository = tmp_path / "org" / "zeros"
     repository.mkdir(parents=True)
