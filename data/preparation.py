@@ -12,6 +12,7 @@ from seqrec.data.prepared_sets import PreparedData, find_prepared
 from seqrec.data.sequences import build_sequences, item_table
 from seqrec.data.sources import load_interactions
 from seqrec.data.splitting import Split, leave_one_out, temporal
+from seqrec.data.timestamps import period
 from seqrec.data.tokenization_items import ItemTokenizer
 
 HELD_OUT = ("validation", "test")
@@ -99,11 +100,13 @@ def prepare(arguments: DataArguments, tokenizer: ItemTokenizer | None = None) ->
     protocol = {
         "dataset": data.name,
         **arguments.protocol(),
-        "num_users": interactions["user_id"].n_unique(),
-        "num_items": interactions["item_id"].n_unique(),
-        "num_interactions": len(interactions),
+        **describe_interactions(interactions),
         "split_sha256": split.sha256(),
     }
+    if data.is_on_hub:
+        protocol["dataset_is_on_hub"] = True
+    if data.terms:
+        protocol["dataset_terms"] = data.terms
     return PreparedData(
         build_sequences(split, tokenizer), tokenizer, item_table(split.train, tokenizer, data.items), protocol
     )
@@ -126,6 +129,22 @@ def load_prepared(folder: Path, arguments: DataArguments, tokenizer: ItemTokeniz
             f"model's ({tokenizer.num_items:,} items). Name the interactions themselves, which are then encoded anew."
         )
     return data
+
+
+def describe_interactions(interactions: pl.DataFrame) -> dict[str, Any]:
+    """Tell how many interactions there are, how dense, and, where timestamps are real times, from when.
+
+    Density is the share of all pairs of a user and an item that have interacted.
+    """
+    num_users, num_items = (interactions[name].n_unique() for name in ("user_id", "item_id"))
+    found = {
+        "num_users": num_users,
+        "num_items": num_items,
+        "num_interactions": len(interactions),
+        "density": interactions.select("user_id", "item_id").n_unique() / (num_users * num_items),
+    }
+    days = period(interactions["timestamp"])
+    return found if days is None else {**found, "period": [day.isoformat() for day in days]}
 
 
 def split_interactions(interactions: pl.DataFrame, arguments: DataArguments) -> Split:

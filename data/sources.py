@@ -14,6 +14,10 @@ from seqrec.data.synthetic import synthetic_interactions, synthetic_items
 from seqrec.data.table_files import SUFFIXES, read_table, table_suffix
 
 NAMED_SETS = ("ml-100k", "synthetic")
+TERMS = {  # on which named sets may be used
+    "ml-100k": "for research; neither redistributed nor used for profit without GroupLens' permission "
+    "(https://files.grouplens.org/datasets/movielens/ml-100k-README.txt)",
+}
 
 
 @dataclass(frozen=True)
@@ -24,11 +28,15 @@ class InteractionData:
         name: What to call the data set, in metrics and model cards.
         interactions: An interactions table.
         items: `item_id` (text), `title` (text, where known) and other columns, one row an item; or None.
+        terms: On what terms the data may be used; None where that is not known.
+        is_on_hub: Whether `name` is that of a repository on the Hub.
     """
 
     name: str
     interactions: pl.DataFrame
     items: pl.DataFrame | None
+    terms: str | None = None
+    is_on_hub: bool = False
 
 
 def load_interactions(
@@ -53,6 +61,8 @@ def load_interactions(
         name=name,
         interactions=read_interactions(table, columns=columns),
         items=None if items is None else read_items(items, columns=columns),
+        terms=TERMS.get(dataset) if isinstance(dataset, str) else None,
+        is_on_hub="/" in name and not Path(name).is_dir(),  # names of files, folders and sets have no slash
     )
 
 

@@ -1,10 +1,14 @@
 """Bringing timestamps of many kinds to numbers or datetimes."""
 
+from datetime import UTC, date, datetime
+
 import polars as pl
 from polars.datatypes import DataTypeClass
 
 # After "T" has become a blank and "Z" an offset.
 ISO_FORMATS = ("%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f%#z", "%Y-%m-%d", "%Y-%m-%d %H:%M")
+# Between these, a number is taken for a time since 1970; a position or a year is not.
+FIRST_PLAUSIBLE, LAST_PLAUSIBLE = datetime(1990, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
 
 
 def parse_timestamps(timestamps: pl.Series) -> pl.Series:
@@ -75,3 +79,21 @@ def to_plain_numbers(timestamps: pl.Series) -> pl.Series:
     """Turn parsed timestamps into Int64 or Float64; datetimes become whole seconds since 1970 (UTC)."""
     kind: pl.DataType | DataTypeClass = pl.Float64 if timestamps.dtype.is_float() else pl.Int64
     return (timestamps.dt.epoch("s") if timestamps.dtype.is_temporal() else timestamps).cast(kind)
+
+
+def period(timestamps: pl.Series) -> tuple[date, date] | None:
+    """Return the first and the last day (UTC) of parsed timestamps; None if they are no real times.
+
+    Datetimes are. Numbers are if they all, as seconds or as milliseconds since 1970, lie between 1990 and 2100:
+    positions (0, 1, 2, …), years and days do not.
+    """
+    first, last = timestamps.min(), timestamps.max()
+    if isinstance(first, datetime) and isinstance(last, datetime):
+        return first.date(), last.date()
+    assert isinstance(first, int | float)
+    assert isinstance(last, int | float)
+    for per_second in (1, 1000):
+        if FIRST_PLAUSIBLE.timestamp() <= first / per_second <= last / per_second < LAST_PLAUSIBLE.timestamp():
+            first_time, last_time = (datetime.fromtimestamp(time / per_second, UTC) for time in (first, last))
+            return first_time.date(), last_time.date()
+    return None

@@ -5,34 +5,62 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
 
+from seqrec.evaluation.tables import RANKERS
+
 ACCURACY = ("ndcg@10", "hr@10", "mrr@10", "ndcg@5", "ndcg@20", "hr@1", "hr@5", "hr@20")
+MAIN = ACCURACY[:3]
+# What lists of 10 are made of: what to call it, and how to write it.
 CATALOGUE_USE = {
-    "coverage@10": "Coverage: share of the catalogue that is recommended to anybody",
-    "novelty@10": "Novelty: mean self-information of what is recommended, in bits",
-    "popularity@10": "Popularity: mean training interactions of what is recommended",
-    "gini@10": "Gini coefficient of exposure over the catalogue: 0 even, 1 all on one item",
+    "coverage@10": ("Coverage: share of all items that anybody is recommended", "{:.1%}"),
+    "popularity@10": ("Popularity bias: training interactions of a recommended item, on average", "{:,.0f}"),
+    "novelty@10": ("Novelty: bits by which a recommended item surprises, on average", "{:.2f}"),
+    "gini@10": ("Gini coefficient: 0 if all items are recommended equally often, near 1 if few are", "{:.2f}"),
 }
-ENCODERS = ("model", "popularity")
+# What the names of slices mean, where they do not say it.
+SLICE_NAMES = {
+    "0": "no item",
+    "1-10": "1 to 10 items",
+    "11-50": "11 to 50",
+    "51-200": "51 to 200",
+    ">200": "more than 200",
+    "head": "head (most popular)",
+    "tail": "tail (rarest)",
+}
 SPLITS = ("validation", "test")
 
 
-def accuracy_table(metrics: Mapping[str, Any]) -> str:
-    """Set the model beside popularity on both splits, with confidence intervals on test."""
-    header = ["Metric", *(f"{encoder}, {split}" for split in SPLITS for encoder in ENCODERS)]
-    rows = [
-        [
-            label(name),
-            *(accuracy_cell(metrics, encoder, split, name) for split in SPLITS for encoder in ENCODERS),
-        ]
-        for name in ACCURACY
-    ]
-    return table(header, rows)
+def results_on_test(metrics: Mapping[str, Any]) -> str:
+    """Set the model beside the baselines on test, with confidence intervals."""
+    return accuracy_table(metrics, "test", MAIN, "On test")
 
 
-def accuracy_cell(metrics: Mapping[str, Any], encoder: str, split: str, name: str) -> str:
+def other_lengths_on_test(metrics: Mapping[str, Any]) -> str:
+    """Likewise, for lists of other lengths than 10."""
+    return accuracy_table(metrics, "test", ACCURACY[3:], "Other lengths of list, on test")
+
+
+def results_on_validation(metrics: Mapping[str, Any]) -> str:
+    """Set the model beside the baselines on what its best epoch was chosen by."""
+    return accuracy_table(metrics, "validation", MAIN, "On validation")
+
+
+def accuracy_table(metrics: Mapping[str, Any], split: str, names: Sequence[str], title: str) -> str:
+    """Write a line for the model and for each baseline, with intervals on test."""
+    return table(
+        [title, *map(label, names)],
+        [[title_of(ranker), *(accuracy_cell(metrics, ranker, split, name) for name in names)] for ranker in RANKERS],
+    )
+
+
+def title_of(ranker: str) -> str:
+    """Name the model or a baseline; the model stands out."""
+    return "**this model**" if ranker == "model" else RANKERS[ranker]
+
+
+def accuracy_cell(metrics: Mapping[str, Any], ranker: str, split: str, name: str) -> str:
     """Write one metric, on test with its interval."""
-    value = number(dig(metrics, encoder, split, name))
-    interval = dig(metrics, "confidence", encoder, split, name)
+    value = number(dig(metrics, ranker, split, name))
+    interval = dig(metrics, "confidence", ranker, split, name)
     if not value or not interval or split != "test":
         return value
     low, high = interval
@@ -42,28 +70,28 @@ def accuracy_cell(metrics: Mapping[str, Any], encoder: str, split: str, name: st
 def catalogue_table(metrics: Mapping[str, Any]) -> str:
     """Say what the lists recommended on test make of the catalogue."""
     return table(
-        ["On test, lists of 10", *ENCODERS],
+        ["Lists of 10, on test", *map(title_of, RANKERS)],
         [
-            [meaning, *(number(dig(metrics, encoder, "test", name)) for encoder in ENCODERS)]
-            for name, meaning in CATALOGUE_USE.items()
+            [meaning, *(written(dig(metrics, ranker, "test", name), layout) for ranker in RANKERS)]
+            for name, (meaning, layout) in CATALOGUE_USE.items()
         ],
     )
 
 
 def slice_table(metrics: Mapping[str, Any], name: str, title: str) -> str:
-    """Show the accuracy on test for each slice of the users, and popularity's beside it."""
-    model, popularity = (dig(metrics, "slices", encoder, "test", name) or {} for encoder in ENCODERS)
+    """Show the accuracy on test for each slice of the users, and the baselines' beside it."""
+    baselines = [ranker for ranker in RANKERS if ranker != "model"]
     return table(
-        [title, "users", "HR@10", "NDCG@10", "NDCG@10 of popularity"],
+        [title, "Held out", "HR@10", "NDCG@10", *(f"NDCG@10 of {RANKERS[baseline]}" for baseline in baselines)],
         [
             [
-                slice_,
+                SLICE_NAMES.get(slice_, slice_),
                 count(found.get("num_users")),
                 number(found.get("hr@10")),
                 number(found.get("ndcg@10")),
-                number(dig(popularity, slice_, "ndcg@10")),
+                *(number(dig(metrics, "slices", baseline, "test", name, slice_, "ndcg@10")) for baseline in baselines),
             ]
-            for slice_, found in model.items()
+            for slice_, found in (dig(metrics, "slices", "model", "test", name) or {}).items()
         ],
     )
 
@@ -73,7 +101,7 @@ def fields_table(header: Sequence[str], fields: Mapping[str, Any]) -> str:
     return table(
         header,
         [
-            [f"`{name}`", f"`{without_folders(str(value))}`"]
+            [f"`{name}`", f"`{without_folders(plain(value))}`"]
             for name, value in sorted(fields.items())
             if isinstance(value, str | int | float) and value not in ("", "None")
         ],
@@ -96,10 +124,18 @@ def label(metric: str) -> str:
 
 
 def number(value: float | None) -> str:
-    """Write a measured value with 4 decimals, a large one with 1, an unknown one not at all."""
-    if value is None or not is_known(value):
-        return ""
-    return f"{value:.4f}" if abs(value) < 100 else f"{value:,.1f}"
+    """Write a metric between 0 and 1 with 4 decimals, an unknown one not at all."""
+    return written(value, "{:.4f}")
+
+
+def written(value: float | None, layout: str) -> str:
+    """Write a measured value in a layout, an unknown one not at all."""
+    return layout.format(value) if is_known(value) else ""
+
+
+def plain(value: Any) -> str:
+    """Write a value of a configuration, a whole number without decimals."""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def is_known(value: float | None) -> bool:

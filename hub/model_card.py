@@ -12,31 +12,34 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-from huggingface_hub import EvalResult, ModelCard, ModelCardData
+from huggingface_hub import ModelCard
 from safetensors import safe_open
 
 from seqrec.data.special_tokens import NUM_SPECIAL_TOKENS
+from seqrec.evaluation.tables import RANKERS
+from seqrec.hub.card_metadata import card_metadata
 from seqrec.hub.card_tables import (
-    ACCURACY,
-    ENCODERS,
-    SPLITS,
-    accuracy_table,
     catalogue_table,
     dig,
     fields_table,
     is_known,
-    label,
+    other_lengths_on_test,
+    results_on_test,
+    results_on_validation,
     slice_table,
     without_folders,
 )
 
-TAGS = ("sequential-recommendation", "recommender-system", "next-item-prediction")
-TASK = "sequential-recommendation"
 NUM_USAGE_ITEMS = 3
 CURVE = "training_curve.png"
-SLICES = {"history_length": "length of the history", "target_popularity": "popularity of the held-out item"}
-# Of config.json, what tells how it was saved, not what the model is.
-BOOKKEEPING = {"architectures", "auto_map", "custom_pipelines", "dtype", "model_type", "transformers_version"}
+SLICES = {"history_length": "Length of the history", "target_popularity": "Popularity of the held-out item"}
+# Of config.json, what tells how it was saved or is the same for every model, not what this one is.
+BOOKKEEPING = {
+    *("architectures", "auto_map", "custom_pipelines", "dtype", "model_type", "transformers_version", "use_cache"),
+    *("pad_token_id", "mask_token_id", "unk_token_id", "tie_word_embeddings", "initializer_range", "layer_norm_eps"),
+}
+SAMPLING = {"num_negatives", "negatives_shared_by", "negative_sampling"}
+RESULTS = (results_on_test, other_lengths_on_test, results_on_validation)
 # Flags whose value must never be published; argparse takes them abbreviated too (`--hub_tok`).
 SECRET_FLAG = re.compile(r"--[\w-]*(hub[-_]t|token$)")
 
@@ -86,11 +89,16 @@ ARCHITECTURES = {
 }
 
 
-def save_model_card(folder: str | Path) -> Path:
+def save_model_card(folder: str | Path, *, license: str | None = None, base_model: str | None = None) -> Path:
     """Write a saved model's card, `README.md`, in place of any earlier one.
 
     It is made from `config.json` and, where they are, `metrics.json`, `items.parquet`, the shapes of the
     weights and `training_curve.png`. What is not there is left out.
+
+    Args:
+        folder: The saved model's.
+        license: The model's, as the Hub writes it; what `metrics.json` says if None.
+        base_model: The repository on the Hub whose model was trained further; likewise.
 
     Returns:
         The card's path.
@@ -102,8 +110,10 @@ def save_model_card(folder: str | Path) -> Path:
     if not (folder / "config.json").is_file():
         raise ValueError(f"{folder} holds no config.json, so there is no model to describe. Save one there first.")
     metrics_file, items_file = folder / "metrics.json", folder / "items.parquet"
+    metrics = json.loads(metrics_file.read_text(encoding="utf-8")) if metrics_file.is_file() else {}
+    stated = {name: value for name, value in (("license", license), ("base_model", base_model)) if value}
     card = build_model_card(
-        json.loads(metrics_file.read_text(encoding="utf-8")) if metrics_file.is_file() else {},
+        {**metrics, "training": {**(metrics.get("training") or {}), **stated}},
         config=json.loads((folder / "config.json").read_text(encoding="utf-8")),
         num_parameters=count_parameters(folder),
         usage_items=first_item_ids(items_file, NUM_USAGE_ITEMS) if items_file.is_file() else [],
@@ -149,7 +159,8 @@ def build_model_card(
         model_name: Its folder's or repository's name.
     """
     training = metrics.get("training") or {}
-    dataset = without_folders(dig(metrics, "protocol", "dataset") or "")
+    protocol = metrics.get("protocol") or {}
+    dataset = without_folders(protocol.get("dataset") or "")
     num_items = config["vocab_size"] - NUM_SPECIAL_TOKENS
     template = files("seqrec.model_cards").joinpath("card_template.md")
     return ModelCard.from_template(
@@ -161,54 +172,47 @@ def build_model_card(
         k=min(10, num_items),
         config=config,
         architecture=ARCHITECTURES.get(config["model_type"]),
-        fields=fields_table(["field", "value"], {name: config[name] for name in config.keys() - BOOKKEEPING}),
+        fields=fields_table(["Field", "Value"], architecture_fields(config)),
         num_items=num_items,
         num_parameters=num_parameters,
         dataset=dataset,
-        protocol=metrics.get("protocol") or {},
-        lift=lift_over_popularity(metrics),
-        accuracy=accuracy_table(metrics),
+        protocol=protocol,
+        lifts=lifts(metrics),
+        results=[found for make in RESULTS if (found := make(metrics))],
+        has_item_knn=bool(metrics.get("item_knn")),
         has_intervals=bool(dig(metrics, "confidence", "model", "test")),
         catalogue_use=catalogue_table(metrics),
         slices=[found for name, title in SLICES.items() if (found := slice_table(metrics, name, title))],
         curve=curve,
         training=training,
+        has_trained=bool(training.keys() - {"license", "base_model"}),
         wall_time=timedelta(seconds=round(training["seconds"])) if is_known(training.get("seconds")) else None,
-        arguments=fields_table(["argument", "value"], training.get("arguments") or {}),
+        energy=energy(training.get("estimated_energy") or {}),
+        arguments=fields_table(["Argument", "Value"], training.get("arguments") or {}),
         command=portable_command(training.get("command") or ""),
     )
 
 
-def card_metadata(metrics: Mapping[str, Any], *, dataset: str, model_name: str, model_type: str) -> ModelCardData:
-    """Make the metadata, with the model's measured accuracy as `model-index` if the data set has a name."""
-    found = {(split, name): dig(metrics, "model", split, name) for split in SPLITS for name in ACCURACY}
-    results = [
-        EvalResult(
-            task_type=TASK,
-            dataset_type=dataset,
-            dataset_name=dataset,
-            dataset_split=split,
-            metric_type=name,
-            metric_name=label(name),
-            metric_value=value,
-        )
-        for (split, name), value in found.items()
-        if dataset and is_known(value)
-    ]
-    return ModelCardData(
-        library_name="seqrec",
-        tags=[*TAGS, model_type],
-        eval_results=results or None,
-        model_name=model_name if results else None,  # belongs to the results
-    )
+def architecture_fields(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Pick from a configuration what tells one model from another, without options of a loss that it has not."""
+    left_out = BOOKKEEPING | (SAMPLING if config.get("loss") == "cross_entropy" else set())
+    left_out |= set() if config.get("loss") == "gbce" else {"gbce_calibration"}
+    return {name: config[name] for name in config.keys() - left_out}
 
 
-def lift_over_popularity(metrics: Mapping[str, Any]) -> float | None:
-    """Return how many times popularity's NDCG@10 on test the model's is; None if that cannot be told."""
-    model, popularity = (dig(metrics, encoder, "test", "ndcg@10") for encoder in ENCODERS)
-    if not (is_known(model) and is_known(popularity) and popularity > 0):
-        return None
-    return model / popularity
+def lifts(metrics: Mapping[str, Any]) -> dict[str, float]:
+    """Return how many times a baseline's NDCG@10 on test the model's is, for each baseline of which it can be told."""
+    found = {name: dig(metrics, name, "test", "ndcg@10") for name in RANKERS}
+    model = found.pop("model")
+    return {name: model / value for name, value in found.items() if is_known(model) and is_known(value) and value > 0}
+
+
+def energy(estimate: Mapping[str, Any]) -> str:
+    """Write an energy in kWh, or, if it is small, in Wh; nothing where it is not known."""
+    kwh = estimate.get("kwh")
+    if kwh is None:
+        return ""
+    return f"{kwh:.2g} kWh" if kwh >= 0.1 else f"{1000 * kwh:.2g} Wh"
 
 
 def portable_command(command: str) -> str:

@@ -66,6 +66,8 @@ def test_the_model_beats_popularity(trained):
     assert metrics["protocol"]["dataset"] == "synthetic"
     assert metrics["protocol"]["split_method"] == "leave_one_out"
     assert metrics["training"]["arguments"]["learning_rate"] == 0.01
+    assert metrics["training"]["estimated_energy"]["kwh"] > 0
+    assert metrics["training"]["resumed"] is False
 
 
 @pytest.mark.parametrize("split", ["validation", "test"])

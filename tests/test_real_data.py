@@ -25,11 +25,15 @@ def test_the_split_is_the_published_one(trained):
     protocol = json.loads((trained / "metrics.json").read_text())["protocol"]
     assert (protocol["num_users"], protocol["num_items"], protocol["num_interactions"]) == (943, 1682, 100_000)
     assert protocol["split_sha256"] == SPLIT_SHA256
+    assert protocol["density"] == pytest.approx(0.0630467)
+    assert protocol["period"] == ["1997-09-20", "1998-04-22"]
+    assert "GroupLens" in protocol["dataset_terms"]
 
 
 def test_three_epochs_beat_popularity(trained):
     metrics = json.loads((trained / "metrics.json").read_text())
     assert metrics["popularity"]["test"]["ndcg@10"] == pytest.approx(0.0432, abs=1e-4)
+    assert metrics["item_knn"]["test"]["ndcg@10"] == pytest.approx(0.0545, abs=1e-4)
     assert metrics["model"]["test"]["ndcg@10"] > 1.3 * metrics["popularity"]["test"]["ndcg@10"]
 
 

@@ -34,6 +34,9 @@ class SequentialTrainingArguments(TrainingArguments):
     early_stopping_patience: int | None = field(
         default=10, metadata={"help": "Evaluations without a better one before training stops; 0 for never."}
     )
+    license: str | None = field(
+        default=None, metadata={"help": "License of the model for its card, as the Hub writes it, such as apache-2.0."}
+    )
 
     per_device_train_batch_size: int = field(default=32, metadata={"help": "Users in a training batch, per device."})
     per_device_eval_batch_size: int = field(default=256, metadata={"help": "Users ranked at once, per device."})

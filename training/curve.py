@@ -6,6 +6,7 @@ from typing import Any
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 LOSS_COLOUR, METRIC_COLOUR = "#8a8a8a", "#1f6feb"
 
@@ -24,6 +25,7 @@ def save_training_curve(log_history: Sequence[dict[str, Any]], path: Path, metri
     FigureCanvasAgg(figure)
     loss_axis = figure.add_subplot()
     loss_axis.set_xlabel("epoch")
+    loss_axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     loss_axis.set_ylabel("training loss (nats per item)", color=LOSS_COLOUR)
     if losses:
         loss_axis.plot(*zip(*losses, strict=True), color=LOSS_COLOUR)

@@ -12,12 +12,11 @@ from transformers import set_seed
 
 from seqrec.data.preparation import DataArguments, PreparedData, prepare
 from seqrec.evaluation.report import LIST_LENGTH, measure
-from seqrec.hub.model_card import save_model_card
 from seqrec.modeling.modeling_auto import MODEL_TYPES, AutoModelForNextItem
 from seqrec.training.arguments import SequentialTrainingArguments
 from seqrec.training.curve import save_training_curve
 from seqrec.training.output_folder import resume_point
-from seqrec.training.provenance import hardware, versions
+from seqrec.training.provenance import estimated_energy, hardware, versions
 from seqrec.training.trainer import SequentialTrainer
 
 logger = logging.getLogger(__name__)
@@ -76,7 +75,7 @@ def train(
     metrics = measure(
         lambda dataset: trainer.rank(dataset, LIST_LENGTH), data, exclude_seen=training_arguments.exclude_seen
     )
-    metrics["training"] = describe_training(trainer, seconds, command)
+    metrics["training"] = {**describe_training(trainer, seconds, command), "resumed": checkpoint is not None}
     save(trainer, metrics)
     return TrainedModel(trainer, data, metrics)
 
@@ -94,7 +93,10 @@ def describe_training(trainer: SequentialTrainer, seconds: float, command: str |
         "num_parameters": trainer.model.num_parameters(),
         "command": command,
         "hardware": hardware(trainer.args),
+        "estimated_energy": estimated_energy(trainer.args, seconds),
         "versions": versions(),
+        "license": trainer.args.license,
+        "base_model": trainer.base_model,
         "arguments": changed_arguments(trainer.args),
     }
 
@@ -103,12 +105,13 @@ def changed_arguments(arguments: SequentialTrainingArguments) -> dict[str, Any]:
     """Pick the training arguments that decide the result, and those that differ from their defaults."""
     always = {"seed", "learning_rate", "num_train_epochs", "per_device_train_batch_size", "lr_scheduler_type"}
     private = {"output_dir", "run_name", "hub_token", "resume_from_checkpoint", "push_to_hub_token"}
+    told_elsewhere = {"license", "disable_tqdm"}  # or of no consequence
     values = arguments.to_sanitized_dict()
     defaults = SequentialTrainingArguments(output_dir=arguments.output_dir).to_sanitized_dict()
     return {
         name: value
         for name, value in values.items()
-        if name in always or (name not in private and value != defaults.get(name))
+        if name in always or (name not in private | told_elsewhere and value != defaults.get(name))
     }
 
 
@@ -120,4 +123,4 @@ def save(trainer: SequentialTrainer, metrics: Mapping[str, Any]) -> None:
     folder = Path(trainer.args.output_dir)
     (folder / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
     save_training_curve(trainer.state.log_history, folder / "training_curve.png")
-    save_model_card(folder)
+    trainer.create_model_card()

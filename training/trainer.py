@@ -15,6 +15,7 @@ from seqrec.data.collators import training_collator
 from seqrec.data.list_columns import ArrowRows
 from seqrec.evaluation.evaluator import Ranking, rank_dataset
 from seqrec.evaluation.metrics import ranking_metrics
+from seqrec.hub.card_metadata import is_repository_name
 from seqrec.hub.model_card import save_model_card
 from seqrec.hub.remote_code import write_remote_code
 from seqrec.modeling.modeling_next_item import NextItemHead
@@ -145,7 +146,13 @@ class SequentialTrainer(Trainer):
         Adapters have no configuration of their own, and so no card.
         """
         if self.is_world_process_zero() and Path(self.args.output_dir, "config.json").is_file():
-            save_model_card(self.args.output_dir)
+            save_model_card(self.args.output_dir, license=self.args.license, base_model=self.base_model)
+
+    @property
+    def base_model(self) -> str | None:
+        """The repository on the Hub that the model was loaded from; None if it was not."""
+        name = self.accelerator.unwrap_model(self.model).name_or_path
+        return name if is_repository_name(name) and not Path(name).exists() else None
 
 
 def updates_sparsely(model: NextItemHead, args: SequentialTrainingArguments) -> bool:

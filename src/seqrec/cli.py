@@ -49,7 +49,7 @@ COMMON_FLAGS = {
     *("output_dir", "num_train_epochs", "per_device_train_batch_size", "per_device_eval_batch_size", "learning_rate"),
     *("lr_scheduler_type", "warmup_steps", "weight_decay", "gradient_accumulation_steps", "bf16", "torch_compile"),
     *("seed", "metric_for_best_model", "early_stopping_patience", "packing", "exclude_seen", "report_to"),
-    *("resume_from_checkpoint", "push_to_hub", "hub_model_id", "disable_tqdm"),
+    *("resume_from_checkpoint", "push_to_hub", "hub_model_id", "license", "disable_tqdm"),
 }
 PLACEHOLDERS: dict[Any, str] = {int: "INT", float: "FLOAT", string_to_bool: "BOOL"}
 

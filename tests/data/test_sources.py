@@ -8,9 +8,10 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from datasets import Dataset
 from polars.testing import assert_frame_equal
 
-from seqrec.data import movielens
+from seqrec.data import movielens, sources
 from seqrec.data.sources import load_interactions, read_items
 
 LOG = pl.DataFrame({"user_id": ["1", "1", "2"], "item_id": ["7", "8", "7"], "timestamp": [1, 2, 3]})
@@ -218,6 +219,13 @@ def test_a_data_set_of_the_hub(tmp_path, monkeypatch):
         load_interactions("org/log")
     both = load_interactions("org/log:train+test")
     assert (both.name, both.interactions.height) == ("org/log", 6)
+    assert not both.is_on_hub  # it is a folder after all
+
+
+def test_a_data_set_that_is_no_folder_is_on_the_hub(monkeypatch):
+    monkeypatch.setattr(sources, "load_hub_table", lambda dataset, text_columns: Dataset.from_polars(LOG))
+    data = load_interactions("org/log:train")
+    assert (data.name, data.is_on_hub, data.terms) == ("org/log", True, None)
 
 
 def test_a_streamed_data_set_is_the_same(tmp_path, monkeypatch):

@@ -6,11 +6,12 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
-from huggingface_hub import ModelCard
+from huggingface_hub import ModelCard, metadata_load
+from huggingface_hub.repocard_data import model_index_to_eval_results
 from safetensors.torch import save_file
 
-from seqrec.hub.card_tables import ACCURACY, number, table, without_folders
-from seqrec.hub.model_card import build_model_card, count_parameters, portable_command, save_model_card
+from seqrec.hub.card_tables import ACCURACY, MAIN, number, plain, table, without_folders
+from seqrec.hub.model_card import build_model_card, count_parameters, energy, portable_command, save_model_card
 from seqrec.hub.remote_code import write_remote_code
 
 SECTIONS = (
@@ -18,10 +19,12 @@ SECTIONS = (
     "Data",
     "Protocol",
     "Results",
+    "What it recommends",
     "For whom",
     "Architecture",
     "Training",
     "Limits and risks",
+    "License",
     "Citation",
 )
 WITHOUT_METRICS = ("Architecture", "Limits and risks", "Citation")
@@ -54,19 +57,30 @@ def metrics():
             "num_users": 943,
             "num_items": 1682,
             "num_interactions": 100000,
+            "density": 0.0630467,
+            "period": ["1997-09-20", "1998-04-22"],
+            "dataset_terms": "for research",
             "split_sha256": "ab" * 32,
             "exclude_seen": True,
         },
         "model": {"validation": measured(0), "test": measured(1)},
         "popularity": {"validation": measured(2), "test": measured(3)},
-        "confidence": {"model": {"test": {"ndcg@10": [0.0911, 0.1222]}}, "popularity": {"test": {}}},
-        "slices": {"model": sliced(4), "popularity": sliced(5)},
+        "item_knn": {"validation": measured(6), "test": measured(7)},
+        "confidence": {
+            "model": {"test": {"ndcg@10": [0.0911, 0.1222]}},
+            "item_knn": {"test": {"hr@10": [0.0822, 0.0833]}},
+        },
+        "slices": {"model": sliced(4), "popularity": sliced(5), "item_knn": sliced(8)},
         "training": {
             "seconds": 100.34,
             "num_epochs": 23.0,
             "best_epoch": 13.0,
             "command": "seqrec train --dataset /home/someone/data/ratings.csv --output_dir runs/ml",
             "hardware": "1 process on 2 CPU cores (x86_64)",
+            "estimated_energy": {"kwh": 0.00067, "assumption": "2 CPU cores at 12 W each"},
+            "license": "apache-2.0",
+            "base_model": None,
+            "resumed": False,
             "versions": {"python": "3.11.7", "torch": "2.13.0"},
             "arguments": {
                 "learning_rate": 0.001,
@@ -114,20 +128,67 @@ def test_eval_results_are_the_measured_numbers(metrics):
     assert {result.dataset_type for result in results} == {"ml-100k"}
 
 
+def test_the_hub_can_read_the_metadata(metrics, tmp_path):
+    metrics["protocol"] |= {"dataset": "someone/ratings", "dataset_is_on_hub": True}
+    metrics["training"]["base_model"] = "someone/sasrec"
+    build(metrics).save(tmp_path / "README.md")
+    metadata = metadata_load(tmp_path / "README.md")
+    assert metadata["license"] == "apache-2.0"
+    assert metadata["base_model"] == "someone/sasrec"
+    assert metadata["datasets"] == ["someone/ratings"]
+    assert "pipeline_tag" not in metadata
+    name, results = model_index_to_eval_results(metadata["model-index"])
+    assert name == "ml"
+    found = {(result.dataset_split, result.metric_type): result.metric_value for result in results}
+    assert found[("test", "ndcg@10")] == metrics["model"]["test"]["ndcg@10"]
+    assert len(found) == 2 * len(ACCURACY)
+    assert "Trained further from `someone/sasrec`." in build(metrics).text
+
+
+def test_only_a_data_set_of_the_hub_is_linked(metrics):
+    metrics["protocol"]["dataset"] = "folder/ratings"
+    assert build(metrics).data.datasets is None
+
+
+def test_options_of_other_losses_are_not_told(metrics):
+    options = {"num_negatives": 256, "gbce_calibration": 0.75}
+    for loss, told in (("cross_entropy", set()), ("bce", {"num_negatives"}), ("gbce", set(options))):
+        text = build(metrics, config={**CONFIG, **options, "loss": loss}).text
+        assert {name for name in options if name in text} == told
+
+
+@pytest.mark.parametrize(
+    ("kwh", "written"), [(None, ""), (1.7e-4, "0.17 Wh"), (0.0123, "12 Wh"), (0.15, "0.15 kWh"), (31.6, "32 kWh")]
+)
+def test_energy(kwh, written):
+    assert energy({"kwh": kwh}) == written
+
+
 def test_everything_measured_is_told(metrics):
     card = build(metrics)
     assert sections(card) == SECTIONS
     text = card.text
-    for encoder in ("model", "popularity"):
-        for split in ("validation", "test"):
-            for name in ACCURACY:
-                assert f"{metrics[encoder][split][name]:.4f}" in text
-        assert f"{metrics['slices'][encoder]['test']['target_popularity']['tail']['ndcg@10']:.4f}" in text
-    ratio = metrics["model"]["test"]["ndcg@10"] / metrics["popularity"]["test"]["ndcg@10"]
+    for ranker in ("model", "popularity", "item_knn"):
+        for split, names in (("validation", MAIN), ("test", ACCURACY)):
+            for name in names:
+                assert f"{metrics[ranker][split][name]:.4f}" in text
+        assert f"{metrics['slices'][ranker]['test']['target_popularity']['tail']['ndcg@10']:.4f}" in text
+    for baseline, name in (("popularity", "that of recommending the most popular"), ("item_knn", "that of item-kNN")):
+        ratio = metrics["model"]["test"]["ndcg@10"] / metrics[baseline]["test"]["ndcg@10"]
+        assert f"**{ratio:.2f} times** {name}" in text
     for told in (
-        f"**{ratio:.2f} times**",
+        f"{metrics['item_knn']['test']['hr@10']:.4f} (0.0822 to 0.0833)",
+        "Density: 6.3% of all pairs",
+        "1997-09-20 to 1998-04-22",
+        "Terms of the data: for research",
+        "The model: `apache-2.0`.",
+        "0.67 Wh (2 CPU cores at 12 W each)",
+        "40.0%",
+        "| tail (rarest) | 1,234 |",
+        "| 1 to 10 items | 1,234 |",
+        "59 interactions on average",
         f"{metrics['model']['test']['ndcg@10']:.4f} (0.0911 to 0.1222)",
-        "1,168.2",
+        "1,168 |",
         "1,234",
         "100,000",
         "ab" * 32,
@@ -149,9 +210,11 @@ def test_everything_measured_is_told(metrics):
 
 def test_nothing_unknown_is_told(metrics):
     metrics["model"]["test"]["novelty@10"] = math.nan
-    metrics["popularity"]["test"]["ndcg@10"] = math.nan
+    metrics["popularity"]["test"]["ndcg@10"] = metrics["item_knn"]["test"]["ndcg@10"] = math.nan
     metrics["model"]["validation"]["hr@10"] = math.nan
-    metrics["training"]["best_epoch"] = metrics["training"]["command"] = None
+    metrics["training"] |= dict.fromkeys(("best_epoch", "command", "estimated_energy", "license"))
+    for name in ("density", "period", "dataset_terms"):
+        del metrics["protocol"][name]
     card = build(metrics, num_parameters=None, curve=None)
     assert not re.search(r"\b(none|nan|undefined)\b", card.content, flags=re.IGNORECASE)
     assert "times**" not in card.text
@@ -160,21 +223,23 @@ def test_nothing_unknown_is_told(metrics):
     assert "```bash" not in card.text
     assert "![" not in card.text
     assert "nested" not in card.text
+    for word in ("Density", "Period", "Terms", "energy", "License", "license", "base_model", "datasets:"):
+        assert word not in card.content
 
 
-@pytest.mark.parametrize("gone", ["protocol", "model", "popularity", "confidence", "slices", "training"])
+@pytest.mark.parametrize("gone", ["protocol", "model", "popularity", "item_knn", "confidence", "slices", "training"])
 def test_a_missing_part_of_the_metrics_leaves_no_trace(metrics, gone):
     del metrics[gone]
     card = build(metrics, curve=None)
     assert not re.search(r"\b(none|nan|undefined)\b", card.content, flags=re.IGNORECASE)
-    vanished = {"protocol": {"Data", "Protocol"}, "slices": {"For whom"}, "training": {"Training"}}
+    vanished = {"protocol": {"Data", "Protocol"}, "slices": {"For whom"}, "training": {"Training", "License"}}
     if gone == "model":
         assert card.data.eval_results is None
     else:
         assert set(SECTIONS) - set(sections(card)) == vanished.get(gone, set())
-    if gone in ("model", "popularity"):
-        assert "times**" not in card.text
-        assert f"| {gone}, test" not in card.text
+    assert card.text.count(" times**") == {"model": 0, "popularity": 1, "item_knn": 1}.get(gone, 2)
+    name = {"model": "**this model**", "item_knn": "item-kNN"}.get(gone, gone)
+    assert f"\n| {name} |" not in card.text
     assert ("In brackets" in card.text) is (gone != "confidence")
 
 
@@ -207,7 +272,7 @@ def test_temporal_split_in_words(metrics):
         "exclude_seen": False,
     }
     text = build(metrics).text
-    assert "the latest 10 % of interactions are for test, the 7 % before them for validation." in text
+    assert "the latest 10% of interactions are for test, the 7% before them for validation." in text
     assert "may be recommended again" in text
     assert "Leave one out" not in text
 
@@ -282,6 +347,14 @@ def test_card_of_a_bare_model_replaces_an_earlier_one(tiny_model, tmp_path):
     assert "import Recommender" not in card.text
 
 
+def test_a_bare_model_may_have_a_license_and_an_origin(tiny_model, tmp_path):
+    tiny_model.save_pretrained(tmp_path)
+    save_model_card(tmp_path, license="mit", base_model="someone/sasrec")
+    card = ModelCard.load(tmp_path / "README.md")
+    assert (card.data.license, card.data.base_model) == ("mit", "someone/sasrec")
+    assert sections(card) == ("Architecture", "Limits and risks", "License", "Citation")
+
+
 def test_odd_item_ids_are_quoted(tiny_model, tmp_path):
     tiny_model.save_pretrained(tmp_path)
     odd = ['say "hi"', "café, ```\n{{ 7 * 6 }}", "back\\slash"]
@@ -317,10 +390,15 @@ def test_table_leaves_out_what_is_empty():
 
 @pytest.mark.parametrize(
     ("value", "written"),
-    [(0.12345, "0.1235"), (9.5, "9.5000"), (1168.25, "1,168.2"), (None, ""), (math.nan, ""), (math.inf, "")],
+    [(0.12345, "0.1235"), (0, "0.0000"), (None, ""), (math.nan, ""), (math.inf, "")],
 )
 def test_number(value, written):
     assert number(value) == written
+
+
+@pytest.mark.parametrize(("value", "written"), [(5.0, "5"), (0.001, "0.001"), (True, "True"), (64, "64"), ("a", "a")])
+def test_plain(value, written):
+    assert plain(value) == written
 
 
 def test_without_folders():

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 import torch
 from accelerate import Accelerator
+from huggingface_hub import ModelCard
 from transformers import Trainer, TrainingArguments
 
-from seqrec import NextItemCollator, SequentialTrainer, SequentialTrainingArguments
+from seqrec import AutoModelForNextItem, NextItemCollator, SequentialTrainer, SequentialTrainingArguments
 from seqrec.evaluation.evaluator import rank_dataset
 from seqrec.evaluation.metrics import ranking_metrics
 from seqrec.training.accelerate_loop import train_with_accelerate
@@ -192,3 +193,28 @@ def test_sparse_updates_need_a_loss_that_samples(tmp_path):
     arguments = SequentialTrainingArguments(output_dir=str(tmp_path), sparse_item_updates=True)
     with pytest.raises(ValueError, match="samples its negatives"):
         SequentialTrainer(tiny_model(len(tokenizer)), arguments, processing_class=tokenizer)
+
+
+def test_card_names_the_license_and_the_model_that_was_trained_further(tmp_path):
+    _, tokenizer = tiny_data()
+    commit = "0" * 40
+    repository = tmp_path / "cache" / "models--someone--sasrec"
+    snapshot = repository / "snapshots" / commit
+    tiny_model(len(tokenizer)).save_pretrained(snapshot)
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text(commit)
+
+    def card(name, **options):
+        model = AutoModelForNextItem.from_pretrained(name, **options)
+        trainer = SequentialTrainer(
+            model,
+            arguments(tmp_path / "model", license="mit", eval_strategy="no", load_best_model_at_end=False),
+            processing_class=tokenizer,
+        )
+        trainer.save_model()
+        trainer.create_model_card()
+        return ModelCard.load(tmp_path / "model" / "README.md").data
+
+    from_hub = card("someone/sasrec", cache_dir=tmp_path / "cache")
+    assert (from_hub.license, from_hub.base_model) == ("mit", "someone/sasrec")
+    assert card(snapshot).base_model is None
