@@ -99,9 +99,10 @@ class NextItemConfig(PreTrainedConfig):
 
     def __post_init__(self, **kwargs: object) -> None:
         if not type(self).__module__.startswith(REMOTE_MODULES):
-            # It names files beside the weights, which a class of the installed package has no need of, and which
+            # They name files beside the weights, which a class of the installed package has no need of, and which
             # would not be there in another folder that it is saved to.
             kwargs.pop("auto_map", None)
+            kwargs.pop("custom_pipelines", None)
         self.refuse_unknown_fields(kwargs)
         super().__post_init__(**kwargs)
 

@@ -15,21 +15,10 @@ from tqdm.auto import tqdm
 from seqrec.data.collators import HistoryCollator, batches_of_like_length
 from seqrec.data.list_columns import ArrowRows, list_lengths
 from seqrec.evaluation.metrics import list_metrics, ranking_metrics
+from seqrec.modeling.best_items import Encoder
 from seqrec.modeling.scoring import CatalogueScores, Products, Scores
 
 DEFAULT_KS = (1, 5, 10, 20)
-
-
-class Encoder(Protocol):
-    """What can be ranked and served: users and items in one space, score = their product."""
-
-    def encode_users(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
-        """Return user vectors (B, D)."""
-        ...
-
-    def encode_items(self) -> Tensor:
-        """Return item vectors (V, D)."""
-        ...
 
 
 @runtime_checkable

@@ -7,9 +7,12 @@ from collections.abc import Iterable, Mapping
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from transformers import PreTrainedModel
 from transformers.utils import logging
+
+from seqrec.modeling.pipeline_next_item import TASK
 
 PACKAGE = "seqrec"
 REMOTE_PACKAGE = "transformers_modules"  # where transformers puts classes that it loaded from a repository
@@ -18,10 +21,11 @@ logger = logging.get_logger(__name__)
 
 
 def write_remote_code(model: PreTrainedModel, folder: str | Path) -> list[Path]:
-    """Write a saved model's code into its folder, and name its classes in `config.json` (`auto_map`).
+    """Write a saved model's code into its folder, and name its classes in `config.json`.
 
     Then `AutoConfig`, `AutoModel` and `AutoModelForCausalLM` (or `AutoModelForMaskedLM`, for a model that is
-    not causal) load the folder with `trust_remote_code=True` and nothing but transformers installed.
+    not causal), found by `auto_map`, and `pipeline("next-item-recommendation")`, found by `custom_pipelines`, load the
+    folder with `trust_remote_code=True` and nothing but transformers installed.
 
     Only classes of `seqrec` are written. A model that itself came from remote code is left alone, as
     transformers has copied its files already; so is a user's own subclass, with a warning in the log:
@@ -57,9 +61,10 @@ def write_remote_code(model: PreTrainedModel, folder: str | Path) -> list[Path]:
         path = folder / name
         path.write_text(source, encoding="utf-8")
         paths.append(path)
-    write_auto_map(
+    name_classes(
         config_file,
-        {auto: f"{basename(class_.__module__)}.{class_.__name__}" for auto, class_ in classes.items()},
+        auto_map={auto: class_reference(class_) for auto, class_ in classes.items()},
+        custom_pipelines=custom_pipelines(model),
     )
     return paths
 
@@ -68,14 +73,31 @@ def auto_classes(model: PreTrainedModel) -> dict[str, type]:
     """Say which class each Auto class shall load: configuration, backbone and, if the model has one, head."""
     classes: dict[str, type] = {"AutoConfig": type(model.config), "AutoModel": type(model.base_model)}
     if model.base_model is not model:
-        classes["AutoModelForCausalLM" if model.config.is_causal else "AutoModelForMaskedLM"] = type(model)
+        classes[auto_head(model)] = type(model)
     return classes
 
 
-def write_auto_map(config_file: Path, auto_map: Mapping[str, str]) -> None:
-    """Set `auto_map` in a saved configuration, in the layout that transformers writes."""
+def auto_head(model: PreTrainedModel) -> str:
+    """Name the Auto class that loads a model's head where seqrec is not installed."""
+    return "AutoModelForCausalLM" if model.config.is_causal else "AutoModelForMaskedLM"
+
+
+def custom_pipelines(model: PreTrainedModel) -> dict[str, dict[str, Any]]:
+    """Say which pipeline serves a model: none, if it has no head."""
+    if model.base_model is model:
+        return {}
+    return {TASK: {"impl": class_reference(model.pipeline_class), "pt": [auto_head(model)]}}
+
+
+def class_reference(class_: type) -> str:
+    """Name a class as transformers looks it up in a folder: `module.Class`."""
+    return f"{basename(class_.__module__)}.{class_.__name__}"
+
+
+def name_classes(config_file: Path, **references: Mapping[str, Any]) -> None:
+    """Set `auto_map` and `custom_pipelines` in a saved configuration, in the layout that transformers writes."""
     config = json.loads(config_file.read_text(encoding="utf-8"))
-    config["auto_map"] = dict(auto_map)
+    config.update({name: reference for name, reference in references.items() if reference})
     config_file.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 

@@ -4,12 +4,13 @@ Shape suffixes: B users, V vocabulary, D hidden size, K list length, M candidate
 """
 
 from math import isqrt
-from typing import Any, Literal, Protocol, get_args
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
 
 from seqrec.data.special_tokens import NUM_SPECIAL_TOKENS
+from seqrec.modeling.best_items import Index
 from seqrec.modeling.retrieval import ExactIndex, rescore
 
 IndexName = Literal["exact", "ivf", "hnsw"]
@@ -17,18 +18,6 @@ CELLS_PROBED = 16
 POINTS_PER_CELL = 64  # from which its centre is learnt; faiss's 256 take several times as long
 NEIGHBOURS = 32
 CANDIDATES_AT_LEAST = 64
-
-
-class Index(Protocol):
-    """What finds the best items for user vectors, as `scoring.top_k` does, on one device."""
-
-    device: torch.device
-
-    def search(
-        self, users_BD: Tensor, k: int, *, excluded_BS: Tensor | None = None, allowed_BA: Tensor | None = None
-    ) -> tuple[Tensor, Tensor]:
-        """Return `scores_BK` and `token_ids_BK`."""
-        ...
 
 
 def build_index(name: IndexName, items_VD: Tensor) -> Index:

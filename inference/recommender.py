@@ -15,14 +15,14 @@ import torch
 from transformers.utils import cached_file
 
 from seqrec.data.interactions import read_interactions
+from seqrec.data.raw_ids import ItemId, Unknown, encode_known, encode_lists, is_item_id
 from seqrec.data.sequences import build_histories
 from seqrec.data.tokenization_items import ItemTokenizer
 from seqrec.evaluation.baselines import PopularityBaseline, counts_by_token
 from seqrec.hub.remote_code import write_remote_code
-from seqrec.inference.best_items import Answerer, best_items
-from seqrec.inference.index import Index, IndexName, build_index
-from seqrec.inference.raw_ids import ItemId, Unknown, encode_known, encode_lists, is_item_id
+from seqrec.inference.index import IndexName, build_index
 from seqrec.inference.recommendations import Recommendation, Recommendations
+from seqrec.modeling.best_items import Answerer, Index, best_items
 from seqrec.modeling.modeling_auto import AutoModelForNextItem
 from seqrec.modeling.modeling_next_item import NextItemHead
 from seqrec.modeling.retrieval import ExactIndex
@@ -162,7 +162,10 @@ class Recommender:
             raise ValueError(f"A history is a list of item ids, oldest first, but {history!r} was given.")
         is_single = not history or is_item_id(history[0])
         histories: Sequence[Any] = [history] if is_single else history
-        encoded = [encode_known(one, self.tokenizer, where="this history", unknown=unknown) for one in histories]
+        encoded = [
+            encode_known(one, self.tokenizer.encode_item_ids, where="this history", unknown=unknown)
+            for one in histories
+        ]
         known = [token_ids for token_ids, _ in encoded]
         scores_BK, token_ids_BK = self.answer(known, k, exclude_seen=exclude_seen, allow=allow, deny=deny)
         found = [
@@ -200,7 +203,7 @@ class Recommender:
         interactions = read_interactions(frame, columns=columns, for_training=False)
         encode_known(
             interactions["item_id"].unique(maintain_order=True).to_list(),
-            self.tokenizer,
+            self.tokenizer.encode_item_ids,
             where="the table",
             unknown=unknown,
         )
@@ -230,7 +233,7 @@ class Recommender:
             ValueError: If the item is unknown, or k is out of range.
         """
         self.check_k(k)
-        token_ids, _ = encode_known([item_id], self.tokenizer, where="similar_items", unknown="error")
+        token_ids, _ = encode_known([item_id], self.tokenizer.encode_item_ids, where="similar_items", unknown="error")
         item_1 = torch.as_tensor(token_ids, device=self.model.device)
         direction_1D = torch.nn.functional.normalize(self.model.encode_items().detach()[item_1].float())
         scores_1K, token_ids_1K = self.directions.search(direction_1D, k, excluded_BS=item_1[None])
@@ -260,8 +263,8 @@ class Recommender:
             k,
             max_length=self.model.config.max_history_length,
             exclude_seen=exclude_seen,
-            allowed=encode_lists(allow, len(known), self.tokenizer, where="allow"),
-            denied=encode_lists(deny, len(known), self.tokenizer, where="deny"),
+            allowed=encode_lists(allow, len(known), self.tokenizer.encode_item_ids, where="allow"),
+            denied=encode_lists(deny, len(known), self.tokenizer.encode_item_ids, where="deny"),
         )
 
     def describe(self, scores_K: np.ndarray, token_ids_K: np.ndarray) -> list[Recommendation]:

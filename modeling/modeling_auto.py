@@ -4,6 +4,7 @@ from collections import OrderedDict
 
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoModelForMaskedLM
 from transformers.models.auto.auto_factory import _BaseAutoModelClass, _LazyAutoMapping
+from transformers.pipelines import PIPELINE_REGISTRY
 
 from seqrec.configuration.configuration_bert4rec import Bert4RecConfig
 from seqrec.configuration.configuration_esasrec import ESasRecConfig
@@ -14,6 +15,7 @@ from seqrec.modeling.modeling_bert4rec import Bert4RecForNextItem, Bert4RecModel
 from seqrec.modeling.modeling_esasrec import ESasRecForNextItem, ESasRecModel
 from seqrec.modeling.modeling_next_item import NextItemHead
 from seqrec.modeling.modeling_sasrec import SasRecForNextItem, SasRecModel
+from seqrec.modeling.pipeline_next_item import TASK, NextItemRecommendationPipeline
 
 ARCHITECTURES: tuple[tuple[type[NextItemConfig], type[NextItemBackbone], type[NextItemHead]], ...] = (
     (SasRecConfig, SasRecModel, SasRecForNextItem),
@@ -36,13 +38,14 @@ class AutoModelForNextItem(_BaseAutoModelClass):
 
 
 def register_architectures() -> None:
-    """Make the Auto classes know every architecture, as a causal or a masked language model of items."""
+    """Make the library know every architecture, as a causal or a masked language model of items, and their pipeline."""
     for config_class, backbone_class, head_class in ARCHITECTURES:
         AutoConfig.register(config_class.model_type, config_class)
         AutoModel.register(config_class, backbone_class)
         auto_head = AutoModelForCausalLM if config_class.is_causal else AutoModelForMaskedLM
         auto_head.register(config_class, head_class)
         AutoModelForNextItem.register(config_class, head_class)
+    PIPELINE_REGISTRY.register_pipeline(TASK, NextItemRecommendationPipeline, pt_model=AutoModelForNextItem)
 
 
 register_architectures()

@@ -16,15 +16,18 @@ from seqrec.data.special_tokens import IGNORED_LABEL, NUM_SPECIAL_TOKENS
 from seqrec.modeling.backbone import NextItemBackbone, NextItemPreTrainedModel
 from seqrec.modeling.losses import bce, cross_entropy, gbce, gbce_beta, sampled_softmax
 from seqrec.modeling.negatives import draw_negatives, log_uniform_probability, score_candidates
+from seqrec.modeling.pipeline_next_item import NextItemRecommendationPipeline
 
 
 class NextItemHead(NextItemPreTrainedModel):
     """A backbone, trained to give the next item's vector the highest product.
 
-    Output and input embedding are one and the same parameter. Architectures name their `backbone_class`.
+    Output and input embedding are one and the same parameter. Architectures name their `backbone_class`. The
+    `pipeline_class` is named here so that a model's remote code brings its pipeline along, however often it is saved.
     """
 
     backbone_class: type[NextItemBackbone]
+    pipeline_class = NextItemRecommendationPipeline
 
     def __init__(self, config: NextItemConfig) -> None:
         super().__init__(config)

@@ -57,6 +57,7 @@ def test_train_leaves_everything_a_model_needs(trained):
             "modeling_sasrec.py",
         ),
         *("layers.py", "losses.py", "negatives.py", "special_tokens.py"),
+        *("pipeline_next_item.py", "best_items.py", "retrieval.py", "scoring.py", "raw_ids.py", "collators.py"),
     }
 
 

@@ -111,6 +111,8 @@ def test_refuses_what_is_no_history(recommender):
         recommender.recommend("item 5")
     with pytest.raises(ValueError, match=r"strings or integers, but 1\.5 was given"):
         recommender.recommend(["item 5", 1.5])
+    with pytest.raises(ValueError, match="Expected a list of item ids in this history, but 'item 5' was given"):
+        recommender.recommend([["item 9"], "item 5"])
 
 
 def test_refuses_lists_that_fit_no_history(recommender):

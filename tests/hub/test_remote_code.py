@@ -116,17 +116,18 @@ def test_writing_twice_changes_nothing(saved, tiny_model):
     assert sorted(path.name for path in written) == sorted(name for name in before if name.endswith(".py"))
 
 
-def test_auto_map_is_all_that_changes_in_the_configuration(tiny_model, tmp_path):
+def test_classes_are_all_that_changes_in_the_configuration(tiny_model, tmp_path):
     tiny_model.save_pretrained(tmp_path)
     before = json.loads((tmp_path / "config.json").read_text())
     write_remote_code(tiny_model, tmp_path)
     after = json.loads((tmp_path / "config.json").read_text())
-    auto_map = after.pop("auto_map")
+    auto_map, (pipeline,) = after.pop("auto_map"), after.pop("custom_pipelines").values()
     assert after == before
     head = "AutoModelForCausalLM" if tiny_model.config.is_causal else "AutoModelForMaskedLM"
+    assert pipeline["pt"] == [head]
     assert set(auto_map) == {"AutoConfig", "AutoModel", head}
     assert auto_map[head].endswith(f".{type(tiny_model).__name__}")
-    for reference in auto_map.values():
+    for reference in (*auto_map.values(), pipeline["impl"]):
         module, class_ = reference.split(".")
         assert f"\nclass {class_}(" in (tmp_path / f"{module}.py").read_text()
 
@@ -140,7 +141,9 @@ def test_head_of_a_bidirectional_model_is_for_masked_lm(tiny_model):
 def test_backbone_alone(tiny_model, tmp_path):
     tiny_model.model.save_pretrained(tmp_path)
     write_remote_code(tiny_model.model, tmp_path)
-    assert set(json.loads((tmp_path / "config.json").read_text())["auto_map"]) == {"AutoConfig", "AutoModel"}
+    config = json.loads((tmp_path / "config.json").read_text())
+    assert set(config["auto_map"]) == {"AutoConfig", "AutoModel"}
+    assert "custom_pipelines" not in config
 
 
 def test_no_trust_is_asked_where_seqrec_is_imported(saved, tiny_model):

@@ -1,20 +1,44 @@
 """Find histories' best items, everything being token ids.
 
-Shape suffixes: B users, K list length.
+Shape suffixes: B users, L length, V vocabulary, D hidden size, K list length, S excluded items, A allowed items.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from seqrec.data.collators import HistoryCollator, batches_of_like_length, pad
-from seqrec.evaluation.evaluator import Encoder
-from seqrec.inference.index import Index
 
 BATCH_SIZE = 256
 TokenLists = Sequence[np.ndarray]
+
+
+class Encoder(Protocol):
+    """What can be evaluated and served: users and items in one space, score = their product."""
+
+    def encode_users(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
+        """Return user vectors (B, D)."""
+        ...
+
+    def encode_items(self) -> Tensor:
+        """Return item vectors (V, D)."""
+        ...
+
+
+class Index(Protocol):
+    """What finds the best items for user vectors, as `scoring.top_k` does, on one device."""
+
+    device: torch.device
+
+    def search(
+        self, users_BD: Tensor, k: int, *, excluded_BS: Tensor | None = None, allowed_BA: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Return `scores_BK` and `token_ids_BK`."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -75,7 +99,7 @@ def best_items(
 @torch.inference_mode()
 def best_items_of_batch(
     answerer: Answerer,
-    batch: dict[str, torch.Tensor],
+    batch: dict[str, Tensor],
     k: int,
     *,
     exclude_seen: bool,

@@ -1,0 +1,127 @@
+"""The pipeline where seqrec is installed; tests/hub/test_second_environment.py has it where it is not."""
+
+import warnings
+
+import pytest
+from transformers import pipeline
+from transformers.pipelines import Pipeline
+
+from seqrec.data.special_tokens import SPECIAL_TOKENS
+from seqrec.data.tokenization_items import ItemTokenizer
+
+TASK = "next-item-recommendation"
+HISTORY = ["item 5", "item 9", "item 7"]
+HISTORIES = [HISTORY, ["item 1"], [f"item {index}" for index in range(30)], HISTORY[:2]]
+
+
+@pytest.fixture
+def folder(recommender, tmp_path):
+    """A saved recommender."""
+    recommender.save_pretrained(tmp_path / "saved")
+    return tmp_path / "saved"
+
+
+@pytest.fixture
+def pipe(folder):
+    """Its pipeline, without trust in its code."""
+    return pipeline(TASK, model=folder, device="cpu")
+
+
+def as_dicts(recommendations):
+    return [{"item_id": one.item_id, "score": one.score} for one in recommendations]
+
+
+def test_is_seqrec_s_own_without_trust(pipe, recommender):
+    assert isinstance(pipe, Pipeline)
+    assert type(pipe).__module__ == "seqrec.modeling.pipeline_next_item"
+    assert type(pipe.model) is type(recommender.model)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"exclude_seen": False},
+        {"deny": ["item 2", "item 3"]},
+        {"allow": ["item 2", "item 3", "item 9"]},
+    ],
+)
+def test_answers_bit_for_bit_as_the_recommender(pipe, recommender, options):
+    assert pipe(HISTORY, **options) == as_dicts(recommender.recommend(HISTORY, **options))
+    expected = recommender.recommend(HISTORIES, k=4, **options)
+    assert pipe(HISTORIES, top_k=4, **options) == [as_dicts(one) for one in expected]
+
+
+def test_lists_for_each_history(pipe, recommender):
+    deny = [["item 2"], ["item 3"], [], ["item 4"]]
+    expected = [as_dicts(one) for one in recommender.recommend(HISTORIES, deny=deny)]
+    assert pipe(HISTORIES, deny=deny) == expected
+    assert pipe({"history": HISTORIES, "deny": deny}) == expected
+
+
+def test_requests_as_dicts_and_from_a_generator(pipe, recommender):
+    requests = [{"history": HISTORY, "deny": ["item 2"]}, {"history": ["item 1"]}]
+    expected = [
+        as_dicts(recommender.recommend(HISTORY, k=40, deny=["item 2"])),
+        as_dicts(recommender.recommend(["item 1"], k=40)),
+    ]
+    assert pipe(requests[0], top_k=40) == expected[0]
+    assert pipe(requests, top_k=40) == expected
+    assert pipe(requests, top_k=40, batch_size=2) == expected
+    assert list(pipe((one for one in requests), top_k=40)) == expected
+    assert list(pipe((history for history in [["item 1"]]), top_k=40)) == expected[1:]
+
+
+def test_options_may_be_set_once(folder, recommender):
+    pipe = pipeline(TASK, model=folder, device="cpu", top_k=3, deny=["item 2"])
+    assert pipe(HISTORY) == as_dicts(recommender.recommend(HISTORY, k=3, deny=["item 2"]))
+    assert pipe(HISTORY, top_k=2) == as_dicts(recommender.recommend(HISTORY, k=2, deny=["item 2"]))
+
+
+def test_unknown_items_are_reported(pipe):
+    with pytest.warns(UserWarning, match=r"2 of 4 items in this history are not in the vocabulary \(first: 'x9'\)"):
+        found = pipe(["x9", *HISTORY[:2], SPECIAL_TOKENS[0]])
+    assert found == pipe(HISTORY[:2])
+
+
+@pytest.mark.filterwarnings("ignore:1 of 1 items in this history are not in the vocabulary")
+@pytest.mark.parametrize("history", [[], ["x9"]])
+def test_without_a_known_item_it_answers_in_the_order_of_the_vocabulary(pipe, history):
+    with pytest.warns(UserWarning, match="in the order of their token ids"):
+        found = pipe(history, top_k=3, deny=["item 1"])
+    assert [one["item_id"] for one in found] == ["item 0", "item 2", "item 3"]
+
+
+def test_a_whole_catalogue_holds_no_special_token(pipe):
+    assert {one["item_id"] for one in pipe(HISTORY, top_k=40, exclude_seen=False)} == {f"item {i}" for i in range(40)}
+
+
+@pytest.mark.parametrize(
+    ("inputs", "options", "message"),
+    [
+        ("item 5", {}, "A history is a list of item ids"),
+        ({"history": "item 5"}, {}, "A history is a list of item ids"),
+        ({"histories": []}, {}, "A request has a 'history'"),
+        ([1.5], {}, "Expected a list of item ids in this history, but 1.5 was given"),
+        ([HISTORY, "item 1"], {}, "Expected a list of item ids in this history, but 'item 1' was given"),
+        ([HISTORY, ["item 1", 1.5]], {}, "strings or integers"),
+        (HISTORY, {"top_k": 0}, "ask for 1 to 40"),
+        (HISTORY, {"top_k": 41}, "ask for 1 to 40"),
+        (HISTORY, {"deny": "item 1"}, "deny must be a list"),
+    ],
+)
+def test_refuses_what_it_cannot_answer(pipe, inputs, options, message):
+    with pytest.raises(ValueError, match=message):
+        pipe(inputs, **options)
+
+
+def test_refuses_a_tokenizer_of_another_size(recommender):
+    with pytest.raises(ValueError, match="The model has 43 tokens, the tokenizer 5"):
+        pipeline(TASK, model=recommender.model, tokenizer=ItemTokenizer.from_item_ids(["a", "b"]), device="cpu")
+
+
+def test_saved_again_it_answers_the_same(pipe, tmp_path):
+    pipe.save_pretrained(tmp_path / "again")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert pipeline(TASK, model=tmp_path / "again", device="cpu")(HISTORY) == pipe(HISTORY)
