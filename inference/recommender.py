@@ -12,7 +12,6 @@ from typing import Any, Self, overload
 import numpy as np
 import polars as pl
 import torch
-from transformers.utils import cached_file
 
 from seqrec.data.interactions import read_interactions
 from seqrec.data.raw_ids import ItemId, Unknown, encode_known, encode_lists, is_item_id
@@ -22,8 +21,8 @@ from seqrec.evaluation.baselines import PopularityBaseline, counts_by_token
 from seqrec.hub.remote_code import write_remote_code
 from seqrec.inference.index import IndexName, build_index
 from seqrec.inference.recommendations import Recommendation, Recommendations
+from seqrec.inference.saved_folder import load_items, load_model, load_tokenizer, require_one_catalogue
 from seqrec.modeling.best_items import Answerer, Index, best_items
-from seqrec.modeling.modeling_auto import AutoModelForNextItem
 from seqrec.modeling.modeling_next_item import NextItemHead
 from seqrec.modeling.retrieval import ExactIndex
 
@@ -54,11 +53,7 @@ class Recommender:
     def __init__(
         self, model: NextItemHead, tokenizer: ItemTokenizer, items: pl.DataFrame, *, index: IndexName = "exact"
     ) -> None:
-        if not len(tokenizer) == model.config.vocab_size == len(items) + len(tokenizer) - tokenizer.num_items:
-            raise ValueError(
-                f"These are not of one catalogue: the model has {model.config.vocab_size} tokens, the tokenizer "
-                f"{len(tokenizer)} (of which {tokenizer.num_items} items), and the catalogue {len(items)} items."
-            )
+        require_one_catalogue(model.config.vocab_size, tokenizer, items)
         self.model = model.eval()
         self.index_name = index
         self.tokenizer = tokenizer
@@ -88,15 +83,12 @@ class Recommender:
             **kwargs: Where and how to look, as in `transformers`: `revision`, `token`, `cache_dir`, …
 
         Raises:
-            ValueError: If a part of the model is missing there.
+            ValueError: If a part of the model is missing there or broken, the parts are not of one catalogue, or the
+                weights are a pickle.
         """
         name = str(name_or_path)
-        require(name, "config.json", **kwargs)
-        require(name, "tokenizer.json", **kwargs)
-        items = pl.read_parquet(require(name, "items.parquet", **kwargs))
-        model = AutoModelForNextItem.from_pretrained(name, **kwargs)
-        tokenizer = ItemTokenizer.from_pretrained(name, **kwargs)
-        return cls(model.to(device or "cpu"), tokenizer, items, index=index)
+        model = load_model(name, **kwargs).to(device or "cpu")
+        return cls(model, load_tokenizer(name, **kwargs), load_items(name, **kwargs), index=index)
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write everything that `from_pretrained` needs, here or where `seqrec` is not installed."""
@@ -281,18 +273,3 @@ class Recommender:
             raise ValueError(
                 f"k={k} recommendations were asked for; ask for 1 to {len(self.items)} (the whole catalogue)."
             )
-
-
-def require(name_or_path: str, file_name: str, **kwargs: Any) -> str:
-    """Find a file of a model, in a folder or on the Hub, or say which one is missing."""
-    try:
-        path, reason = cached_file(name_or_path, file_name, **kwargs), ""
-    except OSError as error:
-        path, reason = None, f" ({error})"
-    if path is None:
-        raise ValueError(
-            f"{name_or_path!r} is not a recommender that seqrec can load: {file_name} was not found there. "
-            "Give a folder written by `seqrec train` or `Recommender.save_pretrained`, or a repository that "
-            f"holds one.{reason}"
-        )
-    return path

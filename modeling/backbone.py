@@ -41,6 +41,18 @@ class NextItemPreTrainedModel(PreTrainedModel):
     _can_compile_fullgraph = True
     _can_record_outputs = {"hidden_states": TransformerBlock, "attentions": SelfAttention}  # noqa: RUF012
 
+    @classmethod
+    def from_pretrained(cls, *args: Any, use_safetensors: bool | None = None, **kwargs: Any) -> Any:
+        """Load as the library does, but weights from safetensors alone: a pickle can run any code when it is read.
+
+        Raises:
+            ValueError: If `use_safetensors=False` is asked for.
+            OSError: If there are no safetensors.
+        """
+        if use_safetensors is False:
+            raise ValueError(f"{cls.__name__} reads weights from safetensors alone. Leave out use_safetensors=False.")
+        return super().from_pretrained(*args, use_safetensors=True, **kwargs)
+
 
 class NextItemBackbone(NextItemPreTrainedModel):
     """A Transformer that turns histories into user vectors and the catalogue into item vectors.

@@ -35,9 +35,14 @@ def resume_point(folder: Path, resume_from_checkpoint: str | bool | None, *, ove
             f"{folder} already holds {held}. Choose another --output_dir, pass --overwrite to replace what is there"
             f"{', or --resume_from_checkpoint true to go on from the newest checkpoint' if checkpoints else ''}."
         )
-    for checkpoint in checkpoints:
-        shutil.rmtree(checkpoint, ignore_errors=True)  # another process may be at it too
+    remove_checkpoints(folder)
     return None
+
+
+def remove_checkpoints(folder: Path) -> None:
+    """Delete the checkpoints in a job's output folder: they hold pickles, which no model is shared with."""
+    for checkpoint in folder.glob(f"{PREFIX_CHECKPOINT_DIR}-*"):
+        shutil.rmtree(checkpoint, ignore_errors=True)  # another process may be at it too
 
 
 def find_checkpoint(folder: Path, wanted: str) -> str:
@@ -49,5 +54,8 @@ def find_checkpoint(folder: Path, wanted: str) -> str:
     # The state is the last file of a checkpoint: one without it was cut off while being written.
     complete = [path.parent for path in folder.glob(f"{PREFIX_CHECKPOINT_DIR}-*/{TRAINER_STATE_NAME}")]
     if not complete:
-        raise ValueError(f"There is no checkpoint in {folder} to resume from. Leave out --resume_from_checkpoint.")
+        raise ValueError(
+            f"There is no checkpoint in {folder} to resume from; a training that came to its end leaves none. "
+            "Leave out --resume_from_checkpoint."
+        )
     return str(max(complete, key=lambda path: int(path.name.rsplit("-", 1)[1])))

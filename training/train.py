@@ -12,10 +12,12 @@ from transformers import set_seed
 
 from seqrec.data.preparation import DataArguments, PreparedData, prepare
 from seqrec.evaluation.report import LIST_LENGTH, measure
+from seqrec.hub.card_tables import without_folders
+from seqrec.hub.model_card import portable_command
 from seqrec.modeling.modeling_auto import MODEL_TYPES, AutoModelForNextItem
 from seqrec.training.arguments import SequentialTrainingArguments
 from seqrec.training.curve import save_training_curve
-from seqrec.training.output_folder import resume_point
+from seqrec.training.output_folder import remove_checkpoints, resume_point
 from seqrec.training.provenance import estimated_energy, hardware, versions
 from seqrec.training.trainer import SequentialTrainer
 
@@ -48,7 +50,7 @@ def train(
         model_type: Architecture, a key of `MODEL_TYPES`.
         config_fields: Fields of its configuration that differ from the defaults.
         overwrite: Whether a model already in `output_dir` may be replaced.
-        command: The command line that started the job, for the card.
+        command: The command line that started the job, for the card, which leaves out its folders and secrets.
 
     Raises:
         ValueError: On an unknown model type, unusable interactions, or an `output_dir` that holds a model.
@@ -91,7 +93,7 @@ def describe_training(trainer: SequentialTrainer, seconds: float, command: str |
         "num_epochs": state.epoch,
         "best_epoch": best["epoch"] if best else None,
         "num_parameters": trainer.model.num_parameters(),
-        "command": command,
+        "command": command and portable_command(command),
         "hardware": hardware(trainer.args),
         "estimated_energy": estimated_energy(trainer.args, seconds),
         "versions": versions(),
@@ -109,14 +111,14 @@ def changed_arguments(arguments: SequentialTrainingArguments) -> dict[str, Any]:
     values = arguments.to_sanitized_dict()
     defaults = SequentialTrainingArguments(output_dir=arguments.output_dir).to_sanitized_dict()
     return {
-        name: value
+        name: without_folders(value) if isinstance(value, str) else value
         for name, value in values.items()
         if name in always or (name not in private | told_elsewhere and value != defaults.get(name))
     }
 
 
 def save(trainer: SequentialTrainer, metrics: Mapping[str, Any]) -> None:
-    """Write the model, and beside it the metrics, the training curve and the card."""
+    """Write the model, and beside it the metrics, the training curve and the card; then no checkpoint is needed."""
     trainer.save_model()
     if not trainer.is_world_process_zero():
         return
@@ -124,3 +126,4 @@ def save(trainer: SequentialTrainer, metrics: Mapping[str, Any]) -> None:
     (folder / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
     save_training_curve(trainer.state.log_history, folder / "training_curve.png")
     trainer.create_model_card()
+    remove_checkpoints(folder)

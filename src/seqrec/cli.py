@@ -25,10 +25,10 @@ from seqrec.data.preparation import HELD_OUT, DataArguments, PreparedData, prepa
 from seqrec.evaluation.evaluator import rank_dataset
 from seqrec.evaluation.report import LIST_LENGTH, measure
 from seqrec.evaluation.tables import align, metrics_table
-from seqrec.hub.model_card import portable_command
 from seqrec.inference.index import IndexName
 from seqrec.inference.recommendations import Recommendation
-from seqrec.inference.recommender import Recommender, require
+from seqrec.inference.recommender import Recommender
+from seqrec.inference.saved_folder import read_protocol
 from seqrec.modeling.modeling_auto import MODEL_TYPES
 from seqrec.training.arguments import SequentialTrainingArguments
 from seqrec.training.train import TrainedModel, train
@@ -99,7 +99,7 @@ def train_command(argv: Sequence[str]) -> None:
         model_type=options["model_type"],
         config_fields=config_fields,
         overwrite=options["overwrite"],
-        command=portable_command(shlex.join(["seqrec", "train", *argv])),
+        command=shlex.join(["seqrec", "train", *argv]),
     )
     if trained.trainer.is_world_process_zero():
         print_summary(trained)
@@ -160,7 +160,9 @@ def config_flags(model_type: str) -> dict[str, tuple[Any, str]]:
     config_class = MODEL_TYPES[model_type]
     texts: dict[str, str] = {}
     for documented in (NextItemConfig, config_class):
-        for name, text in re.findall(r"^    (\w+): (.+?)(?=^    \w+:|^\S|\Z)", inspect.getdoc(documented) or "", re.M | re.S):
+        for name, text in re.findall(
+            r"^    (\w+): (.+?)(?=^    \w+:|^\S|\Z)", inspect.getdoc(documented) or "", re.M | re.S
+        ):
             texts[name] = " ".join(text.split())
     return {
         field.name: (field.default, texts[field.name])
@@ -236,15 +238,6 @@ def evaluate_command(argv: Sequence[str]) -> None:
     print(json.dumps(figures, indent=2) if rest.json else metrics_table(figures))
 
 
-def read_protocol(model: str) -> dict[str, Any]:
-    """Read from a model's `metrics.json` how its data were filtered and split; empty where it has none."""
-    try:
-        path = require(model, "metrics.json")
-    except ValueError:
-        return {}
-    return json.loads(Path(path).read_text(encoding="utf-8"))["protocol"]
-
-
 def measure_saved(recommender: Recommender, data: PreparedData, split: str, *, exclude_seen: bool) -> dict[str, Any]:
     """Measure as the training did, on one split."""
     rank = partial(
@@ -282,14 +275,21 @@ def recommend_command(argv: Sequence[str]) -> None:
     if (flags.input is None) != (flags.output is None):
         raise ValueError("--input and --output go together.")
     recommender = Recommender.from_pretrained(flags.model, index=flags.index)
-    options = {"allow": flags.allow, "deny": flags.deny, "exclude_seen": not flags.include_seen, "unknown": flags.unknown}
+    options = {
+        "allow": flags.allow,
+        "deny": flags.deny,
+        "exclude_seen": not flags.include_seen,
+        "unknown": flags.unknown,
+    }
     if flags.input:
         frame = recommender.recommend_frame(flags.input, flags.k, **options)
         write_frame(frame, flags.output)
         print(f"Wrote {len(frame)} recommendations for {frame['user_id'].n_unique()} users to {flags.output}.")
         return
     found = recommender.recommend(flags.history, flags.k, **options)
-    print(json.dumps([asdict(one) for one in found], ensure_ascii=False) if flags.json else recommendations_table(found))
+    print(
+        json.dumps([asdict(one) for one in found], ensure_ascii=False) if flags.json else recommendations_table(found)
+    )
 
 
 def split_ids(text: str) -> list[str]:

@@ -1,0 +1,240 @@
+"""Open the parts of a saved model, and say which one is broken, and what to do, where one cannot be used."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
+
+import polars as pl
+from huggingface_hub.errors import StrictDataclassError
+from safetensors import SafetensorError
+from transformers.utils import (
+    SAFE_WEIGHTS_INDEX_NAME,
+    SAFE_WEIGHTS_NAME,
+    WEIGHTS_INDEX_NAME,
+    WEIGHTS_NAME,
+    cached_file,
+    logging,
+)
+
+from seqrec.data.preparation import DataArguments
+from seqrec.data.special_tokens import SPECIAL_TOKENS
+from seqrec.data.tokenization_items import ItemTokenizer
+from seqrec.modeling.modeling_auto import MODEL_TYPES, AutoModelForNextItem
+from seqrec.modeling.modeling_next_item import NextItemHead
+
+MEND = "Save the model again, or fetch it again from where it came."
+
+
+def load_model(name: str, **kwargs: Any) -> NextItemHead:
+    """Load a model whose weights are safetensors and fit its configuration exactly.
+
+    Args:
+        name: Folder, or repository of the Hub.
+        **kwargs: As of `from_pretrained`.
+
+    Raises:
+        ValueError: If `config.json` or the weights are missing, broken, of no model of seqrec, or do not fit together;
+            or if the weights are a pickle.
+    """
+    check_config(require(name, "config.json", **kwargs))
+    weights_file = require_weights(name, **kwargs)
+    try:
+        with quiet_library():
+            model, report = AutoModelForNextItem.from_pretrained(
+                name, output_loading_info=True, ignore_mismatched_sizes=True, **kwargs
+            )
+    except (SafetensorError, OSError) as error:
+        raise broken(weights_file, f"cannot be read ({error})") from error
+    misfits = describe_misfits(report)
+    if misfits:
+        raise broken(weights_file, f"does not fit config.json: {misfits}", "Take both from one training.")
+    return model
+
+
+def load_tokenizer(name: str, **kwargs: Any) -> ItemTokenizer:
+    """Load a model's vocabulary.
+
+    Raises:
+        ValueError: If its files are missing or broken, or are no `ItemTokenizer`'s.
+    """
+    path = require(name, "tokenizer.json", **kwargs)
+    read_json_object(require(name, "tokenizer_config.json", **kwargs))
+    try:
+        tokenizer = ItemTokenizer.from_pretrained(name, **kwargs)
+    except Exception as error:  # of any class, down to `Exception` itself: it is whatever the library stumbled over
+        raise broken(path, f"cannot be read ({type(error).__name__}: {error})") from error
+    special_ids = [tokenizer.pad_token_id, tokenizer.mask_token_id, tokenizer.unk_token_id]
+    if special_ids != list(range(len(SPECIAL_TOKENS))):
+        raise broken(path, f"does not begin with {', '.join(SPECIAL_TOKENS)}, so it is no ItemTokenizer's")
+    return tokenizer
+
+
+def load_items(name: str, **kwargs: Any) -> pl.DataFrame:
+    """Read a model's catalogue: `item_id`, `count` and perhaps `title`, in token order.
+
+    Raises:
+        ValueError: If `items.parquet` is missing or broken, or lacks a column.
+    """
+    path = require(name, "items.parquet", **kwargs)
+    try:
+        items = pl.read_parquet(path)
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise broken(path, f"is no Parquet file that can be read ({error})") from error
+    schema = items.schema
+    if not (schema.get("item_id") == pl.String and schema.get("count", pl.Null).is_integer()):
+        raise broken(path, f"must hold item_id (text) and count (whole numbers), but holds {dict(schema)}")
+    if items["item_id"].null_count() + items["count"].null_count():
+        raise broken(path, "has rows without an item_id or a count")
+    if schema.get("title", pl.String) != pl.String:
+        raise broken(path, f"must hold titles as text, but holds {schema['title']}")
+    return items
+
+
+def require_one_catalogue(vocab_size: int, tokenizer: ItemTokenizer, items: pl.DataFrame) -> None:
+    """Raise a `ValueError` unless model, vocabulary and catalogue are of the same items in the same order."""
+    problem = None
+    if not len(tokenizer) == vocab_size == len(items) + len(tokenizer) - tokenizer.num_items:
+        problem = (
+            f"the model (config.json) has {vocab_size} tokens, the tokenizer (tokenizer.json) {len(tokenizer)}, "
+            f"{tokenizer.num_items} of them items, and the catalogue (items.parquet) {len(items)} items"
+        )
+    elif (differs := items["item_id"].ne_missing(tokenizer.item_series)).any():
+        row = differs.arg_true()[0]
+        problem = (
+            f"{differs.sum()} of {len(items)} items differ between the tokenizer (tokenizer.json) and the catalogue "
+            f"(items.parquet); the first are {tokenizer.item_series[row]!r} and {items['item_id'][row]!r}"
+        )
+    if problem:
+        raise ValueError(f"These are not of one catalogue: {problem}. Take all three from one training.")
+
+
+def read_protocol(name: str) -> dict[str, Any]:
+    """Read from a model's `metrics.json` how its data were filtered and split; empty where it has none.
+
+    Raises:
+        ValueError: If the file is broken, or says what no data set can be prepared by.
+    """
+    path = find(name, "metrics.json")
+    if path is None:
+        return {}
+    mend = "Restore it, or remove it to split as the flags of the command line say."
+    protocol = read_json_object(path, mend).get("protocol")
+    if not isinstance(protocol, dict):
+        raise broken(path, f"must hold a protocol, as `seqrec train` writes it, but holds {protocol!r}", mend)
+    for field in fields(DataArguments):
+        if field.name in protocol and not is_of(protocol[field.name], field.type):
+            raise broken(path, f"holds in its protocol the {field.name} {protocol[field.name]!r}", mend)
+    if not isinstance(protocol.get("exclude_seen", True), bool):
+        raise broken(path, f"holds in its protocol the exclude_seen {protocol['exclude_seen']!r}", mend)
+    return protocol
+
+
+def is_of(value: Any, kind: Any) -> bool:
+    """Tell whether a value read from JSON can be a field of this type."""
+    if get_origin(kind) is Literal:
+        return value in get_args(kind)
+    return isinstance(value, int | float if kind is float else kind)
+
+
+def check_config(path: str) -> None:
+    """Raise a `ValueError` unless a `config.json` describes a model of seqrec."""
+    config = read_json_object(path)
+    model_type = config.get("model_type")
+    if model_type not in MODEL_TYPES:
+        known = ", ".join(sorted(MODEL_TYPES))
+        raise broken(path, f"names the model_type {model_type!r}, but seqrec knows {known}", "Give a model of seqrec.")
+    try:
+        MODEL_TYPES[model_type].from_dict(config)
+    except (StrictDataclassError, ValueError, TypeError) as error:
+        raise broken(path, f"does not describe a {model_type} model ({error})") from error
+
+
+def require_weights(name: str, **kwargs: Any) -> str:
+    """Find a model's weights, or their index, and make sure that none is a pickle, which could run any code."""
+    path = find(name, SAFE_WEIGHTS_NAME, **kwargs)
+    if path is not None:
+        return path
+    index = find(name, SAFE_WEIGHTS_INDEX_NAME, **kwargs)
+    if index is not None:
+        refuse_pickles(name, read_json_object(index).get("weight_map", {}).values())
+        return index
+    refuse_pickles(name, [pickle for pickle in (WEIGHTS_NAME, WEIGHTS_INDEX_NAME) if find(name, pickle, **kwargs)])
+    return require(name, SAFE_WEIGHTS_NAME, **kwargs)
+
+
+def refuse_pickles(name: str, weight_files: Iterable[str]) -> None:
+    """Raise a `ValueError` if there are weights in any other format than safetensors."""
+    pickles = sorted({file_name for file_name in weight_files if not file_name.endswith(".safetensors")})
+    if pickles:
+        raise ValueError(
+            f"{name!r} offers weights as a pickle ({pickles[0]}), which can run any code when it is read, and so never "
+            f"is. Ask its author for {SAFE_WEIGHTS_NAME}."
+        )
+
+
+def describe_misfits(report: Mapping[str, Iterable[Any]]) -> str:
+    """Say in how many places weights and configuration disagree, and where first; nothing if they don't."""
+    found = {
+        "missing": sorted(report["missing_keys"]),
+        "superfluous": sorted(report["unexpected_keys"]),
+        "of another shape": sorted(key for key, *_ in report["mismatched_keys"]),
+    }
+    return ", ".join(f"{len(keys)} tensors are {how} (first: {keys[0]})" for how, keys in found.items() if keys)
+
+
+@contextmanager
+def quiet_library() -> Iterator[None]:
+    """Silence the library's report of tensors that don't fit: it spans many lines, and ours says it in one."""
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+
+
+def read_json_object(path: str, mend: str = MEND) -> dict[str, Any]:
+    """Read a file that must hold a JSON object."""
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+    except ValueError as error:  # of the JSON, or of the text's encoding
+        raise broken(path, f"is no JSON ({error})", mend) from error
+    if not isinstance(content, dict):
+        raise broken(path, f"must hold a JSON object, but holds {type(content).__name__}", mend)
+    return content
+
+
+def find(name: str, file_name: str, **kwargs: Any) -> str | None:
+    """Find a file of a model, in a folder or on the Hub; None where there is none."""
+    try:
+        return cached_file(name, file_name, **kwargs)
+    except OSError:
+        return None
+
+
+def require(name: str, file_name: str, **kwargs: Any) -> str:
+    """Find a file of a model, in a folder or on the Hub, or say which one is missing."""
+    try:
+        path, reason = cached_file(name, file_name, **kwargs), ""
+    except OSError as error:
+        path, reason = None, f" ({one_line(error)})"
+    if path is None:
+        raise ValueError(
+            f"{name!r} is not a recommender that seqrec can load: {file_name} was not found there. "
+            "Give a folder written by `seqrec train` or `Recommender.save_pretrained`, or a repository that "
+            f"holds one.{reason}"
+        )
+    return path
+
+
+def broken(path: str, what: str, mend: str = MEND) -> ValueError:
+    """Make the error that says which file is broken, in one line."""
+    return ValueError(f"{path} {one_line(what)}. {mend}")
+
+
+def one_line(text: object) -> str:
+    """Put what a library said over several lines in one."""
+    return " ".join(str(text).split())
