@@ -101,11 +101,11 @@ def test_checkpoints_stay_until_all_is_saved_and_then_go(tmp_path, monkeypatch):
         fields = {"hidden_size": 16, "intermediate_size": 32, "max_position_embeddings": 12}
         return train(DataArguments(dataset="synthetic"), arguments, config_fields=fields)
 
-    def interrupt(folder):
+    def interrupt(trainer):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr("seqrec.training.train.save_model_card", interrupt)
+        patched.setattr("seqrec.training.trainer.SequentialTrainer.create_model_card", interrupt)
         with pytest.raises(KeyboardInterrupt):
             run()
     assert list(tmp_path.glob("checkpoint-*/optimizer.pt"))
