@@ -60,7 +60,9 @@ class DataArguments:
         return fields
 
 
-def prepare(arguments: DataArguments, tokenizer: ItemTokenizer | None = None) -> PreparedData:
+def prepare(
+    arguments: DataArguments, tokenizer: ItemTokenizer | None = None, *, refuse_unknown: bool = False
+) -> PreparedData:
     """Load, filter, split and encode interactions; or load what was prepared before.
 
     The catalogue is every item of the table, also those that only occur in held-out rows: what there is to
@@ -69,10 +71,13 @@ def prepare(arguments: DataArguments, tokenizer: ItemTokenizer | None = None) ->
     Args:
         arguments: Which data, and how to split them.
         tokenizer: The vocabulary of a trained model; built from the interactions if None.
+        refuse_unknown: Whether items outside that vocabulary are refused, as training a model on needs it;
+            they are `<|unk|>` otherwise.
 
     Raises:
-        ValueError: If no data set is named, or the interactions cannot be used, see the functions called; or if a
-            set was prepared in another way than the arguments say, or with another vocabulary than the model's.
+        ValueError: If no data set is named, the interactions cannot be used (see the functions called), or, with
+            `refuse_unknown`, hold unknown items; or if a set was prepared in another way than the arguments say, or
+            with another vocabulary than the model's.
     """
     if arguments.dataset is None:
         raise ValueError("Name the interactions: --dataset ml-100k, a file, a folder, or a data set of the Hub.")
@@ -95,6 +100,8 @@ def prepare(arguments: DataArguments, tokenizer: ItemTokenizer | None = None) ->
         )
     if len(interactions) < len(data.interactions):
         logger.info("Filters kept %d of %d interactions.", len(interactions), len(data.interactions))
+    if tokenizer is not None and refuse_unknown:
+        require_known_items(interactions, tokenizer)
     split = split_interactions(interactions, arguments)
     tokenizer = tokenizer or ItemTokenizer.from_interactions(split.train, catalogue=interactions["item_id"])
     protocol = {
@@ -145,6 +152,18 @@ def describe_interactions(interactions: pl.DataFrame) -> dict[str, Any]:
     }
     days = period(interactions["timestamp"])
     return found if days is None else {**found, "period": [day.isoformat() for day in days]}
+
+
+def require_known_items(interactions: pl.DataFrame, tokenizer: ItemTokenizer) -> None:
+    """Raise a `ValueError` if interactions are with items outside a vocabulary."""
+    item_ids = interactions["item_id"].unique(maintain_order=True)
+    unknown = item_ids.filter(tokenizer.encode_item_ids(item_ids) == tokenizer.unk_token_id)
+    if len(unknown):
+        raise ValueError(
+            f"{len(unknown)} of the {len(item_ids)} items in these interactions are not in the model's vocabulary "
+            f"(first: '{unknown[0]}'). A model is trained on with the items that it knows: leave the others' "
+            "interactions out, or train a new model on all."
+        )
 
 
 def split_interactions(interactions: pl.DataFrame, arguments: DataArguments) -> Split:

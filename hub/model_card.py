@@ -89,7 +89,9 @@ ARCHITECTURES = {
 }
 
 
-def save_model_card(folder: str | Path, *, license: str | None = None, base_model: str | None = None) -> Path:
+def save_model_card(
+    folder: str | Path, *, repo_id: str | None = None, license: str | None = None, base_model: str | None = None
+) -> Path:
     """Write a saved model's card, `README.md`, in place of any earlier one.
 
     It is made from `config.json` and, where they are, `metrics.json`, `items.parquet`, the shapes of the
@@ -97,6 +99,7 @@ def save_model_card(folder: str | Path, *, license: str | None = None, base_mode
 
     Args:
         folder: The saved model's.
+        repo_id: The repository that it is pushed to, which the card then names; its folder's name if None.
         license: The model's, as the Hub writes it; what `metrics.json` says if None.
         base_model: The repository on the Hub whose model was trained further; likewise.
 
@@ -118,7 +121,8 @@ def save_model_card(folder: str | Path, *, license: str | None = None, base_mode
         num_parameters=count_parameters(folder),
         usage_items=first_item_ids(items_file, NUM_USAGE_ITEMS) if items_file.is_file() else [],
         curve=CURVE if (folder / CURVE).is_file() else None,
-        model_name=folder.resolve().name,
+        model_name=repo_id.rpartition("/")[2] if repo_id else folder.resolve().name,
+        load_from=repo_id,
     )
     card.save(folder / "README.md")
     return folder / "README.md"
@@ -147,6 +151,7 @@ def build_model_card(
     usage_items: Sequence[str],
     curve: str | None,
     model_name: str,
+    load_from: str | None = None,
 ) -> ModelCard:
     """Fill the card's template.
 
@@ -157,6 +162,7 @@ def build_model_card(
         usage_items: Raw item ids for the usage example, which is left out if there are none.
         curve: File name of the training curve beside the card, or None.
         model_name: Its folder's or repository's name.
+        load_from: What the usage example loads, `"org/name"` for a repository; that folder if None.
     """
     training = metrics.get("training") or {}
     protocol = metrics.get("protocol") or {}
@@ -167,7 +173,7 @@ def build_model_card(
         card_metadata(metrics, dataset=dataset, model_name=model_name, model_type=config["model_type"]),
         template_str=template.read_text(encoding="utf-8"),
         name=model_name,
-        quoted_name=quote(model_name),
+        quoted_name=quote(load_from or model_name),
         quoted_items=quote(list(usage_items)) if usage_items else None,
         k=min(10, num_items),
         config=config,

@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Self, overload
 
 import numpy as np
@@ -18,10 +19,11 @@ from seqrec.data.raw_ids import ItemId, Unknown, encode_known, encode_lists, is_
 from seqrec.data.sequences import build_histories
 from seqrec.data.tokenization_items import ItemTokenizer
 from seqrec.evaluation.baselines import PopularityBaseline, counts_by_token
-from seqrec.hub.remote_code import write_remote_code
+from seqrec.hub.model_card import save_model_card
+from seqrec.hub.saved_folder import load_items, load_model, load_tokenizer, require_one_catalogue
+from seqrec.hub.sharing import push_folder
 from seqrec.inference.index import IndexName, build_index
 from seqrec.inference.recommendations import Recommendation, Recommendations
-from seqrec.inference.saved_folder import load_items, load_model, load_tokenizer, require_one_catalogue
 from seqrec.modeling.best_items import Answerer, Index, best_items
 from seqrec.modeling.modeling_next_item import NextItemHead
 from seqrec.modeling.retrieval import ExactIndex
@@ -83,8 +85,8 @@ class Recommender:
             **kwargs: Where and how to look, as in `transformers`: `revision`, `token`, `cache_dir`, …
 
         Raises:
-            ValueError: If a part of the model is missing there or broken, the parts are not of one catalogue, or the
-                weights are a pickle.
+            ValueError: If a part of the model is missing there or broken, the parts are not of one catalogue, the
+                weights are a pickle, or the Hub refuses or cannot be reached.
         """
         name = str(name_or_path)
         model = load_model(name, **kwargs).to(device or "cpu")
@@ -95,7 +97,39 @@ class Recommender:
         self.model.save_pretrained(folder)
         self.tokenizer.save_pretrained(folder)
         self.items.write_parquet(Path(folder) / "items.parquet")
-        write_remote_code(self.model, folder)
+
+    def push_to_hub(
+        self,
+        repo_id: str,
+        *,
+        private: bool | None = None,
+        token: str | bool | None = None,
+        revision: str | None = None,
+        create_pr: bool = False,
+        commit_message: str | None = None,
+    ) -> str:
+        """Share it on the Hub, with a card that says how to use it; see `push_folder` for the arguments.
+
+        `seqrec push` shares the folder of a training instead, with its metrics and its card.
+
+        Returns:
+            Address of the repository, branch or pull request.
+
+        Raises:
+            ValueError: If the Hub refuses, or cannot be reached.
+        """
+        with TemporaryDirectory() as folder:
+            self.save_pretrained(folder)
+            save_model_card(folder, repo_id=repo_id)
+            return push_folder(
+                folder,
+                repo_id,
+                private=private,
+                token=token,
+                revision=revision,
+                create_pr=create_pr,
+                commit_message=commit_message,
+            )
 
     @overload
     def recommend(  # type: ignore[overload-overlap]  # an id is a str, and a str a sequence

@@ -3,6 +3,9 @@
 Shape suffixes: B batch, L length, V vocabulary, D hidden size.
 """
 
+from collections.abc import Callable
+from os import PathLike
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -26,6 +29,10 @@ from seqrec.modeling.layers import (
     take_position,
 )
 
+SHARING_ARGUMENTS = {
+    *("repo_id", "commit_message", "commit_description", "private", "token", "revision", "create_pr", "tags")
+}
+
 
 class NextItemPreTrainedModel(PreTrainedModel):
     """Weights, loading and the library's capabilities, for backbones and heads alike."""
@@ -40,6 +47,28 @@ class NextItemPreTrainedModel(PreTrainedModel):
     _supports_attention_backend = True
     _can_compile_fullgraph = True
     _can_record_outputs = {"hidden_states": TransformerBlock, "attentions": SelfAttention}  # noqa: RUF012
+    # Writes a saved model's code beside it. `seqrec` sets it; where the model itself came from such code it is
+    # None, for transformers copies that code then.
+    write_code: Callable[[PreTrainedModel, str], Any] | None = None
+
+    def save_pretrained(
+        self,
+        save_directory: str | PathLike[str],
+        is_main_process: bool = True,
+        *,
+        push_to_hub: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        """Save weights, configuration and code; arguments as in `PreTrainedModel.save_pretrained`.
+
+        `push_to_hub=True` is as `push_to_hub`, which saves again, so that the code is pushed as well.
+        """
+        sharing = {name: kwargs.pop(name) for name in SHARING_ARGUMENTS & kwargs.keys()} if push_to_hub else {}
+        super().save_pretrained(save_directory, is_main_process=is_main_process, **kwargs)
+        if self.write_code is not None and is_main_process and Path(save_directory, "config.json").is_file():
+            self.write_code(self, str(save_directory))
+        if push_to_hub and is_main_process:
+            self.push_to_hub(sharing.pop("repo_id", Path(save_directory).name), **sharing)
 
     @classmethod
     def from_pretrained(cls, *args: Any, use_safetensors: bool | None = None, **kwargs: Any) -> Any:

@@ -4,7 +4,7 @@ import json
 import logging
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from seqrec.training.arguments import SequentialTrainingArguments
 from seqrec.training.curve import save_training_curve
 from seqrec.training.output_folder import remove_checkpoints, resume_point
 from seqrec.training.provenance import estimated_energy, hardware, versions
+from seqrec.training.starting_point import load_starting_point
 from seqrec.training.trainer import SequentialTrainer
 
 logger = logging.getLogger(__name__)
@@ -39,6 +40,8 @@ def train(
     *,
     model_type: str = "sasrec",
     config_fields: Mapping[str, Any] | None = None,
+    model_name_or_path: str | None = None,
+    model_revision: str | None = None,
     overwrite: bool = False,
     command: str | None = None,
 ) -> TrainedModel:
@@ -49,11 +52,15 @@ def train(
         training_arguments: How to train, and where to save (`output_dir`).
         model_type: Architecture, a key of `MODEL_TYPES`.
         config_fields: Fields of its configuration that differ from the defaults.
+        model_name_or_path: A saved model, or a repository of the Hub, to train on in place of a new model. Its
+            architecture, configuration and vocabulary stay; of `config_fields`, those of training may change.
+        model_revision: Which revision of that repository.
         overwrite: Whether a model already in `output_dir` may be replaced.
         command: The command line that started the job, for the card, which leaves out its folders and secrets.
 
     Raises:
-        ValueError: On an unknown model type, unusable interactions, or an `output_dir` that holds a model.
+        ValueError: On an unknown model type, unusable interactions, or an `output_dir` that holds a model; on
+            items that the model to train on does not know.
     """
     if model_type not in MODEL_TYPES:
         raise ValueError(f"There is no model_type {model_type!r}. Choose one of: {', '.join(sorted(MODEL_TYPES))}.")
@@ -61,19 +68,26 @@ def train(
         Path(training_arguments.output_dir), training_arguments.resume_from_checkpoint, overwrite=overwrite
     )
     set_seed(training_arguments.seed)
-    data = prepare(data_arguments)
-    config = MODEL_TYPES[model_type](vocab_size=len(data.tokenizer), **(config_fields or {}))
+    if model_name_or_path is not None:
+        start = load_starting_point(model_name_or_path, revision=model_revision, config_fields=config_fields)
+        data = prepare(data_arguments, start.tokenizer, refuse_unknown=True)
+        data = replace(data, items=start.keep_titles(data.items))
+        model = start.model
+    else:
+        data = prepare(data_arguments)
+        config = MODEL_TYPES[model_type](vocab_size=len(data.tokenizer), **(config_fields or {}))
+        model = AutoModelForNextItem.from_config(config)
     trainer = SequentialTrainer(
-        AutoModelForNextItem.from_config(config),
+        model,
         training_arguments,
         processing_class=data.tokenizer,
         train_dataset=data.sequences["train"],
         eval_dataset=data.sequences["validation"],
         items=data.items,
     )
-    start = time.perf_counter()
+    began = time.perf_counter()
     trainer.train(resume_from_checkpoint=checkpoint)
-    seconds = time.perf_counter() - start
+    seconds = time.perf_counter() - began
     metrics = measure(
         lambda dataset: trainer.rank(dataset, LIST_LENGTH), data, exclude_seen=training_arguments.exclude_seen
     )
@@ -118,12 +132,16 @@ def changed_arguments(arguments: SequentialTrainingArguments) -> dict[str, Any]:
 
 
 def save(trainer: SequentialTrainer, metrics: Mapping[str, Any]) -> None:
-    """Write the model, and beside it the metrics, the training curve and the card; then no checkpoint is needed."""
-    trainer.save_model()
-    if not trainer.is_world_process_zero():
-        return
+    """Write the metrics, the training curve, the model and the card, and push them if the arguments say so.
+
+    Then no checkpoint is needed any more.
+    """
     folder = Path(trainer.args.output_dir)
-    (folder / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
-    save_training_curve(trainer.state.log_history, folder / "training_curve.png")
+    if trainer.is_world_process_zero():
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
+        save_training_curve(trainer.state.log_history, folder / "training_curve.png")
+    trainer.save_model()  # pushes it too, if that is asked for, with all that lies there by now
     trainer.create_model_card()
-    remove_checkpoints(folder)
+    if trainer.is_world_process_zero():
+        remove_checkpoints(folder)

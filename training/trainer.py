@@ -8,7 +8,7 @@ import polars as pl
 from accelerate.utils import gather_object
 from datasets import Dataset
 from torch import Tensor, nn
-from transformers import EarlyStoppingCallback, PreTrainedTokenizerBase, Trainer, TrainerControl
+from transformers import EarlyStoppingCallback, PreTrainedTokenizerBase, TrainerControl
 from transformers.trainer import TRAINING_ARGS_NAME
 
 from seqrec.data.collators import training_collator
@@ -17,9 +17,9 @@ from seqrec.evaluation.evaluator import Ranking, rank_dataset
 from seqrec.evaluation.metrics import ranking_metrics
 from seqrec.hub.card_metadata import is_repository_name
 from seqrec.hub.model_card import save_model_card
-from seqrec.hub.remote_code import write_remote_code
 from seqrec.modeling.modeling_next_item import NextItemHead
 from seqrec.training.arguments import SequentialTrainingArguments
+from seqrec.training.hub_pushing import HubPushing
 from seqrec.training.lazy_adamw import LazyAdamW, clip_grad_norm
 
 VALIDATION_KS = (10,)
@@ -31,7 +31,7 @@ VALIDATION_METRICS = (
 MANY_ITEMS = 100_000
 
 
-class SequentialTrainer(Trainer):
+class SequentialTrainer(HubPushing):
     """`transformers.Trainer` that validates by ranking the full catalogue.
 
     Args:
@@ -138,7 +138,6 @@ class SequentialTrainer(Trainer):
         (folder / TRAINING_ARGS_NAME).unlink(missing_ok=True)  # a pickle; metrics.json holds the arguments
         if self.items is not None:
             self.items.write_parquet(folder / "items.parquet")
-        write_remote_code(self.accelerator.unwrap_model(self.model), folder)
 
     def create_model_card(self, *args: Any, **kwargs: Any) -> None:
         """Write the card from what lies in the output folder; `Trainer`'s own arguments are not used.
@@ -146,7 +145,12 @@ class SequentialTrainer(Trainer):
         Adapters have no configuration of their own, and so no card.
         """
         if self.is_world_process_zero() and Path(self.args.output_dir, "config.json").is_file():
-            save_model_card(self.args.output_dir, license=self.args.license, base_model=self.base_model)
+            save_model_card(
+                self.args.output_dir,
+                repo_id=self.hub_model_id,
+                license=self.args.license,
+                base_model=self.base_model,
+            )
 
     @property
     def base_model(self) -> str | None:

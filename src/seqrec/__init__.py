@@ -1,12 +1,14 @@
 """Sequential recommenders for the Hugging Face ecosystem.
 
-Importing it registers the models with the Auto classes of `transformers`. Other public names load on first use.
+Importing it registers the models with the Auto classes of `transformers`, and lets them save their code. Other public names load on first use.
 """
 
 from importlib import import_module
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
+from seqrec.hub.remote_code import write_remote_code
+from seqrec.modeling.backbone import NextItemPreTrainedModel
 from seqrec.modeling.modeling_auto import AutoModelForNextItem
 
 if TYPE_CHECKING:
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
     from seqrec.training.trainer import SequentialTrainer
 
 __version__ = version("seqrec")
+
+NextItemPreTrainedModel.write_code = staticmethod(write_remote_code)  # modeling may not import hub
 
 HOMES = {
     "Bert4RecConfig": "seqrec.configuration.configuration_bert4rec",

@@ -1,4 +1,4 @@
-"""The command line: `seqrec train`, `seqrec evaluate`, `seqrec recommend`."""
+"""The command line: `seqrec train`, `seqrec evaluate`, `seqrec recommend`, `seqrec push`."""
 
 import argparse
 import csv
@@ -25,10 +25,11 @@ from seqrec.data.preparation import HELD_OUT, DataArguments, PreparedData, prepa
 from seqrec.evaluation.evaluator import rank_dataset
 from seqrec.evaluation.report import LIST_LENGTH, measure
 from seqrec.evaluation.tables import align, metrics_table
+from seqrec.hub.saved_folder import read_protocol, saved_model_type
+from seqrec.hub.sharing import push_folder
 from seqrec.inference.index import IndexName
 from seqrec.inference.recommendations import Recommendation
 from seqrec.inference.recommender import Recommender
-from seqrec.inference.saved_folder import read_protocol
 from seqrec.modeling.modeling_auto import MODEL_TYPES
 from seqrec.training.arguments import SequentialTrainingArguments
 from seqrec.training.train import TrainedModel, train
@@ -39,6 +40,7 @@ USAGE = """seqrec COMMAND [flags]
   train      train a model on interactions, evaluate, save and document it
   evaluate   measure a saved model on held-out interactions
   recommend  recommend items for one history, or for every user of a file
+  push       share a saved model on the Hub
 
 `seqrec COMMAND --help` tells each command's flags."""
 
@@ -97,6 +99,8 @@ def train_command(argv: Sequence[str]) -> None:
         data_arguments,
         training_arguments,
         model_type=options["model_type"],
+        model_name_or_path=options["model_name_or_path"],
+        model_revision=options["model_revision"],
         config_fields=config_fields,
         overwrite=options["overwrite"],
         command=shlex.join(["seqrec", "train", *argv]),
@@ -109,8 +113,11 @@ def train_command(argv: Sequence[str]) -> None:
 def train_parser(argv: Sequence[str]) -> HfArgumentParser:
     """Build the parser of `seqrec train`, with the flags of the architecture that `argv` names."""
     first = argparse.ArgumentParser(add_help=False)
-    first.add_argument("--model_type", choices=sorted(MODEL_TYPES), default="sasrec", help="Architecture.")
-    model_type = first.parse_known_args(argv)[0].model_type
+    first.add_argument("--model_type", choices=sorted(MODEL_TYPES), help="Architecture (default: sasrec).")
+    first.add_argument("--model_name_or_path", help="Folder or repository of a model to train on, instead of a new one.")
+    first.add_argument("--model_revision", help="Branch, commit or refs/pr/NUMBER of its repository (default: main).")
+    model_type = chosen_model_type(first.parse_known_args(argv)[0])
+    first.set_defaults(model_type=model_type)
     parser = HfArgumentParser(
         [DataArguments, SequentialTrainingArguments],
         prog="seqrec train",
@@ -138,6 +145,18 @@ def train_parser(argv: Sequence[str]) -> HfArgumentParser:
     rare = {field.name for field in fields(SequentialTrainingArguments)} - COMMON_FLAGS
     tidy_help(parser, hidden=set() if "--help_all" in argv else rare)
     return parser
+
+
+def chosen_model_type(flags: argparse.Namespace) -> str:
+    """Say which architecture is trained: the one asked for, or that of the model to train on."""
+    if flags.model_name_or_path is None:
+        return flags.model_type or "sasrec"
+    found = saved_model_type(flags.model_name_or_path, revision=flags.model_revision)
+    if flags.model_type not in (None, found):
+        raise ValueError(
+            f"--model_type {flags.model_type} was given, but {flags.model_name_or_path} is of type {found}. Leave it out."
+        )
+    return found
 
 
 def tidy_help(parser: argparse.ArgumentParser, hidden: set[str]) -> None:
@@ -316,6 +335,34 @@ def recommendations_table(found: Sequence[Recommendation]) -> str:
     return align([["rank", "item_id", "score", "title"], *rows], left_columns=4)
 
 
+def push_command(argv: Sequence[str]) -> None:
+    """`seqrec push`."""
+    parser = argparse.ArgumentParser(
+        prog="seqrec push",
+        description="Share a saved model on the Hub: weights, vocabulary, metrics, card and code, and nothing else that "
+        "lies in its folder. An interrupted push is completed by another.",
+    )
+    parser.add_argument("--model", required=True, help="Folder of the model.")
+    parser.add_argument("--repo_id", required=True, help="ORG/NAME; created if there is no such repository.")
+    parser.add_argument("--private", action="store_true", default=None, help="Let only members see a new repository.")
+    parser.add_argument("--revision", help="Branch to push to, created if there is none (default: main).")
+    parser.add_argument("--create_pr", action="store_true", help="Propose it as a pull request.")
+    parser.add_argument("--commit_message", help="What to call the commit.")
+    parser.add_argument("--token", help="Token with the right to write (default: HF_TOKEN, or `hf auth login`'s).")
+    flags = parser.parse_args(argv)
+    print(
+        push_folder(
+            flags.model,
+            flags.repo_id,
+            private=flags.private,
+            token=flags.token,
+            revision=flags.revision,
+            create_pr=flags.create_pr,
+            commit_message=flags.commit_message,
+        )
+    )
+
+
 def print_summary(trained: TrainedModel, num_examples: int = 3) -> None:
     """Print how good the model is, what it recommends to some users, and where it lies."""
     recommender = Recommender(trained.trainer.model, trained.data.tokenizer, trained.data.items)
@@ -336,6 +383,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     "train": train_command,
     "evaluate": evaluate_command,
     "recommend": recommend_command,
+    "push": push_command,
 }
 
 

@@ -12,7 +12,6 @@ from safetensors.torch import save_file
 
 from seqrec.hub.card_tables import ACCURACY, MAIN, number, plain, table, without_folders
 from seqrec.hub.model_card import build_model_card, count_parameters, energy, portable_command, save_model_card
-from seqrec.hub.remote_code import write_remote_code
 
 SECTIONS = (
     "Use",
@@ -339,9 +338,6 @@ def test_card_of_a_bare_model_replaces_an_earlier_one(tiny_model, tmp_path):
     tiny_model.save_pretrained(tmp_path)
     (tmp_path / "README.md").write_text("an earlier card")
     save_model_card(tmp_path)
-    assert sections(ModelCard.load(tmp_path / "README.md")) == WITHOUT_METRICS
-    write_remote_code(tiny_model, tmp_path)
-    save_model_card(tmp_path)
     card = ModelCard.load(tmp_path / "README.md")
     assert sections(card) == ("Use", *WITHOUT_METRICS)
     assert "import Recommender" not in card.text
@@ -352,7 +348,14 @@ def test_a_bare_model_may_have_a_license_and_an_origin(tiny_model, tmp_path):
     save_model_card(tmp_path, license="mit", base_model="someone/sasrec")
     card = ModelCard.load(tmp_path / "README.md")
     assert (card.data.license, card.data.base_model) == ("mit", "someone/sasrec")
-    assert sections(card) == ("Architecture", "Limits and risks", "License", "Citation")
+    assert sections(card) == ("Use", "Architecture", "Limits and risks", "License", "Citation")
+
+
+def test_card_of_a_pushed_model_loads_the_repository(tiny_model, tmp_path):
+    tiny_model.save_pretrained(tmp_path)
+    text = save_model_card(tmp_path, repo_id="org/films").read_text(encoding="utf-8")
+    assert "# films\n" in text
+    assert 'from_pretrained("org/films", trust_remote_code=True)' in text
 
 
 def test_odd_item_ids_are_quoted(tiny_model, tmp_path):

@@ -8,7 +8,7 @@ import torch
 
 from seqrec import AutoModelForNextItem, ItemTokenizer, Recommender
 from seqrec.cli import main
-from seqrec.inference.saved_folder import read_protocol
+from seqrec.hub.saved_folder import read_protocol
 
 HISTORY = ["item 5", "item 9"]
 

@@ -11,6 +11,8 @@ import polars as pl
 from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 from transformers.utils import (
+    ADAPTER_SAFE_WEIGHTS_NAME,
+    ADAPTER_WEIGHTS_NAME,
     SAFE_WEIGHTS_INDEX_NAME,
     SAFE_WEIGHTS_NAME,
     WEIGHTS_INDEX_NAME,
@@ -22,29 +24,31 @@ from transformers.utils import (
 from seqrec.data.preparation import DataArguments
 from seqrec.data.special_tokens import SPECIAL_TOKENS
 from seqrec.data.tokenization_items import ItemTokenizer
+from seqrec.hub.sharing import find_file
 from seqrec.modeling.modeling_auto import MODEL_TYPES, AutoModelForNextItem
 from seqrec.modeling.modeling_next_item import NextItemHead
 
 MEND = "Save the model again, or fetch it again from where it came."
 
 
-def load_model(name: str, **kwargs: Any) -> NextItemHead:
+def load_model(name: str, *, config_fields: Mapping[str, Any] | None = None, **kwargs: Any) -> NextItemHead:
     """Load a model whose weights are safetensors and fit its configuration exactly.
 
     Args:
         name: Folder, or repository of the Hub.
-        **kwargs: As of `from_pretrained`.
+        config_fields: Fields of the configuration that shall differ from what was saved.
+        **kwargs: Where and how to look, as in `transformers`: `revision`, `token`, `cache_dir`, …
 
     Raises:
         ValueError: If `config.json` or the weights are missing, broken, of no model of seqrec, or do not fit together;
             or if the weights are a pickle.
     """
-    check_config(require(name, "config.json", **kwargs))
+    saved_model_type(name, **kwargs)
     weights_file = require_weights(name, **kwargs)
     try:
         with quiet_library():
             model, report = AutoModelForNextItem.from_pretrained(
-                name, output_loading_info=True, ignore_mismatched_sizes=True, **kwargs
+                name, output_loading_info=True, ignore_mismatched_sizes=True, **(config_fields or {}), **kwargs
             )
     except (SafetensorError, OSError) as error:
         raise broken(weights_file, f"cannot be read ({error})") from error
@@ -60,8 +64,8 @@ def load_tokenizer(name: str, **kwargs: Any) -> ItemTokenizer:
     Raises:
         ValueError: If its files are missing or broken, or are no `ItemTokenizer`'s.
     """
-    path = require(name, "tokenizer.json", **kwargs)
-    read_json_object(require(name, "tokenizer_config.json", **kwargs))
+    path = find_file(name, "tokenizer.json", **kwargs)
+    read_json_object(find_file(name, "tokenizer_config.json", **kwargs))
     try:
         tokenizer = ItemTokenizer.from_pretrained(name, **kwargs)
     except Exception as error:  # of any class, down to `Exception` itself: it is whatever the library stumbled over
@@ -78,7 +82,7 @@ def load_items(name: str, **kwargs: Any) -> pl.DataFrame:
     Raises:
         ValueError: If `items.parquet` is missing or broken, or lacks a column.
     """
-    path = require(name, "items.parquet", **kwargs)
+    path = find_file(name, "items.parquet", **kwargs)
     try:
         items = pl.read_parquet(path)
     except (pl.exceptions.PolarsError, OSError) as error:
@@ -139,10 +143,15 @@ def is_of(value: Any, kind: Any) -> bool:
     return isinstance(value, int | float if kind is float else kind)
 
 
-def check_config(path: str) -> None:
-    """Raise a `ValueError` unless a `config.json` describes a model of seqrec."""
+def saved_model_type(name: str, **kwargs: Any) -> str:
+    """Read which architecture a saved model has.
+
+    Raises:
+        ValueError: If its `config.json` is missing, broken, or describes no model of seqrec.
+    """
+    path = find_file(name, "config.json", **kwargs)
     config = read_json_object(path)
-    model_type = config.get("model_type")
+    model_type = str(config.get("model_type"))
     if model_type not in MODEL_TYPES:
         known = ", ".join(sorted(MODEL_TYPES))
         raise broken(path, f"names the model_type {model_type!r}, but seqrec knows {known}", "Give a model of seqrec.")
@@ -150,10 +159,13 @@ def check_config(path: str) -> None:
         MODEL_TYPES[model_type].from_dict(config)
     except (StrictDataclassError, ValueError, TypeError) as error:
         raise broken(path, f"does not describe a {model_type} model ({error})") from error
+    return model_type
 
 
 def require_weights(name: str, **kwargs: Any) -> str:
     """Find a model's weights, or their index, and make sure that none is a pickle, which could run any code."""
+    if not find(name, ADAPTER_SAFE_WEIGHTS_NAME, **kwargs):  # else the library takes no other
+        refuse_pickles(name, [ADAPTER_WEIGHTS_NAME] if find(name, ADAPTER_WEIGHTS_NAME, **kwargs) else [])
     path = find(name, SAFE_WEIGHTS_NAME, **kwargs)
     if path is not None:
         return path
@@ -162,7 +174,7 @@ def require_weights(name: str, **kwargs: Any) -> str:
         refuse_pickles(name, read_json_object(index).get("weight_map", {}).values())
         return index
     refuse_pickles(name, [pickle for pickle in (WEIGHTS_NAME, WEIGHTS_INDEX_NAME) if find(name, pickle, **kwargs)])
-    return require(name, SAFE_WEIGHTS_NAME, **kwargs)
+    return find_file(name, SAFE_WEIGHTS_NAME, **kwargs)
 
 
 def refuse_pickles(name: str, weight_files: Iterable[str]) -> None:
@@ -171,7 +183,7 @@ def refuse_pickles(name: str, weight_files: Iterable[str]) -> None:
     if pickles:
         raise ValueError(
             f"{name!r} offers weights as a pickle ({pickles[0]}), which can run any code when it is read, and so never "
-            f"is. Ask its author for {SAFE_WEIGHTS_NAME}."
+            "is. Ask its author for safetensors."
         )
 
 
@@ -213,21 +225,6 @@ def find(name: str, file_name: str, **kwargs: Any) -> str | None:
         return cached_file(name, file_name, **kwargs)
     except OSError:
         return None
-
-
-def require(name: str, file_name: str, **kwargs: Any) -> str:
-    """Find a file of a model, in a folder or on the Hub, or say which one is missing."""
-    try:
-        path, reason = cached_file(name, file_name, **kwargs), ""
-    except OSError as error:
-        path, reason = None, f" ({one_line(error)})"
-    if path is None:
-        raise ValueError(
-            f"{name!r} is not a recommender that seqrec can load: {file_name} was not found there. "
-            "Give a folder written by `seqrec train` or `Recommender.save_pretrained`, or a repository that "
-            f"holds one.{reason}"
-        )
-    return path
 
 
 def broken(path: str, what: str, mend: str = MEND) -> ValueError:

@@ -1,0 +1,62 @@
+"""Train a shared recommender on: all of its weights, or a small LoRA adapter (`pip install peft`).
+
+The model that is trained on here is made first, on made-up data; put a folder of yours, or "org/name", in its place.
+"""
+
+import polars as pl
+from peft import LoraConfig, PeftModel, get_peft_model
+
+from seqrec import Recommender, SequentialTrainer, SequentialTrainingArguments
+from seqrec.data.preparation import DataArguments, prepare
+from seqrec.data.synthetic import synthetic_interactions
+from seqrec.training.train import train
+
+SETTINGS = {"num_train_epochs": 5, "learning_rate": 0.01, "disable_tqdm": True}
+
+train(
+    DataArguments(dataset="synthetic"),
+    SequentialTrainingArguments(output_dir="runs/shared", **SETTINGS),
+    config_fields={"hidden_size": 32, "max_position_embeddings": 50},
+    overwrite=True,
+)
+
+# New interactions with the same catalogue, encoded with the vocabulary of the model.
+recommender = Recommender.from_pretrained("runs/shared")
+catalogue = pl.Series(recommender.tokenizer.item_ids)
+new = synthetic_interactions(seed=1).filter(pl.col("item_id").cast(pl.String).is_in(catalogue.implode()))
+new.write_parquet("runs/new_interactions.parquet")
+data = prepare(DataArguments("runs/new_interactions.parquet"), recommender.tokenizer, refuse_unknown=True)
+
+
+def trainer_of(model, folder):
+    return SequentialTrainer(
+        model,
+        SequentialTrainingArguments(output_dir=folder, **SETTINGS),
+        processing_class=recommender.tokenizer,
+        train_dataset=data.sequences["train"],
+        eval_dataset=data.sequences["validation"],
+        items=data.items,
+    )
+
+
+def ndcg(trainer):
+    return trainer.evaluate(data.sequences["test"], metric_key_prefix="test")["test_ndcg@10"]
+
+
+# An adapter: the shared weights stay as they are, beside them few new ones are trained, saved and pushed.
+adapted = get_peft_model(recommender.model, LoraConfig(r=8, target_modules="all-linear"))
+trainer = trainer_of(adapted, "runs/adapter")
+before = ndcg(trainer)
+trainer.train()
+print(f"NDCG@10 on the new interactions: {before:.4f} as shared, {ndcg(trainer):.4f} with an adapter")
+adapted.save_pretrained("runs/adapter")  # or adapted.push_to_hub("org/adapter")
+
+base = Recommender.from_pretrained("runs/shared")
+with_adapter = Recommender(PeftModel.from_pretrained(base.model, "runs/adapter"), base.tokenizer, base.items)
+print(with_adapter.recommend(base.tokenizer.item_ids[:3], k=3))
+
+# All weights: the same as `seqrec train --model_name_or_path runs/shared --dataset runs/new_interactions.parquet`.
+trainer = trainer_of(Recommender.from_pretrained("runs/shared").model, "runs/tuned")
+trainer.train()
+trainer.save_model()
+print(f"NDCG@10 on the new interactions: {ndcg(trainer):.4f} with all weights trained on")

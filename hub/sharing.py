@@ -1,0 +1,161 @@
+"""Push a saved model's folder to the Hub as it is, and find the files of one that was pushed."""
+
+import re
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import CommitOperationAdd, HfApi
+from huggingface_hub.utils import validate_repo_id
+from transformers.utils import cached_file
+
+from seqrec.hub.hub_errors import explain, explained
+from seqrec.hub.model_card import quote
+
+CARD = "README.md"
+WEIGHTS = ("model.safetensors", "model-*-of-*.safetensors", "model.safetensors.index.json")
+ADAPTER = ("adapter_config.json", "adapter_model.safetensors")
+# What belongs to a model that is shared. Logs, checkpoints and whatever else lies beside it stay at home.
+PRODUCT = (
+    *("config.json", *WEIGHTS, *ADAPTER, "tokenizer.json", "tokenizer_config.json", "items.parquet"),
+    *("metrics.json", "training_curve.png", CARD, "*.py"),
+)
+PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.pickle", "*.joblib")
+# A card's example names its folder, which has no slash; the name of another repository is left as it is.
+LOADED_FOLDER = re.compile(r'(?<=from_pretrained\()"[^"/\n]*"')
+
+
+def push_folder(
+    folder: str | Path,
+    repo_id: str,
+    *,
+    private: bool | None = None,
+    token: str | bool | None = None,
+    revision: str | None = None,
+    create_pr: bool = False,
+    commit_message: str | None = None,
+) -> str:
+    """Upload a saved model, or adapter, in one commit; the repository is created if there is none.
+
+    The card's example is made to name the repository in place of the folder. Large files that an interrupted
+    push has uploaded are not sent again.
+
+    Args:
+        folder: Written by `seqrec train`, or a `save_pretrained`.
+        repo_id: `"org/name"`, or `"name"` for one of your own.
+        private: Whether a new repository is private; None for the organization's default.
+        token: Token with the right to write; None for the one that `hf auth login` or HF_TOKEN keeps.
+        revision: Branch to push to, created if there is none; the main one if None.
+        create_pr: Whether to propose the commit as a pull request to an existing repository.
+        commit_message: What to call the commit.
+
+    Returns:
+        Address of the repository, branch or pull request.
+
+    Raises:
+        ValueError: If the folder holds no model, or a pickle; on `create_pr` with a `revision`; if the Hub
+            refuses, or cannot be reached.
+    """
+    folder = Path(folder)
+    require_model(folder)
+    refuse_pickles(folder)
+    if create_pr and revision is not None:
+        raise ValueError(f"A pull request is made against main, but revision={revision!r} was given. Leave one out.")
+    api = HfApi(token=token)
+    with explained(repo_id, "pushed", token=token), without_data_file_warning():
+        validate_repo_id(repo_id)
+        if not create_pr:
+            repo_id = api.create_repo(repo_id, private=private, exist_ok=True).repo_id
+        if revision is not None and not revision.startswith("refs/"):
+            api.create_branch(repo_id, branch=revision, exist_ok=True)
+        commit = api.create_commit(
+            repo_id,
+            [CommitOperationAdd(path.name, content_to_push(path, repo_id)) for path in product_files(folder)],
+            commit_message=commit_message or "Upload a sequential recommender with seqrec",
+            revision=revision,
+            create_pr=create_pr,
+        )
+    if commit.pr_url is not None:
+        return commit.pr_url
+    return f"{api.endpoint}/{repo_id}" + (f"/tree/{revision}" if revision else "")
+
+
+def require_model(folder: Path) -> None:
+    """Raise a `ValueError` if a folder holds neither a model nor an adapter."""
+    if not folder.is_dir():
+        raise ValueError(f"{folder} is no folder. Give the one that holds a saved model.")
+    names = {path.name for path in folder.iterdir()}
+    is_model = "config.json" in names and any(matches(name, WEIGHTS) for name in names)
+    if not is_model and not names.issuperset(ADAPTER):
+        raise ValueError(
+            f"{folder} holds no model: expected config.json and model.safetensors there, as `seqrec train` and "
+            "`save_pretrained` write them."
+        )
+
+
+def refuse_pickles(folder: Path) -> None:
+    """Raise a `ValueError` if a folder holds pickles beside the model, which nobody should have to load."""
+    pickles = sorted(path.name for path in folder.iterdir() if matches(path.name, PICKLES))
+    if pickles:
+        raise ValueError(
+            f"{folder} holds {', '.join(pickles)}: pickles, as these may be, run code where they are loaded. Delete "
+            "them, or save the model into a folder of its own."
+        )
+
+
+def product_files(folder: Path) -> list[Path]:
+    """List what of a folder belongs to a model that is shared."""
+    return sorted(path for path in folder.iterdir() if path.is_file() and matches(path.name, PRODUCT))
+
+
+def matches(name: str, patterns: Sequence[str]) -> bool:
+    """Tell whether a file's name fits one of the patterns."""
+    return any(fnmatch(name, pattern) for pattern in patterns)
+
+
+def content_to_push(path: Path, repo_id: str) -> bytes | Path:
+    """Return a card's text with the repository in its example, and any other file as it is."""
+    if path.name != CARD:
+        return path
+    name = quote(repo_id)
+    return LOADED_FOLDER.sub(lambda _: name, path.read_text(encoding="utf-8")).encode()
+
+
+@contextmanager
+def without_data_file_warning() -> Iterator[None]:
+    """Let the client not wonder whether items.parquet is a data set."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="It seems that you are about to commit a data file")
+        yield
+
+
+def find_file(name_or_path: str, file_name: str, **kwargs: Any) -> str:
+    """Find a file of a model, in a folder or on the Hub, where it is downloaded.
+
+    Args:
+        name_or_path: Folder, or repository.
+        file_name: The file.
+        **kwargs: `revision`, `token`, `cache_dir`, … as in `transformers`.
+
+    Raises:
+        ValueError: If it is not there, or the Hub refuses or cannot be reached.
+    """
+    try:
+        path, reason = cached_file(name_or_path, file_name, **kwargs), ""
+    except OSError as error:
+        path, reason = None, f" ({error})"
+        trouble = explain(error, token=kwargs.get("token"))
+        if trouble is not None:
+            raise ValueError(
+                f"{name_or_path!r} is no folder here, and could not be loaded from the Hub: {trouble}"
+            ) from error
+    if path is None:
+        raise ValueError(
+            f"{name_or_path!r} is not a recommender that seqrec can load: {file_name} was not found there. "
+            "Give a folder written by `seqrec train` or `Recommender.save_pretrained`, or a repository that "
+            f"holds one.{reason}"
+        )
+    return path

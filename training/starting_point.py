@@ -1,0 +1,62 @@
+"""A trained model to train on: its weights, vocabulary and titles."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from seqrec.data.tokenization_items import ItemTokenizer
+from seqrec.hub.saved_folder import load_items, load_model, load_tokenizer, require_one_catalogue
+from seqrec.modeling.modeling_next_item import NextItemHead
+
+# What of a configuration says how to train, and not what the weights are.
+TRAINING_FIELDS = frozenset(
+    {
+        *("hidden_dropout", "attention_dropout", "loss", "num_negatives"),
+        *("negatives_shared_by", "negative_sampling", "gbce_calibration"),
+    }
+)
+
+
+@dataclass(frozen=True)
+class StartingPoint:
+    """What a training goes on from."""
+
+    model: NextItemHead
+    tokenizer: ItemTokenizer
+    items: pl.DataFrame
+
+    def keep_titles(self, items: pl.DataFrame) -> pl.DataFrame:
+        """Give a catalogue of the same vocabulary the titles that it lacks."""
+        if "title" not in self.items.columns:
+            return items
+        own = [pl.col("title")] if "title" in items.columns else []
+        return items.with_columns(title=pl.coalesce(*own, self.items["title"]))
+
+
+def load_starting_point(
+    name_or_path: str, *, revision: str | None = None, config_fields: Mapping[str, Any] | None = None
+) -> StartingPoint:
+    """Load a folder written by `seqrec train` or `Recommender.save_pretrained`, or a repository of the Hub.
+
+    Args:
+        name_or_path: Folder, or `"org/name"`.
+        revision: Branch, commit or `refs/pr/NUMBER` of the repository.
+        config_fields: Fields of `TRAINING_FIELDS` that shall differ from the model's.
+
+    Raises:
+        ValueError: On other fields, if a part of the model is missing, or the Hub refuses or cannot be reached.
+    """
+    fields = dict(config_fields or {})
+    fixed = sorted(fields.keys() - TRAINING_FIELDS)
+    if fixed:
+        raise ValueError(
+            f"{fixed[0]} cannot be changed, as the weights of {name_or_path} are made for the value that they have. "
+            f"What can be set for training on: {', '.join(sorted(TRAINING_FIELDS))}."
+        )
+    model = load_model(name_or_path, revision=revision, config_fields=fields)
+    tokenizer = load_tokenizer(name_or_path, revision=revision)
+    items = load_items(name_or_path, revision=revision)
+    require_one_catalogue(model.config.vocab_size, tokenizer, items)
+    return StartingPoint(model, tokenizer, items)
