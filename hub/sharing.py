@@ -83,6 +83,32 @@ def push_folder(
     return f"{api.endpoint}/{repo_id}" + (f"/tree/{revision}" if revision else "")
 
 
+def push_prepared_set(
+    folder: str | Path, repo_id: str, *, private: bool | None = None, token: str | bool | None = None
+) -> str:
+    """Upload what `PreparedData.save` wrote as a data set of the Hub, which is created if there is none.
+
+    Args:
+        folder: The prepared set.
+        repo_id: `"org/name"`, or `"name"` for one of your own.
+        private: As in `push_folder`.
+        token: As in `push_folder`.
+
+    Returns:
+        Address of the data set.
+
+    Raises:
+        ValueError: If the Hub refuses, or cannot be reached.
+    """
+    api = HfApi(token=token)
+    with explained(repo_id, "pushed", token=token), without_data_file_warning():
+        validate_repo_id(repo_id)
+        repo_id = api.create_repo(repo_id, repo_type="dataset", private=private, exist_ok=True).repo_id
+        message = "Upload a prepared set with seqrec"
+        api.upload_folder(repo_id=repo_id, repo_type="dataset", folder_path=folder, commit_message=message)
+    return f"{api.endpoint}/datasets/{repo_id}"
+
+
 def require_model(folder: Path) -> None:
     """Raise a `ValueError` if a folder holds neither a model nor an adapter."""
     if not folder.is_dir():

@@ -26,7 +26,7 @@ from seqrec.evaluation.evaluator import rank_dataset
 from seqrec.evaluation.report import LIST_LENGTH, measure
 from seqrec.evaluation.tables import align, metrics_table
 from seqrec.hub.saved_folder import read_protocol, saved_model_type
-from seqrec.hub.sharing import push_folder
+from seqrec.hub.sharing import push_folder, push_prepared_set
 from seqrec.inference.index import IndexName
 from seqrec.inference.recommendations import Recommendation
 from seqrec.inference.recommender import Recommender
@@ -219,14 +219,18 @@ def prepare_command(argv: Sequence[str]) -> None:
         description="Split and encode interactions once. `seqrec train --dataset DIR` then starts from there.",
     )
     parser.add_argument("--output_dir", required=True, help="New folder for sequences, vocabulary and catalogue.")
+    parser.add_argument("--repo_id", help="Data set of the Hub (org/name) to push it to as well.")
+    parser.add_argument("--private", action="store_true", help="Make a new data set private.")
     data_arguments, rest = parser.parse_args_into_dataclasses(argv)
     folder = Path(rest.output_dir)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ValueError(f"{folder} is there already, and not empty. Choose another --output_dir.")
     data = prepare(data_arguments)
-    data.save(folder)
+    data.save(folder, name=rest.repo_id)
     parts = ", ".join(f"{len(rows):,} for {part}" for part, rows in data.sequences.items())
     print(f"Wrote the histories ({parts}) and the {len(data.items):,} items to {folder}.")
+    if rest.repo_id is not None:
+        print(f"Pushed them to {push_prepared_set(folder, rest.repo_id, private=rest.private or None)}")
 
 
 def evaluate_command(argv: Sequence[str]) -> None:
