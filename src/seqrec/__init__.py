@@ -1,6 +1,7 @@
 """Sequential recommenders for the Hugging Face ecosystem.
 
-Importing it registers the models with the Auto classes of `transformers`, and lets them save their code. Other public names load on first use.
+Importing it registers the models with the Auto classes of `transformers`, and lets them save their code. Other public
+names load on first use.
 """
 
 from importlib import import_module

@@ -103,6 +103,7 @@ BREAKAGES = {
     "weights of more layers": (set_config(num_hidden_layers=1), r"model\.safetensors .* tensors are superfluous"),
     "weights a pickle": (pickle_weights, r"weights as a pickle \(pytorch_model\.bin\)"),
     "a shard a pickle": (pickle_shard, r"weights as a pickle \(pytorch_model\.bin\)"),
+    "an adapter a pickle": (write("adapter_model.bin", b"x"), r"weights as a pickle \(adapter_model\.bin\)"),
     "tokenizer missing": (remove("tokenizer.json"), r"tokenizer\.json was not found"),
     "tokenizer cut": (cut("tokenizer.json", 500), r"tokenizer\.json cannot be read"),
     "tokenizer of nothing": (write("tokenizer.json", b"{}"), r"tokenizer\.json cannot be read"),
