@@ -22,8 +22,7 @@ train(
 
 # New interactions with the same catalogue, encoded with the vocabulary of the model.
 recommender = Recommender.from_pretrained("runs/shared")
-catalogue = pl.Series(recommender.tokenizer.item_ids)
-new = synthetic_interactions(seed=1).filter(pl.col("item_id").cast(pl.String).is_in(catalogue.implode()))
+new = synthetic_interactions(seed=1).filter(pl.col("item_id").is_in(recommender.tokenizer.item_ids))
 new.write_parquet("runs/new_interactions.parquet")
 data = prepare(DataArguments("runs/new_interactions.parquet"), recommender.tokenizer, refuse_unknown=True)
 

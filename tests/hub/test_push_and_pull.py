@@ -10,34 +10,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "fixtures"))
 from hub_client import HubClient
 from hub_server import OWNER, READER, STRANGER, HubServer
 
-FIXTURES = Path(__file__).parents[1] / "fixtures"
 PARTS = {"config.json", "model.safetensors", "tokenizer.json", "items.parquet", "README.md", "backbone.py"}
-PRELUDE = f"""
-import sys
-sys.path.insert(0, {str(FIXTURES)!r})
-from pathlib import Path
-from hub_recommenders import HISTORIES, make_recommender, top
-from seqrec import *
-from seqrec.modeling.modeling_auto import MODEL_TYPES
-from seqrec.cli import main
-"""
-
-
-@pytest.fixture(scope="module")
-def hub():
-    with HubServer() as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def client(hub, tmp_path_factory):
-    client = HubClient(hub.endpoint, tmp_path_factory.mktemp("home"))
-    yield client
-    client.close()
-
-
-def run(client, snippet, token=OWNER, **values):
-    return client.run(PRELUDE + snippet, token, **values)
 
 
 def files(hub, repo_id, ref="refs/heads/main", repo_type="model"):
@@ -46,8 +19,7 @@ def files(hub, repo_id, ref="refs/heads/main", repo_type="model"):
 
 
 def test_every_model_type_comes_back_the_same(hub, client):
-    urls = run(
-        client,
+    urls = client.run(
         """
 result = []
 for model_type in MODEL_TYPES:
@@ -67,8 +39,7 @@ for model_type in MODEL_TYPES:
 
 
 def test_main_branch_and_pull_request_hold_each_its_own(hub, client):
-    run(
-        client,
+    client.run(
         """
 one, two, three = (make_recommender(seed=seed) for seed in (1, 2, 3))
 assert one.push_to_hub("maker/three") == ENDPOINT + "/maker/three"
@@ -85,31 +56,30 @@ assert top(one) != top(two) != top(three)
 
 
 def test_a_stranger_can_propose_but_not_push(hub, client):
-    run(client, "make_recommender(seed=1).push_to_hub('maker/open')")
-    url = run(client, "result = make_recommender(seed=2).push_to_hub('maker/open', create_pr=True)", STRANGER)
+    client.run("make_recommender(seed=1).push_to_hub('maker/open')")
+    url = client.run("result = make_recommender(seed=2).push_to_hub('maker/open', create_pr=True)", STRANGER)
     assert url == f"{hub.endpoint}/maker/open/discussions/1"
-    refusal = run(client, FAILING + "result = refused(lambda: make_recommender().push_to_hub('maker/open'))", STRANGER)
+    refusal = client.run("result = refused(lambda: make_recommender().push_to_hub('maker/open'))", STRANGER)
     assert "has no right" in refusal
 
 
 def test_a_private_repository_needs_a_token(hub, client):
-    run(client, "make_recommender().push_to_hub('maker/secret', private=True)")
+    client.run("make_recommender().push_to_hub('maker/secret', private=True)")
     assert hub.store.repositories["model", "maker/secret"].private
     load = (
         "result = refused(lambda: Recommender.from_pretrained('maker/secret', token={token!r}, revision={revision!r}))"
     )
     for given, revision in ((None, None), (STRANGER, None)):
-        refusal = run(client, FAILING + load.format(token=given, revision=revision), None)
+        refusal = client.run(load.format(token=given, revision=revision), None)
         assert "there is no such repository, or a token is needed" in refusal
         assert ("Log in" in refusal) == (given is None)
     snippet = "assert top(Recommender.from_pretrained('maker/secret', token=given)) == top(make_recommender())"
-    run(client, snippet, None, given=READER)
-    run(client, snippet, READER, given=None)
+    client.run(snippet, None, given=READER)
+    client.run(snippet, READER, given=None)
 
 
 def test_models_and_tokenizers_push_themselves(hub, client, tmp_path):
-    run(
-        client,
+    client.run(
         """
 from transformers import AutoModel, AutoTokenizer
 recommender = make_recommender("bert4rec")
@@ -131,8 +101,7 @@ recommender.model.save_pretrained(folder, push_to_hub=True, repo_id="maker/by-th
 
 
 def test_remote_code_runs_from_the_hub_without_seqrec_s_classes(hub, client):
-    run(
-        client,
+    client.run(
         """
 import torch
 from transformers.dynamic_module_utils import get_class_from_dynamic_module
@@ -155,16 +124,15 @@ def test_push_shares_a_folder_as_it_is_and_nothing_else(hub, client, tmp_path):
     (tmp_path / "metrics.json").write_text("{}")
     card = f'words of my own\n`from_pretrained("{tmp_path.name}")`, as `from_pretrained("another/one")`'
     (tmp_path / "README.md").write_text(card)
-    status = run(
-        client,
+    status = client.run(
         """
 make_recommender().save_pretrained(folder)
-result = main(["push", "--model", folder, "--repo_id", "maker/folder", "--private"])
+result = command(["push", "--model", folder, "--repo_id", "maker/folder", "--private"])
 assert top(Recommender.from_pretrained("maker/folder")) == top(make_recommender())
 """,
         folder=str(tmp_path),
     )
-    assert status == 0
+    assert status == [0, ""]
     found = files(hub, "maker/folder")
     assert {path for path in found if not path.endswith(".py")} == PARTS - {"backbone.py"} | {
         *("metrics.json", "tokenizer_config.json")
@@ -179,24 +147,24 @@ assert top(Recommender.from_pretrained("maker/folder")) == top(make_recommender(
 def test_a_push_cut_off_at_its_commit_is_completed_without_sending_twice(hub, client):
     hub.faults.append((r"POST .*/maker/cut/commit/", "drop"))
     push = "make_recommender(seed=5).push_to_hub('maker/cut')"
-    refusal = run(client, FAILING + f"result = refused(lambda: {push})")
+    refusal = client.run(f"result = refused(lambda: {push})")
     assert "the connection to" in refusal
     assert "do the same again" in refusal
     assert files(hub, "maker/cut") == {}
     sent = hub.count("^PUT /lfs/")
-    run(client, push + "\nassert top(Recommender.from_pretrained('maker/cut')) == top(make_recommender(seed=5))")
+    client.run(push + "\nassert top(Recommender.from_pretrained('maker/cut')) == top(make_recommender(seed=5))")
     assert hub.count("^PUT /lfs/") == sent
 
 
 def test_a_dropped_upload_is_sent_again_by_the_client_itself(hub, client):
     hub.faults.append((r"PUT /lfs/", "drop"))
-    run(client, "make_recommender(seed=6).push_to_hub('maker/dropped')")
+    client.run("make_recommender(seed=6).push_to_hub('maker/dropped')")
     assert set(files(hub, "maker/dropped")) > PARTS
 
 
 def test_a_push_whose_process_dies_in_the_middle_of_a_large_file_is_completed_by_another(hub, client, tmp_path):
-    run(client, "make_recommender(seed=7).save_pretrained(folder)", folder=str(tmp_path / "model"))
-    snippet = PRELUDE + "result = main(['push', '--model', folder, '--repo_id', 'maker/killed'])"
+    client.run("make_recommender(seed=7).save_pretrained(folder)", folder=str(tmp_path / "model"))
+    snippet = "result = command(['push', '--model', folder, '--repo_id', 'maker/killed'])"
     killed = HubClient(hub.endpoint, tmp_path / "home")
     hub.faults.append((r"PUT /lfs/", "stall"))
     killed.start(snippet, OWNER, folder=str(tmp_path / "model"))
@@ -204,26 +172,8 @@ def test_a_push_whose_process_dies_in_the_middle_of_a_large_file_is_completed_by
     killed.process.kill()
     killed.close()
     assert files(hub, "maker/killed") == {}
-    assert client.run(snippet, OWNER, folder=str(tmp_path / "model")) == 0
-    run(client, "assert top(Recommender.from_pretrained('maker/killed')) == top(make_recommender(seed=7))")
-
-
-FAILING = """
-def refused(action):
-    try:
-        action()
-    except ValueError as error:
-        return str(error)
-    raise AssertionError("it was not refused")
-"""
-
-COMMAND = """
-import contextlib, io
-caught = io.StringIO()
-with contextlib.redirect_stderr(caught):
-    status = main(arguments)
-result = [status, caught.getvalue()]
-"""
+    assert client.run(snippet, OWNER, folder=str(tmp_path / "model")) == [0, ""]
+    client.run("assert top(Recommender.from_pretrained('maker/killed')) == top(make_recommender(seed=7))")
 
 
 @pytest.mark.parametrize(
@@ -241,8 +191,8 @@ result = [status, caught.getvalue()]
     ],
 )
 def test_what_cannot_be_pushed_is_told_in_one_line(hub, client, tmp_path, token, flags, told):
-    snippet = f"make_recommender().save_pretrained(folder)\narguments = ['push', '--model', folder, *flags]{COMMAND}"
-    status, line = run(client, snippet, token, folder=str(tmp_path), flags=flags)
+    snippet = "make_recommender().save_pretrained(folder)\nresult = command(['push', '--model', folder, *flags])"
+    status, line = client.run(snippet, token, folder=str(tmp_path), flags=flags)
     assert status == 2
     assert told in line
     assert line.startswith("seqrec push: ")
@@ -258,26 +208,25 @@ def test_what_cannot_be_pushed_is_told_in_one_line(hub, client, tmp_path, token,
     ],
 )
 def test_what_cannot_be_pulled_is_told_in_one_line(hub, client, flags, told):
-    snippet = f"""
+    snippet = """
 from huggingface_hub import create_repo
 create_repo("maker/data", exist_ok=True)
-arguments = ["recommend", "--history", "1", *flags]{COMMAND}"""
-    status, line = run(client, snippet, flags=flags)
+result = command(["recommend", "--history", "1", *flags])"""
+    status, line = client.run(snippet, flags=flags)
     assert status == 2
     assert told in line
     assert "Traceback" not in line
 
 
 def test_an_unknown_revision_and_a_wrong_token_are_told(hub, client):
-    run(client, "make_recommender().push_to_hub('maker/known')")
-    load = FAILING + "result = refused(lambda: Recommender.from_pretrained('maker/known', **options))"
-    assert "it has no such revision" in run(client, load, options={"revision": "v9"})
-    assert "does not accept the token" in run(client, load, "hf_typo", options={"force_download": True})
+    client.run("make_recommender().push_to_hub('maker/known')")
+    load = "result = refused(lambda: Recommender.from_pretrained('maker/known', **options))"
+    assert "it has no such revision" in client.run(load, options={"revision": "v9"})
+    assert "does not accept the token" in client.run(load, "hf_typo", options={"force_download": True})
 
 
 def test_a_data_set_of_the_hub_is_trained_on(hub, client, tmp_path):
-    run(
-        client,
+    client.run(
         """
 from huggingface_hub import HfApi
 from seqrec.data.synthetic import synthetic_interactions
@@ -298,29 +247,25 @@ def test_nobody_there_is_told(tmp_path_factory):
     with HubServer() as server:
         endpoint = server.endpoint
     lonely = HubClient(endpoint, tmp_path_factory.mktemp("lonely"))
-    refusal = lonely.run(
-        PRELUDE + FAILING + "result = refused(lambda: make_recommender().push_to_hub('maker/x'))", OWNER
-    )
+    refusal = lonely.run("result = refused(lambda: make_recommender().push_to_hub('maker/x'))", OWNER)
     lonely.close()
     assert f"the connection to {endpoint} failed" in refusal
 
 
 TRAINING = """
-arguments = [
+result = command([
     *("train", "--dataset", "synthetic", "--output_dir", folder, "--num_train_epochs", "2", "--disable_tqdm", "true"),
     *("--hidden_size", "16", "--intermediate_size", "32", "--max_position_embeddings", "20"),
     *("--push_to_hub", "true", *flags),
-]
-import contextlib, io
-with contextlib.redirect_stdout(io.StringIO()):
-    assert main(arguments) == 0
+])
 """
 
 
 def test_training_pushes_a_whole_product(hub, client, tmp_path):
     folder = tmp_path / "films"
     flags = ["--hub_model_id", "maker/trained", "--hub_private_repo", "true", "--hub_strategy", "end"]
-    run(client, TRAINING, folder=str(folder), flags=flags)
+    status, errors = client.run(TRAINING, folder=str(folder), flags=flags)
+    assert status == 0, errors
     found, repository = files(hub, "maker/trained"), hub.store.repositories["model", "maker/trained"]
     assert repository.private
     assert len(repository.messages) == 2  # the repository's beginning, and the model
@@ -332,8 +277,14 @@ def test_training_pushes_a_whole_product(hub, client, tmp_path):
     assert 'Recommender.from_pretrained("maker/trained")' in card
     ndcg = json.loads(found["metrics.json"].content)["model"]["test"]["ndcg@10"]
     assert f"value: {ndcg}" in card
-    snippet = "assert top(Recommender.from_pretrained('maker/trained')) == top(Recommender.from_pretrained(folder))"
-    run(client, snippet.replace("top(", "(lambda r: r.recommend([r.item_ids[:3]]))("), folder=str(folder))
+    pulled, saved = client.run(
+        """
+history = Recommender.from_pretrained(folder).item_ids[:3]
+result = [str(Recommender.from_pretrained(name).recommend(history)) for name in ("maker/trained", folder)]
+""",
+        folder=str(folder),
+    )
+    assert pulled == saved
 
 
 @pytest.mark.parametrize(
@@ -344,7 +295,8 @@ def test_training_pushes_a_whole_product(hub, client, tmp_path):
 def test_training_pushes_checkpoints_only_if_asked(hub, client, tmp_path, strategy, folders):
     repo_id = f"maker/{strategy.replace('_', '-')}"
     flags = ["--hub_model_id", repo_id, "--hub_strategy", strategy, "--hub_always_push", "true"]
-    run(client, TRAINING, folder=str(tmp_path / "model"), flags=flags)
+    status, errors = client.run(TRAINING, folder=str(tmp_path / "model"), flags=flags)
+    assert status == 0, errors
     found = files(hub, repo_id)
     assert {path.split("/")[0] for path in found if "/" in path} == folders
     assert not [path for path in found if "/" not in path and path.endswith((".bin", ".pt", ".pth"))]
@@ -354,10 +306,7 @@ def test_training_pushes_checkpoints_only_if_asked(hub, client, tmp_path, strate
 
 
 def test_training_that_may_not_push_says_so_before_it_starts(hub, client, tmp_path):
-    snippet = (
-        f"arguments = ['train', '--dataset', 'synthetic', '--output_dir', folder, '--push_to_hub', 'true']{COMMAND}"
-    )
-    status, line = run(client, snippet, READER, folder=str(tmp_path / "model"))
+    status, line = client.run(TRAINING, READER, folder=str(tmp_path / "model"), flags=["--hub_model_id", "maker/no"])
     assert status == 2
     assert "could not be created: the token has no right" in line
     assert not (tmp_path / "model" / "config.json").exists()
