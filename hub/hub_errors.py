@@ -48,7 +48,7 @@ def explain(error: BaseException, *, token: str | bool | None = None) -> str | N
     while cause is not None:
         reason = explain_one(cause, has_token=has_token)
         if reason is not None:
-            return reason
+            return " ".join(reason.split())  # the Hub's own words may run over several lines
         cause = cause.__cause__
     return None
 

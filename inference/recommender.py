@@ -108,9 +108,10 @@ class Recommender:
         create_pr: bool = False,
         commit_message: str | None = None,
     ) -> str:
-        """Share it on the Hub, with a card that says how to use it; see `push_folder` for the arguments.
+        """Share it on the Hub, with a new card that says how to use it; arguments as of `push_folder`.
 
-        `seqrec push` shares the folder of a training instead, with its metrics and its card.
+        It knows nothing of how it was measured. To share a training's folder with its metrics and its card, use
+        `seqrec push`, or `push_folder` of `seqrec.hub.sharing`.
 
         Returns:
             Address of the repository, branch or pull request.

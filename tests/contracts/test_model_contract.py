@@ -1,5 +1,6 @@
 """What every model keeps, whatever its architecture. Shape suffixes: B batch, L length, V vocabulary."""
 
+import json
 from typing import get_args
 
 import numpy as np
@@ -17,7 +18,6 @@ from transformers.masking_utils import flash_attention_mask
 
 from seqrec.configuration.configuration_next_item import NextItemConfig
 from seqrec.data.collators import training_collator
-from seqrec.hub.remote_code import write_remote_code
 from seqrec.modeling.modeling_auto import AutoModelForNextItem
 
 HISTORIES = [[5, 9, 7], [3, 4, 5, 6, 7, 8, 9, 10], [20], [11, 30, 12, 31, 13]]
@@ -84,11 +84,22 @@ def test_weights_survive_saving_exactly(tiny_model, tmp_path):
     assert torch.equal(users_one_by_one(loaded), users_one_by_one(tiny_model))
 
 
+def test_a_saved_model_has_its_code_beside_it_again_and_again(tiny_model, tmp_path):
+    tiny_model.save_pretrained(tmp_path / "first")
+    AutoModelForNextItem.from_pretrained(tmp_path / "first").save_pretrained(tmp_path / "second")
+    first, second = (
+        {path.name: path.read_bytes() for path in (tmp_path / name).iterdir()} for name in ("first", "second")
+    )
+    assert first == second
+    for reference in json.loads(first["config.json"])["auto_map"].values():
+        assert f"{reference.split('.')[0]}.py" in first
+
+
 def test_a_loaded_model_names_no_code_that_is_not_beside_it(tiny_model, tmp_path):
     tiny_model.save_pretrained(tmp_path / "first")
-    write_remote_code(tiny_model, tmp_path / "first")
-    AutoModelForNextItem.from_pretrained(tmp_path / "first").save_pretrained(tmp_path / "second")
-    assert "auto_map" in (tmp_path / "first" / "config.json").read_text()
+    loaded = AutoModelForNextItem.from_pretrained(tmp_path / "first")
+    loaded.write_code = None
+    loaded.save_pretrained(tmp_path / "second")
     assert "auto_map" not in (tmp_path / "second" / "config.json").read_text()
 
 
