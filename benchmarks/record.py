@@ -7,6 +7,7 @@ It copies from the model's own `metrics.json` into `benchmarks/results/`, and la
 import argparse
 import json
 import re
+import shutil
 from collections.abc import Iterable
 from itertools import groupby
 from pathlib import Path
@@ -15,6 +16,7 @@ from statistics import mean
 BASELINES = ("item_knn", "popularity")
 RESULTS = Path(__file__).parent / "results"
 README = Path(__file__).parent / "README.md"
+CARDS = Path(__file__).parent.parent / "model_cards"
 COLUMNS = (
     "data",
     "recipe",
@@ -92,10 +94,19 @@ def lay_out_results() -> None:
     )
 
 
+def keep_card(model: Path, recipe: str) -> None:
+    """Copy a reference model's card, and the curve that it shows, as they are."""
+    folder = CARDS / recipe
+    folder.mkdir(exist_ok=True)
+    for name in ("README.md", "training_curve.png"):
+        shutil.copy(model / name, folder / name)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("model", type=Path, help="The model's folder.")
     parser.add_argument("--recipe", required=True, help="Name of the recipe it was trained by.")
+    parser.add_argument("--reference", action="store_true", help="Keep its card in model_cards/ as well.")
     flags = parser.parse_args()
     metrics = json.loads((flags.model / "metrics.json").read_text(encoding="utf-8"))
     model_type = json.loads((flags.model / "config.json").read_text(encoding="utf-8"))["model_type"]
@@ -103,6 +114,8 @@ def main() -> None:
     path = RESULTS / f"{flags.recipe}-seed{result['seed']}.json"
     path.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     lay_out_results()
+    if flags.reference:
+        keep_card(flags.model, flags.recipe)
     print(f"Wrote {path}")
 
 

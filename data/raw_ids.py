@@ -16,7 +16,7 @@ Unknown = Literal["skip", "error"]
 
 def is_item_id(value: object) -> bool:
     """Tell whether something can be a raw item id: text, or an integer of Python's or NumPy's."""
-    return isinstance(value, str | Integral) and not isinstance(value, bool)
+    return isinstance(value, str) or (isinstance(value, Integral) and not isinstance(value, bool))
 
 
 def encode_known(

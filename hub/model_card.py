@@ -29,6 +29,7 @@ from seqrec.hub.card_tables import (
     slice_table,
     without_folders,
 )
+from seqrec.hub.json_objects import read_json_object
 
 NUM_USAGE_ITEMS = 3
 CURVE = "training_curve.png"
@@ -107,17 +108,17 @@ def save_model_card(
         The card's path.
 
     Raises:
-        ValueError: If the folder holds no `config.json`.
+        ValueError: If the folder holds no `config.json`, or a broken JSON file.
     """
     folder = Path(folder)
     if not (folder / "config.json").is_file():
         raise ValueError(f"{folder} holds no config.json, so there is no model to describe. Save one there first.")
     metrics_file, items_file = folder / "metrics.json", folder / "items.parquet"
-    metrics = json.loads(metrics_file.read_text(encoding="utf-8")) if metrics_file.is_file() else {}
+    metrics = read_json_object(str(metrics_file)) if metrics_file.is_file() else {}
     stated = {name: value for name, value in (("license", license), ("base_model", base_model)) if value}
     card = build_model_card(
         {**metrics, "training": {**(metrics.get("training") or {}), **stated}},
-        config=json.loads((folder / "config.json").read_text(encoding="utf-8")),
+        config=read_json_object(str(folder / "config.json")),
         num_parameters=count_parameters(folder),
         usage_items=first_item_ids(items_file, NUM_USAGE_ITEMS) if items_file.is_file() else [],
         curve=CURVE if (folder / CURVE).is_file() else None,
@@ -174,6 +175,7 @@ def build_model_card(
         template_str=template.read_text(encoding="utf-8"),
         name=model_name,
         quoted_name=quote(load_from or model_name),
+        place="its repository on the Hub" if load_from else "this folder, or its repository on the Hub",
         quoted_items=quote(list(usage_items)) if usage_items else None,
         k=min(10, num_items),
         config=config,

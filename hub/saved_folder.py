@@ -1,6 +1,5 @@
 """Open the parts of a saved model, and say which one is broken, and what to do, where one cannot be used."""
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields
@@ -24,11 +23,12 @@ from transformers.utils import (
 from seqrec.data.preparation import DataArguments
 from seqrec.data.special_tokens import SPECIAL_TOKENS
 from seqrec.data.tokenization_items import ItemTokenizer
+from seqrec.hub.json_objects import broken, read_json_object
 from seqrec.hub.sharing import find_file
 from seqrec.modeling.modeling_auto import MODEL_TYPES, AutoModelForNextItem
 from seqrec.modeling.modeling_next_item import NextItemHead
 
-MEND = "Save the model again, or fetch it again from where it came."
+RECORD = ("metrics.json", "training_curve.png")
 
 
 def load_model(name: str, *, config_fields: Mapping[str, Any] | None = None, **kwargs: Any) -> NextItemHead:
@@ -95,6 +95,12 @@ def load_items(name: str, **kwargs: Any) -> pl.DataFrame:
     if schema.get("title", pl.String) != pl.String:
         raise broken(path, f"must hold titles as text, but holds {schema['title']}")
     return items
+
+
+def load_record(name: str, **kwargs: Any) -> dict[str, bytes]:
+    """Read what a training told of itself, its metrics and its curve, as far as they are there: file name → content."""
+    paths = {file_name: find(name, file_name, **kwargs) for file_name in RECORD}
+    return {file_name: Path(path).read_bytes() for file_name, path in paths.items() if path is not None}
 
 
 def require_one_catalogue(vocab_size: int, tokenizer: ItemTokenizer, items: pl.DataFrame) -> None:
@@ -208,30 +214,9 @@ def quiet_library() -> Iterator[None]:
         logging.set_verbosity(verbosity)
 
 
-def read_json_object(path: str, mend: str = MEND) -> dict[str, Any]:
-    """Read a file that must hold a JSON object."""
-    try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
-    except ValueError as error:  # of the JSON, or of the text's encoding
-        raise broken(path, f"is no JSON ({error})", mend) from error
-    if not isinstance(content, dict):
-        raise broken(path, f"must hold a JSON object, but holds {type(content).__name__}", mend)
-    return content
-
-
 def find(name: str, file_name: str, **kwargs: Any) -> str | None:
     """Find a file of a model, in a folder or on the Hub; None where there is none."""
     try:
         return cached_file(name, file_name, **kwargs)
     except OSError:
         return None
-
-
-def broken(path: str, what: str, mend: str = MEND) -> ValueError:
-    """Make the error that says which file is broken, in one line."""
-    return ValueError(f"{path} {one_line(what)}. {mend}")
-
-
-def one_line(text: object) -> str:
-    """Put what a library said over several lines in one."""
-    return " ".join(str(text).split())

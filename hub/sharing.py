@@ -25,7 +25,7 @@ PRODUCT = (
 )
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.pickle", "*.joblib")
 # A card's example names its folder, which has no slash; the name of another repository is left as it is.
-LOADED_FOLDER = re.compile(r'(?<=from_pretrained\()"[^"/\n]*"')
+LOADED_FOLDER = re.compile(r'((?<=from_pretrained\()|(?<=, model=))"[^"/\n]*"')
 
 
 def push_folder(

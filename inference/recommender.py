@@ -20,7 +20,7 @@ from seqrec.data.sequences import build_histories
 from seqrec.data.tokenization_items import ItemTokenizer
 from seqrec.evaluation.baselines import PopularityBaseline, counts_by_token
 from seqrec.hub.model_card import save_model_card
-from seqrec.hub.saved_folder import load_items, load_model, load_tokenizer, require_one_catalogue
+from seqrec.hub.saved_folder import load_items, load_model, load_record, load_tokenizer, require_one_catalogue
 from seqrec.hub.sharing import push_folder
 from seqrec.inference.index import IndexName, build_index
 from seqrec.inference.recommendations import Recommendation, Recommendations
@@ -42,6 +42,8 @@ class Recommender:
         index: How the catalogue is searched: `"exact"`, or `"ivf"` or `"hnsw"` for catalogues beyond a million
             items, which may miss an item now and then (extra `[index]`). It is prepared here: after training the
             model on, or moving it, make a new `Recommender`.
+        record: What its training told of itself, to be saved along: the content of `metrics.json` and of
+            `training_curve.png`, by these names. Leave it out for a model that was trained on since.
 
     Raises:
         ValueError: If the three are not of the same catalogue, or there is no such index.
@@ -53,11 +55,18 @@ class Recommender:
     """
 
     def __init__(
-        self, model: NextItemHead, tokenizer: ItemTokenizer, items: pl.DataFrame, *, index: IndexName = "exact"
+        self,
+        model: NextItemHead,
+        tokenizer: ItemTokenizer,
+        items: pl.DataFrame,
+        *,
+        index: IndexName = "exact",
+        record: Mapping[str, bytes] | None = None,
     ) -> None:
         require_one_catalogue(model.config.vocab_size, tokenizer, items)
         self.model = model.eval()
         self.index_name = index
+        self.record = dict(record or {})
         self.tokenizer = tokenizer
         self.items = items
         self.first_item = len(tokenizer) - len(items)
@@ -90,13 +99,22 @@ class Recommender:
         """
         name = str(name_or_path)
         model = load_model(name, **kwargs).to(device or "cpu")
-        return cls(model, load_tokenizer(name, **kwargs), load_items(name, **kwargs), index=index)
+        tokenizer, items = load_tokenizer(name, **kwargs), load_items(name, **kwargs)
+        return cls(model, tokenizer, items, index=index, record=load_record(name, **kwargs))
 
-    def save_pretrained(self, folder: str | Path) -> None:
-        """Write everything that `from_pretrained` needs, here or where `seqrec` is not installed."""
+    def save_pretrained(self, folder: str | Path, *, repo_id: str | None = None) -> None:
+        """Write everything that `from_pretrained` needs, here or where `seqrec` is not installed, and the card.
+
+        Args:
+            folder: Where.
+            repo_id: The repository that the card shall name, if it is to be pushed to one.
+        """
         self.model.save_pretrained(folder)
         self.tokenizer.save_pretrained(folder)
         self.items.write_parquet(Path(folder) / "items.parquet")
+        for file_name, content in self.record.items():
+            (Path(folder) / file_name).write_bytes(content)
+        save_model_card(folder, repo_id=repo_id)
 
     def push_to_hub(
         self,
@@ -108,10 +126,7 @@ class Recommender:
         create_pr: bool = False,
         commit_message: str | None = None,
     ) -> str:
-        """Share it on the Hub, with a new card that says how to use it; arguments as of `push_folder`.
-
-        It knows nothing of how it was measured. To share a training's folder with its metrics and its card, use
-        `seqrec push`, or `push_folder` of `seqrec.hub.sharing`.
+        """Share it on the Hub, with its card; arguments as of `push_folder`.
 
         Returns:
             Address of the repository, branch or pull request.
@@ -120,8 +135,7 @@ class Recommender:
             ValueError: If the Hub refuses, or cannot be reached.
         """
         with TemporaryDirectory() as folder:
-            self.save_pretrained(folder)
-            save_model_card(folder, repo_id=repo_id)
+            self.save_pretrained(folder, repo_id=repo_id)
             return push_folder(
                 folder,
                 repo_id,

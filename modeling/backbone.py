@@ -136,8 +136,6 @@ class NextItemBackbone(NextItemPreTrainedModel):
         if (input_ids is None) == (inputs_embeds is None):
             raise ValueError("Give exactly one of input_ids and inputs_embeds.")
         if inputs_embeds is None:
-            if attention_mask is None and position_ids is None:
-                self.warn_if_padding_and_no_attention_mask(input_ids, attention_mask)
             inputs_embeds = self.item_embedding(input_ids)
         length = inputs_embeds.shape[1]
         self.check_length(length)
@@ -166,6 +164,8 @@ class NextItemBackbone(NextItemPreTrainedModel):
 
     def make_mask(self, hidden_BLD: Tensor, attention_mask_BL: Tensor | None, position_ids_BL: Tensor | None) -> Any:
         """Say which positions see which, in whichever form the attention implementation takes it."""
+        if attention_mask_BL is None and position_ids_BL is None and self.config._attn_implementation == "sdpa":
+            return None  # the library would find that out too, in a twentieth of a request's time
         return create_causal_mask(
             config=self.config,
             inputs_embeds=hidden_BLD,

@@ -73,6 +73,8 @@ class NextItemHead(NextItemPreTrainedModel):
         Returns:
             With labels, `loss` and no logits. Without, `logits` (B, L, V), special tokens at −inf.
         """
+        if input_ids is not None and attention_mask is None and position_ids is None:
+            self.warn_if_padding_and_no_attention_mask(input_ids, attention_mask)
         outputs = self.model(
             input_ids,
             attention_mask=attention_mask,

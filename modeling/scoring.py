@@ -171,7 +171,10 @@ class CatalogueScores:
             best_BK, choice_BK = candidates.topk(min(k, candidates.shape[1]), dim=1)
             ids_BK = torch.cat([ids_BK, chunk_index + start], dim=1).gather(1, choice_BK)
         ids_BK = ids_BK.where(best_BK > -torch.inf, 0)
-        missing = k - best_BK.shape[1]  # of a catalogue that holds fewer than k
+        missing = k - best_BK.shape[1]
+        if not missing:
+            return best_BK, ids_BK
+        # The catalogue holds fewer than k.
         return nn.functional.pad(best_BK, (0, missing), value=-torch.inf), nn.functional.pad(ids_BK, (0, missing))
 
     @torch.no_grad()

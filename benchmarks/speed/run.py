@@ -21,7 +21,7 @@ from turns import measure, say
 from data import write_interactions
 
 BENCHMARKS = Path(__file__).resolve().parent.parent
-RECIPE = BENCHMARKS / "recipes" / "sasrec-ml-1m.yaml"
+RECIPE = BENCHMARKS / "recipes" / "sasrec-ml-1m-quick.yaml"
 
 
 def parse_flags() -> argparse.Namespace:

@@ -1,0 +1,28 @@
+"""Reading the JSON files of a saved model, and saying which one is broken."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+MEND = "Save the model again, or fetch it again from where it came."
+
+
+def read_json_object(path: str, mend: str = MEND) -> dict[str, Any]:
+    """Read a file that must hold a JSON object."""
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+    except ValueError as error:  # of the JSON, or of the text's encoding
+        raise broken(path, f"is no JSON ({error})", mend) from error
+    if not isinstance(content, dict):
+        raise broken(path, f"must hold a JSON object, but holds {type(content).__name__}", mend)
+    return content
+
+
+def broken(path: str, what: str, mend: str = MEND) -> ValueError:
+    """Make the error that says which file is broken, in one line."""
+    return ValueError(f"{path} {one_line(what)}. {mend}")
+
+
+def one_line(text: object) -> str:
+    """Put what a library said over several lines in one."""
+    return " ".join(str(text).split())
