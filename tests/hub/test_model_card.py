@@ -325,13 +325,16 @@ def test_card_of_a_folder(recommender, items, metrics, tmp_path, monkeypatch):
     assert str(tmp_path) not in card.content
 
     monkeypatch.chdir(tmp_path)
-    recommend, load = re.findall(r"```python\n(.*?)```", card.text, flags=re.DOTALL)
+    recommend, load, pipe = re.findall(r"```python\n(.*?)```", card.text, flags=re.DOTALL)
     shown = []
     exec(recommend, {"print": shown.append})
     assert shown == [recommender.recommend(items["item_id"][:3].to_list(), k=10)]
     names = {}
     exec(load, names)
     assert torch.equal(names["model"].encode_items(), recommender.model.encode_items())
+    exec(pipe, {"print": shown.append})
+    (expected, found) = shown
+    assert found == [{"item_id": one.item_id, "score": one.score} for one in expected]
 
 
 def test_card_of_a_bare_model_replaces_an_earlier_one(tiny_model, tmp_path):

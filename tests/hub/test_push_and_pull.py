@@ -118,6 +118,7 @@ with torch.no_grad():
 
 
 def test_push_shares_a_folder_as_it_is_and_nothing_else(hub, client, tmp_path):
+    client.run("make_recommender().save_pretrained(folder)", folder=str(tmp_path))
     (tmp_path / "checkpoint-9").mkdir(parents=True)
     (tmp_path / "checkpoint-9" / "optimizer.pt").touch()
     (tmp_path / "notes.txt").write_text("mine")
@@ -126,7 +127,6 @@ def test_push_shares_a_folder_as_it_is_and_nothing_else(hub, client, tmp_path):
     (tmp_path / "README.md").write_text(card)
     status = client.run(
         """
-make_recommender().save_pretrained(folder)
 result = command(["push", "--model", folder, "--repo_id", "maker/folder", "--private"])
 assert top(Recommender.from_pretrained("maker/folder")) == top(make_recommender())
 """,

@@ -1,0 +1,41 @@
+"""What a training told of itself goes with a recommender that is saved again."""
+
+import json
+
+import pytest
+from huggingface_hub import ModelCard
+
+from seqrec import Recommender
+
+
+@pytest.fixture
+def folder(recommender, tmp_path):
+    """A saved recommender with the metrics and the curve of a training."""
+    folder = tmp_path / "first"
+    recommender.save_pretrained(folder)
+    metrics = {"protocol": {"dataset": "films"}, "model": {"test": {"ndcg@10": 0.25}}}
+    (folder / "metrics.json").write_text(json.dumps(metrics))
+    (folder / "training_curve.png").write_bytes(b"a picture")
+    return folder
+
+
+def test_record_and_card_are_saved_along(folder, tmp_path):
+    Recommender.from_pretrained(folder).save_pretrained(tmp_path / "second")
+    for name in ("metrics.json", "training_curve.png"):
+        assert (tmp_path / "second" / name).read_bytes() == (folder / name).read_bytes()
+    card = ModelCard.load(tmp_path / "second" / "README.md")
+    assert [result.metric_value for result in card.data.eval_results] == [0.25]
+    assert "![Loss and validation metric by epoch](training_curve.png)" in card.text
+
+
+def test_a_recommender_of_parts_has_a_card_without_a_record(recommender, tmp_path):
+    recommender.save_pretrained(tmp_path)
+    assert not (tmp_path / "metrics.json").exists()
+    assert ModelCard.load(tmp_path / "README.md").data.eval_results is None
+
+
+def test_a_broken_record_is_named(folder, tmp_path):
+    (folder / "metrics.json").write_text("{")
+    recommender = Recommender.from_pretrained(folder)  # whose recommendations need it not
+    with pytest.raises(ValueError, match=r"metrics\.json is no JSON"):
+        recommender.save_pretrained(tmp_path / "second")
