@@ -124,7 +124,7 @@ def test_what_a_shared_model_cannot_be_trained_on_is_told(hub, client, tmp_path)
     for more, told in (
         (["--dataset", "synthetic"], "items in these interactions are not in the model's vocabulary (first: '"),
         (["--hidden_size", "128"], "hidden_size cannot be changed"),
-        (["--model_type", "esasrec"], "--model_type esasrec was given, but maker/start is of type sasrec"),
+        (["--model_type", "esasrec"], "--model_type esasrec was given, but maker/start is a sasrec"),
         (["--model_revision", "v9"], "it has no such revision"),
         (["--model_name_or_path", "maker/nothing"], "there is no such repository"),
     ):
