@@ -223,7 +223,7 @@ def test_a_data_set_of_the_hub(tmp_path, monkeypatch):
 
 
 def test_a_data_set_that_is_no_folder_is_on_the_hub(monkeypatch):
-    monkeypatch.setattr(sources, "load_hub_table", lambda dataset, text_columns: Dataset.from_polars(LOG))
+    monkeypatch.setattr(sources, "load_hub_table", lambda dataset, **options: Dataset.from_polars(LOG))
     data = load_interactions("org/log:train")
     assert (data.name, data.is_on_hub, data.terms) == ("org/log", True, None)
 
