@@ -1,5 +1,6 @@
 """What is measured: the cases, who takes part in each, and which ratios are told. Nothing here runs anything."""
 
+import os
 from pathlib import Path
 
 from specs import (
@@ -240,7 +241,7 @@ def time_to_quality(recipe: Path, quality: float, limit: float) -> Case:
         by_default=False,
         shown=("seconds", "cpu_seconds"),
         contenders=(
-            Contender("seqrec", "seqrec_quality", "train", {**settings, "recipe": str(recipe)}),
+            Contender("seqrec", "seqrec_quality", "train", {**settings, "recipe": os.path.relpath(recipe)}),
             Contender(
                 "RecTools",
                 "rectools_quality",
