@@ -14,7 +14,7 @@ import polars as pl
 from datasets import Dataset, DatasetDict
 from datasets.exceptions import DatasetsError
 from huggingface_hub import DatasetCard, DatasetCardData, hf_hub_download, snapshot_download
-from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+from huggingface_hub.errors import EntryNotFoundError, HFValidationError
 
 from seqrec.data.tokenization_items import ItemTokenizer
 
@@ -58,9 +58,8 @@ class PreparedData:
         folder.mkdir(parents=True, exist_ok=True)
         for part in PARTS:
             rows = self.sequences[part]
-            rows.remove_columns([column for column in rows.column_names if column == "user_id"]).to_parquet(
-                folder / f"{part}.parquet"
-            )
+            columns = [column for column in rows.column_names if column != "user_id"]
+            rows.select_columns(columns).to_parquet(folder / f"{part}.parquet")
         self.items.write_parquet(folder / ITEMS)
         self.tokenizer.save_pretrained(folder)
         (folder / PROTOCOL).write_text(json.dumps(self.protocol, indent=2) + "\n", encoding="utf-8")
@@ -118,6 +117,6 @@ def find_prepared(dataset: str | Path) -> Path | None:
         return None
     try:
         hf_hub_download(str(dataset), PROTOCOL, repo_type="dataset")
-    except (EntryNotFoundError, HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError):
+    except (EntryNotFoundError, HFValidationError, OSError):
         return None  # whoever loads it as a table of interactions says what is wrong with it
     return Path(snapshot_download(str(dataset), repo_type="dataset"))

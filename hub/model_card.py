@@ -32,6 +32,7 @@ from seqrec.hub.card_tables import (
 from seqrec.hub.json_objects import read_json_object
 
 NUM_USAGE_ITEMS = 3
+METRICS = "metrics.json"
 CURVE = "training_curve.png"
 SLICES = {"history_length": "Length of the history", "target_popularity": "Popularity of the held-out item"}
 # Of config.json, what tells how it was saved or is the same for every model, not what this one is.
@@ -113,7 +114,7 @@ def save_model_card(
     folder = Path(folder)
     if not (folder / "config.json").is_file():
         raise ValueError(f"{folder} holds no config.json, so there is no model to describe. Save one there first.")
-    metrics_file, items_file = folder / "metrics.json", folder / "items.parquet"
+    metrics_file, items_file = folder / METRICS, folder / "items.parquet"
     metrics = read_json_object(str(metrics_file)) if metrics_file.is_file() else {}
     stated = {name: value for name, value in (("license", license), ("base_model", base_model)) if value}
     card = build_model_card(

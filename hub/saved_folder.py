@@ -24,11 +24,12 @@ from seqrec.data.preparation import DataArguments
 from seqrec.data.special_tokens import SPECIAL_TOKENS
 from seqrec.data.tokenization_items import ItemTokenizer
 from seqrec.hub.json_objects import broken, read_json_object
+from seqrec.hub.model_card import CURVE, METRICS
 from seqrec.hub.sharing import find_file
 from seqrec.modeling.modeling_auto import MODEL_TYPES, AutoModelForNextItem
 from seqrec.modeling.modeling_next_item import NextItemHead
 
-RECORD = ("metrics.json", "training_curve.png")
+RECORD = (METRICS, CURVE)
 
 
 def load_model(name: str, *, config_fields: Mapping[str, Any] | None = None, **kwargs: Any) -> NextItemHead:
@@ -127,7 +128,7 @@ def read_protocol(name: str) -> dict[str, Any]:
     Raises:
         ValueError: If the file is broken, or says what no data set can be prepared by.
     """
-    path = find(name, "metrics.json")
+    path = find(name, METRICS)
     if path is None:
         return {}
     mend = "Restore it, or remove it to split as the flags of the command line say."

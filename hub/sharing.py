@@ -13,7 +13,7 @@ from huggingface_hub.utils import validate_repo_id
 from transformers.utils import cached_file
 
 from seqrec.hub.hub_errors import explain, explained
-from seqrec.hub.model_card import quote
+from seqrec.hub.model_card import CURVE, METRICS, quote
 
 CARD = "README.md"
 WEIGHTS = ("model.safetensors", "model-*-of-*.safetensors", "model.safetensors.index.json")
@@ -21,7 +21,7 @@ ADAPTER = ("adapter_config.json", "adapter_model.safetensors")
 # What belongs to a model that is shared. Logs, checkpoints and whatever else lies beside it stay at home.
 PRODUCT = (
     *("config.json", *WEIGHTS, *ADAPTER, "tokenizer.json", "tokenizer_config.json", "items.parquet"),
-    *("metrics.json", "training_curve.png", CARD, "*.py"),
+    *(METRICS, CURVE, CARD, "*.py"),
 )
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.pickle", "*.joblib")
 # A card's example names its folder, which has no slash; the name of another repository is left as it is.

@@ -13,7 +13,7 @@ from transformers import set_seed
 from seqrec.data.preparation import DataArguments, PreparedData, prepare
 from seqrec.evaluation.report import LIST_LENGTH, measure
 from seqrec.hub.card_tables import without_folders
-from seqrec.hub.model_card import portable_command
+from seqrec.hub.model_card import CURVE, METRICS, portable_command
 from seqrec.modeling.modeling_auto import MODEL_TYPES, AutoModelForNextItem
 from seqrec.training.arguments import SequentialTrainingArguments
 from seqrec.training.curve import save_training_curve
@@ -139,8 +139,8 @@ def save(trainer: SequentialTrainer, metrics: Mapping[str, Any]) -> None:
     folder = Path(trainer.args.output_dir)
     if trainer.is_world_process_zero():
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
-        save_training_curve(trainer.state.log_history, folder / "training_curve.png")
+        (folder / METRICS).write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
+        save_training_curve(trainer.state.log_history, folder / CURVE)
     trainer.save_model()  # pushes it too, if that is asked for, with all that lies there by now
     trainer.create_model_card()
     if trainer.is_world_process_zero():

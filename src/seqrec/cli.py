@@ -102,7 +102,7 @@ def prepare_command(argv: Sequence[str]) -> None:
     )
     parser.add_argument("--output_dir", required=True, help="New folder for sequences, vocabulary and catalogue.")
     parser.add_argument("--repo_id", help="Data set of the Hub (org/name) to push it to as well.")
-    parser.add_argument("--private", action="store_true", help="Make a new data set private.")
+    parser.add_argument("--private", action="store_true", default=None, help="Let only members see a new data set.")
     data_arguments, rest = parser.parse_args_into_dataclasses(argv)
     folder = Path(rest.output_dir)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
@@ -112,7 +112,7 @@ def prepare_command(argv: Sequence[str]) -> None:
     parts = ", ".join(f"{len(rows):,} for {part}" for part, rows in data.sequences.items())
     print(f"Wrote the histories ({parts}) and the {len(data.items):,} items to {folder}.")
     if rest.repo_id is not None:
-        print(f"Pushed them to {push_prepared_set(folder, rest.repo_id, private=rest.private or None)}")
+        print(f"Pushed them to {push_prepared_set(folder, rest.repo_id, private=rest.private)}")
 
 
 def evaluate_command(argv: Sequence[str]) -> None:

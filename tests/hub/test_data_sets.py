@@ -1,10 +1,7 @@
 """Data sets of the Hub, over HTTP: interactions, streamed or not, and prepared sets."""
 
 import json
-import sys
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "fixtures"))
 from hub_server import READER
 
 PRELUDE = """

@@ -1,12 +1,8 @@
 """Pushing and pulling over HTTP, with the real client and a small Hub on loopback."""
 
 import json
-import sys
-from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "fixtures"))
 from hub_client import HubClient
 from hub_server import OWNER, READER, STRANGER, HubServer
 
