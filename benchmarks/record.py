@@ -1,7 +1,7 @@
 """Write down a trained model's result: `python benchmarks/record.py runs/ml-1m --recipe sasrec-ml-1m`.
 
-It copies from the model's own `metrics.json` into `benchmarks/results/`, and lays out all results in the table of
-`benchmarks/README.md`; nothing is typed by hand.
+It copies from the model's own `metrics.json` into `benchmarks/results/`, lays out all results and what others report
+in the tables of `benchmarks/README.md`, and draws them; nothing is typed by hand.
 """
 
 import argparse
@@ -13,8 +13,12 @@ from itertools import groupby
 from pathlib import Path
 from statistics import mean
 
+import yaml
+from accuracy_plot import draw_results
+
 BASELINES = ("item_knn", "popularity")
 RESULTS = Path(__file__).parent / "results"
+PUBLISHED = Path(__file__).parent / "published.yaml"
 README = Path(__file__).parent / "README.md"
 CARDS = Path(__file__).parent.parent / "model_cards"
 COLUMNS = (
@@ -29,6 +33,7 @@ COLUMNS = (
     "time",
     "split",
 )
+PUBLISHED_COLUMNS = ("data", "model", "NDCG@10", "HR@10", "reported by")
 
 
 def as_result(metrics: dict, *, model_type: str, recipe: str) -> dict:
@@ -83,15 +88,28 @@ def spread(values: list[float]) -> str:
 
 
 def lay_out_results() -> None:
-    """Put all results into the README's table."""
+    """Put all results, and what others report, into the README's tables and the picture."""
     results = [json.loads(path.read_text(encoding="utf-8")) for path in RESULTS.glob("*.json")]
     results.sort(key=lambda result: (result["dataset"], result["protocol"], result["recipe"], result["seed"]))
+    published = yaml.safe_load(PUBLISHED.read_text(encoding="utf-8"))
     recipes = groupby(results, key=lambda result: (result["dataset"], result["protocol"], result["recipe"]))
-    table = "\n".join([as_line(COLUMNS), "|---" * len(COLUMNS) + "|", *(as_row(list(group)) for _, group in recipes)])
     page = README.read_text(encoding="utf-8")
-    README.write_text(
-        re.sub(r"(?<=<!-- results -->\n).*?(?=\n<!-- end -->)", table, page, flags=re.S), encoding="utf-8"
-    )
+    page = with_table(page, "results", COLUMNS, (as_row(list(group)) for _, group in recipes))
+    page = with_table(page, "published", PUBLISHED_COLUMNS, map(as_published_row, published))
+    README.write_text(page, encoding="utf-8")
+    draw_results(results, published, RESULTS / "accuracy.png")
+
+
+def as_published_row(entry: dict) -> str:
+    """Lay out what somebody else reports as a row."""
+    figures = (f"{entry[name]:.4f}" for name in ("ndcg@10", "hr@10"))
+    return as_line([f"{entry['dataset']}, leave-one-out", entry["model"], *figures, entry["source"]])
+
+
+def with_table(page: str, name: str, columns: tuple[str, ...], rows: Iterable[str]) -> str:
+    """Put a table between the marks `<!-- name -->` and `<!-- end -->` of a page."""
+    table = "\n".join([as_line(columns), "|---" * len(columns) + "|", *rows])
+    return re.sub(rf"(?<=<!-- {name} -->\n).*?(?=<!-- end -->)", lambda _: table + "\n", page, flags=re.S)
 
 
 def keep_card(model: Path, recipe: str) -> None:

@@ -1,0 +1,93 @@
+"""The picture of all results: ours, what others report, and the baselines, one panel for each data set and split."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+OURS, PUBLISHED, BASELINE = "#1f6feb", "#444444", "#b0b0b0"
+BASELINE_NAMES = {"item_knn": "item-kNN", "popularity": "popularity"}
+METRIC = "ndcg@10"
+COLUMNS = 2
+
+
+@dataclass(frozen=True)
+class Dot:
+    """One line of a panel: what was ranked, its colour, and a value for each seed."""
+
+    label: str
+    values: Sequence[float]
+    colour: str
+
+
+def draw_results(results: Sequence[Mapping[str, Any]], published: Sequence[Mapping[str, Any]], path: Path) -> None:
+    """Draw test NDCG@10 of every recipe, its mean as a dot and its seeds' range as a line.
+
+    Args:
+        results: As in `benchmarks/results`, those of one data set, split and recipe side by side.
+        published: Entries of `published.yaml`, drawn in the panels of leave-one-out.
+        path: The PNG to write.
+    """
+    panels = [
+        (f"{dataset}, {protocol.replace('_', '-')}", dots_of(list(group), reports_on(published, dataset, protocol)))
+        for (dataset, protocol), group in groupby(results, key=lambda result: (result["dataset"], result["protocol"]))
+    ]
+    panels.sort(key=lambda panel: -len(panel[1]))
+    rows = [panels[start : start + COLUMNS] for start in range(0, len(panels), COLUMNS)]
+    heights = [1 + max(len(dots) for _, dots in row) for row in rows]
+    figure = Figure(figsize=(15, 0.26 * sum(heights) + 0.5 * len(rows)), dpi=110, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(len(rows), COLUMNS, height_ratios=heights, squeeze=False)
+    for axis in axes.flat[len(panels) :]:
+        axis.set_axis_off()
+    for axis, (title, dots) in zip(axes.flat, panels, strict=False):
+        draw_panel(axis, title, dots)
+    figure.supxlabel(
+        "test NDCG@10 over the full catalogue: seqrec (blue, with the range over seeds), others' reports (dark), "
+        "baselines (grey)",
+        fontsize="medium",
+    )
+    figure.savefig(path)
+
+
+def reports_on(published: Iterable[Mapping[str, Any]], dataset: str, protocol: str) -> list[Mapping[str, Any]]:
+    """Pick what others report on one data set; all of it is on leave-one-out."""
+    return [entry for entry in published if protocol == "leave_one_out" and entry["dataset"] == dataset]
+
+
+def dots_of(results: Sequence[Mapping[str, Any]], published: Iterable[Mapping[str, Any]]) -> list[Dot]:
+    """Collect one panel's dots, the best first."""
+    ours = [
+        Dot(recipe, [result["metrics"]["test"][METRIC] for result in group], OURS)
+        for recipe, group in groupby(results, key=lambda result: result["recipe"])
+    ]
+    reported = [Dot(f"{entry['model']} ({entry['source']})", [entry[METRIC]], PUBLISHED) for entry in published]
+    measured = {name: result[key]["test"][METRIC] for result in results for key, name in BASELINE_NAMES.items()}
+    baselines = [Dot(name, [value], BASELINE) for name, value in measured.items()]
+    return sorted([*ours, *reported, *baselines], key=lambda dot: -mean(dot.values))
+
+
+def draw_panel(axis: Axes, title: str, dots: Sequence[Dot]) -> None:
+    """Draw one panel, a line for each dot, its value beside it."""
+    axis.set_title(title, loc="left", fontweight="bold", fontsize="medium")
+    most = max(max(dot.values) for dot in dots)
+    for place, dot in enumerate(dots):
+        axis.plot([0, mean(dot.values)], [place, place], color="#e8e8e8", linewidth=1, zorder=1)
+        axis.plot([min(dot.values), max(dot.values)], [place, place], color=dot.colour, linewidth=3, alpha=0.4)
+        axis.plot(mean(dot.values), place, "o", color=dot.colour, markersize=5)
+        axis.text(
+            max(dot.values) + most * 0.025, place, f"{mean(dot.values):.4f}", va="center", fontsize=8, color=dot.colour
+        )
+    axis.set_yticks(range(len(dots)), [dot.label for dot in dots], fontsize=8)
+    for label, dot in zip(axis.get_yticklabels(), dots, strict=True):
+        label.set_color(dot.colour)
+    axis.set_ylim(len(dots) - 0.4, -0.6)
+    axis.set_xlim(0, most * 1.15)
+    axis.tick_params(axis="both", length=0, labelsize=8)
+    axis.spines[["top", "right", "left"]].set_visible(False)
