@@ -57,7 +57,8 @@ class NextItemConfig(PreTrainedConfig):
             `"sampled_softmax"`, `"bce"` or `"gbce"`. See `modeling/losses.py`.
         num_negatives: Items drawn anew for each batch.
         negatives_shared_by: Whether all tokens of a `"batch"` share them, or those of a `"sequence"` (of a packed
-            row, which may hold several).
+            row, which may hold several). `bce` and `gbce` learn far better by sequence: an item that a whole batch
+            pushes away at once, and seldom, is pushed too far.
         negative_sampling: `"uniform"`, or `"log_uniform"`: the popular more often, by Zipf's law along the token ids.
             `sampled_softmax` corrects for it.
         gbce_calibration: t of `gbce`, from 0 (`bce`) to 1.

@@ -4,6 +4,7 @@ Shape suffixes: B batch, L length, D hidden size, V vocabulary, N tokens with a 
 M tokens of a group, S sampled negatives.
 """
 
+import math
 from typing import Any
 
 import torch
@@ -118,10 +119,22 @@ class NextItemHead(NextItemPreTrainedModel):
             targets_N, scores_NS = targets_BL[has_label_BL], scores_BLS[has_label_BL]
         if self.config.loss == "sampled_softmax":
             return sampled_softmax(targets_N, scores_NS)
-        if self.config.loss == "bce":
-            return bce(targets_N, scores_NS)
-        beta = gbce_beta(self.config.num_negatives, self.config.num_items, self.config.gbce_calibration)
-        return gbce(targets_N, scores_NS, beta=beta)
+        return self.binary_loss(targets_N, scores_NS)
+
+    def binary_loss(self, targets_N: Tensor, scores_NS: Tensor) -> Tensor:
+        """Sum `bce` or `gbce` over tokens, of scores from which their common level is taken.
+
+        That level, log(S/β), is where a target and its negatives pull equally: 0 for one negative, as in SASRec. It
+        ranks nothing, but every vector would have to learn it before they could learn to differ, which takes epochs
+        (as a classifier of rare objects needs its first bias; Lin et al. 2017, section 3.3).
+        """
+        config = self.config
+        level = math.log(config.num_negatives)
+        if config.loss == "bce":
+            return bce(targets_N - level, scores_NS - level)
+        beta = gbce_beta(config.num_negatives, config.num_items, config.gbce_calibration)
+        level -= math.log(beta)
+        return gbce(targets_N - level, scores_NS - level, beta=beta)
 
     def sampled_scores(self, users_GMD: Tensor, labels_GM: Tensor) -> tuple[Tensor, Tensor]:
         """Score each token's target (G, M), and the negatives of its group (G, M, S)."""

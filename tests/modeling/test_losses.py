@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from seqrec import SasRecConfig, SasRecForNextItem
 from seqrec.modeling import losses
 from seqrec.modeling.losses import bce, cross_entropy, gbce, gbce_beta, sampled_softmax
 
@@ -94,6 +95,25 @@ def test_binary_losses_are_their_formulas(calibration):
     else:
         loss = gbce(targets, negatives, beta=gbce_beta(7, num_items, calibration))
     assert_loss_and_gradients(loss, expected, [targets, negatives])
+
+
+@pytest.mark.parametrize("loss", ["bce", "gbce"])
+@pytest.mark.parametrize("num_negatives", [1, 40])
+def test_binary_losses_start_where_targets_and_negatives_pull_equally(loss, num_negatives):
+    """A model says nothing at first: all scores are 0. No score shall then want to move with all others."""
+    config = SasRecConfig(vocab_size=1003, hidden_size=16, loss=loss, num_negatives=num_negatives)
+    model = SasRecForNextItem(config)
+    targets = torch.zeros(6, requires_grad=True)
+    negatives = torch.zeros(6, num_negatives, requires_grad=True)
+    model.binary_loss(targets, negatives).backward()
+    assert targets.grad.max() < 0 < negatives.grad.min()
+    torch.testing.assert_close(targets.grad.sum(), -negatives.grad.sum())
+
+
+def test_one_negative_is_as_in_sasrec():
+    targets, negatives = torch.tensor([0.3, -2.0]), torch.tensor([[0.1], [1.0]])
+    model = SasRecForNextItem(SasRecConfig(vocab_size=1003, hidden_size=16, loss="bce", num_negatives=1))
+    torch.testing.assert_close(model.binary_loss(targets, negatives), bce(targets, negatives))
 
 
 def test_gbce_beta_at_its_ends():
