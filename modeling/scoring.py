@@ -186,10 +186,12 @@ class CatalogueScores:
             inside_B = (column_B >= 0) & (column_B < scores_BC.shape[1])
             found_B = scores_BC.gather(1, column_B.where(inside_B, 0)[:, None]).squeeze(1)
             target_scores_B = found_B.where(inside_B, target_scores_B)
-        # The target itself is among the items that do not score less than it: the count is the rank.
+        # The target itself is among the items that do not score less than it: their count is the rank. Those that do
+        # are counted as floats, which takes a tenth of the time that truth values take.
         ranks_B = torch.zeros_like(targets_B)
         for _, scores_BC in self:
-            ranks_B += (~(scores_BC < target_scores_B[:, None])).sum(dim=1)
+            is_less_BC = torch.lt(scores_BC, target_scores_B[:, None], out=torch.empty_like(scores_BC))
+            ranks_B += scores_BC.shape[1] - is_less_BC.sum(dim=1).long()
         return ranks_B.where(target_scores_B > -torch.inf, self.num_items)
 
     def score(self, start: int) -> Tensor:
