@@ -12,9 +12,12 @@ from collections.abc import Iterable
 from itertools import groupby
 from pathlib import Path
 from statistics import mean
+from tempfile import TemporaryDirectory
 
 import yaml
 from accuracy_plot import draw_results
+
+from seqrec.hub.model_card import CURVE, save_model_card
 
 BASELINES = ("item_knn", "popularity")
 RESULTS = Path(__file__).parent / "results"
@@ -113,11 +116,13 @@ def with_table(page: str, name: str, columns: tuple[str, ...], rows: Iterable[st
 
 
 def keep_card(model: Path, recipe: str) -> None:
-    """Copy a reference model's card, and the curve that it shows, as they are."""
-    folder = CARDS / recipe
-    folder.mkdir(exist_ok=True)
-    for name in ("README.md", "training_curve.png"):
-        shutil.copy(model / name, folder / name)
+    """Keep a reference model's card, written anew under the recipe's name, and the curve that it shows."""
+    with TemporaryDirectory() as folder:
+        named = shutil.copytree(model, Path(folder, recipe))
+        save_model_card(named)
+        (CARDS / recipe).mkdir(exist_ok=True)
+        for name in ("README.md", CURVE):
+            shutil.copy(named / name, CARDS / recipe / name)
 
 
 def main() -> None:
