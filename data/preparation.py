@@ -42,6 +42,10 @@ class DataArguments:
         default="leave_one_out",
         metadata={"help": "leave_one_out: each user's last item is for testing. temporal: the last stretch of time."},
     )
+    validation_users: int | None = field(
+        default=None,
+        metadata={"help": "Users whose last but one item validates; the others learn from it (leave_one_out)."},
+    )
     validation_fraction: float = field(default=0.1, metadata={"help": "Share of interactions (temporal split)."})
     test_fraction: float = field(default=0.1, metadata={"help": "Share of interactions (temporal split)."})
     min_user_interactions: int = field(default=1, metadata={"help": "k-core filter: drop users with fewer."})
@@ -55,9 +59,8 @@ class DataArguments:
         fields = asdict(self)
         for name in ("dataset", "items", "user_id_column", "item_id_column", "timestamp_column", "streaming"):
             del fields[name]
-        if self.split_method != "temporal":
-            del fields["validation_fraction"], fields["test_fraction"]
-        return fields
+        unused = {"validation_users"} if self.split_method == "temporal" else {"validation_fraction", "test_fraction"}
+        return {name: value for name, value in fields.items() if name not in unused and value is not None}
 
 
 def prepare(
@@ -174,4 +177,4 @@ def split_interactions(interactions: pl.DataFrame, arguments: DataArguments) -> 
             validation_fraction=arguments.validation_fraction,
             test_fraction=arguments.test_fraction,
         )
-    return leave_one_out(interactions)
+    return leave_one_out(interactions, validation_users=arguments.validation_users)

@@ -4,6 +4,7 @@ import hashlib
 import logging
 from dataclasses import dataclass
 
+import numpy as np
 import polars as pl
 
 from seqrec.data.interactions import sort_interactions
@@ -44,25 +45,45 @@ def canonical_text(interactions: pl.DataFrame) -> str:
     return ids.select(rows.str.join("\n")).item() or ""
 
 
-def leave_one_out(interactions: pl.DataFrame) -> Split:
+def leave_one_out(interactions: pl.DataFrame, *, validation_users: int | None = None) -> Split:
     """Hold out each user's last interaction for test and the last but one for validation.
 
     Users with fewer than 3 interactions stay wholly in training.
 
+    Args:
+        interactions: An interactions table.
+        validation_users: From how many users the last but one is held out, taken at even steps along the user ids,
+            sorted as text; from all if None, or if there are no more. That of the others is for training, as in the
+            protocol of Petrov & Macdonald (RecSys 2022): where histories are short, it is much to learn from.
+
     Raises:
-        ValueError: If no user has 3 interactions.
+        ValueError: If no user has 3 interactions, or `validation_users` is less than 1.
     """
-    ordered = sort_interactions(interactions)
-    counts = pl.len().over("user_id")
-    steps_to_end = counts - pl.int_range(pl.len()).over("user_id")
-    part = pl.when((counts < 3) | (steps_to_end > 2)).then(0).otherwise(3 - steps_to_end.cast(pl.Int64))
-    split = divide(ordered, part)
-    if split.test.height == 0:
+    if validation_users is not None and validation_users < 1:
         raise ValueError(
-            f"None of {ordered['user_id'].n_unique()} users has the 3 interactions that leave-one-out needs "
+            f"validation_users={validation_users} leaves nothing to choose the best epoch by. Give at least 1, or "
+            "leave it out for all users."
+        )
+    ordered = sort_interactions(interactions)
+    lengths = ordered.group_by("user_id").len()
+    users = lengths.filter(pl.col("len") >= 3)["user_id"]
+    if users.is_empty():
+        raise ValueError(
+            f"None of {len(lengths)} users has the 3 interactions that leave-one-out needs "
             "(one to learn from, one for validation, one for test). Give longer histories."
         )
-    return split
+    steps_to_end = pl.len().over("user_id") - pl.int_range(pl.len()).over("user_id")
+    is_tested = pl.col("user_id").is_in(users.implode())
+    validates = pl.col("user_id").is_in(at_even_steps(users, validation_users or len(users)).implode())
+    part = pl.when(is_tested & (steps_to_end == 1)).then(2).when(validates & (steps_to_end == 2)).then(1).otherwise(0)
+    return divide(ordered, part)
+
+
+def at_even_steps(users: pl.Series, count: int) -> pl.Series:
+    """Take so many users, or all if there are fewer, at even steps along their ids, sorted as text."""
+    in_order = users.gather(users.cast(pl.String).arg_sort())
+    count = min(count, len(users))
+    return in_order.gather(np.arange(count) * len(users) // count)
 
 
 def temporal(interactions: pl.DataFrame, *, validation_fraction: float = 0.1, test_fraction: float = 0.1) -> Split:

@@ -1,9 +1,10 @@
 import datetime as dt
 import logging
 
+import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
@@ -38,6 +39,32 @@ def test_leave_one_out_takes_the_last_two(rows):
     assert histories(split.train) == {**short, **{user: history[:-2] for user, history in long.items()}}
     assert histories(split.validation) == {user: history[-2:-1] for user, history in long.items()}
     assert histories(split.test) == {user: history[-1:] for user, history in long.items()}
+
+
+@given(logs, st.integers(1, 12))
+def test_of_users_who_do_not_validate_the_last_but_one_is_learned_from(rows, validation_users):
+    whole = histories(frame_of(rows))
+    long = sorted((user for user, history in whole.items() if len(history) >= 3), key=str)
+    assume(long)
+    split = leave_one_out(frame_of(rows), validation_users=validation_users)
+    validating = histories(split.validation)
+    assert len(validating) == min(validation_users, len(long))
+    places = [long.index(user) for user in sorted(validating, key=str)]
+    assert max(np.diff(places, prepend=0, append=len(long))) - len(long) / len(validating) < 1
+    assert histories(split.test) == {user: whole[user][-1:] for user in long}
+    assert histories(split.train) == {
+        user: history if user not in long else history[: -2 if user in validating else -1]
+        for user, history in whole.items()
+    }
+
+
+def test_the_same_users_validate_whether_ids_are_numbers_or_text():
+    frame = frame_of([(user, step, step) for user in range(5, 25) for step in range(4)])
+    as_text = frame.with_columns(pl.col("user_id").cast(pl.String))
+    split = leave_one_out(frame, validation_users=7)
+    assert split.sha256() == leave_one_out(as_text, validation_users=7).sha256()
+    with pytest.raises(ValueError, match="validation_users=0 leaves nothing"):
+        leave_one_out(frame, validation_users=0)
 
 
 @given(logs, st.floats(0.05, 0.45), st.floats(0.05, 0.45))
