@@ -45,6 +45,7 @@ def as_result(metrics: dict, *, model_type: str, recipe: str) -> dict:
     return {
         "dataset": protocol["dataset"],
         "protocol": protocol["split_method"],
+        "validation_users": protocol.get("validation_users"),
         "model_type": model_type,
         "recipe": recipe,
         "seed": training["arguments"]["seed"],
@@ -66,8 +67,10 @@ def as_result(metrics: dict, *, model_type: str, recipe: str) -> dict:
 def as_row(results: list[dict]) -> str:
     """Lay the results of one recipe out as a row of the table."""
     first = results[0]
+    validation_users = first.get("validation_users")
     cells = [
-        f"{first['dataset']}, {first['protocol'].replace('_', '-')}",
+        f"{first['dataset']}, {first['protocol'].replace('_', '-')}"
+        + (f", {validation_users:,} users validate" if validation_users else ""),
         first["recipe"],
         ", ".join(str(result["seed"]) for result in results),
         *(spread([result["metrics"]["test"][name] for result in results]) for name in ("ndcg@10", "hr@10")),
