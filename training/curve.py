@@ -44,7 +44,7 @@ def save_training_curve(log_history: Sequence[dict[str, Any]], path: Path, metri
             ha="right" if epoch > metrics[-1][0] / 2 else "left",
             color=METRIC_COLOUR,
         )
-        metric_axis.set_ylim(bottom=0)
+        metric_axis.set_ylim(0, 1.05 * best or None)  # so that the best point is not cut
         metric_axis.spines[["top"]].set_visible(False)
     loss_axis.spines[["top"]].set_visible(False)
     figure.savefig(path)
