@@ -276,6 +276,14 @@ def test_temporal_split_in_words(metrics):
     assert "Leave one out" not in text
 
 
+def test_users_who_validate_in_words(metrics):
+    assert "users validate" not in build(metrics).text
+    metrics["protocol"]["validation_users"] = 2048
+    text = build(metrics).text
+    assert "Only 2,048 users validate" in text
+    assert not re.search(r"\n{4,}", text)
+
+
 def test_unknown_architecture_is_named_and_not_cited():
     card = build({}, config={**CONFIG, "model_type": "novel"})
     assert "A sequential recommender (`novel`) made with **seqrec**." in card.text
