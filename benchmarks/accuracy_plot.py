@@ -11,8 +11,9 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from seqrec.evaluation.tables import RANKERS
+
 OURS, PUBLISHED, BASELINE = "#1f6feb", "#444444", "#b0b0b0"
-BASELINE_NAMES = {"item_knn": "item-kNN", "popularity": "popularity"}
 METRIC = "ndcg@10"
 COLUMNS = 2
 
@@ -35,7 +36,7 @@ def draw_results(results: Sequence[Mapping[str, Any]], published: Sequence[Mappi
         path: The PNG to write.
     """
     panels = [
-        (f"{dataset}, {protocol.replace('_', '-')}", dots_of(list(group), reports_on(published, dataset, protocol)))
+        (split_title(dataset, protocol), dots_of(list(group), reports_on(published, dataset, protocol)))
         for (dataset, protocol), group in groupby(results, key=lambda result: (result["dataset"], result["protocol"]))
     ]
     panels.sort(key=lambda panel: -len(panel[1]))
@@ -56,6 +57,11 @@ def draw_results(results: Sequence[Mapping[str, Any]], published: Sequence[Mappi
     figure.savefig(path)
 
 
+def split_title(dataset: str, protocol: str) -> str:
+    """Name a data set and how it is split."""
+    return f"{dataset}, {protocol.replace('_', '-')}"
+
+
 def reports_on(published: Iterable[Mapping[str, Any]], dataset: str, protocol: str) -> list[Mapping[str, Any]]:
     """Pick what others report on one data set; all of it is on leave-one-out."""
     return [entry for entry in published if protocol == "leave_one_out" and entry["dataset"] == dataset]
@@ -68,8 +74,11 @@ def dots_of(results: Sequence[Mapping[str, Any]], published: Iterable[Mapping[st
         for recipe, group in groupby(results, key=lambda result: result["recipe"])
     ]
     reported = [Dot(f"{entry['model']} ({entry['source']})", [entry[METRIC]], PUBLISHED) for entry in published]
-    measured = {name: result[key]["test"][METRIC] for result in results for key, name in BASELINE_NAMES.items()}
-    baselines = [Dot(name, [value], BASELINE) for name, value in measured.items()]
+    baselines = [
+        Dot(name, [results[0][ranker]["test"][METRIC]], BASELINE)
+        for ranker, name in RANKERS.items()
+        if ranker != "model"
+    ]
     return sorted([*ours, *reported, *baselines], key=lambda dot: -mean(dot.values))
 
 

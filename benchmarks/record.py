@@ -15,7 +15,7 @@ from statistics import mean
 from tempfile import TemporaryDirectory
 
 import yaml
-from accuracy_plot import draw_results
+from accuracy_plot import draw_results, split_title
 
 from seqrec.hub.model_card import CURVE, save_model_card
 
@@ -69,7 +69,7 @@ def as_row(results: list[dict]) -> str:
     first = results[0]
     validation_users = first.get("validation_users")
     cells = [
-        f"{first['dataset']}, {first['protocol'].replace('_', '-')}"
+        split_title(first["dataset"], first["protocol"])
         + (f", {validation_users:,} users validate" if validation_users else ""),
         first["recipe"],
         ", ".join(str(result["seed"]) for result in results),
@@ -109,7 +109,7 @@ def lay_out_results() -> None:
 def as_published_row(entry: dict) -> str:
     """Lay out what somebody else reports as a row."""
     figures = (f"{entry[name]:.4f}" for name in ("ndcg@10", "hr@10"))
-    return as_line([f"{entry['dataset']}, leave-one-out", entry["model"], *figures, entry["source"]])
+    return as_line([split_title(entry["dataset"], "leave_one_out"), entry["model"], *figures, entry["source"]])
 
 
 def with_table(page: str, name: str, columns: tuple[str, ...], rows: Iterable[str]) -> str:

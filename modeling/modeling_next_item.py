@@ -124,9 +124,9 @@ class NextItemHead(NextItemPreTrainedModel):
     def binary_loss(self, targets_N: Tensor, scores_NS: Tensor) -> Tensor:
         """Sum `bce` or `gbce` over tokens, of scores from which their common level is taken.
 
-        That level, log(S/β), is where a target and its negatives pull equally: 0 for one negative, as in SASRec. It
-        ranks nothing, but every vector would have to learn it before they could learn to differ, which takes epochs
-        (as a classifier of rare objects needs its first bias; Lin et al. 2017, section 3.3).
+        That level, log(S/β), is where a target and its negatives pull equally: 0 for `bce` with one negative, which is
+        SASRec's. It ranks nothing, but every vector would have to learn it before they could learn to differ, which
+        takes epochs (as a classifier of rare objects needs its first bias; Lin et al. 2017, section 3.3).
         """
         config = self.config
         level = math.log(config.num_negatives)
