@@ -1,7 +1,7 @@
 """The whole way from a data set's name to sequences, the same for training and for evaluation."""
 
 import logging
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,13 +16,18 @@ from seqrec.data.timestamps import period
 from seqrec.data.tokenization_items import ItemTokenizer
 
 HELD_OUT = ("validation", "test")
+SPLIT_FIELDS = {"leave_one_out": {"validation_users"}, "temporal": {"validation_fraction", "test_fraction"}}
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass
 class DataArguments:
-    """Which interactions, and how they are split."""
+    """Which interactions, and how they are split.
+
+    Raises:
+        ValueError: If there is no such `split_method`, or a field is given that means nothing to the chosen one.
+    """
 
     dataset: str | None = field(
         default=None,
@@ -54,13 +59,26 @@ class DataArguments:
         default="keep", metadata={"help": "Of a user's repeats of one item, keep all, the first or the last."}
     )
 
+    def __post_init__(self) -> None:
+        if self.split_method not in SPLIT_FIELDS:
+            raise ValueError(f"split_method is {self.split_method!r}. Choose one of: {', '.join(SPLIT_FIELDS)}.")
+        for field_ in fields(self):
+            value = getattr(self, field_.name)
+            if field_.name in self.fields_of_other_splits() and value != field_.default:
+                raise ValueError(
+                    f"{field_.name}={value} means nothing to the split {self.split_method}. Leave it out, or choose "
+                    "the other split_method."
+                )
+
+    def fields_of_other_splits(self) -> set[str]:
+        """Name the fields that mean nothing to the chosen split."""
+        return set().union(*SPLIT_FIELDS.values()) - SPLIT_FIELDS[self.split_method]
+
     def protocol(self) -> dict[str, Any]:
         """What decides the split, for `metrics.json`; where the files lay does not."""
-        fields = asdict(self)
-        for name in ("dataset", "items", "user_id_column", "item_id_column", "timestamp_column", "streaming"):
-            del fields[name]
-        unused = {"validation_users"} if self.split_method == "temporal" else {"validation_fraction", "test_fraction"}
-        return {name: value for name, value in fields.items() if name not in unused and value is not None}
+        where = {"dataset", "items", "user_id_column", "item_id_column", "timestamp_column", "streaming"}
+        left_out = where | self.fields_of_other_splits()
+        return {name: value for name, value in asdict(self).items() if name not in left_out and value is not None}
 
 
 def prepare(

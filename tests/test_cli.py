@@ -90,6 +90,9 @@ def test_evaluate_splits_as_training_did_and_says_if_it_cannot(tmp_path, capsys)
     assert found["protocol"] == metrics["protocol"]
     with pytest.warns(UserWarning, match="not those that the model was trained on"):
         evaluate(folder, capsys, "--test_fraction", "0.3")
+    with pytest.warns(UserWarning, match="not those that the model was trained on"):
+        found = json.loads(evaluate(folder, capsys, "--split_method", "leave_one_out", "--json"))
+    assert found["protocol"]["split_method"] == "leave_one_out"
 
 
 def test_recommend_hits_as_often_as_hr_says(trained):

@@ -17,7 +17,7 @@ from transformers import HfArgumentParser
 from transformers.utils.logging import disable_progress_bar
 
 from seqrec.cli_flags import config_flags, train_parser, with_config_file
-from seqrec.data.preparation import HELD_OUT, DataArguments, PreparedData, prepare
+from seqrec.data.preparation import HELD_OUT, SPLIT_FIELDS, DataArguments, PreparedData, prepare
 from seqrec.evaluation.evaluator import rank_dataset
 from seqrec.evaluation.report import LIST_LENGTH, measure
 from seqrec.evaluation.tables import align, metrics_table
@@ -127,8 +127,10 @@ def evaluate_command(argv: Sequence[str]) -> None:
     parser.add_argument("--include_seen", action="store_true", help="Let items of the history be recommended again.")
     parser.add_argument("--json", action="store_true", help="Print all figures as JSON, not the table.")
     protocol = read_protocol(parser.parse_known_args(argv)[0].model)
-    names = {field.name for field in fields(DataArguments)} - {"dataset"}
-    parser.set_defaults(**{name: value for name, value in protocol.items() if name in names})
+    defaults = {field.name: field.default for field in fields(DataArguments) if field.name != "dataset"}
+    parser.set_defaults(**{name: value for name, value in protocol.items() if name in defaults})
+    if parser.parse_known_args(argv)[0].split_method != protocol.get("split_method"):  # its settings mean nothing then
+        parser.set_defaults(**{name: defaults[name] for name in set().union(*SPLIT_FIELDS.values())})
     data_arguments, rest = parser.parse_args_into_dataclasses(argv)
     recommender = Recommender.from_pretrained(rest.model)
     data = prepare(data_arguments, recommender.tokenizer)

@@ -24,3 +24,21 @@ def test_period_is_told_as_iso_dates():
 
 def test_terms_are_told_only_where_they_are_known():
     assert "dataset_terms" not in prepare(DataArguments(dataset="synthetic")).protocol
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"split_method": "temporal", "validation_users": 10},
+        {"test_fraction": 0.2},
+        {"validation_fraction": 0.2},
+    ],
+)
+def test_what_means_nothing_to_the_split_is_refused(fields):
+    with pytest.raises(ValueError, match="means nothing to the split"):
+        DataArguments(dataset="synthetic", **fields)
+
+
+def test_an_unknown_split_is_refused():
+    with pytest.raises(ValueError, match="Choose one of: leave_one_out, temporal"):
+        DataArguments(dataset="synthetic", split_method="random")
