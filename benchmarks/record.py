@@ -1,42 +1,26 @@
 """Write down a trained model's result: `python benchmarks/record.py runs/ml-1m --recipe sasrec-ml-1m`.
 
 It copies from the model's own `metrics.json` into `benchmarks/results/`, lays out all results and what others report
-in the tables of `benchmarks/README.md`, and draws them; nothing is typed by hand.
+in the tables of the READMEs, and draws them; nothing is typed by hand.
 """
 
 import argparse
 import json
 import re
 import shutil
-from collections.abc import Iterable
-from itertools import groupby
+from collections.abc import Mapping
 from pathlib import Path
-from statistics import mean
 from tempfile import TemporaryDirectory
 
 import yaml
-from accuracy_plot import draw_results, split_title
+from accuracy_plot import draw_results
+from accuracy_tables import BASELINES, published_table, results_table, summary_table
 
 from seqrec.hub.model_card import CURVE, save_model_card
 
-BASELINES = ("item_knn", "popularity")
-RESULTS = Path(__file__).parent / "results"
-PUBLISHED = Path(__file__).parent / "published.yaml"
-README = Path(__file__).parent / "README.md"
-CARDS = Path(__file__).parent.parent / "model_cards"
-COLUMNS = (
-    "data",
-    "recipe",
-    "seeds",
-    "NDCG@10",
-    "HR@10",
-    "validation NDCG@10",
-    "item-kNN's NDCG@10",
-    "popularity's",
-    "time",
-    "split",
-)
-PUBLISHED_COLUMNS = ("data", "model", "NDCG@10", "HR@10", "reported by")
+HERE = Path(__file__).parent
+RESULTS = HERE / "results"
+CARDS = HERE.parent / "model_cards"
 
 
 def as_result(metrics: dict, *, model_type: str, recipe: str) -> dict:
@@ -64,58 +48,24 @@ def as_result(metrics: dict, *, model_type: str, recipe: str) -> dict:
     }
 
 
-def as_row(results: list[dict]) -> str:
-    """Lay the results of one recipe out as a row of the table."""
-    first = results[0]
-    validation_users = first.get("validation_users")
-    cells = [
-        split_title(first["dataset"], first["protocol"])
-        + (f", {validation_users:,} users validate" if validation_users else ""),
-        first["recipe"],
-        ", ".join(str(result["seed"]) for result in results),
-        *(spread([result["metrics"]["test"][name] for result in results]) for name in ("ndcg@10", "hr@10")),
-        spread([result["metrics"]["validation"]["ndcg@10"] for result in results]),
-        *(f"{first[baseline]['test']['ndcg@10']:.4f}" if baseline in first else "" for baseline in BASELINES),
-        f"{mean(result['seconds'] for result in results) / 60:.0f} min, {first['machine']}",
-        f"`{first['split_sha256'][:12]}…`",
-    ]
-    return as_line(cells)
-
-
-def as_line(cells: Iterable[str]) -> str:
-    """Write one line of a Markdown table."""
-    return f"| {' | '.join(cells)} |"
-
-
-def spread(values: list[float]) -> str:
-    """Write a mean, with the least and the most of several values."""
-    told = f"{mean(values):.4f}"
-    return told if len(values) == 1 else f"{told} ({min(values):.4f}–{max(values):.4f})"
-
-
 def lay_out_results() -> None:
-    """Put all results, and what others report, into the README's tables and the picture."""
+    """Put all results, and what others report, into both READMEs' tables and the picture."""
     results = [json.loads(path.read_text(encoding="utf-8")) for path in RESULTS.glob("*.json")]
     results.sort(key=lambda result: (result["dataset"], result["protocol"], result["recipe"], result["seed"]))
-    published = yaml.safe_load(PUBLISHED.read_text(encoding="utf-8"))
-    recipes = groupby(results, key=lambda result: (result["dataset"], result["protocol"], result["recipe"]))
-    page = README.read_text(encoding="utf-8")
-    page = with_table(page, "results", COLUMNS, (as_row(list(group)) for _, group in recipes))
-    page = with_table(page, "published", PUBLISHED_COLUMNS, map(as_published_row, published))
-    README.write_text(page, encoding="utf-8")
+    published, summary = (
+        yaml.safe_load((HERE / name).read_text(encoding="utf-8")) for name in ("published.yaml", "summary.yaml")
+    )
+    put_tables(HERE / "README.md", {"results": results_table(results), "published": published_table(published)})
+    put_tables(HERE.parent / "README.md", {"summary": summary_table(summary, results, published)})
     draw_results(results, published, RESULTS / "accuracy.png")
 
 
-def as_published_row(entry: dict) -> str:
-    """Lay out what somebody else reports as a row."""
-    figures = (f"{entry[name]:.4f}" for name in ("ndcg@10", "hr@10"))
-    return as_line([split_title(entry["dataset"], "leave_one_out"), entry["model"], *figures, entry["source"]])
-
-
-def with_table(page: str, name: str, columns: tuple[str, ...], rows: Iterable[str]) -> str:
-    """Put a table between the marks `<!-- name -->` and `<!-- end -->` of a page."""
-    table = "\n".join([as_line(columns), "|---" * len(columns) + "|", *rows])
-    return re.sub(rf"(?<=<!-- {name} -->\n).*?(?=<!-- end -->)", lambda _: table + "\n", page, flags=re.S)
+def put_tables(page: Path, tables: Mapping[str, str]) -> None:
+    """Put each table into a page, between its marks `<!-- name -->` and `<!-- end -->`."""
+    text = page.read_text(encoding="utf-8")
+    for name, table in tables.items():
+        text = re.sub(rf"(?<=<!-- {name} -->\n).*?(?=<!-- end -->)", lambda _, t=table: t + "\n", text, flags=re.S)
+    page.write_text(text, encoding="utf-8")
 
 
 def keep_card(model: Path, recipe: str) -> None:

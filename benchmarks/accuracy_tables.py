@@ -1,0 +1,115 @@
+"""The tables of all results: ours and what others report in `benchmarks/README.md`, a summary in the main one."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
+from statistics import mean
+from typing import Any
+
+from accuracy_plot import split_title
+
+BASELINES = ("item_knn", "popularity")
+METRICS = ("ndcg@10", "hr@10")
+RESULT_COLUMNS = (
+    "data",
+    "recipe",
+    "seeds",
+    "NDCG@10",
+    "HR@10",
+    "validation NDCG@10",
+    "item-kNN's NDCG@10",
+    "popularity's",
+    "time",
+    "split",
+)
+PUBLISHED_COLUMNS = ("data", "model", "NDCG@10", "HR@10", "reported by")
+SUMMARY_COLUMNS = ("data", "model", "seeds", "time", "NDCG@10", "HR@10", "others report", "item-kNN's NDCG@10")
+
+Result = Mapping[str, Any]
+
+
+def results_table(results: Iterable[Result]) -> str:
+    """Lay out every recipe's results; those of one recipe must lie side by side."""
+    recipes = groupby(results, key=lambda result: (result["dataset"], result["protocol"], result["recipe"]))
+    return as_table(RESULT_COLUMNS, (result_cells(list(group)) for _, group in recipes))
+
+
+def result_cells(results: Sequence[Result]) -> list[str]:
+    """Tell of one recipe, over its seeds."""
+    first = results[0]
+    validation_users = first.get("validation_users")
+    return [
+        split_title(first["dataset"], first["protocol"])
+        + (f", {validation_users:,} users validate" if validation_users else ""),
+        first["recipe"],
+        ", ".join(str(result["seed"]) for result in results),
+        *(spread([result["metrics"]["test"][name] for result in results]) for name in METRICS),
+        spread([result["metrics"]["validation"]["ndcg@10"] for result in results]),
+        *(f"{first[baseline]['test']['ndcg@10']:.4f}" if baseline in first else "" for baseline in BASELINES),
+        f"{minutes(results)}, {first['machine']}",
+        f"`{first['split_sha256'][:12]}…`",
+    ]
+
+
+def published_table(published: Iterable[Mapping[str, Any]]) -> str:
+    """Lay out what others report."""
+    return as_table(
+        PUBLISHED_COLUMNS,
+        (
+            [
+                split_title(entry["dataset"], "leave_one_out"),
+                entry["model"],
+                *(f"{entry[name]:.4f}" for name in METRICS),
+                entry["source"],
+            ]
+            for entry in published
+        ),
+    )
+
+
+def summary_table(
+    rows: Iterable[Mapping[str, str]], results: Sequence[Result], published: Sequence[Mapping[str, Any]]
+) -> str:
+    """Lay out chosen recipes beside what others report, means alone.
+
+    Args:
+        rows: Entries of `summary.yaml`.
+        results: As in `benchmarks/results`.
+        published: Entries of `published.yaml`.
+    """
+    return as_table(SUMMARY_COLUMNS, (summary_cells(row, results, published) for row in rows))
+
+
+def summary_cells(
+    row: Mapping[str, str], results: Sequence[Result], published: Sequence[Mapping[str, Any]]
+) -> list[str]:
+    """Tell of one recipe in short."""
+    seeds = [result for result in results if result["recipe"] == row["recipe"]]
+    figures = [mean(result["metrics"]["test"][name] for result in seeds) for name in METRICS]
+    key = (seeds[0]["dataset"], row.get("beside"))
+    beside = next((entry for entry in published if (entry["dataset"], entry["model"]) == key), None)
+    return [
+        row["data"],
+        row["model"],
+        str(len(seeds)),
+        minutes(seeds),
+        *(f"{figure:.4f}" for figure in figures),
+        " / ".join(f"{beside[name]:.4f}" for name in METRICS) if beside else "",
+        f"{seeds[0]['item_knn']['test']['ndcg@10']:.4f}",
+    ]
+
+
+def minutes(results: Iterable[Result]) -> str:
+    """Tell how long a training took on average."""
+    return f"{mean(result['seconds'] for result in results) / 60:.0f} min"
+
+
+def spread(values: Sequence[float]) -> str:
+    """Write a mean, with the least and the most of several values."""
+    told = f"{mean(values):.4f}"
+    return told if len(values) == 1 else f"{told} ({min(values):.4f}–{max(values):.4f})"
+
+
+def as_table(columns: Sequence[str], rows: Iterable[Iterable[str]]) -> str:
+    """Write a Markdown table."""
+    head, *body = (f"| {' | '.join(cells)} |" for cells in (columns, *rows))
+    return "\n".join([head, "|---" * len(columns) + "|", *body])
