@@ -99,8 +99,9 @@ def summary_cells(
 
 
 def minutes(results: Iterable[Result]) -> str:
-    """Tell how long a training took on average."""
-    return f"{mean(result['seconds'] for result in results) / 60:.0f} min"
+    """Tell how long the trainings took; processors differ, so the least and the most."""
+    taken = sorted({round(result["seconds"] / 60) for result in results})
+    return f"{taken[0]} min" if len(taken) == 1 else f"{taken[0]}–{taken[-1]} min"
 
 
 def spread(values: Sequence[float]) -> str:
