@@ -19,6 +19,8 @@ from pathlib import Path
 import polars as pl
 from tqdm.auto import tqdm
 
+from seqrec.data.whole_files import whole_file
+
 NAME = "ml-100k"
 ZIP_URL = "https://files.grouplens.org/datasets/movielens/ml-100k.zip"
 WHEEL = "recbole==1.2.1"
@@ -75,8 +77,9 @@ def ml_100k_folder() -> Path:
     if not (folder / "interactions.parquet").is_file():
         interactions, items = fetch(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        write_whole(items, folder / "items.parquet")
-        write_whole(interactions, folder / "interactions.parquet")  # last: it says that all is there
+        for name, table in (("items", items), ("interactions", interactions)):  # the last says that all is there
+            with whole_file(folder / f"{name}.parquet") as part:
+                table.write_parquet(part)
     return folder
 
 
@@ -94,14 +97,6 @@ def fetch(folder: Path) -> Tables:
         "(user_id,item_id,rating,timestamp) and, for titles, items.csv.gz (item_id,title) into a folder "
         f"'{NAME}', and set SEQREC_DATA_DIR to the folder above it, or place them as Parquet in '{folder}'."
     )
-
-
-def write_whole(table: pl.DataFrame, path: Path) -> None:
-    """Write a file so that it is either there whole or not at all."""
-    handle, part = tempfile.mkstemp(dir=path.parent, prefix=path.name)
-    os.close(handle)
-    table.write_parquet(part)
-    os.replace(part, path)
 
 
 def check_sha256(name: str, content: bytes) -> bytes:
