@@ -1,0 +1,77 @@
+"""What safetensors files say of their tensors, read from their headers alone: no weight is loaded.
+
+A file is 8 bytes (the header's length, little-endian), a header in JSON, and the tensors' bytes; see
+https://github.com/huggingface/safetensors#format.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+
+INDEX = "model.safetensors.index.json"
+SINGLE = "model.safetensors"
+METADATA = "__metadata__"
+
+
+@dataclass(frozen=True)
+class StoredTensor:
+    """Where a tensor lies in a file, from byte `start` up to `stop`, its dtype as safetensors write it, its shape."""
+
+    file: Path
+    dtype: str
+    shape: tuple[int, ...]
+    start: int
+    stop: int
+
+
+def read_tensors(path: Path) -> dict[str, StoredTensor]:
+    """Read which tensors a file holds: name → where and what.
+
+    Raises:
+        ValueError: If it is no safetensors file, or a cut one.
+    """
+    header, length = read_header(path)
+    header.pop(METADATA, None)
+    return {
+        name: StoredTensor(path, entry["dtype"], tuple(entry["shape"]), *(length + at for at in entry["data_offsets"]))
+        for name, entry in header.items()
+    }
+
+
+def read_header(path: Path) -> tuple[dict[str, Any], int]:
+    """Read a file's header, and at which byte the tensors begin.
+
+    Raises:
+        ValueError: As `read_tensors`.
+    """
+    try:
+        with safe_open(path, framework="pt"):  # which checks it: sizes, overlaps, UTF-8, what the file's length must be
+            pass
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            return json.loads(file.read(length)), 8 + length
+    except (SafetensorError, OSError) as error:
+        raise ValueError(f"{path} cannot be read ({error}). Save the model again, or fetch it again.") from error
+
+
+def shard_names(index: Path) -> list[str]:
+    """Read the names of a sharded model's files from its index, in order.
+
+    Raises:
+        ValueError: If it is no index, or names files outside its folder.
+    """
+    try:
+        content = json.loads(index.read_text(encoding="utf-8"))
+    except (ValueError, OSError, RecursionError) as error:
+        raise ValueError(f"{index} is no JSON ({error}). Save the model again, or fetch it again.") from error
+    weight_map = content.get("weight_map") if isinstance(content, dict) else None
+    if not isinstance(weight_map, dict) or not weight_map:
+        raise ValueError(f"{index} has no weight_map from tensors to files. Save the model again, or fetch it again.")
+    names = list(weight_map.values())
+    if not all(isinstance(name, str) and name == Path(name).name for name in names):
+        odd = next(name for name in names if not (isinstance(name, str) and name == Path(name).name))
+        raise ValueError(f"{index} names the file {odd!r}, which is none of its folder. Save the model again.")
+    return sorted(set(names))
