@@ -2,8 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from typing import Any
+from unicodedata import category
 
 SHOWN_METRICS = ("ndcg@10", "hr@10", "mrr@10", "coverage@10", "novelty@10")
+COMMANDS = {"Cc", "Cf", "Cs", "Zl", "Zp"}  # controls, formats, lone surrogates, line and paragraph separators
+JOINERS = "\u200c\u200d"  # formats that Persian, Indic scripts and emoji are spelled with
 RANKERS = {"model": "model", "popularity": "popularity", "item_knn": "item-kNN"}  # and what to call them
 
 
@@ -22,7 +25,11 @@ def metrics_table(figures: Mapping[str, Any]) -> str:
 
 
 def align(rows: Sequence[Sequence[str]], *, left_columns: int) -> str:
-    """Pad cells so that columns line up: the first to the left, the rest to the right."""
+    """Pad cells so that columns line up: the first to the left, the rest to the right.
+
+    Cells are shown as by `printable`.
+    """
+    rows = [[printable(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = []
     for row in rows:
@@ -32,3 +39,22 @@ def align(rows: Sequence[Sequence[str]], *, left_columns: int) -> str:
         ]
         lines.append("  ".join(cells).rstrip())
     return "\n".join(lines)
+
+
+def printable(text: str) -> str:
+    r"""Escape whatever would command a terminal instead of being shown on it.
+
+    These are control characters, line breaks, changes of the direction of writing, and other characters that are
+    invisible; lone surrogates, which no terminal can be sent, are escaped as well.
+
+    >>> printable("Le goût\x1b[2J")
+    'Le goût\\x1b[2J'
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        character.encode("unicode_escape").decode()
+        if category(character) in COMMANDS and character not in JOINERS
+        else character
+        for character in text
+    )
