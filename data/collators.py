@@ -6,7 +6,8 @@ Where many sequences lie end to end in one array, `lengths` tells them apart.
 
 from bisect import bisect_left, insort
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from hashlib import blake2b
 from typing import Any
 
 import numpy as np
@@ -57,7 +58,7 @@ class NextItemCollator:
         )
 
 
-@dataclass(frozen=True)
+@dataclass
 class MaskedItemCollator:
     """Make training batches of histories in which items are hidden behind `<|mask|>`, to be predicted.
 
@@ -66,12 +67,17 @@ class MaskedItemCollator:
     `masking_probability`, and at least one is; or, in a share of the windows, the last alone. Packing, and what comes
     back, are as of `NextItemCollator`.
 
+    With a `seed`, what is hidden follows from the seed, the epoch (`set_epoch`) and the histories of the batch, so that
+    a training that is resumed within an epoch hides the same items, although its batches are made ahead of their use.
+    Without one, the masks come from torch's global random numbers.
+
     Args:
         tokenizer: Its special tokens are never hidden; its mask token hides items.
         max_length: Longest window, in items; the model's `max_position_embeddings`.
         masking_probability: How probably an item is hidden.
         last_item_share: Share of the windows in which only the last item is.
         packing: Whether windows share rows.
+        seed: Seed of the masks; None for torch's global random numbers.
     """
 
     tokenizer: PreTrainedTokenizerBase
@@ -79,31 +85,45 @@ class MaskedItemCollator:
     masking_probability: float = 0.2
     last_item_share: float = 0.1
     packing: bool = True
+    seed: int | None = None
+    epoch: int = field(default=0, init=False)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Begin an epoch, counted from 0: with a `seed`, each epoch hides other items."""
+        self.epoch = epoch
 
     def __call__(self, rows: Sequence[Row]) -> dict[str, Tensor]:
         """Collate rows that have `input_ids`, oldest first."""
         items, lengths_B = concatenate([row["input_ids"] for row in rows])
         starts, lengths = cut_windows(lengths_B, self.max_length, overlap=0)
         inputs = items[np.repeat(starts, lengths) + count_within(lengths)]
-        is_hidden = self.choose(lengths) & ~np.isin(inputs, self.tokenizer.all_special_ids)
+        is_hidden = self.choose(lengths, self.generator(items)) & ~np.isin(inputs, self.tokenizer.all_special_ids)
         labels = np.where(is_hidden, inputs, IGNORED_LABEL)
         inputs = np.where(is_hidden, self.tokenizer.mask_token_id, inputs)
         return assemble(inputs, labels, lengths, self.max_length, self.tokenizer.pad_token_id, packing=self.packing)
 
-    def choose(self, lengths: np.ndarray) -> np.ndarray:
-        """Choose what to hide in windows that lie end to end, by torch's random numbers."""
-        chance = torch.rand(int(lengths.sum())).numpy()
+    def generator(self, items: np.ndarray) -> torch.Generator | None:
+        """Make the random numbers of a batch, given its items; None for torch's global ones."""
+        if self.seed is None:
+            return None
+        key = np.array([self.seed, self.epoch], dtype=np.int64)
+        digest = blake2b(items.tobytes(), digest_size=8, key=key.tobytes()).digest()
+        return torch.Generator().manual_seed(int.from_bytes(digest, "little", signed=True))
+
+    def choose(self, lengths: np.ndarray, generator: torch.Generator | None = None) -> np.ndarray:
+        """Choose what to hide in windows that lie end to end."""
+        chance = torch.rand(int(lengths.sum()), generator=generator).numpy()
         window = np.repeat(np.arange(len(lengths)), lengths)
         lowest = np.full(len(lengths), np.inf)
         np.minimum.at(lowest, window, chance)
         is_hidden = (chance < self.masking_probability) | (chance == lowest[window])
-        only_last = torch.rand(len(lengths)).numpy() < self.last_item_share
+        only_last = torch.rand(len(lengths), generator=generator).numpy() < self.last_item_share
         is_last = count_within(lengths) == np.repeat(lengths, lengths) - 1
         return np.where(only_last[window], is_last, is_hidden)
 
 
 def training_collator(
-    config: Any, tokenizer: PreTrainedTokenizerBase, *, packing: bool = True
+    config: Any, tokenizer: PreTrainedTokenizerBase, *, packing: bool = True, seed: int | None = None
 ) -> NextItemCollator | MaskedItemCollator:
     """Return the collator that a model's training needs.
 
@@ -111,6 +131,7 @@ def training_collator(
         config: The model's configuration.
         tokenizer: Its vocabulary.
         packing: Whether histories share rows.
+        seed: Seed of what is drawn; see `MaskedItemCollator`.
     """
     if config.is_causal:
         return NextItemCollator(tokenizer, config.max_position_embeddings, packing=packing)
@@ -120,6 +141,7 @@ def training_collator(
         masking_probability=config.masking_probability,
         last_item_share=config.last_item_share,
         packing=packing,
+        seed=seed,
     )
 
 
@@ -207,7 +229,12 @@ def count_within(lengths: np.ndarray) -> np.ndarray:
 def assemble(
     inputs: np.ndarray, labels: np.ndarray, lengths: np.ndarray, max_length: int, pad_id: int, *, packing: bool
 ) -> dict[str, Tensor]:
-    """Make a training batch of windows that lie end to end, packed or padded."""
+    """Make a training batch of windows that lie end to end, packed or padded.
+
+    A batch without any window has one row, of a single pad token without a label.
+    """
+    if len(lengths) == 0:
+        inputs, labels, lengths = np.array([pad_id]), np.array([IGNORED_LABEL]), np.array([1])
     within = count_within(lengths)
     if packing:
         position_of, shape = pack(lengths, max_length)

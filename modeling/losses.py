@@ -94,6 +94,28 @@ def gbce_beta(num_negatives: int, num_items: int, calibration: float) -> float:
     return share * (calibration * (1 - 1 / share) + 1 / share)
 
 
+def loss_without_labels(hidden_BLD: Tensor) -> Tensor:
+    """Return the loss of a batch in which nothing is to be predicted: 0.
+
+    It depends on no weight, so weights get no gradient at all. With gradients of 0, an optimizer's momentum and weight
+    decay would still change them. Where each backward pass must reach every weight, as the exchange of gradients
+    between processes and the loss scaling of float16 demand, gradients are 0 instead.
+
+    Args:
+        hidden_BLD: Hidden states of the batch.
+    """
+    if must_reach_every_weight(hidden_BLD.device.type):
+        return (hidden_BLD * 0).sum().float()
+    return torch.zeros((), device=hidden_BLD.device, requires_grad=True)
+
+
+def must_reach_every_weight(device_type: str) -> bool:
+    """Tell whether a backward pass that gives some weights no gradient would stop the training."""
+    is_distributed = torch.distributed.is_available() and torch.distributed.is_initialized()
+    is_autocast = torch.is_autocast_enabled(device_type)
+    return is_distributed or (is_autocast and torch.get_autocast_dtype(device_type) == torch.float16)
+
+
 class ChunkedCrossEntropy(torch.autograd.Function):
     """`cross_entropy` with its gradient computed in the forward pass.
 

@@ -15,7 +15,8 @@ from transformers.utils.generic import can_return_tuple
 from seqrec.configuration.configuration_next_item import NextItemConfig
 from seqrec.data.special_tokens import IGNORED_LABEL, NUM_SPECIAL_TOKENS
 from seqrec.modeling.backbone import NextItemBackbone, NextItemPreTrainedModel
-from seqrec.modeling.losses import bce, cross_entropy, gbce, gbce_beta, sampled_softmax
+from seqrec.modeling.finite import require_finite_loss
+from seqrec.modeling.losses import bce, cross_entropy, gbce, gbce_beta, loss_without_labels, sampled_softmax
 from seqrec.modeling.negatives import draw_negatives, log_uniform_probability, score_candidates
 from seqrec.modeling.pipeline_next_item import NextItemRecommendationPipeline
 
@@ -99,14 +100,22 @@ class NextItemHead(NextItemPreTrainedModel):
         return logits_BLV.masked_fill(is_special_V, -torch.inf)
 
     def loss(self, hidden_BLD: Tensor, labels_BL: Tensor, num_items_in_batch: Tensor | int | None) -> Tensor:
-        """Average the loss over the tokens that have a label."""
+        """Average the loss over the tokens that have a label.
+
+        Raises:
+            NonFiniteError: If it is infinite or not a number.
+        """
         has_label_BL = labels_BL != IGNORED_LABEL
+        if not has_label_BL.any():
+            return loss_without_labels(hidden_BLD)
         users_BLD = self.model.as_users(hidden_BLD)
         if self.config.loss == "cross_entropy":
             summed = cross_entropy(users_BLD[has_label_BL], self.encode_items(), labels_BL[has_label_BL])
         else:
             summed = self.sampled_loss(users_BLD, labels_BL, has_label_BL)
-        return summed / (has_label_BL.sum().clamp(min=1) if num_items_in_batch is None else num_items_in_batch)
+        loss = summed / (has_label_BL.sum() if num_items_in_batch is None else num_items_in_batch)
+        require_finite_loss(loss)
+        return loss
 
     def sampled_loss(self, users_BLD: Tensor, labels_BL: Tensor, has_label_BL: Tensor) -> Tensor:
         """Sum the loss over the tokens that have a label, each against sampled negatives."""

@@ -16,9 +16,10 @@ from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 from transformers import get_scheduler, set_seed
 
-from seqrec.data.collators import NextItemCollator
+from seqrec.data.collators import MaskedItemCollator, NextItemCollator
 from seqrec.data.list_columns import ArrowRows
 from seqrec.data.special_tokens import IGNORED_LABEL
+from seqrec.modeling.finite import require_finite_weights
 from seqrec.modeling.modeling_next_item import NextItemHead
 
 MAX_GRADIENT_NORM = 1.0  # as in transformers.TrainingArguments
@@ -27,7 +28,7 @@ MAX_GRADIENT_NORM = 1.0  # as in transformers.TrainingArguments
 def train_with_accelerate(
     model: NextItemHead,
     train_dataset: Dataset,
-    collator: NextItemCollator,
+    collator: NextItemCollator | MaskedItemCollator,
     *,
     num_epochs: int = 50,
     batch_size: int = 64,
@@ -53,6 +54,9 @@ def train_with_accelerate(
 
     Returns:
         The model, unwrapped.
+
+    Raises:
+        NonFiniteError: If the loss or a weight becomes infinite or not a number.
     """
     set_seed(seed)
     accelerator = accelerator or Accelerator()
@@ -65,7 +69,10 @@ def train_with_accelerate(
     num_steps = num_epochs * ceil(len(loader) / gradient_accumulation_steps)
     scheduler = get_scheduler("linear", optimizer, num_warmup_steps=0, num_training_steps=num_steps)
     for epoch in tqdm(range(1, num_epochs + 1), desc="Training", disable=not accelerator.is_main_process):
+        if isinstance(collator, MaskedItemCollator):
+            collator.set_epoch(epoch - 1)
         mean_loss = train_epoch(accelerator, model, loader, optimizer, scheduler, gradient_accumulation_steps)
+        require_finite_weights(accelerator.unwrap_model(model).named_parameters())
         if after_epoch is not None:
             after_epoch(epoch, mean_loss)
     return accelerator.unwrap_model(model)
@@ -79,13 +86,16 @@ def train_epoch(
     scheduler: torch.optim.lr_scheduler.LRScheduler,
     gradient_accumulation_steps: int,
 ) -> float:
-    """Pass over the data once; return the mean loss of its steps."""
+    """Pass over the data once; return the mean loss of the steps that have labels."""
     model.train()
     losses = []
     batches = iter(loader)
     while group := list(islice(batches, gradient_accumulation_steps)):
         # The labels of the whole step, over batches and processes, are what each summed loss is divided by.
         num_labels = accelerator.reduce(sum((batch["labels"] != IGNORED_LABEL).sum() for batch in group))
+        if num_labels == 0:  # nothing is learned from it, not even by the optimizer's momentum
+            scheduler.step()
+            continue
         step_loss = 0.0
         for number, batch in enumerate(group, start=1):
             with nullcontext() if number == len(group) else accelerator.no_sync(model):
@@ -97,4 +107,4 @@ def train_epoch(
         scheduler.step()
         optimizer.zero_grad()
         losses.append(step_loss)
-    return sum(losses) / len(losses)
+    return sum(losses) / max(1, len(losses))

@@ -1,9 +1,12 @@
 """How a sequential recommender is trained."""
 
+import warnings
 from dataclasses import dataclass, field
 
 import torch
 from transformers import TrainingArguments
+
+from seqrec.training.processor import multiplies_bfloat16
 
 
 @dataclass
@@ -32,7 +35,8 @@ class SequentialTrainingArguments(TrainingArguments):
     )
     exclude_seen: bool = field(default=True, metadata={"help": "Leave items of the history out of the ranking."})
     early_stopping_patience: int | None = field(
-        default=10, metadata={"help": "Evaluations without a better one before training stops; 0 for never."}
+        default=10,
+        metadata={"help": "Stop after this many evaluations without improvement; 0 to never stop early."},
     )
     license: str | None = field(
         default=None, metadata={"help": "License of the model for its card, as the Hub writes it, such as apache-2.0."}
@@ -51,11 +55,28 @@ class SequentialTrainingArguments(TrainingArguments):
         default=True, metadata={"help": "Whether a resumed training keeps its patience for early stopping."}
     )
     load_best_model_at_end: bool = field(default=True, metadata={"help": "End with the best model, not the last."})
-    metric_for_best_model: str | None = field(default="ndcg@10", metadata={"help": "What the best model is best in."})
+    metric_for_best_model: str | None = field(
+        default="ndcg@10",
+        metadata={
+            "help": "Metric that selects the best checkpoint: hr, ndcg, mrr, recall, precision or map, at any length."
+        },
+    )
     greater_is_better: bool | None = field(default=True, metadata={"help": "Whether more of it is better."})
 
     def __post_init__(self) -> None:
         if not torch.accelerator.is_available():
             self.use_cpu = True  # else the library refuses bfloat16, which processors have too
             self.dataloader_pin_memory = False  # there is nothing to copy to, and torch would warn of it
+        if self.label_smoothing_factor:
+            raise ValueError(
+                f"label_smoothing_factor={self.label_smoothing_factor} cannot be used: it spreads probability over "
+                "special tokens, which are never recommended. Leave it out."
+            )
+        if self.bf16 and self.use_cpu and not multiplies_bfloat16():
+            warnings.warn(
+                "This processor has no instructions for bfloat16, which would be many times slower than float32: "
+                "training in float32 instead of bf16.",
+                stacklevel=2,
+            )
+            self.bf16 = False
         super().__post_init__()

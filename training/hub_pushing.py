@@ -66,6 +66,17 @@ class HubPushing(Trainer):
         if not self.is_world_process_zero():
             return None
         self.create_model_card(**kwargs)
+        return self.push_saved(commit_message, blocking=blocking, token=token, revision=revision)
+
+    def push_saved(
+        self,
+        commit_message: str | None,
+        *,
+        blocking: bool = True,
+        token: str | None = None,
+        revision: str | None = None,
+    ) -> Any:
+        """Push what lies in the output folder, after the pushes that are under way; arguments as in `push_to_hub`."""
         self._finish_current_push()
         return self.start_push(commit_message, blocking=blocking, token=token, revision=revision)
 

@@ -1,12 +1,52 @@
-"""Never write over somebody's model, and find where an interrupted training can go on."""
+"""Never write over somebody's files, and find where an interrupted training can go on."""
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from transformers.trainer import TRAINER_STATE_NAME
-from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
+from filelock import FileLock, Timeout
+
+from seqrec.hub.model_card import CURVE, METRICS
+from seqrec.hub.remote_code import flatten_modules
+from seqrec.modeling.modeling_auto import ARCHITECTURES
+from seqrec.training.checkpoints import checkpoints_in, is_ours, what_is_missing
 
 NEWEST = ("true", "last", "newest")
+LOCK = ".training.lock"
+PRODUCT = (
+    *("config.json", "model.safetensors", "model.safetensors.index.json", "adapter_config.json"),
+    *("adapter_model.safetensors", "tokenizer.json", "tokenizer_config.json", "items.parquet", METRICS, CURVE),
+    "README.md",
+)
+
+
+@contextmanager
+def claimed(folder: Path) -> Iterator[None]:
+    """Hold a job's output folder, which is made if it is not there, so that no second training writes into it.
+
+    Raises:
+        ValueError: If another training holds it, or it cannot be written to.
+    """
+    if str(folder) in ("", "."):
+        folder = Path.cwd()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / LOCK, timeout=0)
+        lock.acquire()
+    except Timeout:
+        raise ValueError(
+            f"Another training is writing into {folder}. Wait for its end, or choose another --output_dir."
+        ) from None
+    except OSError as error:
+        raise ValueError(
+            f"The output folder {folder} cannot be written to ({error.strerror or error}). Choose another --output_dir."
+        ) from error
+    try:
+        yield
+    finally:
+        (folder / LOCK).unlink(missing_ok=True)
+        lock.release()
 
 
 def resume_point(folder: Path, resume_from_checkpoint: str | bool | None, *, overwrite: bool) -> str | None:
@@ -21,41 +61,62 @@ def resume_point(folder: Path, resume_from_checkpoint: str | bool | None, *, ove
         The checkpoint to go on from, or None to start afresh.
 
     Raises:
-        ValueError: If the folder holds a model or checkpoints and neither flag says what to do, or there is no
-            checkpoint to resume from.
+        ValueError: If the folder holds a model or checkpoints and neither flag says what to do, if it holds files of
+            others that a model would replace, or if there is no checkpoint to resume from.
     """
+    require_no_foreign_files(folder)
     if resume_from_checkpoint:
         return find_checkpoint(folder, str(resume_from_checkpoint))
-    checkpoints = sorted(folder.glob(f"{PREFIX_CHECKPOINT_DIR}-*"))
-    if not checkpoints and not (folder / "config.json").exists():
-        return None
-    if not overwrite:
-        held = "the checkpoints of an earlier training" if checkpoints else "a model"
+    has_checkpoints = any(what_is_missing(checkpoint) is None for checkpoint in checkpoints_in(folder))
+    if not overwrite and (has_checkpoints or (folder / "config.json").exists()):
+        held = "the checkpoints of an earlier training" if has_checkpoints else "a model"
         raise ValueError(
             f"{folder} already holds {held}. Choose another --output_dir, pass --overwrite to replace what is there"
-            f"{', or --resume_from_checkpoint true to go on from the newest checkpoint' if checkpoints else ''}."
+            f"{', or --resume_from_checkpoint true to go on from the newest checkpoint' if has_checkpoints else ''}."
         )
     remove_checkpoints(folder)
     return None
 
 
+def require_no_foreign_files(folder: Path) -> None:
+    """Raise a `ValueError` if a folder holds files that training would replace and that no training of ours wrote."""
+    checkpoints = checkpoints_in(folder)
+    foreign = [path.name for path in checkpoints if any(path.iterdir()) and not is_ours(path)]
+    have_trained_here = is_ours(folder) or len(foreign) < len(checkpoints)
+    if not have_trained_here:
+        foreign += [name for name in (*PRODUCT, *code_files()) if (folder / name).exists()]
+    if foreign:
+        raise ValueError(
+            f"{folder} holds {', '.join(foreign[:3])}{', …' if len(foreign) > 3 else ''}, which no training of seqrec "
+            "wrote there and which training would replace. Choose another --output_dir."
+        )
+
+
+def code_files() -> list[str]:
+    """Name the Python files that are saved beside the models' weights."""
+    return list(flatten_modules(class_.__module__ for classes in ARCHITECTURES for class_ in classes))
+
+
 def remove_checkpoints(folder: Path) -> None:
     """Delete the checkpoints in a job's output folder: they hold pickles, which no model is shared with."""
-    for checkpoint in folder.glob(f"{PREFIX_CHECKPOINT_DIR}-*"):
+    for checkpoint in checkpoints_in(folder):
         shutil.rmtree(checkpoint, ignore_errors=True)  # another process may be at it too
 
 
 def find_checkpoint(folder: Path, wanted: str) -> str:
     """Find the named checkpoint, or the newest one that was written to its end."""
     if wanted.lower() not in NEWEST:
-        if not Path(wanted, TRAINER_STATE_NAME).is_file():
-            raise ValueError(f"{wanted} is no checkpoint: it holds no {TRAINER_STATE_NAME}.")
+        missing = what_is_missing(Path(wanted))
+        if missing is not None:
+            raise ValueError(
+                f"{wanted} is no complete checkpoint: {missing} is missing there, or was not written to its end. "
+                "Resume from another one, or start a new training."
+            )
         return wanted
-    # The state is the last file of a checkpoint: one without it was cut off while being written.
-    complete = [path.parent for path in folder.glob(f"{PREFIX_CHECKPOINT_DIR}-*/{TRAINER_STATE_NAME}")]
+    complete = [path for path in checkpoints_in(folder) if what_is_missing(path) is None]
     if not complete:
         raise ValueError(
-            f"There is no checkpoint in {folder} to resume from; a training that came to its end leaves none. "
-            "Leave out --resume_from_checkpoint."
+            f"There is no complete checkpoint in {folder} to resume from; a training that came to its end leaves none. "
+            "Leave out --resume_from_checkpoint to start anew."
         )
-    return str(max(complete, key=lambda path: int(path.name.rsplit("-", 1)[1])))
+    return str(complete[-1])

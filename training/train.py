@@ -1,9 +1,9 @@
 """The whole job: from a data set's name to a trained, evaluated, saved and documented model."""
 
 import json
-import logging
 import time
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,18 +11,22 @@ from typing import Any
 from transformers import set_seed
 
 from seqrec.data.preparation import DataArguments, PreparedData, prepare
+from seqrec.data.whole_files import write_text_whole
 from seqrec.evaluation.report import LIST_LENGTH, measure
 from seqrec.hub.card_tables import without_folders
 from seqrec.hub.model_card import CURVE, METRICS, portable_command
+from seqrec.hub.staging import staged
+from seqrec.hub.weights_hash import weights_sha256
+from seqrec.modeling.finite import NonFiniteError
 from seqrec.modeling.modeling_auto import MODEL_TYPES, AutoModelForNextItem
+from seqrec.modeling.modeling_next_item import NextItemHead
 from seqrec.training.arguments import SequentialTrainingArguments
+from seqrec.training.checkpoints import checkpoints_in, what_is_missing
 from seqrec.training.curve import save_training_curve
-from seqrec.training.output_folder import remove_checkpoints, resume_point
+from seqrec.training.output_folder import claimed, remove_checkpoints, resume_point
 from seqrec.training.provenance import estimated_energy, hardware, versions
 from seqrec.training.starting_point import load_starting_point
 from seqrec.training.trainer import SequentialTrainer
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -52,48 +56,70 @@ def train(
         training_arguments: How to train, and where to save (`output_dir`).
         model_type: Architecture, a key of `MODEL_TYPES`.
         config_fields: Fields of its configuration that differ from the defaults.
-        model_name_or_path: A saved model, or a repository of the Hub, to train on in place of a new model. Its
+        model_name_or_path: A saved model, or a repository of the Hub, to fine-tune in place of a new model. Its
             architecture, configuration and vocabulary stay; of `config_fields`, those of training may change.
         model_revision: Which revision of that repository.
         overwrite: Whether a model already in `output_dir` may be replaced.
         command: The command line that started the job, for the card, which leaves out its folders and secrets.
 
     Raises:
-        ValueError: On an unknown model type, unusable interactions, or an `output_dir` that holds a model; on
-            items that the model to train on does not know.
+        ValueError: On an unknown model type, unusable interactions, or an `output_dir` that holds a model or somebody
+            else's files, or that another training writes into; on items that the model to fine-tune does not know.
+        NonFiniteError: If the training diverges.
     """
     if model_type not in MODEL_TYPES:
         raise ValueError(f"There is no model_type {model_type!r}. Choose one of: {', '.join(sorted(MODEL_TYPES))}.")
-    checkpoint = resume_point(
-        Path(training_arguments.output_dir), training_arguments.resume_from_checkpoint, overwrite=overwrite
-    )
-    set_seed(training_arguments.seed)
-    if model_name_or_path is not None:
-        start = load_starting_point(model_name_or_path, revision=model_revision, config_fields=config_fields)
-        data = prepare(data_arguments, start.tokenizer, refuse_unknown=True)
-        data = replace(data, items=start.keep_titles(data.items))
-        model = start.model
-    else:
-        data = prepare(data_arguments)
-        config = MODEL_TYPES[model_type](vocab_size=len(data.tokenizer), **(config_fields or {}))
-        model = AutoModelForNextItem.from_config(config)
-    trainer = SequentialTrainer(
-        model,
-        training_arguments,
-        processing_class=data.tokenizer,
-        train_dataset=data.sequences["train"],
-        eval_dataset=data.sequences["validation"],
-        items=data.items,
-    )
-    began = time.perf_counter()
-    trainer.train(resume_from_checkpoint=checkpoint)
-    seconds = time.perf_counter() - began
-    metrics = measure(
-        lambda dataset: trainer.rank(dataset, LIST_LENGTH), data, exclude_seen=training_arguments.exclude_seen
-    )
-    metrics["training"] = {**describe_training(trainer, seconds, command), "resumed": checkpoint is not None}
-    save(trainer, metrics)
+    folder = Path(training_arguments.output_dir)
+    with claimed(folder) if training_arguments.process_index == 0 else nullcontext():
+        checkpoint = resume_point(folder, training_arguments.resume_from_checkpoint, overwrite=overwrite)
+        set_seed(training_arguments.seed)
+        model, data = load_model_and_data(
+            data_arguments, model_type, dict(config_fields or {}), model_name_or_path, model_revision
+        )
+        trainer = SequentialTrainer(
+            model,
+            training_arguments,
+            processing_class=data.tokenizer,
+            train_dataset=data.sequences["train"],
+            eval_dataset=data.sequences["validation"],
+            items=data.items,
+        )
+        began = time.perf_counter()
+        run(trainer, checkpoint)
+        seconds = time.perf_counter() - began
+        metrics = measure(
+            lambda dataset: trainer.rank(dataset, LIST_LENGTH), data, exclude_seen=training_arguments.exclude_seen
+        )
+        metrics["training"] = {**describe_training(trainer, seconds, command), "resumed": checkpoint is not None}
+        save(trainer, metrics)
     return TrainedModel(trainer, data, metrics)
+
+
+def load_model_and_data(
+    data_arguments: DataArguments,
+    model_type: str,
+    config_fields: Mapping[str, Any],
+    model_name_or_path: str | None,
+    model_revision: str | None,
+) -> tuple[NextItemHead, PreparedData]:
+    """Load the model to fine-tune and encode the data with its vocabulary, or make a new model for the data."""
+    if model_name_or_path is None:
+        data = prepare(data_arguments)
+        config = MODEL_TYPES[model_type](vocab_size=len(data.tokenizer), **config_fields)
+        return AutoModelForNextItem.from_config(config), data
+    start = load_starting_point(model_name_or_path, revision=model_revision, config_fields=config_fields)
+    data = prepare(data_arguments, start.tokenizer, refuse_unknown=True)
+    return start.model, replace(data, items=start.keep_titles(data.items))
+
+
+def run(trainer: SequentialTrainer, checkpoint: str | None) -> None:
+    """Train; if the training diverges, say what is left of it."""
+    try:
+        trainer.train(resume_from_checkpoint=checkpoint)
+    except NonFiniteError as error:
+        kept = [str(path) for path in checkpoints_in(Path(trainer.args.output_dir)) if what_is_missing(path) is None]
+        left = f"The last good checkpoint is {kept[-1]}." if kept else "There was no checkpoint yet."
+        raise NonFiniteError(f"{error} {left}") from error
 
 
 def describe_training(trainer: SequentialTrainer, seconds: float, command: str | None) -> dict[str, Any]:
@@ -131,17 +157,21 @@ def changed_arguments(arguments: SequentialTrainingArguments) -> dict[str, Any]:
     }
 
 
-def save(trainer: SequentialTrainer, metrics: Mapping[str, Any]) -> None:
-    """Write the metrics, the training curve, the model and the card, and push them if the arguments say so.
+def save(trainer: SequentialTrainer, metrics: dict[str, Any]) -> None:
+    """Save the model, its metrics, training curve and card, all or nothing, and push them if the arguments say so.
 
     Then no checkpoint is needed any more.
     """
     folder = Path(trainer.args.output_dir)
-    if trainer.is_world_process_zero():
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / METRICS).write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
-        save_training_curve(trainer.state.log_history, folder / CURVE)
-    trainer.save_model()  # pushes it too, if that is asked for, with all that lies there by now
-    trainer.create_model_card()
-    if trainer.is_world_process_zero():
-        remove_checkpoints(folder)
+    if not trainer.is_world_process_zero():
+        trainer.save_model(_internal_call=True)  # takes part where weights are gathered from all processes
+        return
+    with staged(folder) as stage:
+        trainer.save_model(str(stage), _internal_call=True)
+        metrics["weights_sha256"] = weights_sha256(stage)
+        write_text_whole(stage / METRICS, json.dumps(metrics, indent=2) + "\n")
+        save_training_curve(trainer.state.log_history, stage / CURVE, trainer.args.metric_for_best_model or "ndcg@10")
+        trainer.create_model_card(folder=stage)
+    if trainer.args.push_to_hub:
+        trainer.push_saved("Model save")
+    remove_checkpoints(folder)

@@ -1,5 +1,6 @@
 """The Trainer for sequential recommenders: full-catalogue validation, and saving all that a model needs."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,27 +9,28 @@ import polars as pl
 from accelerate.utils import gather_object
 from datasets import Dataset
 from torch import Tensor, nn
-from transformers import EarlyStoppingCallback, PreTrainedTokenizerBase, TrainerControl
-from transformers.trainer import TRAINING_ARGS_NAME
+from transformers import EvalPrediction, PreTrainedTokenizerBase, TrainerControl
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, PredictionOutput, TrainOutput
 
 from seqrec.data.collators import training_collator
 from seqrec.data.list_columns import ArrowRows
+from seqrec.data.whole_files import whole_file
 from seqrec.evaluation.evaluator import Ranking, rank_dataset
-from seqrec.evaluation.metrics import ranking_metrics
+from seqrec.evaluation.metrics import RANKING_METRICS
 from seqrec.hub.card_metadata import is_repository_name
 from seqrec.hub.model_card import save_model_card
+from seqrec.modeling.finite import NonFiniteError, require_finite_weights
 from seqrec.modeling.modeling_next_item import NextItemHead
 from seqrec.training.arguments import SequentialTrainingArguments
+from seqrec.training.callbacks import EarlyStopping, EpochOfCollator
+from seqrec.training.checkpoints import require_same_training, training_settings, write_settings
 from seqrec.training.hub_pushing import HubPushing
 from seqrec.training.lazy_adamw import LazyAdamW, clip_grad_norm
+from seqrec.training.output_folder import find_checkpoint
+from seqrec.training.trainer_checks import refuse_idle_arguments, require_same_vocabulary, updates_sparsely
+from seqrec.training.validation_metric import validation_metrics
 
-VALIDATION_KS = (10,)
-VALIDATION_METRICS = (
-    "ndcg@10",
-    "hr@10",
-    "mrr@10",
-)  # the others are the same, or a multiple, with one target a row
-MANY_ITEMS = 100_000
+EvalSets = Dataset | Mapping[str, Dataset]
 
 
 class SequentialTrainer(HubPushing):
@@ -38,10 +40,17 @@ class SequentialTrainer(HubPushing):
         model: Any model of `seqrec`, with its head.
         args: Training arguments.
         train_dataset: Rows with `input_ids`, each a training history, oldest first.
-        eval_dataset: Rows with `input_ids` (the history) and `target` (the token id that came next).
+        eval_dataset: Rows with `input_ids` (the history) and `target` (the token id that came next); or several such
+            sets by name, whose metrics are then named `eval_NAME_ndcg@10`.
         processing_class: The `ItemTokenizer`, saved beside the model.
         items: The catalogue (`item_id`, `count`, perhaps `title`) in token order, saved beside the model.
+        compute_metrics: Further metrics of your own. It is given an `EvalPrediction` whose `predictions` are the ranks
+            (U,) of the targets, 1 for the best, and whose `label_ids` are their token ids (U,).
         **kwargs: Everything else that `Trainer` takes.
+
+    Raises:
+        ValueError: If model and vocabulary differ in size, if rows hold token ids beyond it, if the metric that selects
+            the best checkpoint is not measured, or if an argument would have no effect.
     """
 
     args: SequentialTrainingArguments
@@ -53,13 +62,21 @@ class SequentialTrainer(HubPushing):
         *,
         processing_class: PreTrainedTokenizerBase,
         train_dataset: Dataset | None = None,
-        eval_dataset: Dataset | None = None,
+        eval_dataset: EvalSets | None = None,
         items: pl.DataFrame | None = None,
         **kwargs: Any,
     ) -> None:
+        refuse_idle_arguments(args, kwargs)
+        require_same_vocabulary(model, processing_class, train_dataset)
+        self.validation_metrics = validation_metrics(
+            args, eval_dataset, has_own_metrics=kwargs.get("compute_metrics") is not None
+        )
+        self.settings = training_settings(model.config, args, processing_class, train_dataset, eval_dataset)
+        # Workers that outlive an epoch would not hear of the next one.
+        seed = None if args.dataloader_persistent_workers else (args.seed if args.data_seed is None else args.data_seed)
         kwargs.setdefault(
             "data_collator",
-            training_collator(model.config, processing_class, packing=args.packing),
+            training_collator(model.config, processing_class, packing=args.packing, seed=seed),
         )
         if train_dataset is not None:
             train_dataset = ArrowRows(train_dataset, "input_ids")
@@ -77,7 +94,68 @@ class SequentialTrainer(HubPushing):
         )
         self.items = items
         if eval_dataset is not None and args.early_stopping_patience:
-            self.add_callback(EarlyStoppingCallback(args.early_stopping_patience))
+            self.add_callback(EarlyStopping(args.early_stopping_patience))
+        if hasattr(self.data_collator, "set_epoch"):
+            self.add_callback(EpochOfCollator(self.data_collator))
+
+    def train(
+        self,
+        resume_from_checkpoint: str | bool | None = None,
+        trial: Any = None,
+        ignore_keys_for_eval: list[str] | None = None,
+    ) -> TrainOutput:
+        """Train as `Trainer.train` does.
+
+        Args:
+            resume_from_checkpoint: A checkpoint of the same training, or True for the newest complete one in the output
+                folder.
+            trial: As in `Trainer.train`.
+            ignore_keys_for_eval: As in `Trainer.train`.
+
+        Raises:
+            ValueError: If there is no complete checkpoint, or another training left it.
+            NonFiniteError: If the loss or a weight becomes infinite or not a number. Checkpoints saved before stay.
+        """
+        if resume_from_checkpoint:
+            resume_from_checkpoint = find_checkpoint(Path(self.args.output_dir), str(resume_from_checkpoint))
+            require_same_training(Path(resume_from_checkpoint), self.settings)
+        return super().train(resume_from_checkpoint or None, trial, ignore_keys_for_eval)
+
+    def training_step(
+        self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Tensor | int | None = None
+    ) -> Tensor:
+        """Take the gradients of one batch, as `Trainer` does; where nothing has a label, weights get none at all."""
+        try:
+            loss = super().training_step(model, inputs, num_items_in_batch)
+        except NonFiniteError as error:
+            raise NonFiniteError(f"Step {self.state.global_step + 1}: {error}") from error
+        counts_everywhere = self.args.world_size > 1 and self.args.average_tokens_across_devices
+        if counts_everywhere and num_items_in_batch == 0 and not self.args.fp16:
+            model.zero_grad()
+        return loss
+
+    def require_finite_weights(self) -> None:
+        """Raise a `NonFiniteError` that names the step if a weight is infinite or not a number."""
+        try:
+            require_finite_weights(self.accelerator.unwrap_model(self.model).named_parameters())
+        except NonFiniteError as error:
+            raise NonFiniteError(f"After step {self.state.global_step}: {error}") from error
+
+    def _run_epoch(self, *args: Any, **kwargs: Any) -> None:
+        if not self.control.should_training_stop:  # as when a training that had stopped early is resumed
+            super()._run_epoch(*args, **kwargs)
+
+    def _init_training_state(self, *args: Any, **kwargs: Any) -> tuple[int, int]:
+        found = super()._init_training_state(*args, **kwargs)
+        if self.state.best_global_step and self.state.best_model_checkpoint is None:  # the folder was moved
+            moved = Path(self.args.output_dir, f"{PREFIX_CHECKPOINT_DIR}-{self.state.best_global_step}")
+            if not moved.is_dir():
+                raise ValueError(
+                    f"The best checkpoint, {moved.name}, is missing in {self.args.output_dir}, so that resuming could "
+                    "end with a worse model. Put it back, or start a new training."
+                )
+            self.state.best_model_checkpoint = str(moved)
+        return found
 
     def rank(self, dataset: Dataset, list_length: int = 0) -> Ranking:
         """Rank each row's target, the rows shared out among the processes; only results cross between them."""
@@ -102,22 +180,32 @@ class SequentialTrainer(HubPushing):
 
     def evaluate(
         self,
-        eval_dataset: Dataset | None = None,
+        eval_dataset: EvalSets | str | None = None,
         ignore_keys: list[str] | None = None,
         metric_key_prefix: str = "eval",
     ) -> dict[str, float]:
         """Rank the held-out items and log the metrics, `eval_ndcg@10` among them.
 
         Args:
-            eval_dataset: Rows to rank in place of the trainer's own.
+            eval_dataset: Rows to rank in place of the trainer's own; several sets by name; or the name of one of the
+                trainer's own.
             ignore_keys: Not used; part of `Trainer`'s signature.
             metric_key_prefix: What the metrics' names begin with.
         """
+        self.require_finite_weights()
         dataset = self.eval_dataset if eval_dataset is None else eval_dataset
+        if isinstance(dataset, str):
+            dataset = {dataset: self.eval_dataset[dataset]}
         if dataset is None:
             raise ValueError("There is nothing to evaluate on. Pass eval_dataset to the trainer or to evaluate().")
-        found = ranking_metrics(self.rank(dataset).ranks_U, VALIDATION_KS)
-        metrics = {f"{metric_key_prefix}_{name}": found[name] for name in VALIDATION_METRICS}
+        sets = (
+            {f"{metric_key_prefix}_{name}": rows for name, rows in dataset.items()}
+            if isinstance(dataset, Mapping)
+            else {metric_key_prefix: dataset}
+        )
+        metrics: dict[str, float] = {}
+        for prefix, rows in sets.items():
+            metrics |= self.measure(rows, prefix).metrics
         self.log(metrics)
         if metric_key_prefix == "eval":  # what is measured under another name must not stop the training
             self.control: TrainerControl = self.callback_handler.on_evaluate(
@@ -125,32 +213,68 @@ class SequentialTrainer(HubPushing):
             )
         return metrics
 
+    def predict(
+        self, test_dataset: Dataset, ignore_keys: list[str] | None = None, metric_key_prefix: str = "test"
+    ) -> PredictionOutput:
+        """Rank the held-out item of each row.
+
+        Args:
+            test_dataset: Rows with `input_ids` and `target`.
+            ignore_keys: Not used; part of `Trainer`'s signature.
+            metric_key_prefix: What the metrics' names begin with.
+
+        Returns:
+            `predictions`, the ranks (U,) of the targets, 1 for the best; `label_ids`, their token ids (U,); `metrics`.
+        """
+        found = self.measure(test_dataset, metric_key_prefix)
+        self.control = self.callback_handler.on_predict(self.args, self.state, self.control, found.metrics)
+        return found
+
+    def measure(self, rows: Dataset, prefix: str) -> PredictionOutput:
+        """Rank the held-out items of a data set, and average the metrics of validation."""
+        ranks_U = self.rank(rows).ranks_U
+        metrics = {name: average_metric(name, ranks_U) for name in self.validation_metrics}
+        targets_U = np.asarray(rows["target"])
+        if self.compute_metrics is not None:
+            metrics |= self.compute_metrics(EvalPrediction(predictions=ranks_U, label_ids=targets_U))
+        named = {
+            name if name.startswith(f"{prefix}_") else f"{prefix}_{name}": value for name, value in metrics.items()
+        }
+        return PredictionOutput(predictions=ranks_U, label_ids=targets_U, metrics=named)
+
     def _clip_grad_norm(self, model: nn.Module) -> Tensor:
         if self.model.get_input_embeddings().sparse:
             return clip_grad_norm(model.parameters(), self.args.max_grad_norm)
         return super()._clip_grad_norm(model)
 
+    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
+        self.require_finite_weights()
+        if self.args.should_save:
+            name = f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}"
+            write_settings(Path(self._get_output_dir(trial=trial), name), self.settings)
+        super()._save_checkpoint(model, trial)
+
     def _save(self, output_dir: str | None = None, state_dict: dict | None = None) -> None:
-        super()._save(output_dir, state_dict)
+        # Not by the library, which adds the training arguments as a pickle, tokens included. metrics.json holds them.
+        folder = Path(output_dir or self.args.output_dir)
+        self.accelerator.unwrap_model(self.model, keep_torch_compile=False).save_pretrained(
+            folder, state_dict=state_dict, is_main_process=self.args.should_save
+        )
         if not self.args.should_save:
             return
-        folder = Path(output_dir or self.args.output_dir)
-        (folder / TRAINING_ARGS_NAME).unlink(missing_ok=True)  # a pickle; metrics.json holds the arguments
+        self.processing_class.save_pretrained(folder)
         if self.items is not None:
-            self.items.write_parquet(folder / "items.parquet")
+            with whole_file(folder / "items.parquet") as part:
+                self.items.write_parquet(part)
 
-    def create_model_card(self, *args: Any, **kwargs: Any) -> None:
-        """Write the card from what lies in the output folder; `Trainer`'s own arguments are not used.
+    def create_model_card(self, *args: Any, folder: Path | None = None, **kwargs: Any) -> None:
+        """Write the card from what lies in a folder, the output folder if None; `Trainer`'s own arguments are not used.
 
         Adapters have no configuration of their own, and so no card.
         """
-        if self.is_world_process_zero() and Path(self.args.output_dir, "config.json").is_file():
-            save_model_card(
-                self.args.output_dir,
-                repo_id=self.hub_model_id,
-                license=self.args.license,
-                base_model=self.base_model,
-            )
+        folder = folder or Path(self.args.output_dir)
+        if self.is_world_process_zero() and (folder / "config.json").is_file():
+            save_model_card(folder, repo_id=self.hub_model_id, license=self.args.license, base_model=self.base_model)
 
     @property
     def base_model(self) -> str | None:
@@ -159,21 +283,7 @@ class SequentialTrainer(HubPushing):
         return name if is_repository_name(name) and not Path(name).exists() else None
 
 
-def updates_sparsely(model: NextItemHead, args: SequentialTrainingArguments) -> bool:
-    """Decide whether only the touched rows of the item embedding are updated.
-
-    Raises:
-        ValueError: If that is asked for, but the loss touches all items, or gradients are not clipped (the
-            library measures their norm then in a way that knows no sparse ones).
-    """
-    samples = model.config.loss != "cross_entropy"
-    if args.sparse_item_updates is None:
-        return samples and model.config.vocab_size > MANY_ITEMS and args.max_grad_norm > 0
-    if args.sparse_item_updates and not samples:
-        raise ValueError(
-            f"sparse_item_updates needs a loss that samples its negatives, but this model's loss is "
-            f"{model.config.loss!r}, which touches every item. Set loss='sampled_softmax' in its configuration."
-        )
-    if args.sparse_item_updates and args.max_grad_norm <= 0:
-        raise ValueError(f"sparse_item_updates needs max_grad_norm above 0, but it is {args.max_grad_norm}.")
-    return args.sparse_item_updates
+def average_metric(name: str, ranks_U: np.ndarray) -> float:
+    """Average a ranking metric, by its name (`ndcg@10`), over rows."""
+    metric, _, k = name.partition("@")
+    return float(RANKING_METRICS[metric](ranks_U, int(k)).mean())

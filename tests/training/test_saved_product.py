@@ -101,7 +101,7 @@ def test_checkpoints_stay_until_all_is_saved_and_then_go(tmp_path, monkeypatch):
         fields = {"hidden_size": 16, "intermediate_size": 32, "max_position_embeddings": 12}
         return train(DataArguments(dataset="synthetic"), arguments, config_fields=fields)
 
-    def interrupt(trainer):
+    def interrupt(trainer, **options):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:

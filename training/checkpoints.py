@@ -1,0 +1,168 @@
+"""Which checkpoints a training can go on from, and whether it is the same training that left them."""
+
+import hashlib
+import json
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.compute as pc
+from datasets import Dataset
+from transformers import PreTrainedTokenizerBase, TrainingArguments
+from transformers.trainer import OPTIMIZER_NAME, SCHEDULER_NAME, TRAINER_STATE_NAME
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
+from transformers.utils import SAFE_WEIGHTS_NAME
+
+from seqrec.configuration.configuration_next_item import NextItemConfig
+from seqrec.data.list_columns import list_lengths
+from seqrec.hub.model_card import BOOKKEEPING
+from seqrec.hub.weights_hash import weight_files
+from seqrec.modeling.modeling_auto import MODEL_TYPES
+from seqrec.modeling.weight_files import read_tensors
+
+SETTINGS_NAME = "training_settings.json"
+HASHED_ROWS = 100_000  # rows hashed at once
+# Training arguments that decide what the weights become, or which of them are the best.
+DECISIVE_ARGUMENTS = (
+    *("learning_rate", "lr_scheduler_type", "lr_scheduler_kwargs", "warmup_steps", "weight_decay", "max_grad_norm"),
+    *("optim", "optim_args", "adam_beta1", "adam_beta2", "adam_epsilon", "num_train_epochs", "max_steps"),
+    *("per_device_train_batch_size", "gradient_accumulation_steps", "train_sampling_strategy", "seed", "data_seed"),
+    *("bf16", "fp16", "packing", "sparse_item_updates", "exclude_seen", "metric_for_best_model", "greater_is_better"),
+)
+
+
+def training_settings(
+    config: NextItemConfig,
+    arguments: TrainingArguments,
+    tokenizer: PreTrainedTokenizerBase,
+    train_rows: Dataset | None,
+    eval_rows: Dataset | Mapping[str, Dataset] | None,
+) -> dict[str, Any]:
+    """Gather what decides a training's result, by which a checkpoint is told from another training's.
+
+    Args:
+        config: The model's configuration.
+        arguments: The training arguments.
+        tokenizer: The vocabulary.
+        train_rows: Rows with `input_ids`.
+        eval_rows: The same with `target`, one set or several by name.
+
+    Returns:
+        Names and plain values; large ones by their SHA-256.
+    """
+    values = arguments.to_sanitized_dict()
+    vocabulary = sorted(tokenizer.get_vocab().items(), key=lambda entry: entry[1])
+    eval_sets = eval_rows if isinstance(eval_rows, Mapping) else {"": eval_rows}
+    return {
+        "model_type": config.model_type,
+        **{name: value for name, value in config.to_dict().items() if name not in BOOKKEEPING},
+        **{name: values[name] for name in DECISIVE_ARGUMENTS if name in values},
+        "num_processes": arguments.world_size,
+        "vocabulary_sha256": hashlib.sha256(json.dumps(vocabulary).encode()).hexdigest(),
+        "train_sha256": rows_sha256(train_rows),
+        **{"_".join(filter(None, ("eval", name, "sha256"))): rows_sha256(rows) for name, rows in eval_sets.items()},
+    }
+
+
+def rows_sha256(rows: Dataset | None) -> str | None:
+    """Hash the histories of a data set, and their targets where it has some; None where there is none."""
+    if rows is None:
+        return None
+    digest = hashlib.sha256()
+    digest.update(list_lengths(rows).astype(np.int64).tobytes())
+    columns = [name for name in ("input_ids", "target") if name in rows.column_names]
+    for table in rows.with_format("arrow", columns=columns).iter(batch_size=HASHED_ROWS):
+        for name in columns:
+            values = pc.list_flatten(table[name]) if name == "input_ids" else table[name]
+            digest.update(values.to_numpy().astype(np.int64).tobytes())
+    return digest.hexdigest()
+
+
+def write_settings(checkpoint: Path, settings: Mapping[str, Any]) -> None:
+    """Write a training's settings into a checkpoint, before anything else of it."""
+    checkpoint.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(settings, indent=2, default=str) + "\n"
+    (checkpoint / SETTINGS_NAME).write_text(text, encoding="utf-8")
+
+
+def require_same_training(checkpoint: Path, settings: Mapping[str, Any]) -> None:
+    """Raise a `ValueError` if a checkpoint was left by a training with other settings, data or vocabulary."""
+    made = json.loads((checkpoint / SETTINGS_NAME).read_text(encoding="utf-8"))
+    wanted = json.loads(json.dumps(settings, default=str))
+    differing = [name for name in {**made, **wanted} if made.get(name) != wanted.get(name)]
+    if differing:
+        raise ValueError(
+            f"{checkpoint} was left by another training: {describe_difference(differing, made, wanted)}. Resume with "
+            "the same data and settings, or start a new training from its weights with "
+            f"--model_name_or_path {checkpoint} and another --output_dir."
+        )
+
+
+def describe_difference(names: list[str], made: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
+    """Say what differs, hashes in words."""
+    words = {
+        "vocabulary_sha256": "its vocabulary holds other items",
+        "train_sha256": "it was trained on other histories",
+    }
+    parts = [
+        words.get(name)
+        or (
+            "it was validated on other rows"
+            if name.endswith("_sha256")
+            else f"{name} was {made.get(name)!r} and is now {wanted.get(name)!r}"
+        )
+        for name in names
+    ]
+    return "; ".join(dict.fromkeys(parts))
+
+
+def checkpoints_in(folder: Path) -> list[Path]:
+    """List the checkpoints in a job's output folder, the oldest first."""
+    found = [path for path in folder.glob(f"{PREFIX_CHECKPOINT_DIR}-*") if path.is_dir() and step_of(path) >= 0]
+    return sorted(found, key=step_of)
+
+
+def step_of(checkpoint: Path) -> int:
+    """Return the optimizer step after which a checkpoint was made, by its name; −1 for a folder of another name."""
+    number = checkpoint.name.removeprefix(f"{PREFIX_CHECKPOINT_DIR}-")
+    return int(number) if number.isdecimal() else -1
+
+
+def is_ours(folder: Path) -> bool:
+    """Tell whether a folder holds a model of seqrec, or a checkpoint of its training."""
+    if (folder / SETTINGS_NAME).is_file():
+        return True
+    return (read_json(folder / "config.json") or {}).get("model_type") in MODEL_TYPES
+
+
+def what_is_missing(checkpoint: Path) -> str | None:
+    """Name a file that a checkpoint lacks, or of which only a part was written; None if it is complete."""
+    for name in (SETTINGS_NAME, TRAINER_STATE_NAME):
+        if read_json(checkpoint / name) is None:
+            return name
+    if not has_whole_weights(checkpoint):
+        return SAFE_WEIGHTS_NAME
+    for pattern in (OPTIMIZER_NAME, SCHEDULER_NAME, "rng_state*.pth"):
+        paths = list(checkpoint.glob(pattern))
+        if not paths or not all(map(zipfile.is_zipfile, paths)):  # torch writes archives, whose directory comes last
+            return pattern
+    return None
+
+
+def has_whole_weights(folder: Path) -> bool:
+    """Tell whether all files of a model's, or an adapter's, weights are there and were written to their ends."""
+    try:
+        return all(read_tensors(path) for path in weight_files(folder))
+    except ValueError:
+        return False
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """Read a JSON object; None where there is none."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return content if isinstance(content, dict) else None

@@ -1,0 +1,69 @@
+"""What a trainer is given, checked before it begins."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pyarrow.compute as pc
+from datasets import Dataset
+from transformers import PreTrainedTokenizerBase
+
+from seqrec.modeling.modeling_next_item import NextItemHead
+from seqrec.training.arguments import SequentialTrainingArguments
+
+MANY_ITEMS = 100_000
+
+
+def refuse_idle_arguments(args: SequentialTrainingArguments, others: Mapping[str, Any]) -> None:
+    """Raise a `ValueError` for arguments of `Trainer` that ranking has no use for."""
+    if others.get("preprocess_logits_for_metrics") is not None:
+        raise ValueError(
+            "preprocess_logits_for_metrics has no effect: the trainer ranks, and makes no logits. Leave it out; "
+            "compute_metrics is given the ranks."
+        )
+    if args.batch_eval_metrics:
+        raise ValueError("batch_eval_metrics has no effect: compute_metrics is given all ranks at once. Leave it out.")
+
+
+def require_same_vocabulary(
+    model: NextItemHead, tokenizer: PreTrainedTokenizerBase, train_dataset: Dataset | None
+) -> None:
+    """Raise a `ValueError` unless a model has a row for each token, and histories hold no other tokens."""
+    vocab_size = model.config.vocab_size
+    if len(tokenizer) != vocab_size:
+        raise ValueError(
+            f"The model has {vocab_size} tokens (config.vocab_size), the tokenizer {len(tokenizer)}. Make the model "
+            "with vocab_size=len(tokenizer)."
+        )
+    if train_dataset is not None:
+        require_known_tokens(train_dataset, vocab_size)
+
+
+def updates_sparsely(model: NextItemHead, args: SequentialTrainingArguments) -> bool:
+    """Decide whether only the touched rows of the item embedding are updated.
+
+    Raises:
+        ValueError: If that is asked for, but the loss touches all items, or gradients are not clipped (the
+            library measures their norm then in a way that knows no sparse ones).
+    """
+    samples = model.config.loss != "cross_entropy"
+    if args.sparse_item_updates is None:
+        return samples and model.config.vocab_size > MANY_ITEMS and args.max_grad_norm > 0
+    if args.sparse_item_updates and not samples:
+        raise ValueError(
+            f"sparse_item_updates needs a loss that samples its negatives, but this model's loss is "
+            f"{model.config.loss!r}, which touches every item. Set loss='sampled_softmax' in its configuration."
+        )
+    if args.sparse_item_updates and args.max_grad_norm <= 0:
+        raise ValueError(f"sparse_item_updates needs max_grad_norm above 0, but it is {args.max_grad_norm}.")
+    return args.sparse_item_updates
+
+
+def require_known_tokens(rows: Dataset, vocab_size: int) -> None:
+    """Raise a `ValueError` if histories hold what is no token of a vocabulary."""
+    token_ids = rows.with_format("arrow", columns=["input_ids"])[:]["input_ids"]
+    bounds = pc.min_max(pc.list_flatten(token_ids)).as_py()
+    if bounds["min"] is not None and not (bounds["min"] >= 0 and bounds["max"] < vocab_size):
+        raise ValueError(
+            f"The histories hold token ids from {bounds['min']} to {bounds['max']}, but the vocabulary has "
+            f"{vocab_size} tokens. Encode them with the tokenizer that is given."
+        )

@@ -1,0 +1,50 @@
+"""Which metrics validation measures, and which of them chooses the best checkpoint."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from transformers import TrainingArguments
+from transformers.trainer_utils import SaveStrategy
+
+from seqrec.evaluation.metrics import RANKING_METRICS
+
+DEFAULT_METRICS = ("ndcg@10", "hr@10", "mrr@10")  # with one target a row, the others are the same or a multiple
+METRIC = re.compile(rf"({'|'.join(RANKING_METRICS)})@([1-9]\d*)")
+
+
+def validation_metrics(arguments: TrainingArguments, eval_sets: Any, *, has_own_metrics: bool) -> tuple[str, ...]:
+    """Name the metrics that validation measures: the usual ones, and the one that selects the best checkpoint.
+
+    Args:
+        arguments: The training arguments.
+        eval_sets: The validation rows, or several sets by name; then the metric's name begins with the set's.
+        has_own_metrics: Whether the user's function computes others, which are not known beforehand.
+
+    Raises:
+        ValueError: If validation does not measure the metric that selects the best checkpoint, or if that would be the
+            worst by it.
+    """
+    name = (arguments.metric_for_best_model or "").removeprefix("eval_")
+    if isinstance(eval_sets, Mapping):
+        name = next((name.removeprefix(f"{key}_") for key in eval_sets if name.startswith(f"{key}_")), "")
+    if METRIC.fullmatch(name):
+        if arguments.greater_is_better is False:
+            raise ValueError(f"greater_is_better=False would keep the worst checkpoint by {name}. Leave it out.")
+        return tuple(dict.fromkeys((*DEFAULT_METRICS, name)))
+    if selects_checkpoints(arguments) and eval_sets is not None and not has_own_metrics:
+        first = f"{next(iter(eval_sets))}_" if isinstance(eval_sets, Mapping) else ""
+        raise ValueError(
+            f"metric_for_best_model={arguments.metric_for_best_model!r} is no metric that validation measures. Give "
+            f"one of {', '.join(RANKING_METRICS)} with '@' and a length of list, such as '{first}ndcg@10'."
+        )
+    return DEFAULT_METRICS
+
+
+def selects_checkpoints(arguments: TrainingArguments) -> bool:
+    """Tell whether a metric decides which checkpoint is kept, or when training stops."""
+    return (
+        arguments.load_best_model_at_end
+        or arguments.save_strategy == SaveStrategy.BEST
+        or bool(getattr(arguments, "early_stopping_patience", None))
+    )
