@@ -106,7 +106,8 @@ def loss_without_labels(hidden_BLD: Tensor) -> Tensor:
     """
     if must_reach_every_weight(hidden_BLD.device.type):
         return (hidden_BLD * 0).sum().float()
-    return torch.zeros((), device=hidden_BLD.device, requires_grad=True)
+    zero = torch.zeros((), device=hidden_BLD.device, requires_grad=True)
+    return zero.clone()  # a leaf could not be scaled in place, as Trainer does
 
 
 def must_reach_every_weight(device_type: str) -> bool:

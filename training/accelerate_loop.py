@@ -93,9 +93,6 @@ def train_epoch(
     while group := list(islice(batches, gradient_accumulation_steps)):
         # The labels of the whole step, over batches and processes, are what each summed loss is divided by.
         num_labels = accelerator.reduce(sum((batch["labels"] != IGNORED_LABEL).sum() for batch in group))
-        if num_labels == 0:  # nothing is learned from it, not even by the optimizer's momentum
-            scheduler.step()
-            continue
         step_loss = 0.0
         for number, batch in enumerate(group, start=1):
             with nullcontext() if number == len(group) else accelerator.no_sync(model):
@@ -103,8 +100,11 @@ def train_epoch(
                 accelerator.backward(loss * accelerator.num_processes)  # gradients are averaged over processes
             step_loss += accelerator.reduce(loss.detach()).item()
         accelerator.clip_grad_norm_(model.parameters(), MAX_GRADIENT_NORM)
+        if num_labels == 0:
+            optimizer.zero_grad()  # with no gradient at all, not even the optimizer's momentum changes a weight
         optimizer.step()
         scheduler.step()
         optimizer.zero_grad()
-        losses.append(step_loss)
+        if num_labels > 0:
+            losses.append(step_loss)
     return sum(losses) / max(1, len(losses))

@@ -1,5 +1,6 @@
 """A source whose best possible hit rate is known must be learnt nearly as well as anybody could."""
 
+import numpy as np
 import pytest
 import torch
 from transformers import set_seed
@@ -10,7 +11,6 @@ from seqrec.data.splitting import leave_one_out
 from seqrec.data.synthetic import MarkovSource
 from seqrec.data.tokenization_items import ItemTokenizer
 from seqrec.evaluation.evaluator import rank_dataset
-from seqrec.evaluation.metrics import ranking_metrics
 from seqrec.modeling.modeling_auto import MODEL_TYPES, AutoModelForNextItem
 
 FULL = {"loss": "cross_entropy"}
@@ -62,6 +62,9 @@ def test_learns_a_markov_source_to_within_five_percent_of_the_best(
     trainer.train()
     ranking = rank_dataset(trainer.model, sequences["test"], max_length=config.max_history_length, exclude_seen=False)
     last_items = split.validation["item_id"]
+    listed_UK = np.array(tokenizer.decode_item_ids(ranking.top_UK[:, :3].flatten()), dtype=int).reshape(-1, 3)
+    # How probably each listed item comes next, rather than whether it did, which is left to chance.
+    hits_UK = source.transitions_VV[last_items.cast(int).to_numpy()[:, None], listed_UK].cumsum(axis=1)
     for k in (1, 3):
-        assert ranking_metrics(ranking.ranks_U, [k])[f"hr@{k}"] > 0.95 * source.best_hit_rate(k, last_items)
+        assert hits_UK[:, k - 1].mean() > 0.95 * source.best_hit_rate(k, last_items)
     assert torch.isfinite(trainer.model.encode_items()).all()
