@@ -130,5 +130,5 @@ def test_histories_without_windows_make_a_batch(new_model, tokenizer, packing):
 @every_loop
 def test_a_training_that_diverges_stops(new_model, train, tokenizer, tmp_path):
     rows = Dataset.from_dict({"input_ids": [WITH_LABELS] * 4})
-    with pytest.raises(ValueError, match="not a number|loss is (nan|inf)"):
+    with pytest.raises(ValueError, match=r"not a number|loss is (nan|inf)"):
         train(new_model(), rows, tokenizer, True, tmp_path, learning_rate=1e30)
