@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from seqrec.data.special_tokens import NUM_SPECIAL_TOKENS
-from seqrec.modeling.scoring import BLOCK, CACHED_SCORES, cells_of, top_k
+from seqrec.modeling.largest import BLOCK, largest
+from seqrec.modeling.scoring import CACHED_SCORES, cells_of, top_k
 
 LARGE_CATALOGUE = 100_000  # items from which on a first, coarse pass pays
 BLOCKS_PER_ITEM = 4  # blocks searched for each item of a list
@@ -46,11 +47,11 @@ class ExactIndex:
         if not self.is_coarse or allowed_BA is not None or num_blocks * BLOCK * 4 > len(self.items_VD):
             return top_k(users_BD, self.items_VD, k, excluded_BS=excluded_BS, allowed_BA=allowed_BA)
         maxima_BK, block_BK = self.block_maxima(users_BD, excluded_BS).topk(num_blocks + 1, dim=1)
-        block_BK = block_BK[:, :-1]
+        block_BK = block_BK[:, :-1].sort(dim=1).values
         ids_BM = (block_BK[:, :, None] * BLOCK + torch.arange(BLOCK)).flatten(start_dim=1)
         scores_BK, ids_BK = rescore(users_BD, self.items_VD, ids_BM, k, excluded_BS)
         unseen_B = maxima_BK[:, -1] + COARSE_ERROR * users_BD.norm(dim=1) * self.longest
-        doubtful_B = ~(scores_BK[:, -1] >= unseen_B)
+        doubtful_B = ~(scores_BK[:, -1] > unseen_B)
         if doubtful_B.any():
             excluded = excluded_BS if excluded_BS is None or len(excluded_BS) == 1 else excluded_BS[doubtful_B]
             scores_BK[doubtful_B], ids_BK[doubtful_B] = top_k(
@@ -78,13 +79,17 @@ def rescore(
 ) -> tuple[Tensor, Tensor]:
     """Score each user's candidates in float32 and list the k best, as `scoring.top_k` does.
 
+    Equal items score the same, wherever they stand: the product is of a round number of candidates (see
+    `scoring.products`).
+
     Args:
         users_BD: User vectors.
         items_VD: Item vectors.
-        ids_BM: Token ids of the candidates; those below 0 or beyond the catalogue are nobody's.
+        ids_BM: Token ids of the candidates, rising; those below 0 or beyond the catalogue are nobody's.
         k: Length of the lists, at most M.
         excluded_BS: Token ids never to list, a row a user, or one row for all.
     """
+    ids_BM = nn.functional.pad(ids_BM, (0, -ids_BM.shape[1] % BLOCK), value=-1)
     real_BM = (ids_BM >= NUM_SPECIAL_TOKENS) & (ids_BM < len(items_VD))
     ids_BM = ids_BM.where(real_BM, 0)
     scores_BM = torch.bmm(items_VD[ids_BM], users_BD[:, :, None]).squeeze(2)
@@ -93,5 +98,5 @@ def rescore(
         sorted_BS = excluded_BS.sort(dim=1).values.expand(len(ids_BM), -1).contiguous()
         place_BM = torch.searchsorted(sorted_BS, ids_BM).clamp(max=sorted_BS.shape[1] - 1)
         scores_BM[sorted_BS.gather(1, place_BM) == ids_BM] = -torch.inf
-    best_BK, place_BK = scores_BM.topk(k, dim=1)
+    best_BK, place_BK = largest(scores_BM, k)
     return best_BK, ids_BM.gather(1, place_BK).where(best_BK > -torch.inf, 0)

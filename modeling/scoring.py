@@ -15,10 +15,11 @@ import torch
 from torch import Tensor, nn
 
 from seqrec.data.special_tokens import NUM_SPECIAL_TOKENS
+from seqrec.modeling.largest import BLOCK, largest
 
 CHUNK_SCORES = 2**24  # scores of one chunk: 64 MiB in float32
 CACHED_SCORES = 2**20  # scores that a processor's cache holds
-BLOCK = 64  # items whose maximum is looked at before they are
+NOT_RANKED = 2**31 - 1  # rank of a target that can never be recommended: beyond every list
 
 
 @torch.no_grad()
@@ -30,9 +31,7 @@ def top_k(
     excluded_BS: Tensor | None = None,
     allowed_BA: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """List the k items that score highest for each user, best first.
-
-    Of a long chunk, only the k blocks with the highest maxima are searched: every item of the list lies in one.
+    """List the k items that score highest for each user, best first; equal scores in the order of their token ids.
 
     Args:
         users_BD: User vectors.
@@ -43,25 +42,12 @@ def top_k(
 
     Returns:
         `scores_BK` (float32) and `token_ids_BK`. Where fewer than k items are left, a list ends in score −inf
-        and token id 0.
+        and token id 0. A shorter list is the beginning of a longer one.
 
     Raises:
         ValueError: If k is less than 1.
     """
     return CatalogueScores(Products(users_BD, items_VD), excluded_BS, allowed_BA, CACHED_SCORES).top_k(k)
-
-
-def largest(scores_BC: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """Find the k largest scores of each row, or all where there are fewer, and their columns."""
-    num_users, num_columns = scores_BC.shape
-    if num_columns < 8 * k * BLOCK:
-        return scores_BC.topk(min(k, num_columns), dim=1)
-    filled_BC = nn.functional.pad(scores_BC, (0, -num_columns % BLOCK), value=-torch.inf)
-    blocks = filled_BC.view(num_users, -1, BLOCK)
-    block_BK = blocks.amax(dim=2).topk(k, dim=1).indices
-    candidates = blocks.gather(1, block_BK[:, :, None].expand(-1, -1, BLOCK)).flatten(start_dim=1)
-    best_BK, place_BK = candidates.topk(k, dim=1)
-    return best_BK, block_BK.gather(1, place_BK // BLOCK) * BLOCK + place_BK % BLOCK
 
 
 @torch.no_grad()
@@ -77,7 +63,7 @@ def rank_targets(
 
     The rank is 1 plus the number of other items that score at least as much: ties count against the target,
     and so does a score that is not a number. A target that can never be recommended (excluded, not allowed,
-    or a special token) has rank V, beyond every real rank.
+    a special token, no token of the catalogue, or of a score that is −inf or not a number) has rank `NOT_RANKED`.
 
     Args:
         users_BD: User vectors.
@@ -119,14 +105,32 @@ class Products:
     """
 
     def __init__(self, users_BD: Tensor, items_VD: Tensor) -> None:
-        self.users_BD = users_BD.float()
-        self.items_VD = items_VD
+        self.users_BD = users_BD.detach().float()
+        self.items_VD = items_VD.detach()
         self.shape = len(users_BD), len(items_VD)
         self.device = users_BD.device
 
     def stretch(self, start: int, stop: int) -> Tensor:
         """See `Scores.stretch`."""
-        return self.users_BD @ self.items_VD[start:stop].float().T
+        return products(self.users_BD, self.items_VD[start:stop].float())
+
+
+def products(users_BD: Tensor, items_CD: Tensor) -> Tensor:
+    """Multiply users with items so that equal items score the same, wherever they stand: `scores_BC`.
+
+    A matrix product may add up its last columns in another order than the rest, unless their number is round. Where it
+    is not, the last ones are taken from the product with the last `BLOCK` items.
+    """
+    num_items = len(items_CD)
+    num_round = num_items - num_items % BLOCK
+    if num_items == num_round:
+        return users_BD @ items_CD.T
+    if num_items < BLOCK:
+        return (users_BD @ nn.functional.pad(items_CD, (0, 0, 0, BLOCK - num_items)).T)[:, :num_items]
+    scores_BC = users_BD.new_empty(len(users_BD), num_items)
+    torch.mm(users_BD, items_CD[:num_round].T, out=scores_BC[:, :num_round])
+    scores_BC[:, num_round:] = (users_BD @ items_CD[-BLOCK:].T)[:, num_round - num_items :]
+    return scores_BC
 
 
 @dataclass
@@ -167,9 +171,10 @@ class CatalogueScores:
         best_BK, ids_BK = largest(scores_BC, k)
         for start, scores_BC in chunks:
             chunk_best, chunk_index = largest(scores_BC, k)
-            candidates = torch.cat([best_BK, chunk_best], dim=1)
-            best_BK, choice_BK = candidates.topk(min(k, candidates.shape[1]), dim=1)
-            ids_BK = torch.cat([ids_BK, chunk_index + start], dim=1).gather(1, choice_BK)
+            # Of equal scores, those of earlier chunks and lower ids stand first, and the sort leaves it so.
+            candidates, choice = torch.cat([best_BK, chunk_best], dim=1).sort(dim=1, descending=True, stable=True)
+            best_BK = candidates[:, :k]
+            ids_BK = torch.cat([ids_BK, chunk_index + start], dim=1).gather(1, choice[:, :k])
         ids_BK = ids_BK.where(best_BK > -torch.inf, 0)
         missing = k - best_BK.shape[1]
         if not missing:
@@ -192,7 +197,7 @@ class CatalogueScores:
         for _, scores_BC in self:
             is_less_BC = torch.lt(scores_BC, target_scores_B[:, None], out=torch.empty_like(scores_BC))
             ranks_B += scores_BC.shape[1] - is_less_BC.sum(dim=1).long()
-        return ranks_B.where(target_scores_B > -torch.inf, self.num_items)
+        return ranks_B.where(target_scores_B > -torch.inf, NOT_RANKED)
 
     def score(self, start: int) -> Tensor:
         """Score one chunk and mask what may not be recommended."""

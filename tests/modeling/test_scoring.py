@@ -6,8 +6,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seqrec.modeling import scoring
-from seqrec.modeling.scoring import rank_targets, top_k
+from seqrec.modeling import largest, scoring
+from seqrec.modeling.scoring import NOT_RANKED, CatalogueScores, Products, products, rank_targets, top_k
 
 NUM_TOKENS = 30
 
@@ -18,6 +18,7 @@ def _chunk_scores(request, monkeypatch):
     monkeypatch.setattr(scoring, "CHUNK_SCORES", request.param)
     monkeypatch.setattr(scoring, "CACHED_SCORES", request.param)
     monkeypatch.setattr(scoring, "BLOCK", 4)
+    monkeypatch.setattr(largest, "BLOCK", 2)
 
 
 def problem(seed):
@@ -42,6 +43,16 @@ def naive_scores(users, items, excluded, allowed):
     return scores
 
 
+def assert_lists(scores_BK, token_ids_BK, expected_BV):
+    """Score descending, then token id ascending; places that nothing is left for hold −inf and 0."""
+    for scores_K, ids_K, expected_V in zip(scores_BK.numpy(), token_ids_BK.numpy(), expected_BV, strict=True):
+        order = np.lexsort([np.arange(len(expected_V)), -expected_V])
+        listed = order[np.isfinite(expected_V[order])][: len(ids_K)]
+        missing = len(ids_K) - len(listed)
+        assert ids_K.tolist() == [*listed.tolist(), *[0] * missing]
+        np.testing.assert_array_equal(scores_K, [*expected_V[listed], *[-np.inf] * missing])
+
+
 @pytest.mark.usefixtures("_chunk_scores")
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("masks", ["none", "excluded", "allowed", "both", "shared"])
@@ -53,17 +64,13 @@ def test_ranks_and_lists_are_those_of_a_full_sort(seed, masks):
     options = {"excluded_BS": excluded, "allowed_BA": allowed}
 
     scores, token_ids = top_k(users, items, 7, **options)
-    np.testing.assert_array_equal(scores.numpy(), -np.sort(-expected, axis=1)[:, :7])
-    for user in range(len(users)):
-        listed = [int(token_id) for token_id in token_ids[user] if token_id]
-        assert len(set(listed)) == len(listed) == min(7, np.isfinite(expected[user]).sum())
-        np.testing.assert_array_equal(expected[user, listed], scores[user, : len(listed)].numpy())
+    assert_lists(scores, token_ids, expected)
 
     for target in range(NUM_TOKENS):
         ranks = rank_targets(users, items, torch.full((4,), target), **options)
         for user in range(len(users)):
             own = expected[user, target]
-            naive = (expected[user] >= own).sum() if np.isfinite(own) else NUM_TOKENS
+            naive = (expected[user] >= own).sum() if np.isfinite(own) else NOT_RANKED
             assert ranks[user] == naive
 
 
@@ -83,11 +90,83 @@ def test_ties_count_against_the_target():
     assert rank_targets(users, items, torch.tensor([4])).tolist() == [5]
 
 
-def test_a_score_that_is_no_number_never_ranks_well():
+@pytest.mark.parametrize("value", [torch.nan, -torch.inf])
+def test_a_target_whose_score_is_no_number_or_as_low_as_can_be_is_not_ranked(value):
     items = torch.ones(8, 1)
-    items[4] = torch.nan
-    assert rank_targets(torch.ones(1, 1), items, torch.tensor([4])).tolist() == [8]
-    assert rank_targets(torch.full((1, 1), torch.nan), torch.ones(8, 1), torch.tensor([4])).tolist() == [8]
+    items[4] = value
+    assert rank_targets(torch.ones(1, 1), items, torch.tensor([4])).tolist() == [NOT_RANKED]
+    assert rank_targets(torch.full((1, 1), value), torch.ones(8, 1), torch.tensor([4])).tolist() == [NOT_RANKED]
+
+
+def test_scores_that_are_no_numbers_count_against_the_target():
+    items = torch.ones(8, 1)
+    items[5:7] = torch.nan
+    items[4] = 2
+    assert rank_targets(torch.ones(1, 1), items, torch.tensor([4])).tolist() == [3]
+
+
+@pytest.mark.parametrize("num_items", range(1, 9))
+@pytest.mark.parametrize("k", [1, 2, 5, 8, 10, 100])
+def test_in_a_tiny_catalogue_lists_hold_all_and_what_is_left_out_is_no_hit(num_items, k):
+    """An excluded target, an item outside the allowed ones, a special token, a token id beyond the catalogue."""
+    users, items = torch.ones(1, 1), torch.arange(float(num_items + 3))[:, None]
+    scores, token_ids = top_k(users, items, k, excluded_BS=torch.tensor([[3]]))
+    expected = [*range(num_items + 2, 3, -1), *[0] * k][:k]
+    assert token_ids.tolist() == [expected]
+    assert scores.isneginf().tolist() == [[token_id == 0 for token_id in expected]]
+    options = {"excluded_BS": torch.tensor([[3]]), "allowed_BA": torch.arange(3, num_items + 3)[None]}
+    for target in (3, 0, 1, 2, num_items + 3, -1):
+        assert rank_targets(users, items, torch.tensor([target]), **options).tolist() == [NOT_RANKED]
+    assert rank_targets(users, items, torch.tensor([3]), allowed_BA=torch.tensor([[0]])).tolist() == [NOT_RANKED]
+
+
+@pytest.mark.usefixtures("_chunk_scores")
+@given(st.integers(0, 10**6), st.integers(1, 40), st.integers(1, 60), st.integers(0, 30))
+def test_a_list_is_the_beginning_of_longer_ones_and_the_same_alone(seed, num_items, k, more):
+    """Few distinct integers, so that scores are exact and most of them equal."""
+    rng = np.random.default_rng(seed)
+    users = torch.tensor(rng.integers(-1, 2, size=(5, 2)), dtype=torch.float32)
+    items = torch.tensor(rng.integers(-1, 2, size=(num_items + 3, 2)), dtype=torch.float32)
+    excluded = torch.tensor(rng.integers(0, num_items + 3, size=(5, 4)))
+    scores, token_ids = top_k(users, items, k, excluded_BS=excluded)
+    longer_scores, longer_ids = top_k(users, items, k + more, excluded_BS=excluded)
+    assert longer_scores[:, :k].equal(scores)
+    assert longer_ids[:, :k].equal(token_ids)
+    assert_lists(scores, token_ids, naive_scores(users, items, excluded, None))
+    for row in range(5):
+        one = slice(row, row + 1)
+        assert top_k(users[one], items, k, excluded_BS=excluded[one])[1].equal(token_ids[one])
+
+
+@pytest.mark.parametrize("width", [1, 8, 64, 100])
+@pytest.mark.parametrize("num_users", [1, 2, 5, 64])
+@pytest.mark.parametrize("num_items", [1, 3, 5, 63, 64, 65, 101, 131, 1685, 3419])
+def test_equal_items_score_the_same_wherever_they_stand(num_items, num_users, width):
+    torch.manual_seed(num_items)
+    users, item = torch.randn(num_users, width), torch.randn(1, width)
+    scores = products(users, item.repeat(num_items, 1))
+    assert scores.equal(scores[:, :1].expand(-1, num_items))
+    torch.testing.assert_close(scores[:, :1], users @ item.T)
+
+
+@pytest.mark.parametrize("chunk_scores", [20, 2**24])
+@pytest.mark.parametrize("num_users", [1, 7])
+def test_lists_of_equal_items_are_in_the_order_of_their_ids(num_users, chunk_scores, monkeypatch):
+    """Twenty distinct vectors of real numbers, in chunks of 64 items, the last of which is not full, and in one."""
+    monkeypatch.setattr(scoring, "CACHED_SCORES", chunk_scores)
+    torch.manual_seed(0)
+    users, items = torch.randn(num_users, 16), torch.randn(20, 16)[torch.randint(0, 20, (143,))]
+    scores, token_ids = top_k(users, items, 140)
+    assert set(token_ids[0].tolist()) == set(range(3, 143))
+    for scores_K, ids_K in zip(scores, token_ids, strict=True):
+        assert len(scores_K.unique()) == 20
+        assert (ids_K.diff()[scores_K.diff() == 0] > 0).all()
+
+
+def test_vectors_that_want_gradients_can_be_ranked():
+    users, items = torch.randn(2, 4, requires_grad=True), torch.randn(70, 4, requires_grad=True)
+    found = CatalogueScores(Products(users, items))
+    assert found.rank(torch.tensor([5, 9])).shape == (2,)
 
 
 def test_refuses_an_empty_list():
