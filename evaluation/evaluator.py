@@ -14,7 +14,9 @@ from tqdm.auto import tqdm
 
 from seqrec.data.collators import HistoryCollator, batches_of_like_length
 from seqrec.data.list_columns import ArrowRows, list_lengths
+from seqrec.data.special_tokens import NUM_SPECIAL_TOKENS
 from seqrec.evaluation.metrics import list_metrics, ranking_metrics
+from seqrec.evaluation.targets import require_rankable
 from seqrec.modeling.best_items import Encoder
 from seqrec.modeling.scoring import CatalogueScores, Products, Scores
 
@@ -30,13 +32,22 @@ class Scorer(Protocol):
         """Where histories shall be."""
         ...
 
+    @property
+    def vocab_size(self) -> int:
+        """V, the token ids that are scored."""
+        ...
+
     def score_users(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Scores:
         """Score the catalogue for histories (B, L)."""
         ...
 
 
 class EncoderScorer:
-    """Scores of an encoder, whose items are encoded once. A model is left in evaluation mode."""
+    """Scores of an encoder, whose items are encoded once. A model is left in evaluation mode.
+
+    Raises:
+        ValueError: If scores cannot be finite, when users are scored: measured, they would look like bad ones.
+    """
 
     def __init__(self, encoder: Encoder) -> None:
         if isinstance(encoder, torch.nn.Module):
@@ -44,17 +55,26 @@ class EncoderScorer:
         self.encoder = encoder
         self.items_VD = encoder.encode_items()
         self.device = self.items_VD.device
+        self.vocab_size = len(self.items_VD)
+        self.longest = self.items_VD[NUM_SPECIAL_TOKENS:].float().norm(dim=1).max()
 
     def score_users(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Scores:
         """Multiply the histories' vectors with the items'."""
-        return Products(self.encoder.encode_users(input_ids, attention_mask), self.items_VD)
+        users_BD = self.encoder.encode_users(input_ids, attention_mask)
+        if not (users_BD.float().norm(dim=1).max() * self.longest).isfinite():  # no score is larger than this
+            raise ValueError(
+                "The model's scores are not finite (NaN or infinite): its weights are damaged, or its training "
+                "diverged. Take an earlier checkpoint, or train again with a lower learning rate."
+            )
+        return Products(users_BD, self.items_VD)
 
 
 @dataclass(frozen=True)
 class Ranking:
     """What was made of a data set, row by row in the data set's order.
 
-    `ranks_U` is the rank of each row's target (1 is best), `top_UK` the token ids of its best K items.
+    `ranks_U` is the rank of each row's target (1 is best, `NOT_RANKED` what cannot be recommended), `top_UK` the token
+    ids of its best K items, 0 where fewer can be.
     """
 
     ranks_U: np.ndarray
@@ -88,23 +108,27 @@ def rank_dataset(
     Args:
         ranked: A model or a baseline.
         dataset: Rows with `input_ids` (the whole history) and `target`.
-        max_length: Newest items that it reads; all are left out when seen items are.
+        max_length: Newest items that it reads, at least 1; all are left out when seen items are.
         exclude_seen: Whether items of the history are never recommended. A target among them then has the rank
-            of what cannot be recommended.
+            `NOT_RANKED`, and so has the unknown item.
         list_length: K.
         batch_size: Rows encoded at once, at most.
         progress: Whether to show a progress bar.
 
     Raises:
-        ValueError: If the data set has no rows.
+        ValueError: If the data set has no rows or holds what cannot be ranked (see `require_rankable`), the model's
+            scores are not finite, or `max_length` or `list_length` is out of range.
     """
-    if len(dataset) == 0:
-        raise ValueError("There is nothing to evaluate: the data set has no rows.")
+    if max_length < 1 or list_length < 0:
+        raise ValueError(
+            f"max_length must be at least 1, got {max_length}, and list_length at least 0, got {list_length}."
+        )
+    scorer = ranked if isinstance(ranked, Scorer) else EncoderScorer(ranked)
+    require_rankable(dataset, scorer.vocab_size)
     rows = ArrowRows(dataset, "input_ids", "target")
     lengths_U = list_lengths(dataset).clip(max=max_length)
     batches = list(batches_of_like_length(lengths_U, batch_size))
     collate = HistoryCollator(max_length)
-    scorer = ranked if isinstance(ranked, Scorer) else EncoderScorer(ranked)
     ranks_U = np.zeros(len(dataset), dtype=np.int64)
     top_UK = np.zeros((len(dataset), list_length), dtype=np.int64)
     for index_B in tqdm(batches, desc="Ranking", disable=not progress, leave=False):

@@ -3,8 +3,8 @@
 A rank is 1 for the best place. Relevance is binary: an item is a target or it is not.
 
 Ranking metrics take integer ranks: (U,) for one target a user, or (U, T) for up to T targets a user, in
-any order, padded with 0. They return one float64 value a user (U,), so that confidence intervals and slices
-are made of the very values that are averaged.
+any order, padded with 0. `NOT_RANKED` is the rank of what could not be recommended, beyond every k. They return
+one float64 value a user (U,), so that confidence intervals and slices are made of the very values that are averaged.
 
 Shape suffixes: U users (evaluated rows), T targets of a user, K list length, V vocabulary (token ids),
 I items of the catalogue (the vocabulary without special tokens), N recommendations.
@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from seqrec.data.special_tokens import NUM_SPECIAL_TOKENS, PAD_ID
+from seqrec.modeling.scoring import NOT_RANKED
 
 
 def hit_rate(ranks: ArrayLike, k: int) -> np.ndarray:
@@ -273,7 +274,7 @@ def count_targets(ranks_UT: np.ndarray) -> np.ndarray:
 
 def checked_k(k: int) -> int:
     """Refuse a k that is not a whole number from 1."""
-    if not isinstance(k, int | np.integer) or k < 1:
+    if not isinstance(k, int | np.integer) or not 1 <= k < NOT_RANKED:
         raise ValueError(f"k={k!r} is where lists are cut off: a whole number, at least 1.")
     return int(k)
 

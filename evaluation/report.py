@@ -4,7 +4,6 @@ Shape suffixes: U evaluated rows, V vocabulary.
 """
 
 import math
-import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -19,6 +18,7 @@ from seqrec.evaluation.confidence import confidence_intervals
 from seqrec.evaluation.evaluator import Ranking, rank_dataset
 from seqrec.evaluation.item_knn import ItemKnnBaseline
 from seqrec.evaluation.slices import slice_metrics
+from seqrec.evaluation.targets import share_beyond_reach, warn_of_repeats
 
 LIST_LENGTH = 20
 
@@ -39,19 +39,27 @@ def measure(
         splits: Which of "validation" and "test".
 
     Returns:
-        `"protocol"`; `"model"`, `"popularity"` and `"item_knn"`, each with its metrics by split; and `"confidence"`
-        and `"slices"`, which hold theirs by these three and split.
+        `"protocol"`, whose `"unreachable_targets"` are, by split, the share of targets that nobody can hit: unknown
+        items, and those left out as seen, of which there is a warning if they are many; `"model"`, `"popularity"` and
+        `"item_knn"`, each with its metrics by split; and `"confidence"` and `"slices"`, which hold theirs by these
+        three and split.
     """
+    for split in splits:
+        warn_of_repeats(data.sequences[split], exclude_seen=exclude_seen, split=split)
     item_counts_V = counts_by_token(data.items, len(data.tokenizer))
     popularity = PopularityBaseline(item_counts_V)
     item_knn = ItemKnnBaseline(data.sequences["train"], len(data.tokenizer))
     rank = partial(rank_dataset, exclude_seen=exclude_seen, list_length=LIST_LENGTH)
+    longest = max(int(list_lengths(data.sequences[split]).max(initial=1)) for split in splits)
     rankers: dict[str, Callable[[Dataset], Ranking]] = {
         "model": rank_model,
         "popularity": partial(rank, popularity, max_length=1),
-        "item_knn": partial(rank, item_knn, max_length=sys.maxsize),
+        "item_knn": partial(rank, item_knn, max_length=longest),
     }
-    figures: dict[str, Any] = {"protocol": {**data.protocol, "exclude_seen": exclude_seen}}
+    unreachable = {split: share_beyond_reach(data.sequences[split], exclude_seen=exclude_seen) for split in splits}
+    figures: dict[str, Any] = {
+        "protocol": {**data.protocol, "exclude_seen": exclude_seen, "unreachable_targets": unreachable}
+    }
     for name, ranker in rankers.items():
         for split in splits:
             ranking = ranker(data.sequences[split])

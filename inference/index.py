@@ -46,8 +46,8 @@ class ApproximateIndex:
     several.
 
     Scores are those of the exact search; what may be missing is an item. More candidates are fetched than are
-    asked for, so that excluded ones can be left out; a user for whom too few remain, and every search among
-    allowed items, is answered exactly.
+    asked for, so that excluded ones can be left out; a user for whom too few remain, or whose candidates end in equals
+    of the list's last item, is answered exactly, and so is every search among allowed items.
 
     Args:
         name: `"ivf"` or `"hnsw"`.
@@ -57,18 +57,19 @@ class ApproximateIndex:
     def __init__(self, name: IndexName, exact: ExactIndex) -> None:
         self.exact = exact
         self.device = exact.device
-        self.faiss = import_faiss()
+        faiss = import_faiss()  # not kept: modules can be neither pickled nor copied
         vectors = exact.items_VD[NUM_SPECIAL_TOKENS:].numpy(force=True)
         num_items, width = vectors.shape
-        metric = self.faiss.METRIC_INNER_PRODUCT
+        metric = faiss.METRIC_INNER_PRODUCT
         if name == "ivf":
             num_cells = min(4 * isqrt(num_items), max(1, num_items // 39))  # faiss wants 39 items to a cell
-            self.index = self.faiss.IndexIVFFlat(self.faiss.IndexFlatIP(width), width, num_cells, metric)
+            self.index = faiss.IndexIVFFlat(faiss.IndexFlatIP(width), width, num_cells, metric)
             self.index.cp.max_points_per_centroid = POINTS_PER_CELL
+            self.index.cp.min_points_per_centroid = 1  # fewer items make one cell; faiss would print a warning
             self.index.train(vectors)
             self.index.nprobe = CELLS_PROBED
         else:
-            self.index = self.faiss.IndexHNSWFlat(width, NEIGHBOURS, metric)
+            self.index = faiss.IndexHNSWFlat(width, NEIGHBOURS, metric)
         self.index.add(vectors)
         self.is_graph = name == "hnsw"
 
@@ -85,16 +86,19 @@ class ApproximateIndex:
             return self.exact.search(users_BD, k, excluded_BS=excluded_BS)
         users_BD = users_BD.float()
         found_BM = torch.from_numpy(self.candidates(users_BD, num_candidates)).to(users_BD.device)
-        scores_BK, ids_BK = rescore(users_BD, self.exact.items_VD, found_BM + NUM_SPECIAL_TOKENS, k, excluded_BS)
-        short_B = (ids_BK == 0).any(dim=1)
-        if short_B.any():
-            excluded = excluded_BS if excluded_BS is None or len(excluded_BS) == 1 else excluded_BS[short_B]
-            scores_BK[short_B], ids_BK[short_B] = self.exact.search(users_BD[short_B], k, excluded_BS=excluded)
+        ids_BM = found_BM.sort(dim=1).values + NUM_SPECIAL_TOKENS
+        scores_BM, ids_BM = rescore(users_BD, self.exact.items_VD, ids_BM, num_candidates, excluded_BS)
+        scores_BK, ids_BK = scores_BM[:, :k], ids_BM[:, :k]
+        lowest_B = scores_BM.where(ids_BM > 0, torch.inf).amin(dim=1)
+        unsure_B = ~(scores_BK[:, -1] > lowest_B)
+        if unsure_B.any():
+            excluded = excluded_BS if excluded_BS is None or len(excluded_BS) == 1 else excluded_BS[unsure_B]
+            scores_BK[unsure_B], ids_BK[unsure_B] = self.exact.search(users_BD[unsure_B], k, excluded_BS=excluded)
         return scores_BK, ids_BK
 
     def candidates(self, users_BD: Tensor, num_candidates: int) -> Any:
         """Ask faiss for rows of item vectors; −1 where it found no more."""
-        settings = self.faiss.SearchParametersHNSW(efSearch=num_candidates) if self.is_graph else None
+        settings = import_faiss().SearchParametersHNSW(efSearch=num_candidates) if self.is_graph else None
         return self.index.search(users_BD.numpy(force=True), num_candidates, params=settings)[1]
 
 

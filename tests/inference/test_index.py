@@ -1,6 +1,9 @@
 """Approximate indexes: what they may miss, and what they may not."""
 
 import builtins
+import contextlib
+import copy
+import pickle
 
 import pytest
 import torch
@@ -72,6 +75,41 @@ def test_it_answers_alike_each_time(index, vectors):
     assert index.search(users, 10)[1].equal(index.search(users, 10)[1])
 
 
+@pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda index: pickle.loads(pickle.dumps(index))])
+def test_a_copy_answers_as_the_index_does(index, vectors, duplicate):
+    users, _ = vectors
+    found, expected = duplicate(index).search(users, 10), index.search(users, 10)
+    assert found[0].equal(expected[0])
+    assert found[1].equal(expected[1])
+
+
+@pytest.mark.parametrize("name", ["exact", "ivf", "hnsw"])
+@pytest.mark.parametrize("num_items", range(1, 9))
+def test_tiny_catalogues_are_listed_whole_and_in_silence(name, num_items, capfd):
+    torch.manual_seed(0)
+    users, items = torch.randn(2, 8), torch.randn(num_items + 3, 8)
+    index, excluded = build_index(name, items), torch.tensor([[3]])
+    for k in (1, num_items, num_items + 1, 50):
+        for options in ({}, {"excluded_BS": excluded}, {"allowed_BA": excluded}):
+            found, expected = index.search(users, k, **options), top_k(users, items, k, **options)
+            torch.testing.assert_close(found[0], expected[0])
+            assert found[1].equal(expected[1])
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("name", ["exact", "ivf"])
+@pytest.mark.parametrize("num_distinct", [1, 7, 60])
+def test_equal_items_are_listed_in_the_order_of_their_ids(name, num_distinct, vectors):
+    """Each of few vectors many times over; a cell of `ivf` holds all its equals, of which candidates are some."""
+    users, items = vectors
+    items = items[torch.randint(0, num_distinct, (NUM_ITEMS,), generator=torch.Generator().manual_seed(0))]
+    index = build_index(name, items)
+    _, token_ids = index.search(users, 10)
+    assert token_ids.equal(top_k(users, items, 10)[1])
+    assert index.search(users, 30)[1][:, :10].equal(token_ids)
+    assert torch.cat([index.search(user[None], 10)[1] for user in users]).equal(token_ids)
+
+
 def test_an_unknown_index_is_refused(vectors):
     with pytest.raises(ValueError, match="Choose one of: exact, ivf, hnsw"):
         build_index("flat", vectors[1])
@@ -88,6 +126,18 @@ def test_without_faiss_it_says_what_to_install(vectors, monkeypatch):
     monkeypatch.setattr(builtins, "__import__", without_faiss)
     with pytest.raises(ImportError, match=r'pip install "seqrec\[index\]"'):
         build_index("ivf", vectors[1])
+
+
+@pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda one: pickle.loads(pickle.dumps(one))])
+@pytest.mark.parametrize("name", ["exact", "ivf", "hnsw"])
+def test_a_copy_of_a_recommender_recommends_as_it_does(recommender, name, duplicate):
+    original = Recommender(recommender.model, recommender.tokenizer, recommender.items, index=name)
+    original.similar_items("item 1", k=5)
+    copied = duplicate(original)
+    for history in ([], ["item 1", "item 7"]):
+        with contextlib.nullcontext() if history else pytest.warns(UserWarning, match="no known item"):
+            assert copied.recommend(history, k=5) == original.recommend(history, k=5)
+    assert copied.similar_items("item 1", k=5) == original.similar_items("item 1", k=5)
 
 
 @pytest.mark.parametrize("name", ["ivf", "hnsw"])

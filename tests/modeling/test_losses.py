@@ -130,6 +130,21 @@ def test_no_tokens_cost_nothing():
     assert not items.grad.any()
 
 
+@pytest.mark.parametrize("loss", [sampled_softmax, bce, lambda *scores: gbce(*scores, beta=0.3)])
+def test_no_tokens_cost_nothing_against_sampled_negatives(loss):
+    hidden, items = torch.randn(0, 4, requires_grad=True), torch.randn(9, 4, requires_grad=True)
+    found = loss((hidden * items[:0]).sum(dim=1), hidden @ items.T)
+    found.backward()
+    assert found == 0
+    assert not items.grad.any()
+
+
+@pytest.mark.parametrize("num_negatives", [1, 2, 5000])
+@pytest.mark.parametrize("num_items", [1, 2, 3])
+def test_gbce_beta_of_tiny_catalogues(num_items, num_negatives):
+    assert 0 < gbce_beta(num_negatives, num_items, 0.75) <= 1
+
+
 def test_no_gradient_is_computed_where_none_is_wanted():
     loss = cross_entropy(torch.randn(5, 4), torch.randn(9, 4), torch.full((5,), 4))
     assert not loss.requires_grad

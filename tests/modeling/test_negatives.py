@@ -23,6 +23,35 @@ def test_items_are_drawn_as_often_as_their_probability_says(sampling):
     torch.testing.assert_close(expected.sum(), torch.tensor(1.0))
 
 
+@pytest.mark.parametrize("sampling", ["uniform", "log_uniform"])
+@pytest.mark.parametrize("num_items", [1, 2])
+def test_a_tiny_catalogue_has_negatives_too(sampling, num_items):
+    assert set(draw_negatives(sampling, num_items, (3, 500), CPU).flatten().tolist()) == set(range(3, 3 + num_items))
+    assert log_uniform_probability(torch.arange(3, 3 + num_items), num_items).sum() == pytest.approx(1)
+
+
+@pytest.mark.parametrize("loss", ["cross_entropy", "sampled_softmax", "bce", "gbce"])
+@pytest.mark.parametrize("negatives_shared_by", ["batch", "sequence"])
+@pytest.mark.parametrize("num_labels", [0, 4])
+@pytest.mark.parametrize("num_items", [1, 2, 8])
+def test_more_negatives_than_items_or_no_label_leave_loss_and_gradients_finite(
+    loss, negatives_shared_by, num_labels, num_items
+):
+    options = {"num_negatives": 300, "negatives_shared_by": negatives_shared_by} if loss != "cross_entropy" else {}
+    torch.manual_seed(0)
+    model = SasRecForNextItem(SasRecConfig(vocab_size=num_items + 3, hidden_size=16, loss=loss, **options)).eval()
+    ids, labels = torch.randint(3, 3 + num_items, (2, 4)), torch.full((2, 4), -100)
+    labels[0, :num_labels] = 3
+    found = model(ids, torch.ones_like(ids), labels=labels).loss
+    found.backward()
+    gradients = torch.cat([weight.grad.flatten() for weight in model.parameters() if weight.grad is not None])
+    assert found.isfinite()
+    assert gradients.isfinite().all()
+    if not num_labels:
+        assert found == 0
+        assert not gradients.any()
+
+
 def test_candidates_are_scored_token_by_token():
     torch.manual_seed(0)
     items_VD, hidden_GMD = torch.randn(12, 6), torch.randn(3, 5, 6)
