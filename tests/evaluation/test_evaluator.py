@@ -6,6 +6,7 @@ import torch
 from datasets import Dataset
 
 from seqrec.evaluation.evaluator import Ranking, rank_dataset
+from seqrec.modeling.scoring import NOT_RANKED
 
 
 @pytest.fixture
@@ -49,7 +50,9 @@ def test_ranks_every_row_as_if_it_were_alone(tiny_model, dataset, exclude_seen):
 
 def test_a_target_that_was_seen_counts_as_never_recommended(tiny_model):
     dataset = Dataset.from_list([{"input_ids": [5, 6, 7], "target": 6}])
-    assert rank_dataset(tiny_model, dataset, max_length=tiny_model.config.max_history_length).ranks_U.tolist() == [43]
+    assert rank_dataset(tiny_model, dataset, max_length=tiny_model.config.max_history_length).ranks_U.tolist() == [
+        NOT_RANKED
+    ]
     assert (
         rank_dataset(tiny_model, dataset, max_length=tiny_model.config.max_history_length, exclude_seen=False).ranks_U[
             0
@@ -70,3 +73,35 @@ def test_metrics_of_a_ranking():
 def test_refuses_an_empty_data_set(tiny_model, dataset):
     with pytest.raises(ValueError, match="nothing to evaluate"):
         rank_dataset(tiny_model, dataset.select([]), max_length=tiny_model.config.max_history_length)
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf, 1e30])
+@pytest.mark.parametrize("broken", ["items", "users"])
+@pytest.mark.parametrize("list_length", [0, 5])
+def test_scores_that_cannot_be_finite_are_an_error(tiny_model, dataset, value, broken, list_length):
+    """Also where the vectors are finite and their products are not."""
+    if broken == "items":
+        tiny_model.get_input_embeddings().weight.data[10, 0] = value
+    else:
+        tiny_model.model.encode_users = lambda input_ids, *_: torch.full((len(input_ids), 16), value)
+    with pytest.raises(ValueError, match="not finite"):
+        rank_dataset(tiny_model, dataset, max_length=tiny_model.config.max_history_length, list_length=list_length)
+
+
+def test_unknown_targets_are_not_ranked_and_said_so(tiny_model):
+    dataset = Dataset.from_list([{"input_ids": [5, 6], "target": 2}, {"input_ids": [5], "target": 6}])
+    with pytest.warns(UserWarning, match="1 of 2 targets"):
+        ranks = rank_dataset(tiny_model, dataset, max_length=tiny_model.config.max_history_length).ranks_U
+    assert ranks[0] == NOT_RANKED
+    assert 1 <= ranks[1] <= 40
+
+
+@pytest.mark.parametrize("options", [{"max_length": 0}, {"max_length": -3}, {"max_length": 5, "list_length": -1}])
+def test_lengths_that_cannot_be_are_refused(tiny_model, dataset, options):
+    with pytest.raises(ValueError, match="max_length must be at least 1, got"):
+        rank_dataset(tiny_model, dataset, **options)
+
+
+def test_items_beyond_the_catalogue_are_refused(tiny_model):
+    with pytest.raises(ValueError, match="target holds token ids from 43 to 43"):
+        rank_dataset(tiny_model, Dataset.from_list([{"input_ids": [5], "target": 43}]), max_length=5)

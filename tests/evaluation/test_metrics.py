@@ -10,6 +10,7 @@ from torchmetrics.functional import retrieval
 
 from seqrec.evaluation import metrics
 from seqrec.evaluation.metrics import RANKING_METRICS, count_exposures, list_metrics, ranking_metrics
+from seqrec.modeling.scoring import NOT_RANKED
 
 NUM_ITEMS = 12
 SPECIAL = 3
@@ -287,6 +288,17 @@ def test_any_integers_do(dtype):
         "gini@2": 0.0,
     }
     assert ranking_metrics(np.array([2], dtype), [2])["mrr@2"] == 0.5
+
+
+@pytest.mark.parametrize("k", [1, 10, 10**6])
+@pytest.mark.parametrize("ranks", [[NOT_RANKED, NOT_RANKED], [[NOT_RANKED, NOT_RANKED], [NOT_RANKED, 0]]])
+def test_what_is_not_ranked_is_no_hit_at_any_k(ranks, k):
+    assert set(ranking_metrics(ranks, [k]).values()) == {0}
+
+
+def test_a_k_that_would_hold_what_is_not_ranked_is_refused():
+    with pytest.raises(ValueError, match="k="):
+        ranking_metrics([1], [NOT_RANKED])
 
 
 def test_examples_in_docstrings_are_true():
