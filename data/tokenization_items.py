@@ -9,10 +9,13 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
 from tokenizers import AddedToken, Tokenizer
 from tokenizers.models import WordLevel
 from transformers import BatchEncoding, TokenizersBackend
 
+from seqrec.data.raw_ids import id_text, read_histories, read_ids
 from seqrec.data.special_tokens import (
     MASK_TOKEN,
     NUM_SPECIAL_TOKENS,
@@ -22,7 +25,8 @@ from seqrec.data.special_tokens import (
     UNK_TOKEN,
 )
 
-BULK = 1000  # from so many ids on, building a join's hash table costs less than single look-ups
+BULK = 1000  # ids from which on, in a small catalogue, a hash table of all items costs less than single look-ups
+SHARE_IN_BULK = 8  # likewise in a large one: from one id for so many items
 
 
 class ItemTokenizer(TokenizersBackend):
@@ -73,9 +77,12 @@ class ItemTokenizer(TokenizersBackend):
         return cls.from_item_ids(item_ids)
 
     def __call__(self, text: Any = None, text_pair: Any = None, **kwargs: Any) -> BatchEncoding:
-        """Encode one history (a list of raw ids) or a batch of them (a list of lists).
+        """Encode one history (a list, array or column of raw ids, or a single id) or a batch of them.
 
         Takes the options of any tokenizer: `padding`, `truncation`, `max_length`, `return_tensors`, ….
+
+        Raises:
+            ValueError: On what is neither an id nor a list of ids, nor a list of such lists.
         """
         kwargs.setdefault("is_split_into_words", True)
         return super().__call__(words(text), text_pair, **kwargs)
@@ -109,14 +116,16 @@ class ItemTokenizer(TokenizersBackend):
     def item_series(self) -> pl.Series:
         """The raw ids in token order, as a column."""
         vocabulary = self.get_vocab()
-        table = pl.DataFrame({"item_id": list(vocabulary), "token_id": list(vocabulary.values())})
-        return table.sort("token_id")["item_id"][NUM_SPECIAL_TOKENS:]
+        tokens = list(vocabulary)
+        # Sorted by NumPy: polars' threads would be started here, and lost where the process is forked.
+        order = np.argsort(np.fromiter(vocabulary.values(), dtype=np.int64, count=len(tokens)))
+        return pl.Series(values=[tokens[index] for index in order[NUM_SPECIAL_TOKENS:]], dtype=pl.String)
 
     def encode_item_ids(self, item_ids: Iterable[str | int]) -> np.ndarray:
         """Look up raw ids.
 
         Args:
-            item_ids: A column, array or sequence of N text or integer ids.
+            item_ids: A list, array or column of N text or integer ids.
 
         Returns:
             `token_ids_N`, int64; the id of `<|unk|>` where an item is not in the catalogue.
@@ -124,14 +133,22 @@ class ItemTokenizer(TokenizersBackend):
         Raises:
             ValueError: If an id is missing, or neither text nor an integer.
         """
-        if isinstance(item_ids, list | tuple) and len(item_ids) < BULK:
-            found = [self.backend_tokenizer.token_to_id(raw_text(item_id)) for item_id in item_ids]
-            found = [id_ if id_ is not None and id_ >= NUM_SPECIAL_TOKENS else UNK_ID for id_ in found]
-            return np.array(found, dtype=np.int64)
-        raw_ids = as_raw_ids(item_ids)
-        known = self.item_series.to_frame("item_id").with_row_index("token_id", offset=NUM_SPECIAL_TOKENS)
-        table = raw_ids.to_frame("item_id").join(known, on="item_id", how="left", maintain_order="left")
-        return table["token_id"].fill_null(UNK_ID).cast(pl.Int64).to_numpy()
+        if is_column(item_ids):
+            return self.look_up_in_bulk(as_column(item_ids).to_arrow())
+        return self.look_up(read_ids(item_ids))
+
+    def look_up(self, names: list[str]) -> np.ndarray:
+        """Look up N raw ids that are text already, as `encode_item_ids` does."""
+        if len(names) >= max(BULK, self.num_items // SHARE_IN_BULK):
+            return self.look_up_in_bulk(pa.array(names, type=pa.large_string()))
+        found = [self.backend_tokenizer.token_to_id(name) for name in names]
+        found = [id_ if id_ is not None and id_ >= NUM_SPECIAL_TOKENS else UNK_ID for id_ in found]
+        return np.array(found, dtype=np.int64)
+
+    def look_up_in_bulk(self, names_N: pa.LargeStringArray) -> np.ndarray:
+        """Look up many ids at once, by a hash table of the catalogue."""
+        rows = pc.index_in(names_N, value_set=self.item_series.to_arrow())
+        return pc.fill_null(pc.add(rows, NUM_SPECIAL_TOKENS), UNK_ID).to_numpy(zero_copy_only=False).astype(np.int64)
 
     def decode_item_ids(self, token_ids: Sequence[int] | np.ndarray) -> list[str]:
         """Return the raw ids of N token ids.
@@ -156,36 +173,36 @@ class ItemTokenizer(TokenizersBackend):
 
 def as_raw_ids(item_ids: Any) -> pl.Series:
     """Return raw ids as a column of text."""
-    if isinstance(item_ids, str):  # else each of its letters would be taken for an id
-        raise ValueError(f"One text ('{item_ids}') was given; expected a list of item ids, such as ['{item_ids}'].")
-    if isinstance(item_ids, pl.Series) or (isinstance(item_ids, np.ndarray) and item_ids.dtype != object):
-        column = pl.Series(values=item_ids)
-        if not (column.dtype.is_integer() or isinstance(column.dtype, pl.String | pl.Categorical | pl.Enum)):
-            raise ValueError(f"Item ids of type {column.dtype} were given; expected text or integers.")
-        column = column.cast(pl.String)
-    else:
-        column = pl.Series(values=[raw_text(item_id) for item_id in item_ids], dtype=pl.String)
+    if is_column(item_ids):
+        return as_column(item_ids)
+    return pl.Series(values=read_ids(item_ids), dtype=pl.String)
+
+
+def is_column(item_ids: Any) -> bool:
+    """Tell whether ids can be taken as a column at once, not one by one."""
+    return isinstance(item_ids, pl.Series) or (
+        isinstance(item_ids, np.ndarray) and item_ids.dtype != object and item_ids.ndim == 1 and len(item_ids) > 0
+    )
+
+
+def as_column(item_ids: pl.Series | np.ndarray) -> pl.Series:
+    """Return a column of ids as text."""
+    column = pl.Series(values=item_ids)
+    if not (column.dtype.is_integer() or isinstance(column.dtype, pl.String | pl.Categorical | pl.Enum)):
+        raise ValueError(f"Item ids of type {column.dtype} were given; expected text or integers.")
     if column.null_count():
         raise ValueError(f"{column.null_count()} of {len(column)} item ids are missing (null).")
-    return column
-
-
-def raw_text(item_id: Any) -> str:
-    """Return one raw id as text."""
-    if isinstance(item_id, str):
-        return item_id
-    if isinstance(item_id, int | np.integer) and not isinstance(item_id, bool):
-        return str(item_id)
-    raise ValueError(f"{item_id!r} was given as an item id; expected text or an integer.")
+    return column.cast(pl.String)
 
 
 def words(text: Any) -> Any:
     """Bring histories to lists of text: ids may be integers, and a single id is a history of one."""
+    if text is None:
+        return None
     if isinstance(text, str | int | np.integer):
-        return [raw_text(text)]
-    if isinstance(text, list | tuple):
-        return [words(part) if isinstance(part, list | tuple) else raw_text(part) for part in text]
-    return text
+        return [id_text(text)]
+    histories, is_single = read_histories(text)
+    return histories[0] if is_single else histories
 
 
 def require_vocabulary(item_ids: pl.Series) -> None:

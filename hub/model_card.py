@@ -11,7 +11,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import polars as pl
+import pyarrow.parquet as pq
 from huggingface_hub import ModelCard
 from safetensors import safe_open
 
@@ -142,7 +142,8 @@ def count_parameters(folder: Path) -> int | None:
 
 def first_item_ids(items_file: Path, number: int) -> list[str]:
     """Read the ids of the catalogue's most popular items."""
-    return pl.scan_parquet(items_file).select("item_id").head(number).collect()["item_id"].to_list()
+    items = pq.ParquetFile(items_file).read(columns=["item_id"], use_threads=False)
+    return items["item_id"][:number].to_pylist()
 
 
 def build_model_card(

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
 from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 from transformers.utils import (
@@ -80,13 +82,17 @@ def load_tokenizer(name: str, **kwargs: Any) -> ItemTokenizer:
 def load_items(name: str, **kwargs: Any) -> pl.DataFrame:
     """Read a model's catalogue: `item_id`, `count` and perhaps `title`, in token order.
 
+    Arrow reads it: polars would start its threads, and no process forked later could use them.
+
     Raises:
         ValueError: If `items.parquet` is missing or broken, or lacks a column.
     """
     path = find_file(name, "items.parquet", **kwargs)
     try:
-        items = pl.read_parquet(path)
-    except (pl.exceptions.PolarsError, OSError) as error:
+        table = pq.ParquetFile(path).read(use_threads=False).combine_chunks()
+        table.validate(full=True)
+        items = pl.DataFrame(table)
+    except (pa.ArrowException, pl.exceptions.PolarsError, OSError) as error:
         raise broken(path, f"is no Parquet file that can be read ({error})") from error
     schema = items.schema
     if not (schema.get("item_id") == pl.String and schema.get("count", pl.Null).is_integer()):
@@ -112,11 +118,12 @@ def require_one_catalogue(vocab_size: int, tokenizer: ItemTokenizer, items: pl.D
             f"the model (config.json) has {vocab_size} tokens, the tokenizer (tokenizer.json) {len(tokenizer)}, "
             f"{tokenizer.num_items} of them items, and the catalogue (items.parquet) {len(items)} items"
         )
-    elif (differs := items["item_id"].ne_missing(tokenizer.item_series)).any():
-        row = differs.arg_true()[0]
+    elif not items["item_id"].equals(tokenizer.item_series, null_equal=True):
+        pairs = zip(tokenizer.item_series, items["item_id"], strict=True)
+        differing = [f"{one!r} and {other!r}" for one, other in pairs if one != other]
         problem = (
-            f"{differs.sum()} of {len(items)} items differ between the tokenizer (tokenizer.json) and the catalogue "
-            f"(items.parquet); the first are {tokenizer.item_series[row]!r} and {items['item_id'][row]!r}"
+            f"{len(differing)} of {len(items)} items differ between the tokenizer (tokenizer.json) and the catalogue "
+            f"(items.parquet); the first are {differing[0]}"
         )
     if problem:
         raise ValueError(f"These are not of one catalogue: {problem}. Take all three from one training.")

@@ -4,7 +4,7 @@ Shape suffixes: B users, K list length, D hidden size, V vocabulary.
 """
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,28 +12,50 @@ from typing import Any, Self, overload
 
 import numpy as np
 import polars as pl
+import pyarrow.parquet as pq
 import torch
 
 from seqrec.data.interactions import read_interactions
-from seqrec.data.raw_ids import ItemId, Unknown, encode_known, encode_lists, is_item_id
+from seqrec.data.polars_threads import require_polars
+from seqrec.data.raw_ids import (
+    ItemId,
+    ItemIds,
+    Unknown,
+    encode_known,
+    encode_lists,
+    id_text,
+    read_histories,
+    read_ids,
+)
+from seqrec.data.request_options import require_list_length, require_switch
 from seqrec.data.sequences import build_histories
 from seqrec.data.tokenization_items import ItemTokenizer
 from seqrec.evaluation.baselines import PopularityBaseline, counts_by_token
 from seqrec.hub.model_card import save_model_card
 from seqrec.hub.saved_folder import load_items, load_model, load_record, load_tokenizer, require_one_catalogue
 from seqrec.hub.sharing import push_folder
+from seqrec.hub.staging import staged
 from seqrec.inference.index import IndexName, build_index
 from seqrec.inference.recommendations import Recommendation, Recommendations
 from seqrec.modeling.best_items import Answerer, Index, best_items
+from seqrec.modeling.devices import resolve_device
+from seqrec.modeling.finite import require_finite
+from seqrec.modeling.forked_workers import use_one_thread_after_forks
 from seqrec.modeling.modeling_next_item import NextItemHead
 from seqrec.modeling.retrieval import ExactIndex
 
-History = Sequence[ItemId]
-AllowDeny = Sequence[ItemId] | Sequence[Sequence[ItemId]] | None
+AllowDeny = ItemIds | Iterable[ItemIds] | None
 
 
 class Recommender:
     """Recommends items by their raw ids.
+
+    Lists, tuples, NumPy arrays, Series and columns of pandas, polars and pyarrow, and iterators hold ids alike; for
+    `allow` and `deny`, sets too.
+
+    It can be made before a server forks its workers (gunicorn with `--preload`, celery, `multiprocessing`): they
+    then compute with one thread each. `recommend_frame` works there unless the parent process has used polars, as
+    `recommend_frame` does, before the fork.
 
     Args:
         model: A next-item model.
@@ -46,7 +68,8 @@ class Recommender:
             `training_curve.png`, by these names. Leave it out for a model that was trained on since.
 
     Raises:
-        ValueError: If the three are not of the same catalogue, or there is no such index.
+        ValueError: If the three are not of the same catalogue, the item vectors are not finite, or there is no such
+            index.
         ImportError: If the index needs faiss and that is not installed.
 
     Example:
@@ -64,13 +87,14 @@ class Recommender:
         record: Mapping[str, bytes] | None = None,
     ) -> None:
         require_one_catalogue(model.config.vocab_size, tokenizer, items)
+        use_one_thread_after_forks()
         self.model = model.eval()
         self.index_name = index
         self.record = dict(record or {})
         self.tokenizer = tokenizer
         self.items = items
         self.first_item = len(tokenizer) - len(items)
-        self.answerer = Answerer(model, build_index(index, model.encode_items()))
+        self.answerer = Answerer(model, build_index(index, require_finite(model.encode_items(), what="Item vectors")))
         popularity = PopularityBaseline(counts_by_token(items, len(tokenizer)))
         self.popularity = Answerer(popularity, ExactIndex(popularity.encode_items().to(model.device)))
         self.item_ids = tokenizer.item_ids
@@ -81,7 +105,7 @@ class Recommender:
         cls,
         name_or_path: str | Path,
         *,
-        device: str | torch.device | None = None,
+        device: str | torch.device = "auto",
         index: IndexName = "exact",
         **kwargs: Any,
     ) -> Self:
@@ -89,32 +113,39 @@ class Recommender:
 
         Args:
             name_or_path: Folder, or `"org/name"` on the Hub.
-            device: Where the model shall run; the CPU if None.
+            device: Where the model shall run: `"auto"` for CUDA, MPS or else the CPU, or a device by name. For
+                workers to be forked, choose `"cpu"`: CUDA cannot be used in them.
             index: How the catalogue is searched; see `Recommender`.
             **kwargs: Where and how to look, as in `transformers`: `revision`, `token`, `cache_dir`, …
 
         Raises:
             ValueError: If a part of the model is missing there or broken, the parts are not of one catalogue, the
-                weights are a pickle, or the Hub refuses or cannot be reached.
+                weights are a pickle, the Hub refuses or cannot be reached, or there is no such device.
         """
-        name = str(name_or_path)
-        model = load_model(name, **kwargs).to(device or "cpu")
+        name, found_device = str(name_or_path), resolve_device(device)
+        model = load_model(name, **kwargs).to(found_device)
         tokenizer, items = load_tokenizer(name, **kwargs), load_items(name, **kwargs)
         return cls(model, tokenizer, items, index=index, record=load_record(name, **kwargs))
 
     def save_pretrained(self, folder: str | Path, *, repo_id: str | None = None) -> None:
         """Write everything that `from_pretrained` needs, here or where `seqrec` is not installed, and the card.
 
+        It replaces a model that lies there, with its metrics and training curve, as a whole or not at all.
+
         Args:
             folder: Where.
             repo_id: The repository that the card shall name, if it is to be pushed to one.
+
+        Raises:
+            ValueError: If `folder` is a file, or the record broken.
         """
-        self.model.save_pretrained(folder)
-        self.tokenizer.save_pretrained(folder)
-        self.items.write_parquet(Path(folder) / "items.parquet")
-        for file_name, content in self.record.items():
-            (Path(folder) / file_name).write_bytes(content)
-        save_model_card(folder, repo_id=repo_id)
+        with staged(folder) as stage:
+            self.model.save_pretrained(stage)
+            self.tokenizer.save_pretrained(stage)
+            pq.write_table(self.items.to_arrow(), stage / "items.parquet", compression="zstd")
+            for file_name, content in self.record.items():
+                (stage / file_name).write_bytes(content)
+            save_model_card(stage, repo_id=repo_id)
 
     def push_to_hub(
         self,
@@ -149,7 +180,7 @@ class Recommender:
     @overload
     def recommend(  # type: ignore[overload-overlap]  # an id is a str, and a str a sequence
         self,
-        history: History,
+        history: ItemIds,
         k: int = ...,
         *,
         exclude_seen: bool = ...,
@@ -161,7 +192,7 @@ class Recommender:
     @overload
     def recommend(
         self,
-        history: Sequence[History],
+        history: Iterable[ItemIds],
         k: int = ...,
         *,
         exclude_seen: bool = ...,
@@ -172,7 +203,7 @@ class Recommender:
 
     def recommend(
         self,
-        history: History | Sequence[History],
+        history: ItemIds | Iterable[ItemIds],
         k: int = 10,
         *,
         exclude_seen: bool = True,
@@ -183,10 +214,12 @@ class Recommender:
         """Recommend the items a user will most likely want next.
 
         Args:
-            history: Raw ids of what one user did, oldest first; or a list of such histories.
+            history: Raw ids of what one user did, oldest first; or a list of such histories. A list of nothing is one
+                empty history.
             k: How many items to recommend; fewer come back where fewer may be recommended.
             exclude_seen: Whether to leave out what is in the history.
-            allow: The only ids that may be recommended: one list for all, or one for each history.
+            allow: The only ids that may be recommended: one list for all, or one for each history. A list of nothing
+                allows nothing.
             deny: Ids that may not be recommended, likewise.
             unknown: What to do about ids in a history that the model does not know: leave them out with a
                 warning (`"skip"`), or raise (`"error"`).
@@ -196,16 +229,12 @@ class Recommender:
             several.
 
         Raises:
-            ValueError: On a history that is no list, a k that is less than 1 or more than the catalogue, or,
-                with `unknown="error"`, an unknown item.
+            ValueError: On what is no history or could be read in more than one way, a k that is less than 1 or more
+                than the catalogue, scores that are not finite, or, with `unknown="error"`, an unknown item.
         """
-        if isinstance(history, str) or not isinstance(history, Sequence):
-            raise ValueError(f"A history is a list of item ids, oldest first, but {history!r} was given.")
-        is_single = not history or is_item_id(history[0])
-        histories: Sequence[Any] = [history] if is_single else history
+        histories, is_single = read_histories(history)
         encoded = [
-            encode_known(one, self.tokenizer.encode_item_ids, where="this history", unknown=unknown)
-            for one in histories
+            encode_known(names, self.tokenizer.look_up, where="this history", unknown=unknown) for names in histories
         ]
         known = [token_ids for token_ids, _ in encoded]
         scores_BK, token_ids_BK = self.answer(known, k, exclude_seen=exclude_seen, allow=allow, deny=deny)
@@ -221,8 +250,8 @@ class Recommender:
         k: int = 10,
         *,
         exclude_seen: bool = True,
-        allow: Sequence[ItemId] | None = None,
-        deny: Sequence[ItemId] | None = None,
+        allow: ItemIds | None = None,
+        deny: ItemIds | None = None,
         unknown: Unknown = "skip",
         columns: Mapping[str, str] | None = None,
     ) -> pl.DataFrame:
@@ -240,11 +269,19 @@ class Recommender:
         Returns:
             `user_id`, `rank` (from 1), `item_id`, `score`, ordered by user and rank; user ids are of the table's
             own type, item ids are text. Users without a known item get the most popular ones.
+
+        Raises:
+            ValueError: On a table that cannot be read, and as `recommend` raises it.
+            RuntimeError: In a process forked from one that had used polars already.
         """
+        require_polars()
+        k = self.check_k(k)
+        allow = None if allow is None else read_ids(allow, where="allow", ordered=False)
+        deny = None if deny is None else read_ids(deny, where="deny", ordered=False)
         interactions = read_interactions(frame, columns=columns, for_training=False)
         encode_known(
-            interactions["item_id"].unique(maintain_order=True).to_list(),
-            self.tokenizer.encode_item_ids,
+            read_ids(interactions["item_id"].unique(maintain_order=True), where="the table"),
+            self.tokenizer.look_up,
             where="the table",
             unknown=unknown,
         )
@@ -263,33 +300,38 @@ class Recommender:
 
     def name_item(self, item_id: ItemId) -> str:
         """Return an item's title, or its id where it has none."""
-        (token_id,) = self.tokenizer.encode_item_ids([str(item_id)])
+        name = id_text(item_id, "name_item")
+        (token_id,) = self.tokenizer.look_up([name])
         title = self.titles[token_id - self.first_item] if token_id >= self.first_item else None
-        return title or str(item_id)
+        return title or name
 
     def similar_items(self, item_id: ItemId, k: int = 10) -> Recommendations:
         """List the items whose vectors point most nearly the same way: cosine similarity as the score.
 
         Raises:
-            ValueError: If the item is unknown, or k is out of range.
+            ValueError: If the item is unknown or no id, k is out of range, or item vectors are not finite.
         """
-        self.check_k(k)
-        token_ids, _ = encode_known([item_id], self.tokenizer.encode_item_ids, where="similar_items", unknown="error")
+        k = self.check_k(k)
+        name = id_text(item_id, "similar_items")
+        token_ids, _ = encode_known([name], self.tokenizer.look_up, where="similar_items", unknown="error")
         item_1 = torch.as_tensor(token_ids, device=self.model.device)
-        direction_1D = torch.nn.functional.normalize(self.model.encode_items().detach()[item_1].float())
+        vector_1D = require_finite(self.model.encode_items().detach()[item_1].float(), what="Item vectors")
+        direction_1D = torch.nn.functional.normalize(vector_1D)
         scores_1K, token_ids_1K = self.directions.search(direction_1D, k, excluded_BS=item_1[None])
         return Recommendations(self.describe(scores_1K[0].numpy(force=True), token_ids_1K[0].numpy(force=True)))
 
     @cached_property
     def directions(self) -> Index:
         """Return the item vectors at length 1, prepared when first asked for."""
-        return build_index(self.index_name, torch.nn.functional.normalize(self.model.encode_items().detach().float()))
+        vectors_VD = require_finite(self.model.encode_items().detach().float(), what="Item vectors")
+        return build_index(self.index_name, torch.nn.functional.normalize(vectors_VD))
 
     def answer(
         self, known: Sequence[np.ndarray], k: int, *, exclude_seen: bool, allow: AllowDeny, deny: AllowDeny
     ) -> tuple[np.ndarray, np.ndarray]:
         """Find the best items for histories of token ids; see `best_items`."""
-        self.check_k(k)
+        k = self.check_k(k)
+        exclude_seen = require_switch(exclude_seen, name="exclude_seen")
         num_empty = sum(len(token_ids) == 0 for token_ids in known)
         if num_empty:
             warnings.warn(
@@ -304,8 +346,8 @@ class Recommender:
             k,
             max_length=self.model.config.max_history_length,
             exclude_seen=exclude_seen,
-            allowed=encode_lists(allow, len(known), self.tokenizer.encode_item_ids, where="allow"),
-            denied=encode_lists(deny, len(known), self.tokenizer.encode_item_ids, where="deny"),
+            allowed=encode_lists(allow, len(known), self.tokenizer.look_up, where="allow"),
+            denied=encode_lists(deny, len(known), self.tokenizer.look_up, where="deny"),
         )
 
     def describe(self, scores_K: np.ndarray, token_ids_K: np.ndarray) -> list[Recommendation]:
@@ -316,9 +358,6 @@ class Recommender:
             if token_id > 0
         ]
 
-    def check_k(self, k: int) -> None:
-        """Raise a `ValueError` if k is less than 1 or more than the catalogue holds."""
-        if not 1 <= k <= len(self.items):
-            raise ValueError(
-                f"k={k} recommendations were asked for; ask for 1 to {len(self.items)} (the whole catalogue)."
-            )
+    def check_k(self, k: int) -> int:
+        """Raise a `ValueError` if k is no whole number, less than 1 or more than the catalogue holds."""
+        return require_list_length(k, len(self.items))

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from seqrec.data.collators import HistoryCollator, batches_of_like_length, pad
+from seqrec.modeling.finite import require_finite
 
 BATCH_SIZE = 256
 TokenLists = Sequence[np.ndarray]
@@ -116,4 +117,6 @@ def best_items_of_batch(
         excluded_BS = denied_BS if excluded_BS is None else torch.cat([excluded_BS, denied_BS], dim=1)
     allowed_BA = None if allowed is None else pad(allowed, fill=0)["input_ids"].to(device)
     scores_BK, token_ids_BK = answerer.index.search(users_BD, k, excluded_BS=excluded_BS, allowed_BA=allowed_BA)
+    if not (scores_BK < torch.inf).all():  # as NaN is not either; empty places hold -inf
+        require_finite(scores_BK.where(scores_BK != -torch.inf, 0), what="Scores")
     return scores_BK.numpy(force=True), token_ids_BK.numpy(force=True)

@@ -4,23 +4,28 @@ Shape suffixes: B users, L length, V vocabulary, K list length.
 """
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
+from types import GeneratorType
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.data import Dataset
 from transformers import Pipeline
 
-from seqrec.data.raw_ids import ItemId, encode_known, encode_lists, is_item_id
+from seqrec.data.raw_ids import ItemIds, encode_known, encode_lists, read_histories, read_lists
+from seqrec.data.request_options import require_list_length, require_switch
 from seqrec.data.special_tokens import NUM_SPECIAL_TOKENS, UNK_ID
 from seqrec.modeling.best_items import Answerer, best_items
+from seqrec.modeling.finite import require_finite
+from seqrec.modeling.forked_workers import use_one_thread_after_forks
 from seqrec.modeling.retrieval import ExactIndex
 
 TASK = "next-item-recommendation"
 REQUEST_KEYS = ("history", "allow", "deny")
 
-AllowDeny = Sequence[ItemId] | Sequence[Sequence[ItemId]] | None
+AllowDeny = ItemIds | Iterable[ItemIds] | None
 
 
 class NextItemRecommendationPipeline(Pipeline):
@@ -44,6 +49,7 @@ class NextItemRecommendationPipeline(Pipeline):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        use_one_thread_after_forks()
         self.model.eval()
         vocab_size = self.model.config.vocab_size
         if len(self.tokenizer) != vocab_size:
@@ -51,15 +57,16 @@ class NextItemRecommendationPipeline(Pipeline):
                 f"The model has {vocab_size} tokens, the tokenizer {len(self.tokenizer)}. Take both from one training."
             )
         order = TokenOrder(vocab_size)
-        self.answerer = Answerer(self.model, ExactIndex(self.model.encode_items()))
+        self.answerer = Answerer(self.model, ExactIndex(require_finite(self.model.encode_items(), what="Item vectors")))
         self.by_order = Answerer(order, ExactIndex(order.encode_items().to(self.model.device)))
 
     def __call__(self, inputs: Any, **kwargs: Any) -> Any:
         """Recommend for one history or several.
 
         Args:
-            inputs: Raw ids of what one user did, oldest first; a list of such histories; or a dict with `history`
-                (either of the two) and perhaps `allow` and `deny`, or a list of such dicts.
+            inputs: Raw ids of what one user did, oldest first (a list, array or column); a list of such histories; or a
+                dict with `history` (either of the two) and perhaps `allow` and `deny`, or a list of such dicts. A
+                generator is one of such requests.
             **kwargs: `top_k` (10), how many items; `exclude_seen` (True), whether to leave out what is in the history;
                 `allow` and `deny`, ids that alone or never may be recommended: one list for all, or one for each
                 history. `batch_size` has no effect: histories of one list share batches by their length.
@@ -69,9 +76,10 @@ class NextItemRecommendationPipeline(Pipeline):
             `top_k` come back where fewer may be recommended.
 
         Raises:
-            ValueError: On a history that is no list, or a `top_k` less than 1 or more than the catalogue.
+            ValueError: On what is no history or could be read in more than one way, on options out of range, and on a
+                model whose scores are not finite.
         """
-        if is_list(inputs) and not (inputs and all(isinstance(one, Mapping) for one in inputs)):
+        if not (isinstance(inputs, Mapping | GeneratorType | Dataset) or is_list_of_requests(inputs)):
             inputs = {"history": inputs}  # else the ids of a history would be taken for a batch
         return super().__call__(inputs, **{**kwargs, "batch_size": 1})
 
@@ -87,9 +95,9 @@ class NextItemRecommendationPipeline(Pipeline):
         allow: AllowDeny = None,
         deny: AllowDeny = None,
     ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
-        preparing = {"allow": allow, "deny": deny}
+        preparing = {name: as_lists(ids, name) for name, ids in given({"allow": allow, "deny": deny}).items()}
         answering = {"top_k": top_k, "exclude_seen": exclude_seen}
-        return given(preparing), given(answering), {}
+        return preparing, given(answering), {}
 
     def preprocess(self, input_: Any, allow: AllowDeny = None, deny: AllowDeny = None) -> dict[str, Any]:
         """Turn a request's raw ids into token ids, with a warning for those that are unknown."""
@@ -98,11 +106,7 @@ class NextItemRecommendationPipeline(Pipeline):
             raise ValueError(
                 f"A request has a 'history', and perhaps 'allow' and 'deny', but {list(request)} was given."
             )
-        history = request["history"]
-        if not is_list(history):
-            raise ValueError(f"A history is a list of item ids, oldest first, but {history!r} was given.")
-        is_single = not history or is_item_id(history[0])
-        histories = [history] if is_single else history
+        histories, is_single = read_histories(request["history"])
         known = [encode_known(one, self.encode_item_ids, where="this history")[0] for one in histories]
         allow, deny = request.get("allow", allow), request.get("deny", deny)
         return {
@@ -115,9 +119,8 @@ class NextItemRecommendationPipeline(Pipeline):
     def _forward(
         self, input_tensors: dict[str, Any], top_k: int = 10, exclude_seen: bool = True
     ) -> dict[str, bool | np.ndarray]:
-        num_items = self.model.config.num_items
-        if not 1 <= top_k <= num_items:
-            raise ValueError(f"top_k={top_k} items were asked for; ask for 1 to {num_items} (the whole catalogue).")
+        top_k = require_list_length(top_k, self.model.config.num_items, name="top_k")
+        exclude_seen = require_switch(exclude_seen, name="exclude_seen")
         histories = input_tensors["histories"]
         num_empty = sum(len(history) == 0 for history in histories)
         if num_empty:
@@ -175,9 +178,15 @@ class TokenOrder:
         return self.scores_V1
 
 
-def is_list(value: Any) -> bool:
-    """Tell whether something is a list of any kind, and no text."""
-    return isinstance(value, Sequence) and not isinstance(value, str)
+def is_list_of_requests(inputs: Any) -> bool:
+    """Tell whether something is a list of dicts, each a request."""
+    return isinstance(inputs, list | tuple) and bool(inputs) and all(isinstance(one, Mapping) for one in inputs)
+
+
+def as_lists(ids: AllowDeny, name: str) -> list[str] | list[list[str]]:
+    """Read an allow or deny list that many requests share: an iterator would be used up by the first."""
+    lists, is_one_for_all = read_lists(ids, where=name)
+    return lists[0] if is_one_for_all else lists
 
 
 def given(parameters: dict[str, Any]) -> dict[str, Any]:

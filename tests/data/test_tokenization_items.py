@@ -78,16 +78,34 @@ def test_integers_are_raw_ids(odd):
 
 def test_one_text_is_no_list_of_ids(odd):
     for take in (odd.encode_item_ids, ItemTokenizer.from_item_ids):
-        with pytest.raises(ValueError, match=r"One text \('50'\) .*such as \['50'\]"):
+        with pytest.raises(ValueError, match=r"'50' was given\. Put a single id into a list: \['50'\]"):
             take("50")
     assert odd.encode_item_ids(np.array([181, 7])).tolist() == [4, 2]
     assert ItemTokenizer.from_item_ids(range(3)).item_ids == ["0", "1", "2"]
 
 
 def test_ids_of_another_type_are_refused(odd):
-    for ids in ([50.0], np.array([50.0]), [None], [True], pl.Series(["50", None])):
-        with pytest.raises(ValueError, match=r"text or (an )?integer|missing"):
+    columns = [np.array([50.0]), np.array([b"50"]), np.array([[50]]), pl.Series(["50", None]), pl.Series([b"50"])]
+    for ids in (*columns, [50.0], [None], [True], [b"50"], b"50", {"50": 1}, torch.tensor([50]), {"50", "181"}):
+        with pytest.raises(ValueError, match=r"given|missing"):
             odd.encode_item_ids(ids)
+        with pytest.raises(ValueError, match=r"given|missing"):
+            ItemTokenizer.from_item_ids(ids)
+
+
+@pytest.mark.parametrize(
+    "history", [b"50", [b"50"], {"50": 1}, {"50"}, 50.0, [50.0], torch.tensor([50]), [["50", None]]]
+)
+def test_what_is_no_history_is_refused(odd, history):
+    with pytest.raises(ValueError, match="was given"):
+        odd(history)
+
+
+@pytest.mark.parametrize("convert", [tuple, np.array, pl.Series, iter, lambda ids: (item_id for item_id in ids)])
+def test_arrays_columns_and_iterators_are_histories_like_lists(odd, convert):
+    assert odd(convert(["50", "181"]))["input_ids"] == [3, 4]
+    assert odd([convert(["50", "181"]), ["50"]])["input_ids"] == [[3, 4], [3]]
+    assert odd.encode_item_ids(convert(["50", "181"])).tolist() == [3, 4]
 
 
 def test_decoding_refuses_what_is_no_item(odd):

@@ -2,7 +2,10 @@
 
 import warnings
 
+import numpy as np
+import polars as pl
 import pytest
+import torch
 from transformers import pipeline
 from transformers.pipelines import Pipeline
 
@@ -72,6 +75,32 @@ def test_requests_as_dicts_and_from_a_generator(pipe, recommender):
     assert list(pipe((history for history in [["item 1"]]), top_k=40)) == expected[1:]
 
 
+def test_arrays_columns_and_iterators_are_histories_like_lists(pipe):
+    expected = pipe(HISTORY)
+    for history in (tuple(HISTORY), np.array(HISTORY), pl.Series(HISTORY), iter(HISTORY), {"history": iter(HISTORY)}):
+        assert pipe(history) == expected
+    assert pipe(pl.Series(HISTORIES)) == pipe(HISTORIES)
+
+
+@pytest.mark.parametrize("make", [iter, set, np.array, lambda ids: (item_id for item_id in ids)])
+def test_what_is_denied_is_denied_in_every_request(pipe, make):
+    requests = [{"history": HISTORY}, {"history": ["item 1"]}, {"history": HISTORY}]
+    deny = ["item 2", "item 3"]
+    assert pipe(requests, deny=make(deny), top_k=40) == pipe(requests, deny=deny, top_k=40)
+    stream = pipe((request for request in requests), deny=[make(deny)], top_k=40)
+    assert list(stream) == pipe(requests, deny=deny, top_k=40)
+
+
+def test_weights_that_are_not_finite_are_refused(pipe):
+    embedding = pipe.model.get_input_embeddings().weight
+    with torch.no_grad():
+        embedding[:] = torch.nan
+    with pytest.raises(ValueError, match=r"NaN or infinite numbers, so it cannot recommend"):
+        pipe(HISTORY)
+    with pytest.raises(ValueError, match="Item vectors of the model hold NaN"):
+        type(pipe)(model=pipe.model, tokenizer=pipe.tokenizer)
+
+
 def test_options_may_be_set_once(folder, recommender):
     pipe = pipeline(TASK, model=folder, device="cpu", top_k=3, deny=["item 2"])
     assert pipe(HISTORY) == as_dicts(recommender.recommend(HISTORY, k=3, deny=["item 2"]))
@@ -102,12 +131,19 @@ def test_a_whole_catalogue_holds_no_special_token(pipe):
         ("item 5", {}, "A history is a list of item ids"),
         ({"history": "item 5"}, {}, "A history is a list of item ids"),
         ({"histories": []}, {}, "A request has a 'history'"),
-        ([1.5], {}, "Expected a list of item ids in this history, but 1.5 was given"),
+        ([1.5], {}, "Item ids are strings or integers, but 1.5 was given"),
         ([HISTORY, "item 1"], {}, "Expected a list of item ids in this history, but 'item 1' was given"),
         ([HISTORY, ["item 1", 1.5]], {}, "strings or integers"),
         (HISTORY, {"top_k": 0}, "ask for 1 to 40"),
         (HISTORY, {"top_k": 41}, "ask for 1 to 40"),
+        (HISTORY, {"top_k": True}, "ask for 1 to 40"),
+        (HISTORY, {"top_k": "5"}, "ask for 1 to 40"),
+        (HISTORY, {"exclude_seen": "no"}, "exclude_seen must be True or False"),
         (HISTORY, {"deny": "item 1"}, "deny must be a list"),
+        (b"item 5", {}, "Decode bytes"),
+        ([b"item 5"], {}, "Decode bytes"),
+        (HISTORY, {"deny": [b"item 5"]}, "Decode bytes"),
+        ({"history": {"item 5"}}, {}, "a set was given, which has no order"),
     ],
 )
 def test_refuses_what_it_cannot_answer(pipe, inputs, options, message):

@@ -1,0 +1,27 @@
+"""Check what a request for recommendations asks for, beside its ids."""
+
+from numbers import Integral
+
+import numpy as np
+
+
+def require_list_length(k: object, num_items: int, *, name: str = "k") -> int:
+    """Return how many items are asked for.
+
+    Raises:
+        ValueError: If it is no whole number, less than 1, or more than the catalogue holds.
+    """
+    if not isinstance(k, Integral) or isinstance(k, bool) or not 1 <= k <= num_items:
+        raise ValueError(f"{name}={k!r} items were asked for; ask for 1 to {num_items} (the whole catalogue).")
+    return int(k)
+
+
+def require_switch(value: object, *, name: str) -> bool:
+    """Return what a switch is set to.
+
+    Raises:
+        ValueError: If it is neither True nor False.
+    """
+    if not isinstance(value, bool | np.bool_):
+        raise ValueError(f"{name} must be True or False, but is {value!r}.")
+    return bool(value)

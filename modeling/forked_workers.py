@@ -1,0 +1,25 @@
+"""Keep forked workers alive: OpenMP's threads, which torch and faiss compute with, do not survive a fork."""
+
+import os
+import sys
+from functools import cache
+
+import torch
+
+
+@cache
+def use_one_thread_after_forks() -> None:
+    """Let each process that this one forks from now on compute with one thread.
+
+    gunicorn with `--preload`, celery and `multiprocessing` with "fork" load a model once and share it so. A forked
+    worker that computed with more threads would wait for ever for those of its parent.
+    """
+    if hasattr(os, "register_at_fork"):  # Windows cannot fork
+        os.register_at_fork(after_in_child=use_one_thread)
+
+
+def use_one_thread() -> None:
+    """Compute with one thread in this process."""
+    torch.set_num_threads(1)
+    if "faiss" in sys.modules:
+        sys.modules["faiss"].omp_set_num_threads(1)
