@@ -1,11 +1,10 @@
 """Configuration of BERT4Rec."""
 
-from huggingface_hub.dataclasses import strict
-
 from seqrec.configuration.configuration_next_item import NextItemConfig
+from seqrec.configuration.strict_config import strict_config
 
 
-@strict
+@strict_config
 class Bert4RecConfig(NextItemConfig):
     """BERT4Rec (Sun et al., CIKM 2019): a bidirectional Transformer that fills in masked items.
 
@@ -28,6 +27,7 @@ class Bert4RecConfig(NextItemConfig):
     is_causal: bool = False
     masking_probability: float | int = 0.2
     last_item_share: float | int = 0.1
+    training_fields = NextItemConfig.training_fields | {"masking_probability", "last_item_share"}
 
     @property
     def max_history_length(self) -> int:

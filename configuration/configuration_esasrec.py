@@ -1,11 +1,10 @@
 """Configuration of eSASRec."""
 
-from huggingface_hub.dataclasses import strict
-
 from seqrec.configuration.configuration_next_item import NextItemConfig
+from seqrec.configuration.strict_config import strict_config
 
 
-@strict
+@strict_config
 class ESasRecConfig(NextItemConfig):
     """eSASRec (Tikhonovich et al., RecSys 2025): SASRec's shifted targets and sampled softmax, with LiGR blocks.
 

@@ -1,14 +1,29 @@
 """What every next-item model's configuration shares."""
 
+from collections.abc import Mapping
+from dataclasses import fields
 from difflib import get_close_matches
-from typing import Literal
+from typing import Any, Literal
 
-from huggingface_hub.dataclasses import strict
 from transformers import PreTrainedConfig
+from transformers.activations import ACT2FN
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
-from seqrec.data.special_tokens import NUM_SPECIAL_TOKENS
+from seqrec.configuration.strict_config import shown, strict_config
+from seqrec.data.special_tokens import MASK_ID, NUM_SPECIAL_TOKENS, PAD_ID, UNK_ID
 
-COUNTS = ("hidden_size", "num_hidden_layers", "intermediate_size", "max_position_embeddings", "num_negatives")
+# The most that each size may be: far beyond any model, and little enough to be told from a mistake at once.
+LARGEST = {
+    "vocab_size": 2**31,
+    "hidden_size": 2**16,
+    "num_hidden_layers": 1000,
+    "num_attention_heads": 2**16,
+    "intermediate_size": 2**20,
+    "max_position_embeddings": 2**20,
+    "num_negatives": 2**31,
+}
+FLOATS = ("float32", "float16", "bfloat16", "float64")
+LABELS = {"0": "LABEL_0", "1": "LABEL_1"}  # what the library gives every configuration, classifier or not
 REMOTE_MODULES = "transformers_modules"  # where transformers puts classes that it loaded from a repository
 
 # What the library itself stores in config.json, or takes as a keyword, beside the declared fields.
@@ -20,22 +35,16 @@ LIBRARY_KEYS = frozenset(
         "attn_implementation",
         "auto_map",
         "custom_pipelines",
-        "experts_implementation",
-        "id2label",
-        "label2id",
         "model_type",
         "name_or_path",
-        "num_labels",
         "output_attentions",
-        "per_layer_config",
-        "quantization_config",
         "torch_dtype",
         "use_cache",
     }
 )
 
 
-@strict
+@strict_config
 class NextItemConfig(PreTrainedConfig):
     """Fields that all next-item models share; architectures add their own.
 
@@ -90,22 +99,43 @@ class NextItemConfig(PreTrainedConfig):
     negative_sampling: Literal["uniform", "log_uniform"] = "uniform"
     gbce_calibration: float | int = 0.75
     logit_scale: float | int | None = None
-    initializer_range: float = 0.02
-    layer_norm_eps: float = 1e-8
+    initializer_range: float | int = 0.02
+    layer_norm_eps: float | int = 1e-8
     pad_token_id: int | None = 0
     mask_token_id: int = 1
     unk_token_id: int = 2
     is_causal: bool = True
     tie_word_embeddings: bool = True
 
-    def __post_init__(self, **kwargs: object) -> None:
+    # Fields that only training reads. All others decide the scores.
+    training_fields = frozenset(
+        {
+            *("hidden_dropout", "attention_dropout", "loss", "num_negatives", "negatives_shared_by"),
+            *("negative_sampling", "gbce_calibration", "initializer_range"),
+        }
+    )
+
+    def __post_init__(self, **kwargs: Any) -> None:
         if not type(self).__module__.startswith(REMOTE_MODULES):
             # They name files beside the weights, which a class of the installed package has no need of, and which
             # would not be there in another folder that it is saved to.
             kwargs.pop("auto_map", None)
             kwargs.pop("custom_pipelines", None)
+        self.refuse_another_model_type(kwargs.pop("model_type", self.model_type))
+        self.refuse_classes()
         self.refuse_unknown_fields(kwargs)
+        self.refuse_other_dtypes(self.dtype, kwargs.get("torch_dtype"))
         super().__post_init__(**kwargs)
+
+    @classmethod
+    def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any) -> Any:
+        """Make a configuration of what a `config.json` says, with `kwargs` in place of its values.
+
+        Raises:
+            ValueError: As the class itself, and if the file names a kernel of the Hub.
+        """
+        refuse_fetched_kernels(config_dict)
+        return super().from_dict(config_dict, **kwargs)
 
     @property
     def num_items(self) -> int:
@@ -126,8 +156,39 @@ class NextItemConfig(PreTrainedConfig):
         hint = f" Did you mean {near[0]!r}?" if near else ""
         raise ValueError(f"{type(self).__name__} has no field {unknown[0]!r}.{hint}")
 
+    def refuse_another_model_type(self, model_type: Any) -> None:
+        """Raise a `ValueError` if what is given describes a model of another architecture."""
+        own = {getattr(base, "model_type", "") for base in type(self).__mro__}  # a user's subclass may have its own
+        if model_type not in [*own]:
+            raise ValueError(
+                f"{type(self).__name__} has the model_type {self.model_type!r}, but {shown(model_type)} was given."
+            )
+
+    def refuse_classes(self) -> None:
+        """Raise a `ValueError` for labels of classes, which nothing here would read."""
+        labels = self.id2label
+        if labels is not None and not (
+            isinstance(labels, Mapping) and {str(key): label for key, label in labels.items()} == LABELS
+        ):
+            raise ValueError(f"id2label must be left out, as a recommender has no classes, but is {shown(labels)}.")
+
+    @staticmethod
+    def refuse_other_dtypes(*dtypes: Any) -> None:
+        """Raise a `ValueError` for a dtype of the weights that models do not compute in."""
+        for dtype in dtypes:
+            if dtype is not None and str(dtype).removeprefix("torch.") not in FLOATS:
+                raise ValueError(f"dtype must be one of {', '.join(FLOATS)}, but is {shown(dtype)}.")
+
+    def scoring_fields(self) -> dict[str, Any]:
+        """Return what of the configuration decides the scores that given weights lead to: `model_type` and fields."""
+        library = {field.name for field in fields(PreTrainedConfig)}
+        names = {field.name for field in fields(self)} - library - self.training_fields
+        return {"model_type": type(self).model_type, **{name: getattr(self, name) for name in sorted(names)}}
+
     def validate_architecture(self) -> None:
-        """Check that the fields fit together; run by the library after construction."""
+        """Check that the fields fit together; run by the library after construction, and before a model is built."""
+        self.validate_sizes()
+        self.validate_numbers()
         if self.hidden_size % self.num_attention_heads:
             raise ValueError(
                 f"hidden_size={self.hidden_size} cannot be split into num_attention_heads="
@@ -138,23 +199,58 @@ class NextItemConfig(PreTrainedConfig):
                 f"Rotary positions need heads of an even size, but hidden_size={self.hidden_size} and "
                 f"num_attention_heads={self.num_attention_heads} give {self.hidden_size // self.num_attention_heads}."
             )
-        if self.vocab_size <= NUM_SPECIAL_TOKENS:
-            raise ValueError(
-                f"vocab_size={self.vocab_size} leaves no room for items beside the {NUM_SPECIAL_TOKENS} "
-                "special tokens. Pass vocab_size=len(tokenizer)."
-            )
-        for name in COUNTS:
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, but is {getattr(self, name)}.")
-        for name in ("hidden_dropout", "attention_dropout"):
-            if not 0 <= getattr(self, name) < 1:
-                raise ValueError(f"{name} must lie in [0, 1), but is {getattr(self, name)}.")
-        if not 0 <= self.gbce_calibration <= 1:
-            raise ValueError(f"gbce_calibration must lie in [0, 1], but is {self.gbce_calibration}.")
+        if self.hidden_act not in ACT2FN:
+            raise ValueError(f"hidden_act must be one of {', '.join(sorted(ACT2FN))}, but is {shown(self.hidden_act)}.")
         if self.loss == "gbce" and self.negative_sampling != "uniform":
             raise ValueError(
                 "gbce is calibrated for uniform negatives, but negative_sampling="
                 f"{self.negative_sampling!r}. Choose negative_sampling='uniform' or another loss."
             )
-        if self.logit_scale is not None and self.logit_scale <= 0:
-            raise ValueError(f"logit_scale must be above 0, but is {self.logit_scale}.")
+
+    def validate_outputs(self) -> None:
+        """Check a field of the library that it would stumble over only when the model computes."""
+        if not isinstance(self.output_hidden_states, bool | list | None):
+            raise ValueError(f"output_hidden_states must be true or false, but is {shown(self.output_hidden_states)}.")
+
+    def validate_sizes(self) -> None:
+        """Check whole numbers: sizes, and the special tokens' ids."""
+        for name, largest in LARGEST.items():
+            if not 1 <= getattr(self, name) <= largest:
+                raise ValueError(f"{name} must be at least 1 and at most {largest}, but is {getattr(self, name)}.")
+        if self.vocab_size <= NUM_SPECIAL_TOKENS:
+            raise ValueError(
+                f"vocab_size={self.vocab_size} leaves no room for items beside the {NUM_SPECIAL_TOKENS} "
+                "special tokens. Pass vocab_size=len(tokenizer)."
+            )
+        for name, token_id in {"pad_token_id": PAD_ID, "mask_token_id": MASK_ID, "unk_token_id": UNK_ID}.items():
+            if getattr(self, name) not in (token_id, None):
+                raise ValueError(
+                    f"{name} must be {token_id}, as every vocabulary has it, but is {getattr(self, name)}."
+                )
+
+    def validate_numbers(self) -> None:
+        """Check numbers that are not whole. Written so that NaN fails too."""
+        for name in ("hidden_dropout", "attention_dropout"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"{name} must lie in [0, 1), but is {getattr(self, name)}.")
+        if not 0 <= self.gbce_calibration <= 1:
+            raise ValueError(f"gbce_calibration must lie in [0, 1], but is {self.gbce_calibration}.")
+        if not 0 < self.layer_norm_eps <= 1:
+            raise ValueError(f"layer_norm_eps must be above 0 and at most 1, but is {self.layer_norm_eps}.")
+        if not 0 < self.initializer_range <= 100:
+            raise ValueError(f"initializer_range must be above 0 and at most 100, but is {self.initializer_range}.")
+        if self.logit_scale is not None and not 0 < self.logit_scale <= 10_000:
+            raise ValueError(f"logit_scale must be above 0 and at most 10000, but is {self.logit_scale}.")
+
+
+def refuse_fetched_kernels(saved: Mapping[str, Any]) -> None:
+    """Raise a `ValueError` if a saved configuration names attention code that is not installed.
+
+    A kernel of the Hub can be asked for by whoever loads a model (`attn_implementation=`), not by its folder.
+    """
+    attention, known = saved.get("attn_implementation"), ["eager", *ALL_ATTENTION_FUNCTIONS.valid_keys()]
+    if attention is not None and attention not in known:
+        raise ValueError(
+            f"attn_implementation in a saved configuration must be one of {', '.join(known)}, "
+            f"but is {shown(attention)}."
+        )

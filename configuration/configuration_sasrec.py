@@ -1,11 +1,10 @@
 """Configuration of SASRec."""
 
-from huggingface_hub.dataclasses import strict
-
 from seqrec.configuration.configuration_next_item import NextItemConfig
+from seqrec.configuration.strict_config import strict_config
 
 
-@strict
+@strict_config
 class SasRecConfig(NextItemConfig):
     """Self-Attentive Sequential Recommendation (Kang & McAuley, ICDM 2018).
 

@@ -11,7 +11,9 @@ def read_json_object(path: str, mend: str = MEND) -> dict[str, Any]:
     """Read a file that must hold a JSON object."""
     try:
         content = json.loads(Path(path).read_text(encoding="utf-8"))
-    except ValueError as error:  # of the JSON, or of the text's encoding
+    except OSError as error:
+        raise broken(path, f"cannot be read ({error})", mend) from error
+    except (ValueError, RecursionError) as error:  # of the JSON, of the text's encoding, or too deep a nesting
         raise broken(path, f"is no JSON ({error})", mend) from error
     if not isinstance(content, dict):
         raise broken(path, f"must hold a JSON object, but holds {type(content).__name__}", mend)

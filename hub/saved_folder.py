@@ -1,7 +1,6 @@
 """Open the parts of a saved model, and say which one is broken, and what to do, where one cannot be used."""
 
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
@@ -9,7 +8,6 @@ from typing import Any, Literal, get_args, get_origin
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
-from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 from transformers.utils import (
     ADAPTER_SAFE_WEIGHTS_NAME,
@@ -19,7 +17,6 @@ from transformers.utils import (
     WEIGHTS_INDEX_NAME,
     WEIGHTS_NAME,
     cached_file,
-    logging,
 )
 
 from seqrec.data.preparation import DataArguments
@@ -28,10 +25,11 @@ from seqrec.data.tokenization_items import ItemTokenizer
 from seqrec.hub.json_objects import broken, read_json_object
 from seqrec.hub.model_card import CURVE, METRICS
 from seqrec.hub.sharing import find_file
-from seqrec.modeling.modeling_auto import MODEL_TYPES, AutoModelForNextItem
+from seqrec.modeling.modeling_auto import ARCHITECTURES, MODEL_TYPES
 from seqrec.modeling.modeling_next_item import NextItemHead
 
 RECORD = (METRICS, CURVE)
+HEADS = {config_class.model_type: head_class for config_class, _, head_class in ARCHITECTURES}
 
 
 def load_model(name: str, *, config_fields: Mapping[str, Any] | None = None, **kwargs: Any) -> NextItemHead:
@@ -46,19 +44,12 @@ def load_model(name: str, *, config_fields: Mapping[str, Any] | None = None, **k
         ValueError: If `config.json` or the weights are missing, broken, of no model of seqrec, or do not fit together;
             or if the weights are a pickle.
     """
-    saved_model_type(name, **kwargs)
+    head_class = HEADS[saved_model_type(name, **kwargs)]
     weights_file = require_weights(name, **kwargs)
     try:
-        with quiet_library():
-            model, report = AutoModelForNextItem.from_pretrained(
-                name, output_loading_info=True, ignore_mismatched_sizes=True, **(config_fields or {}), **kwargs
-            )
-    except (SafetensorError, OSError) as error:
+        return head_class.from_pretrained(name, **(config_fields or {}), **kwargs)
+    except (SafetensorError, OSError, ImportError) as error:  # ImportError: attention that is not installed
         raise broken(weights_file, f"cannot be read ({error})") from error
-    misfits = describe_misfits(report)
-    if misfits:
-        raise broken(weights_file, f"does not fit config.json: {misfits}", "Take both from one training.")
-    return model
 
 
 def load_tokenizer(name: str, **kwargs: Any) -> ItemTokenizer:
@@ -171,7 +162,7 @@ def saved_model_type(name: str, **kwargs: Any) -> str:
         raise broken(path, f"names the model_type {model_type!r}, but seqrec knows {known}", "Give a model of seqrec.")
     try:
         MODEL_TYPES[model_type].from_dict(config)
-    except (StrictDataclassError, ValueError, TypeError) as error:
+    except (ValueError, TypeError) as error:
         raise broken(path, f"does not describe a {model_type} model ({error})") from error
     return model_type
 
@@ -185,7 +176,8 @@ def require_weights(name: str, **kwargs: Any) -> str:
         return path
     index = find(name, SAFE_WEIGHTS_INDEX_NAME, **kwargs)
     if index is not None:
-        refuse_pickles(name, read_json_object(index).get("weight_map", {}).values())
+        weight_map = read_json_object(index).get("weight_map")
+        refuse_pickles(name, map(str, weight_map.values()) if isinstance(weight_map, dict) else [])
         return index
     refuse_pickles(name, [pickle for pickle in (WEIGHTS_NAME, WEIGHTS_INDEX_NAME) if find(name, pickle, **kwargs)])
     return find_file(name, SAFE_WEIGHTS_NAME, **kwargs)
@@ -199,27 +191,6 @@ def refuse_pickles(name: str, weight_files: Iterable[str]) -> None:
             f"{name!r} offers weights as a pickle ({pickles[0]}), which can run any code when it is read, and so never "
             "is. Ask its author for safetensors."
         )
-
-
-def describe_misfits(report: Mapping[str, Iterable[Any]]) -> str:
-    """Say in how many places weights and configuration disagree, and where first; nothing if they don't."""
-    found = {
-        "missing": sorted(report["missing_keys"]),
-        "superfluous": sorted(report["unexpected_keys"]),
-        "of another shape": sorted(key for key, *_ in report["mismatched_keys"]),
-    }
-    return ", ".join(f"{len(keys)} tensors are {how} (first: {keys[0]})" for how, keys in found.items() if keys)
-
-
-@contextmanager
-def quiet_library() -> Iterator[None]:
-    """Silence the library's report of tensors that don't fit: it spans many lines, and ours says it in one."""
-    verbosity = logging.get_verbosity()
-    logging.set_verbosity(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        logging.set_verbosity(verbosity)
 
 
 def find(name: str, file_name: str, **kwargs: Any) -> str | None:

@@ -3,6 +3,7 @@
 Shape suffixes: B batch, L length, V vocabulary, D hidden size.
 """
 
+import inspect
 from collections.abc import Callable
 from os import PathLike
 from pathlib import Path
@@ -28,6 +29,12 @@ from seqrec.modeling.layers import (
     rotary_table,
     take_position,
 )
+from seqrec.modeling.saved_weights import check_saved, file_states, finish_saving
+from seqrec.modeling.weight_checks import require_finite
+
+# Transformers 5.40 leaves out this argument of the masks, which models of one pass over a row have no use for.
+TAKES_CACHE = "past_key_values" in inspect.signature(create_causal_mask).parameters
+NO_CACHE = {"past_key_values": None} if TAKES_CACHE else {}
 
 SHARING_ARGUMENTS = {
     *("repo_id", "commit_message", "commit_description", "private", "token", "revision", "create_pr", "tags")
@@ -51,6 +58,10 @@ class NextItemPreTrainedModel(PreTrainedModel):
     # None, for transformers copies that code then.
     write_code: Callable[[PreTrainedModel, str], Any] | None = None
 
+    def __init__(self, config: NextItemConfig, *args: Any, **kwargs: Any) -> None:
+        config.validate()  # fields may have been set since it was made
+        super().__init__(config, *args, **kwargs)
+
     def save_pretrained(
         self,
         save_directory: str | PathLike[str],
@@ -64,23 +75,38 @@ class NextItemPreTrainedModel(PreTrainedModel):
         `push_to_hub=True` is as `push_to_hub`, which saves again, so that the code is pushed as well.
         """
         sharing = {name: kwargs.pop(name) for name in SHARING_ARGUMENTS & kwargs.keys()} if push_to_hub else {}
+        earlier = file_states(Path(save_directory))
         super().save_pretrained(save_directory, is_main_process=is_main_process, **kwargs)
+        if is_main_process:
+            finish_saving(Path(save_directory), earlier, self.config)
         if self.write_code is not None and is_main_process and Path(save_directory, "config.json").is_file():
             self.write_code(self, str(save_directory))
         if push_to_hub and is_main_process:
             self.push_to_hub(sharing.pop("repo_id", Path(save_directory).name), **sharing)
 
     @classmethod
-    def from_pretrained(cls, *args: Any, use_safetensors: bool | None = None, **kwargs: Any) -> Any:
+    def from_pretrained(
+        cls,
+        pretrained_model_name_or_path: str | PathLike[str] | None,
+        *args: Any,
+        use_safetensors: bool | None = None,
+        **kwargs: Any,
+    ) -> Any:
         """Load as the library does, but weights from safetensors alone: a pickle can run any code when it is read.
 
+        They must fit the configuration, be the ones that it was trained with, and be finite.
+
         Raises:
-            ValueError: If `use_safetensors=False` is asked for.
+            ValueError: If they are or do not, or `use_safetensors=False` is asked for.
             OSError: If there are no safetensors.
         """
         if use_safetensors is False:
             raise ValueError(f"{cls.__name__} reads weights from safetensors alone. Leave out use_safetensors=False.")
-        return super().from_pretrained(*args, use_safetensors=True, **kwargs)
+        name = pretrained_model_name_or_path
+        check_saved(cls, name, **kwargs)
+        found = super().from_pretrained(name, *args, use_safetensors=True, **kwargs)
+        require_finite(found[0] if isinstance(found, tuple) else found, str(name))
+        return found
 
 
 class NextItemBackbone(NextItemPreTrainedModel):
@@ -170,8 +196,8 @@ class NextItemBackbone(NextItemPreTrainedModel):
             config=self.config,
             inputs_embeds=hidden_BLD,
             attention_mask=attention_mask_BL,
-            past_key_values=None,
             position_ids=position_ids_BL,
+            **NO_CACHE,
         )
 
     def check_length(self, length: int) -> None:
@@ -200,7 +226,13 @@ class NextItemBackbone(NextItemPreTrainedModel):
         if attention_mask is not None:
             index_L = torch.arange(input_ids.shape[1], device=input_ids.device)
             newest = (index_L * attention_mask.to(input_ids.device)).argmax(dim=1)
-        outputs = self(input_ids, attention_mask=attention_mask, position_ids=position_ids, query_position=newest)
+        outputs = self(
+            input_ids,
+            attention_mask=attention_mask,
+            position_ids=position_ids,
+            query_position=newest,
+            return_dict=True,
+        )
         return self.as_users(outputs.last_hidden_state[:, 0])
 
     def encode_items(self) -> Tensor:

@@ -5,6 +5,10 @@ https://github.com/huggingface/safetensors#format.
 """
 
 import json
+import math
+import os
+import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +18,7 @@ from safetensors import SafetensorError, safe_open
 INDEX = "model.safetensors.index.json"
 SINGLE = "model.safetensors"
 METADATA = "__metadata__"
+COPIED_BYTES = 2**24
 
 
 @dataclass(frozen=True)
@@ -25,6 +30,11 @@ class StoredTensor:
     shape: tuple[int, ...]
     start: int
     stop: int
+
+    @property
+    def size(self) -> int:
+        """How many numbers it holds."""
+        return math.prod(self.shape)
 
 
 def read_tensors(path: Path) -> dict[str, StoredTensor]:
@@ -75,3 +85,25 @@ def shard_names(index: Path) -> list[str]:
         odd = next(name for name in names if not (isinstance(name, str) and name == Path(name).name))
         raise ValueError(f"{index} names the file {odd!r}, which is none of its folder. Save the model again.")
     return sorted(set(names))
+
+
+def rewrite_metadata(path: Path, metadata: Mapping[str, str]) -> None:
+    """Set entries of a file's metadata. It is copied aside, without being read whole, and takes the old one's place.
+
+    Raises:
+        ValueError: As `read_tensors`.
+    """
+    header, begin = read_header(path)
+    header[METADATA] = {**(header.get(METADATA) or {}), **metadata}
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)  # tensors begin at a multiple of 8 bytes
+    part = path.with_name(f".part-{os.getpid()}-{path.name}")
+    try:
+        with path.open("rb") as old, part.open("wb") as new:
+            new.write(len(text).to_bytes(8, "little") + text)
+            old.seek(begin)
+            shutil.copyfileobj(old, new, COPIED_BYTES)
+        shutil.copymode(path, part)
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)

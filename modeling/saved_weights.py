@@ -1,0 +1,90 @@
+"""Where a saved model's weights are, and what must be so before they are loaded and after they are saved."""
+
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from transformers import PreTrainedConfig, PreTrainedModel
+from transformers.utils import cached_file
+
+from seqrec.modeling.weight_checks import mark_weights, require_fitting_weights, require_trained_configuration
+from seqrec.modeling.weight_files import INDEX, SINGLE, shard_names
+
+PLACE_ARGUMENTS = ("cache_dir", "force_download", "proxies", "token", "revision", "local_files_only", "subfolder")
+# With these, the library loads other weights than the folder's, or under other names, and checks them itself.
+OTHER_WEIGHTS = ("state_dict", "gguf_file", "variant", "key_mapping", "quantization_config")
+
+FileStates = dict[str, tuple[int, int, int]]
+
+
+def check_saved(model_class: type[PreTrainedModel], name: str | PathLike[str] | None, **kwargs: Any) -> None:
+    """Check a saved model before it is loaded: arguments as of `from_pretrained`.
+
+    Raises:
+        ValueError: If its weights do not fit its configuration, or were trained with another.
+    """
+    if name is None or any(kwargs.get(argument) is not None for argument in OTHER_WEIGHTS):
+        return
+    place = {argument: kwargs[argument] for argument in PLACE_ARGUMENTS if argument in kwargs}
+    files = find_weights(str(name), **place)
+    if not files:
+        return  # none, or an adapter's alone: the library says so, or loads its base
+    config_class: Any = model_class.config_class
+    if find(str(name), "config.json", **place) is not None:
+        saved, _ = config_class.get_config_dict(name, **place)
+        require_trained_configuration(files, config_class.from_dict(saved))
+    config = kwargs.pop("config", None)
+    if not isinstance(config, PreTrainedConfig):
+        config, _ = config_class.from_pretrained(config or name, return_unused_kwargs=True, **kwargs)
+    require_fitting_weights(model_class, config, files, same_shapes=not kwargs.get("ignore_mismatched_sizes", False))
+
+
+def find_weights(name: str, **place: Any) -> list[Path]:
+    """Find a model's safetensors, in a folder or on the Hub; none where there are none.
+
+    Raises:
+        ValueError: If the index of shards is broken, or one of them is not there.
+    """
+    single = find(name, SINGLE, **place)
+    if single is not None:
+        return [single]
+    index = find(name, INDEX, **place)
+    if index is None:
+        return []
+    found = {shard: find(name, shard, **place) for shard in shard_names(index)}
+    missing = [shard for shard, path in found.items() if path is None]
+    if missing:
+        raise ValueError(
+            f"{index} names {len(missing)} files that are not there (first: {missing[0]!r}). Save the model again, or "
+            "fetch it again."
+        )
+    return [path for path in found.values() if path is not None]
+
+
+def find(name: str, file_name: str, **place: Any) -> Path | None:
+    """Find a file of a model, in a folder or on the Hub; None where there is none."""
+    try:
+        path = cached_file(name, file_name, **place)
+    except OSError:
+        return None
+    return None if path is None else Path(path)
+
+
+def file_states(folder: Path) -> FileStates:
+    """Note which weights a folder holds, so that those which are written anew can be told."""
+    stats = {name: (folder / name).stat() for name in (SINGLE, INDEX) if (folder / name).is_file()}
+    return {name: (stat.st_ino, stat.st_mtime_ns, stat.st_size) for name, stat in stats.items()}
+
+
+def finish_saving(folder: Path, earlier: FileStates, config: Any) -> None:
+    """Mark the weights that were saved with their configuration, and remove those of an earlier save.
+
+    The library leaves a whole file beside new shards, and would load that.
+    """
+    present = file_states(folder)
+    written = {name for name, state in present.items() if earlier.get(name) != state}
+    if not written:
+        return  # an adapter was saved
+    for name in present.keys() - written:
+        (folder / name).unlink()
+    mark_weights([folder / SINGLE] if SINGLE in written else map(folder.joinpath, shard_names(folder / INDEX)), config)

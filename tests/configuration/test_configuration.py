@@ -1,0 +1,88 @@
+"""Whatever value a field is given, a model of it computes, or one line says what is wrong with which field."""
+
+import math
+
+import pytest
+import torch
+
+from seqrec import AutoModelForNextItem, SasRecConfig
+from seqrec.modeling.modeling_auto import MODEL_TYPES
+
+WILD = [None, -1, 0, 1.5, 1e6, 1e308, 10**30, math.nan, math.inf, "x", "", [], {}, True, "a\nb", [1] * 1000]
+LIBRARY = ["num_labels", "torch_dtype", "quantization_config", "per_layer_config", "experts_implementation", "nonsense"]
+
+
+def fields_of(model_type):
+    return sorted([*MODEL_TYPES[model_type].__dataclass_fields__, *LIBRARY])
+
+
+@pytest.mark.parametrize(
+    ("model_type", "field"), [(model_type, field) for model_type in MODEL_TYPES for field in fields_of(model_type)]
+)
+def test_a_wild_value_works_or_is_refused_in_one_line(tiny_config, field):
+    given = {name: getattr(tiny_config, name) for name in ("vocab_size", "hidden_size", "intermediate_size")}
+    for value in WILD:
+        config, refusal = None, f"{field} works"
+        try:
+            config = type(tiny_config)(**{**given, field: value})
+        except ValueError as error:
+            refusal = str(error)
+        assert "\n" not in refusal
+        assert field.removeprefix("torch_") in refusal
+        assert len(refusal) < 600
+        if config is None:
+            continue
+        model = AutoModelForNextItem.from_config(config).eval()
+        with torch.no_grad():
+            assert model.encode_users(torch.tensor([[5, 6, 7]])).isfinite().all(), (field, value)
+
+
+@pytest.mark.parametrize("model_type", ["sasrec"])
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"num_attention_heads": 0}, "num_attention_heads must be at least 1"),
+        ({"hidden_size": 33}, "Choose a multiple"),
+        ({"hidden_act": "gelux"}, "hidden_act must be one of gelu"),
+        ({"hidden_size": "x"}, "hidden_size must be int, but is 'x'"),
+        ({"loss": "x"}, "loss must be one of 'cross_entropy'"),
+        ({"num_hidden_layers": 10**6}, "num_hidden_layers must be at least 1 and at most 1000"),
+        ({"num_labels": 10**6}, "has no field 'num_labels'"),
+        ({"mask_token_id": 7}, "mask_token_id must be 1"),
+        ({"layer_norm_eps": math.nan}, "layer_norm_eps must be above 0"),
+        ({"dtype": "int8"}, "dtype must be one of float32"),
+        ({"model_type": "bert4rec"}, "has the model_type 'sasrec', but 'bert4rec' was given"),
+    ],
+)
+def test_what_is_wrong_is_said(tiny_config, changes, message):
+    with pytest.raises(ValueError, match=message):
+        SasRecConfig(**changes)
+
+
+@pytest.mark.parametrize("model_type", ["sasrec"])
+def test_fields_set_later_are_checked_too(tiny_config):
+    with pytest.raises(ValueError, match="hidden_size must be int, but is 'x'"):
+        tiny_config.hidden_size = "x"
+    tiny_config.num_attention_heads = 3
+    with pytest.raises(ValueError, match="Choose a multiple"):
+        AutoModelForNextItem.from_config(tiny_config)
+
+
+def test_what_decides_the_scores_is_all_but_what_training_alone_reads(tiny_config):
+    fields = tiny_config.scoring_fields()
+    assert fields["model_type"] == tiny_config.model_type
+    assert {"hidden_act", "num_attention_heads", "layer_norm_eps", "logit_scale", "is_causal"} <= set(fields)
+    left_out = set(tiny_config.training_fields)
+    assert left_out <= set(type(tiny_config).__dataclass_fields__)
+    assert not left_out & set(fields)
+    assert ("masking_probability" in left_out) == (tiny_config.model_type == "bert4rec")
+
+
+@pytest.mark.parametrize("model_type", ["sasrec"])
+def test_a_kernel_of_the_hub_is_asked_for_by_the_loader_alone(tiny_config):
+    saved = tiny_config.to_diff_dict()
+    for attention in ("org/kernel", "org/kernel:attend", "paged|x", 5, ["sdpa"]):
+        with pytest.raises(ValueError, match="attn_implementation in a saved configuration must be one of eager, "):
+            SasRecConfig.from_dict({**saved, "attn_implementation": attention})
+    assert SasRecConfig.from_dict(saved, attn_implementation="org/kernel")._attn_implementation == "org/kernel"
+    assert SasRecConfig.from_dict({**saved, "attn_implementation": "eager"})._attn_implementation == "eager"
