@@ -16,9 +16,10 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
-from seqrec.hub.json_objects import one_line
+from seqrec.data.one_line import one_line
 
 LOG_IN = "Log in with `hf auth login`, set HF_TOKEN, or pass a token"
+LONGEST = 500
 CONNECTION = (HTTPError, ConnectionError, TimeoutError)  # HTTPError: also what the client's HTTP library raises
 
 
@@ -50,7 +51,7 @@ def explain(error: BaseException, *, token: str | bool | None = None) -> str | N
     while cause is not None:
         reason = explain_one(cause, has_token=has_token)
         if reason is not None:
-            return one_line(reason)  # the Hub's own words may run over several
+            return one_line(reason, LONGEST)  # the Hub's own words may run over several
         cause = cause.__cause__
     return None
 

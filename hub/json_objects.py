@@ -4,6 +4,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+from seqrec.data.one_line import one_line
+
+LONGEST = 500
 MEND = "Save the model again, or fetch it again from where it came."
 
 
@@ -22,9 +25,4 @@ def read_json_object(path: str, mend: str = MEND) -> dict[str, Any]:
 
 def broken(path: str, what: str, mend: str = MEND) -> ValueError:
     """Make the error that says which file is broken, in one line."""
-    return ValueError(f"{path} {one_line(what)}. {mend}")
-
-
-def one_line(text: object) -> str:
-    """Put what a library said over several lines in one."""
-    return " ".join(str(text).split())
+    return ValueError(f"{path} {one_line(what, LONGEST)}. {mend}")

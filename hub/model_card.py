@@ -1,7 +1,6 @@
 """The model card: what a saved model is, how it was made and how good it is, told from its folder."""
 
 import json
-import math
 import re
 import shlex
 from collections.abc import Mapping, Sequence
@@ -13,7 +12,6 @@ from typing import Any
 
 import pyarrow.parquet as pq
 from huggingface_hub import ModelCard
-from safetensors import safe_open
 
 from seqrec.data.special_tokens import NUM_SPECIAL_TOKENS
 from seqrec.evaluation.tables import RANKERS
@@ -30,6 +28,8 @@ from seqrec.hub.card_tables import (
     without_folders,
 )
 from seqrec.hub.json_objects import read_json_object
+from seqrec.hub.weights_hash import belongs_to, weight_files
+from seqrec.modeling.weight_files import read_tensors
 
 NUM_USAGE_ITEMS = 3
 METRICS = "metrics.json"
@@ -116,13 +116,15 @@ def save_model_card(
         raise ValueError(f"{folder} holds no config.json, so there is no model to describe. Save one there first.")
     metrics_file, items_file = folder / METRICS, folder / "items.parquet"
     metrics = read_json_object(str(metrics_file)) if metrics_file.is_file() else {}
+    is_own = belongs_to(metrics, weight_files(folder), str(folder))
+    metrics = metrics if is_own else {}
     stated = {name: value for name, value in (("license", license), ("base_model", base_model)) if value}
     card = build_model_card(
         {**metrics, "training": {**(metrics.get("training") or {}), **stated}},
         config=read_json_object(str(folder / "config.json")),
         num_parameters=count_parameters(folder),
         usage_items=first_item_ids(items_file, NUM_USAGE_ITEMS) if items_file.is_file() else [],
-        curve=CURVE if (folder / CURVE).is_file() else None,
+        curve=CURVE if is_own and (folder / CURVE).is_file() else None,
         model_name=repo_id.rpartition("/")[2] if repo_id else folder.resolve().name,
         load_from=repo_id,
     )
@@ -132,12 +134,7 @@ def save_model_card(
 
 def count_parameters(folder: Path) -> int | None:
     """Count the numbers in a folder's weights, from their shapes alone; None where there are no weights."""
-    counts = []
-    for path in folder.glob("model*.safetensors"):
-        with safe_open(path, framework="np") as weights:
-            names = weights.keys()
-            counts += [math.prod(weights.get_slice(name).get_shape()) for name in names]
-    return sum(counts) or None
+    return sum(tensor.size for path in weight_files(folder) for tensor in read_tensors(path).values()) or None
 
 
 def first_item_ids(items_file: Path, number: int) -> list[str]:

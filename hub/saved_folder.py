@@ -1,5 +1,6 @@
 """Open the parts of a saved model, and say which one is broken, and what to do, where one cannot be used."""
 
+import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -25,8 +26,10 @@ from seqrec.data.tokenization_items import ItemTokenizer
 from seqrec.hub.json_objects import broken, read_json_object
 from seqrec.hub.model_card import CURVE, METRICS
 from seqrec.hub.sharing import find_file
+from seqrec.hub.weights_hash import belongs_to
 from seqrec.modeling.modeling_auto import ARCHITECTURES, MODEL_TYPES
 from seqrec.modeling.modeling_next_item import NextItemHead
+from seqrec.modeling.saved_weights import find_weights
 
 RECORD = (METRICS, CURVE)
 HEADS = {config_class.model_type: head_class for config_class, _, head_class in ARCHITECTURES}
@@ -96,9 +99,28 @@ def load_items(name: str, **kwargs: Any) -> pl.DataFrame:
 
 
 def load_record(name: str, **kwargs: Any) -> dict[str, bytes]:
-    """Read what a training told of itself, its metrics and its curve, as far as they are there: file name → content."""
+    """Read what a training told of itself, its metrics and its curve, as far as they are there: file name → content.
+
+    Both are left out, with a warning, where the metrics are broken, or were measured with other weights.
+    """
     paths = {file_name: find(name, file_name, **kwargs) for file_name in RECORD}
+    metrics_path = paths[METRICS]
+    if metrics_path is not None:
+        try:
+            metrics = read_json_object(metrics_path)
+        except ValueError as error:
+            warnings.warn(f"The model's record is left out: {error}", stacklevel=3)
+            return {}
+        if not belongs_to(metrics, saved_weights(name, **kwargs), name):
+            return {}
     return {file_name: Path(path).read_bytes() for file_name, path in paths.items() if path is not None}
+
+
+def saved_weights(name: str, **kwargs: Any) -> list[Path]:
+    """Find a model's weights, or else an adapter's; none where there are none."""
+    files = find_weights(name, **kwargs)
+    adapter = None if files else find(name, ADAPTER_SAFE_WEIGHTS_NAME, **kwargs)
+    return files if adapter is None else [Path(adapter)]
 
 
 def require_one_catalogue(vocab_size: int, tokenizer: ItemTokenizer, items: pl.DataFrame) -> None:
@@ -121,7 +143,7 @@ def require_one_catalogue(vocab_size: int, tokenizer: ItemTokenizer, items: pl.D
 
 
 def read_protocol(name: str) -> dict[str, Any]:
-    """Read from a model's `metrics.json` how its data were filtered and split; empty where it has none.
+    """Read from a model's `metrics.json` how its data were filtered and split; empty where it has none of its own.
 
     Raises:
         ValueError: If the file is broken, or says what no data set can be prepared by.
@@ -130,7 +152,8 @@ def read_protocol(name: str) -> dict[str, Any]:
     if path is None:
         return {}
     mend = "Restore it, or remove it to split as the flags of the command line say."
-    protocol = read_json_object(path, mend).get("protocol")
+    metrics = read_json_object(path, mend)
+    protocol = metrics.get("protocol")
     if not isinstance(protocol, dict):
         raise broken(path, f"must hold a protocol, as `seqrec train` writes it, but holds {protocol!r}", mend)
     for field in fields(DataArguments):
@@ -138,13 +161,15 @@ def read_protocol(name: str) -> dict[str, Any]:
             raise broken(path, f"holds in its protocol the {field.name} {protocol[field.name]!r}", mend)
     if not isinstance(protocol.get("exclude_seen", True), bool):
         raise broken(path, f"holds in its protocol the exclude_seen {protocol['exclude_seen']!r}", mend)
-    return protocol
+    return protocol if belongs_to(metrics, saved_weights(name), name) else {}
 
 
 def is_of(value: Any, kind: Any) -> bool:
     """Tell whether a value read from JSON can be a field of this type."""
     if get_origin(kind) is Literal:
         return value in get_args(kind)
+    if isinstance(value, bool) != (kind is bool):
+        return False
     return isinstance(value, int | float if kind is float else kind)
 
 

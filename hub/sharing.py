@@ -13,16 +13,11 @@ from huggingface_hub.utils import validate_repo_id
 from transformers.utils import cached_file
 
 from seqrec.hub.hub_errors import explain, explained
-from seqrec.hub.model_card import CURVE, METRICS, quote
+from seqrec.hub.json_objects import broken
+from seqrec.hub.model_card import quote
+from seqrec.hub.product_files import ADAPTER, CARD, prepared_set_files, product_files
+from seqrec.modeling.weight_files import INDEX, SINGLE
 
-CARD = "README.md"
-WEIGHTS = ("model.safetensors", "model-*-of-*.safetensors", "model.safetensors.index.json")
-ADAPTER = ("adapter_config.json", "adapter_model.safetensors")
-# What belongs to a model that is shared. Logs, checkpoints and whatever else lies beside it stay at home.
-PRODUCT = (
-    *("config.json", *WEIGHTS, *ADAPTER, "tokenizer.json", "tokenizer_config.json", "items.parquet"),
-    *(METRICS, CURVE, CARD, "*.py"),
-)
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.pickle", "*.joblib")
 # A card's example names its folder, which has no slash; the name of another repository is left as it is.
 LOADED_FOLDER = re.compile(r'((?<=from_pretrained\()|(?<=, model=))"[^"/\n]*"')
@@ -56,12 +51,13 @@ def push_folder(
         Address of the repository, branch or pull request.
 
     Raises:
-        ValueError: If the folder holds no model, or a pickle; on `create_pr` with a `revision`; if the Hub
-            refuses, or cannot be reached.
+        ValueError: If the folder holds no model, a pickle, or a link in place of a file to be shared; on
+            `create_pr` with a `revision`; if the Hub refuses, or cannot be reached.
     """
     folder = Path(folder)
     require_model(folder)
     refuse_pickles(folder)
+    paths = product_files(folder)
     if create_pr and revision is not None:
         raise ValueError(f"A pull request is made against main, but revision={revision!r} was given. Leave one out.")
     api = HfApi(token=token)
@@ -73,7 +69,7 @@ def push_folder(
             api.create_branch(repo_id, branch=revision, exist_ok=True)
         commit = api.create_commit(
             repo_id,
-            [CommitOperationAdd(path.name, content_to_push(path, repo_id)) for path in product_files(folder)],
+            [CommitOperationAdd(path.name, content_to_push(path, repo_id)) for path in paths],
             commit_message=commit_message or "Upload a sequential recommender with seqrec",
             revision=revision,
             create_pr=create_pr,
@@ -98,14 +94,19 @@ def push_prepared_set(
         Address of the data set.
 
     Raises:
-        ValueError: If the Hub refuses, or cannot be reached.
+        ValueError: If a file is a link, or the Hub refuses, or cannot be reached.
     """
+    paths = prepared_set_files(Path(folder))
     api = HfApi(token=token)
     with explained(repo_id, "pushed", token=token), without_data_file_warning():
         validate_repo_id(repo_id)
         repo_id = api.create_repo(repo_id, repo_type="dataset", private=private, exist_ok=True).repo_id
-        message = "Upload a prepared set with seqrec"
-        api.upload_folder(repo_id=repo_id, repo_type="dataset", folder_path=folder, commit_message=message)
+        api.create_commit(
+            repo_id,
+            [CommitOperationAdd(path.name, path) for path in paths],
+            commit_message="Upload a prepared set with seqrec",
+            repo_type="dataset",
+        )
     return f"{api.endpoint}/datasets/{repo_id}"
 
 
@@ -114,7 +115,7 @@ def require_model(folder: Path) -> None:
     if not folder.is_dir():
         raise ValueError(f"{folder} is no folder. Give the one that holds a saved model.")
     names = {path.name for path in folder.iterdir()}
-    is_model = "config.json" in names and any(matches(name, WEIGHTS) for name in names)
+    is_model = "config.json" in names and not names.isdisjoint({SINGLE, INDEX})
     if not is_model and not names.issuperset(ADAPTER):
         raise ValueError(
             f"{folder} holds no model: expected config.json and model.safetensors there, as `seqrec train` and "
@@ -132,11 +133,6 @@ def refuse_pickles(folder: Path) -> None:
         )
 
 
-def product_files(folder: Path) -> list[Path]:
-    """List what of a folder belongs to a model that is shared."""
-    return sorted(path for path in folder.iterdir() if path.is_file() and matches(path.name, PRODUCT))
-
-
 def matches(name: str, patterns: Sequence[str]) -> bool:
     """Tell whether a file's name fits one of the patterns."""
     return any(fnmatch(name, pattern) for pattern in patterns)
@@ -147,7 +143,11 @@ def content_to_push(path: Path, repo_id: str) -> bytes | Path:
     if path.name != CARD:
         return path
     name = quote(repo_id)
-    return LOADED_FOLDER.sub(lambda _: name, path.read_text(encoding="utf-8")).encode()
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise broken(str(path), f"is no text in UTF-8 ({error})", "Write it anew, or delete it.") from error
+    return LOADED_FOLDER.sub(lambda _: name, text).encode()
 
 
 @contextmanager

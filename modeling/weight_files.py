@@ -19,6 +19,7 @@ INDEX = "model.safetensors.index.json"
 SINGLE = "model.safetensors"
 METADATA = "__metadata__"
 COPIED_BYTES = 2**24
+ALIGNMENT = 64
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,9 @@ def rewrite_metadata(path: Path, metadata: Mapping[str, str]) -> None:
     header, begin = read_header(path)
     header[METADATA] = {**(header.get(METADATA) or {}), **metadata}
     text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
-    text += b" " * (-len(text) % 8)  # tensors begin at a multiple of 8 bytes
+    # Tensors may be used where they lie in the file, and the last bit of a product depends on their alignment: begin
+    # where tensors that were never saved begin too.
+    text += b" " * (-(8 + len(text)) % ALIGNMENT)
     part = path.with_name(f".part-{os.getpid()}-{path.name}")
     try:
         with path.open("rb") as old, part.open("wb") as new:

@@ -12,7 +12,8 @@ from transformers.trainer_utils import HubStrategy
 from transformers.utils import logging
 
 from seqrec.hub.hub_errors import explained
-from seqrec.hub.sharing import product_files, push_folder
+from seqrec.hub.product_files import product_files
+from seqrec.hub.sharing import push_folder
 
 logger = logging.get_logger(__name__)
 

@@ -388,6 +388,8 @@ def test_parameters_are_counted_from_the_weights(tmp_path):
     assert count_parameters(tmp_path) is None
     save_file({"a": torch.zeros(3, 4, dtype=torch.bfloat16)}, tmp_path / "model-00001-of-00002.safetensors")
     save_file({"b": torch.zeros(()), "c": torch.zeros(5)}, tmp_path / "model-00002-of-00002.safetensors")
+    weight_map = {name: f"model-0000{shard}-of-00002.safetensors" for name, shard in (("a", 1), ("b", 2), ("c", 2))}
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps({"weight_map": weight_map}))
     assert count_parameters(tmp_path) == 12 + 1 + 5
 
 
