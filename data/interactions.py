@@ -9,12 +9,15 @@ from typing import Any, Literal
 
 import polars as pl
 
+from seqrec.data.one_line import one_line
 from seqrec.data.special_tokens import SPECIAL_TOKENS
-from seqrec.data.table_files import read_table
-from seqrec.data.timestamps import parse_timestamps
+from seqrec.data.spellings import warn_of_spellings
+from seqrec.data.table_reading import read_table
+from seqrec.data.timestamps import parse_timestamps, warn_of_mixed_units
 
 REQUIRED_COLUMNS = ("user_id", "item_id", "timestamp")
 KNOWN_COLUMNS = (*REQUIRED_COLUMNS, "rating", "click")
+FLAGS = [f"--{name}_column" for name in REQUIRED_COLUMNS]
 
 
 def read_interactions(
@@ -37,7 +40,8 @@ def read_interactions(
             Rows are counted from 1, without a header.
     """
     names = resolve_columns(columns)
-    table = read_table(source, text_columns=[names["user_id"], names["item_id"]])
+    text_columns = [names["user_id"], names["item_id"]]
+    table = read_table(source, text_columns=text_columns, used_columns=list(names.values()))
     interactions = rename_columns(table, names)
     for name in REQUIRED_COLUMNS:
         require_no_nulls(interactions[name])
@@ -49,6 +53,9 @@ def read_interactions(
     require_no_special_tokens(interactions["item_id"])
     if for_training:
         require_variety(interactions)
+        warn_of_spellings(interactions["user_id"], "users")
+        warn_of_spellings(interactions["item_id"], "items")
+    warn_of_mixed_units(interactions["timestamp"])
     return sort_interactions(interactions)
 
 
@@ -78,8 +85,8 @@ def rename_columns(table: pl.DataFrame, names: Mapping[str, str]) -> pl.DataFram
             f"'{names[name]}'" + (f" (for {name})" if names[name] != name else "") for name in missing
         )
         raise ValueError(
-            f"The table has no column {wanted}. It has: {', '.join(table.columns)}. "
-            "Say with `columns` which of them to use."
+            f"The table has no column {wanted}. It has: {one_line(', '.join(table.columns))}. Say with `columns` "
+            f"({', '.join(FLAGS)}) which of them to use."
         )
     present = {name: column for name, column in names.items() if column in table.columns}
     others = [column for column in table.columns if column not in present.values()]
@@ -106,8 +113,15 @@ def require_no_nulls(values: pl.Series) -> None:
 
 def require_ids(ids: pl.Series) -> pl.Series:
     """Return ids that are integers or text that is not empty; refuse any others."""
+    if ids.dtype in (pl.Int128, pl.UInt128):  # no Arrow type
+        return ids.cast(pl.String)
     if ids.dtype.is_integer():
         return ids
+    if ids.dtype == pl.Binary:
+        raise ValueError(
+            f"{ids.name} holds bytes (first: {one_line(ids[0], 40)}). Ids are integers or text: decode the column "
+            f"first, for instance with frame['{ids.name}'].str.decode('utf-8') in pandas."
+        )
     if ids.dtype.is_float():
         raise ValueError(
             f"{ids.name} holds decimal numbers ({ids.dtype}; first: {ids[0]}). Ids are integers or text: "

@@ -1,6 +1,7 @@
 """The whole way from a data set's name to sequences, the same for training and for evaluation."""
 
 import logging
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
@@ -14,8 +15,10 @@ from seqrec.data.sources import load_interactions
 from seqrec.data.splitting import Split, leave_one_out, temporal
 from seqrec.data.timestamps import period
 from seqrec.data.tokenization_items import ItemTokenizer
+from seqrec.data.unknown_items import report_unknown_items
 
 HELD_OUT = ("validation", "test")
+WHERE = {"dataset", "items", "user_id_column", "item_id_column", "timestamp_column", "streaming"}
 SPLIT_FIELDS = {"leave_one_out": {"validation_users"}, "temporal": {"validation_fraction", "test_fraction"}}
 
 logger = logging.getLogger(__name__)
@@ -32,8 +35,8 @@ class DataArguments:
     dataset: str | None = field(
         default=None,
         metadata={
-            "help": "ml-100k, synthetic, a file (CSV, CSV.gz, Parquet, JSONL), a folder with interactions.* and "
-            "perhaps items.*, a data set of the Hub (org/name), or what `seqrec prepare` made."
+            "help": "ml-100k, synthetic, a file (CSV, TSV, Parquet, JSONL), a folder with interactions.* and perhaps "
+            "items.*, or with parts of one table, a data set of the Hub (org/name), or what `seqrec prepare` made."
         },
     )
     items: str | None = field(default=None, metadata={"help": "File with item_id and title."})
@@ -76,13 +79,16 @@ class DataArguments:
 
     def protocol(self) -> dict[str, Any]:
         """What decides the split, for `metrics.json`; where the files lay does not."""
-        where = {"dataset", "items", "user_id_column", "item_id_column", "timestamp_column", "streaming"}
-        left_out = where | self.fields_of_other_splits()
+        left_out = WHERE | self.fields_of_other_splits()
         return {name: value for name, value in asdict(self).items() if name not in left_out and value is not None}
 
 
 def prepare(
-    arguments: DataArguments, tokenizer: ItemTokenizer | None = None, *, refuse_unknown: bool = False
+    arguments: DataArguments,
+    tokenizer: ItemTokenizer | None = None,
+    *,
+    refuse_unknown: bool = False,
+    held_out: Sequence[str] = HELD_OUT,
 ) -> PreparedData:
     """Load, filter, split and encode interactions; or load what was prepared before.
 
@@ -93,37 +99,30 @@ def prepare(
         arguments: Which data, and how to split them.
         tokenizer: The vocabulary of a trained model; built from the interactions if None.
         refuse_unknown: Whether items outside that vocabulary are refused, as training a model on needs it;
-            they are `<|unk|>` otherwise.
+            they are `<|unk|>` otherwise, with a warning.
+        held_out: Which of "validation" and "test" must have rows.
 
     Raises:
-        ValueError: If no data set is named, the interactions cannot be used (see the functions called), or, with
-            `refuse_unknown`, hold unknown items; or if a set was prepared in another way than the arguments say, or
-            with another vocabulary than the model's.
+        ValueError: If no data set is named, the interactions cannot be used (see the functions called), none of their
+            items is in the vocabulary, or, with `refuse_unknown`, one is not; if a part of `held_out` has no rows; or
+            if a set was prepared in another way than the arguments say, or with another vocabulary than the model's.
     """
     if arguments.dataset is None:
         raise ValueError("Name the interactions: --dataset ml-100k, a file, a folder, or a data set of the Hub.")
     if (folder := find_prepared(arguments.dataset)) is not None:
-        return load_prepared(folder, arguments, tokenizer)
+        data = load_prepared(folder, arguments, tokenizer)
+        require_held_out(data, held_out)
+        return data
     columns = {
         "user_id": arguments.user_id_column,
         "item_id": arguments.item_id_column,
         "timestamp": arguments.timestamp_column,
     }
     data = load_interactions(arguments.dataset, columns=columns, items=arguments.items, streaming=arguments.streaming)
-    interactions = data.interactions
-    if arguments.duplicates != "keep":
-        interactions = drop_duplicates(interactions, keep=arguments.duplicates)
-    if max(arguments.min_user_interactions, arguments.min_item_interactions) > 1:
-        interactions = filter_k_core(
-            interactions,
-            min_user_interactions=arguments.min_user_interactions,
-            min_item_interactions=arguments.min_item_interactions,
-        )
-    if len(interactions) < len(data.interactions):
-        logger.info("Filters kept %d of %d interactions.", len(interactions), len(data.interactions))
-    if tokenizer is not None and refuse_unknown:
-        require_known_items(interactions, tokenizer)
+    interactions = filter_interactions(data.interactions, arguments)
     split = split_interactions(interactions, arguments)
+    if tokenizer is not None:
+        report_unknown_items(split, tokenizer, refuse=refuse_unknown)
     tokenizer = tokenizer or ItemTokenizer.from_interactions(split.train, catalogue=interactions["item_id"])
     protocol = {
         "dataset": data.name,
@@ -135,15 +134,67 @@ def prepare(
         protocol["dataset_is_on_hub"] = True
     if data.terms:
         protocol["dataset_terms"] = data.terms
-    return PreparedData(
+    prepared = PreparedData(
         build_sequences(split, tokenizer), tokenizer, item_table(split.train, tokenizer, data.items), protocol
     )
+    require_held_out(prepared, held_out)
+    return prepared
+
+
+def filter_interactions(interactions: pl.DataFrame, arguments: DataArguments) -> pl.DataFrame:
+    """Drop repeats and what is rare, as the arguments say, and tell what was dropped."""
+    kept = interactions
+    if arguments.duplicates != "keep":
+        kept = drop_duplicates(kept, keep=arguments.duplicates)
+    repeats = len(interactions) - len(kept)
+    if max(arguments.min_user_interactions, arguments.min_item_interactions) > 1:
+        kept = filter_k_core(
+            kept,
+            min_user_interactions=arguments.min_user_interactions,
+            min_item_interactions=arguments.min_item_interactions,
+        )
+    if len(kept) < len(interactions):
+        counts = {"user_id": "users", "item_id": "items"}
+        before, after = (table.select(pl.col(*counts).n_unique()).row(0) for table in (interactions, kept))
+        logger.warning(  # a notice, which everybody sees
+            "Filters dropped %s of %s interactions (%s of them repeats), %s of %s users and %s of %s items.",
+            *(f"{number:,}" for number in (len(interactions) - len(kept), len(interactions), repeats)),
+            *(f"{number:,}" for all_, left in zip(before, after, strict=True) for number in (all_ - left, all_)),
+        )
+    return kept
+
+
+def require_held_out(data: PreparedData, splits: Sequence[str]) -> None:
+    """Refuse data that leave nothing to measure on.
+
+    Args:
+        data: What was prepared.
+        splits: Which of "validation" and "test" must have rows.
+
+    Raises:
+        ValueError: If there is nothing to learn from, or a split has no rows: no held-out interaction has a history.
+    """
+    if len(data.sequences["train"]) == 0:
+        raise ValueError(f"'{data.protocol['dataset']}' has no training interactions.")
+    for split in splits:
+        if len(data.sequences[split]) == 0:
+            raise ValueError(
+                f"No {split} interaction of '{data.protocol['dataset']}' is of a user who did something before, so "
+                f"there is nothing to measure on ({data.protocol['split_method']} split). Give longer histories, "
+                "larger fractions, or another split_method."
+            )
 
 
 def load_prepared(folder: Path, arguments: DataArguments, tokenizer: ItemTokenizer | None) -> PreparedData:
     """Load a prepared set, and refuse it where it is not what is wanted."""
-    data = PreparedData.load(folder)
     defaults = DataArguments()
+    for name in WHERE - {"dataset"}:
+        if getattr(arguments, name) != getattr(defaults, name):
+            raise ValueError(
+                f"'{arguments.dataset}' is a prepared set, for which {name}={getattr(arguments, name)} means nothing: "
+                f"it holds its items, encoded. Leave --{name} out, or prepare the interactions anew."
+            )
+    data = PreparedData.load(folder)
     for name, value in arguments.protocol().items():
         made = data.protocol.get(name)
         if value not in (made, getattr(defaults, name)):
@@ -173,18 +224,6 @@ def describe_interactions(interactions: pl.DataFrame) -> dict[str, Any]:
     }
     days = period(interactions["timestamp"])
     return found if days is None else {**found, "period": [day.isoformat() for day in days]}
-
-
-def require_known_items(interactions: pl.DataFrame, tokenizer: ItemTokenizer) -> None:
-    """Raise a `ValueError` if interactions are with items outside a vocabulary."""
-    item_ids = interactions["item_id"].unique(maintain_order=True)
-    unknown = item_ids.filter(tokenizer.encode_item_ids(item_ids) == tokenizer.unk_token_id)
-    if len(unknown):
-        raise ValueError(
-            f"{len(unknown)} of the {len(item_ids)} items in these interactions are not in the model's vocabulary "
-            f"(first: '{unknown[0]}'). A model is trained on with the items that it knows: leave the others' "
-            "interactions out, or train a new model on all."
-        )
 
 
 def split_interactions(interactions: pl.DataFrame, arguments: DataArguments) -> Split:

@@ -5,21 +5,29 @@ the tokenizer, and `protocol.json`, which says how they came about. User ids sta
 """
 
 import json
+import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import polars as pl
+import pyarrow.parquet as pq
 from datasets import Dataset, DatasetDict
-from datasets.exceptions import DatasetsError
 from huggingface_hub import DatasetCard, DatasetCardData, hf_hub_download, snapshot_download
 from huggingface_hub.errors import EntryNotFoundError, HFValidationError
 
+from seqrec.data.locations import is_hub_name
+from seqrec.data.one_line import one_line
+from seqrec.data.prepared_checks import require_fitting
 from seqrec.data.tokenization_items import ItemTokenizer
+from seqrec.data.whole_files import whole_folder
 
 PARTS = ("train", "validation", "test")
-PROTOCOL, ITEMS = "protocol.json", "items.parquet"
+PROTOCOL, ITEMS, CARD_NAME = "protocol.json", "items.parquet", "README.md"
+TOKENIZER = ("tokenizer.json", "tokenizer_config.json")
+PREPARED_FILES = (*(f"{part}.parquet" for part in PARTS), ITEMS, *TOKENIZER, PROTOCOL, CARD_NAME)
 CARD = """---
 {{ card_data }}
 ---
@@ -50,38 +58,45 @@ class PreparedData:
     def save(self, folder: str | Path, *, name: str | None = None) -> None:
         """Write a prepared set.
 
+        It is there whole or not at all.
+
         Args:
-            folder: Where; made if it is not there.
+            folder: A new or empty folder.
             name: What its card calls it, such as the repository it will be in; the folder's name if None.
+
+        Raises:
+            ValueError: If the folder holds anything, or cannot be written.
         """
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        for part in PARTS:
-            rows = self.sequences[part]
-            columns = [column for column in rows.column_names if column != "user_id"]
-            rows.select_columns(columns).to_parquet(folder / f"{part}.parquet")
-        self.items.write_parquet(folder / ITEMS)
-        self.tokenizer.save_pretrained(folder)
-        (folder / PROTOCOL).write_text(json.dumps(self.protocol, indent=2) + "\n", encoding="utf-8")
-        describe(self.protocol, name or folder.resolve().name).save(folder / "README.md")
+        with whole_folder(folder, last=PROTOCOL) as part_folder:
+            for part in PARTS:
+                rows = self.sequences[part]
+                columns = [column for column in rows.column_names if column != "user_id"]
+                rows.select_columns(columns).to_parquet(part_folder / f"{part}.parquet")
+            self.items.write_parquet(part_folder / ITEMS)
+            self.tokenizer.save_pretrained(part_folder)
+            protocol = json.dumps(self.protocol, indent=2) + "\n"
+            (part_folder / PROTOCOL).write_text(protocol, encoding="utf-8")
+            describe(self.protocol, name or Path(folder).resolve().name).save(part_folder / CARD_NAME)
 
     @classmethod
     def load(cls, folder: str | Path) -> "PreparedData":
         """Read what `save` wrote.
 
         Raises:
-            ValueError: If a file is missing or cannot be read.
+            ValueError: If a file is missing, cannot be read, or does not fit the others.
         """
         folder = Path(folder)
         try:
-            return cls(
-                DatasetDict({part: Dataset.from_parquet(str(folder / f"{part}.parquet")) for part in PARTS}),
-                ItemTokenizer.from_pretrained(folder),
-                pl.read_parquet(folder / ITEMS),
-                json.loads((folder / PROTOCOL).read_text(encoding="utf-8")),
-            )
-        except (OSError, ValueError, DatasetsError, pl.exceptions.PolarsError) as error:
-            raise ValueError(f"The prepared set in {folder} cannot be read; prepare it anew. {error}") from error
+            sequences = DatasetDict({part: Dataset(pq.read_table(folder / f"{part}.parquet")) for part in PARTS})
+            tokenizer = ItemTokenizer.from_pretrained(folder)
+            items = pl.read_parquet(folder / ITEMS)
+            protocol = json.loads((folder / PROTOCOL).read_text(encoding="utf-8"))
+            require_fitting(sequences, tokenizer, items, protocol)
+        except Exception as error:  # whatever a library makes of a damaged file
+            raise ValueError(
+                f"The prepared set in {folder} cannot be read; prepare it anew. {one_line(error)}"
+            ) from error
+        return cls(sequences, tokenizer, items, protocol)
 
 
 def describe(protocol: Mapping[str, Any], name: str) -> DatasetCard:
@@ -99,24 +114,48 @@ def describe(protocol: Mapping[str, Any], name: str) -> DatasetCard:
             ],
         ),
         template_str=CARD,
-        name=name,
+        name=plain(name),
         users=f"{protocol['num_users']:,}",
         items=f"{protocol['num_items']:,}",
-        dataset=protocol["dataset"],
+        dataset=plain(protocol["dataset"]),
         split_method=protocol["split_method"],
         split_sha256=protocol["split_sha256"],
     )
 
 
+def plain(name: str) -> str:
+    """Leave out of a name what Markdown, HTML or a shell would take for more than letters."""
+    return re.sub(r"[^\w .:+/-]", "_", name)
+
+
 def find_prepared(dataset: str | Path) -> Path | None:
-    """Return the folder of a prepared set, fetched if it is on the Hub; None if this names no prepared set."""
-    folder = Path(dataset).expanduser()
-    if folder.exists():
-        return folder if (folder / PROTOCOL).is_file() else None
-    if str(dataset).count("/") != 1:
+    """Return the folder of a prepared set, fetched if it is on the Hub; None if this names no prepared set.
+
+    Raises:
+        ValueError: If it is half a prepared set, or cannot be fetched whole.
+    """
+    if os.path.exists(os.path.expanduser(dataset)):
+        return find_prepared_folder(Path(dataset).expanduser())
+    if str(dataset).count("/") != 1 or not is_hub_name(str(dataset)):
         return None
     try:
         hf_hub_download(str(dataset), PROTOCOL, repo_type="dataset")
     except (EntryNotFoundError, HFValidationError, OSError):
         return None  # whoever loads it as a table of interactions says what is wrong with it
-    return Path(snapshot_download(str(dataset), repo_type="dataset"))
+    try:
+        return Path(snapshot_download(str(dataset), repo_type="dataset", allow_patterns=list(PREPARED_FILES)))
+    except OSError as error:
+        raise ValueError(f"The prepared set '{dataset}' could not be fetched: {one_line(error)}") from error
+
+
+def find_prepared_folder(folder: Path) -> Path | None:
+    """Return a folder if it holds a prepared set, and refuse half of one."""
+    if (folder / PROTOCOL).is_file():
+        return folder
+    parts = [f"{part}.parquet" for part in PARTS if (folder / f"{part}.parquet").exists()]
+    if parts and (folder / TOKENIZER[0]).exists():
+        raise ValueError(
+            f"'{folder}' holds {', '.join(parts)} and a vocabulary, but no {PROTOCOL}: it is half a prepared set. "
+            "Prepare it anew."
+        )
+    return None

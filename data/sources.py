@@ -1,17 +1,24 @@
 """Finding a data set by its name: named sets, files, folders, the Hub, or a frame at hand."""
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import polars as pl
+import pyarrow as pa
 from datasets import Dataset, IterableDataset, load_dataset, load_dataset_builder
+from datasets.exceptions import DatasetsError
 
-from seqrec.data.interactions import read_interactions, require_ids, require_no_nulls
+from seqrec.data.interactions import read_interactions
+from seqrec.data.item_tables import read_items, warn_of_untitled
+from seqrec.data.locations import is_hub_name, local_path
 from seqrec.data.movielens import ml_100k_folder
+from seqrec.data.one_line import one_line
 from seqrec.data.synthetic import synthetic_interactions, synthetic_items
-from seqrec.data.table_files import SUFFIXES, read_table, table_suffix
+from seqrec.data.table_files import SUFFIXES, table_suffix
+from seqrec.data.table_parts import read_parts
 
 NAMED_SETS = ("ml-100k", "synthetic")
 TERMS = {  # on which named sets may be used
@@ -45,9 +52,9 @@ def load_interactions(
     """Load interactions from wherever they are.
 
     Args:
-        dataset: `ml-100k` or `synthetic`; a CSV, Parquet or JSONL file; a folder with `interactions.*` and
-            perhaps `items.*`; a data set of the Hub (`org/name`, or `org/name:train+test` to choose splits);
-            or a frame.
+        dataset: `ml-100k` or `synthetic`; a CSV, TSV, Parquet or JSON file; a folder with `interactions.*` and
+            perhaps `items.*`, or with parts of one table; a data set of the Hub (`org/name`, or
+            `org/name:train+test` to choose splits); or a frame.
         columns: The table's own names for ours, as in `read_interactions`.
         items: File or frame with `item_id` and `title`; goes before what the data set itself holds.
         streaming: Whether to read a data set of the Hub as it arrives, without keeping a copy of its files.
@@ -55,46 +62,36 @@ def load_interactions(
     Raises:
         ValueError: If there is no such data set, it cannot be downloaded, or its tables cannot be used.
     """
-    name, table, own_items = locate(dataset, columns=columns or {}, streaming=streaming)
-    items = own_items if items is None else items
-    return InteractionData(
-        name=name,
-        interactions=read_interactions(table, columns=columns),
+    found = locate(dataset, columns=columns or {}, streaming=streaming)
+    items = found.items if items is None else items
+    data = InteractionData(
+        name=found.name,
+        interactions=read_interactions(found.interactions, columns=columns),
         items=None if items is None else read_items(items, columns=columns),
         terms=TERMS.get(dataset) if isinstance(dataset, str) else None,
-        is_on_hub="/" in name and not Path(name).is_dir(),  # names of files, folders and sets have no slash
+        is_on_hub=found.is_on_hub,
     )
+    if data.items is not None:
+        warn_of_untitled(data.interactions["item_id"], data.items)
+    return data
 
 
-def read_items(source: Any, *, columns: Mapping[str, str] | None = None) -> pl.DataFrame:
-    """Read a table of items: `item_id` (or its name in `columns`), maybe `title`, and any other columns.
+@dataclass(frozen=True)
+class Located:
+    """Where a data set is: its name, and its interactions and items as files or frames."""
 
-    Raises:
-        ValueError: If there is no `item_id`, or an id is missing, unusable or occurs twice.
-    """
-    own_name = (columns or {}).get("item_id", "item_id")
-    table = read_table(source, text_columns=["item_id", own_name, "title"])
-    if "item_id" not in table.columns and own_name in table.columns:
-        table = table.rename({own_name: "item_id"})
-    if "item_id" not in table.columns:
-        raise ValueError(f"The items have no column 'item_id'. They have: {', '.join(table.columns)}.")
-    require_no_nulls(table["item_id"])
-    ids = require_ids(table["item_id"]).cast(pl.String)
-    repeated = ids.filter(ids.is_duplicated())
-    if len(repeated):
-        raise ValueError(
-            f"{repeated.n_unique()} items have more than one row in the table of items (first: "
-            f"'{repeated[0]}'). Keep one row for each."
-        )
-    return table.with_columns(ids)
+    name: str
+    interactions: Any
+    items: Any = None
+    is_on_hub: bool = False
 
 
-def locate(dataset: Any, *, columns: Mapping[str, str], streaming: bool) -> tuple[str, Any, Any]:
-    """Return a data set's name, its interactions, and its items (or None), as files or frames."""
+def locate(dataset: Any, *, columns: Mapping[str, str], streaming: bool) -> Located:
+    """Find a data set; a name that can be none of the Hub is never looked for there."""
     if not isinstance(dataset, str | Path):
-        return "frame", dataset, None
+        return Located("frame", dataset)
     if dataset == "synthetic":
-        return "synthetic", synthetic_interactions(), synthetic_items()
+        return Located("synthetic", synthetic_interactions(), synthetic_items())
     if dataset == "ml-100k":
         folder = ml_100k_folder()
         interactions = find_table(folder, "interactions")
@@ -103,22 +100,31 @@ def locate(dataset: Any, *, columns: Mapping[str, str], streaming: bool) -> tupl
                 f"'{folder}' holds no interactions ({', '.join('interactions' + suffix for suffix in SUFFIXES)}). Put "
                 "them there, or remove the folder to have MovieLens 100K downloaded."
             )
-        return "ml-100k", interactions, find_table(folder, "items")
-    path = Path(dataset).expanduser()
-    interactions = find_table(path, "interactions")
-    if interactions is not None:
-        return path.resolve().name, interactions, find_table(path, "items")
-    if table_suffix(path) or path.is_file():
-        return table_name(path), path, None
-    id_columns = [columns.get(name, name) for name in ("user_id", "item_id")]
-    table = load_hub_table(str(dataset), text_columns=id_columns, streaming=streaming)
-    return str(dataset).partition(":")[0], table, None
+        return Located("ml-100k", interactions, find_table(folder, "items"))
+    path = local_path(dataset)
+    if path.is_dir():
+        name, interactions = path.resolve().name, find_table(path, "interactions")
+        if interactions is not None:
+            return Located(name, interactions, find_table(path, "items"))
+        return Located(name, path)
+    if table_suffix(path) or os.path.exists(path):
+        return Located(table_name(path), path)
+    text_columns = [columns.get(name, name) for name in ("user_id", "item_id")]
+    folder, _, split = str(path).rpartition(":")
+    if folder and Path(folder).is_dir():
+        return Located(Path(folder).resolve().name, read_parts(Path(folder), split=split, text_columns=text_columns))
+    if not is_hub_name(str(dataset)):
+        raise ValueError(
+            f"There is no file or folder '{dataset}', and a data set of the Hub has a name such as org/name."
+        )
+    table = load_hub_table(str(dataset), text_columns=text_columns, streaming=streaming)
+    return Located(str(dataset).partition(":")[0], table, is_on_hub=True)
 
 
 def find_table(folder: Path, stem: str) -> Path | None:
-    """Return the table of this name in a folder, if it holds one."""
+    """Return the table of this name in a folder, a file or a folder of parts, if it holds one."""
     paths = [folder / f"{stem}{suffix}" for suffix in SUFFIXES]
-    return next((path for path in paths if path.is_file()), None)
+    return next((path for path in paths if path.exists()), None)
 
 
 def table_name(path: Path) -> str:
@@ -130,7 +136,7 @@ def table_name(path: Path) -> str:
 def load_hub_table(
     dataset: str, *, text_columns: Sequence[str] = (), streaming: bool = False
 ) -> Dataset | IterableDataset:
-    """Load a data set of the Hub, or a local folder that `datasets` can read.
+    """Load a data set of the Hub.
 
     Where it is kept as CSV, `text_columns` are text whatever they look like ("007" stays "007"), as in files.
     """
@@ -139,10 +145,10 @@ def load_hub_table(
         is_csv = hasattr(load_dataset_builder(name).config, "converters")
         options = {"converters": dict.fromkeys(text_columns, str)} if is_csv else {}
         loaded = load_dataset(name, split=split or None, streaming=streaming, **options)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, DatasetsError, pa.ArrowException) as error:
         raise ValueError(
             f"'{dataset}' is neither a named set ({', '.join(NAMED_SETS)}) nor a file or folder with "
-            f"interactions.* here, and could not be loaded as a data set of the Hub: {error}"
+            f"interactions.* here, and could not be loaded as a data set of the Hub: {one_line(error)}"
         ) from error
     if isinstance(loaded, Dataset | IterableDataset):
         return loaded

@@ -1,14 +1,18 @@
 """Bringing timestamps of many kinds to numbers or datetimes."""
 
+import warnings
 from datetime import UTC, date, datetime
 
 import polars as pl
 from polars.datatypes import DataTypeClass
 
+from seqrec.data.one_line import one_line
+
 # After "T" has become a blank and "Z" an offset.
 ISO_FORMATS = ("%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f%#z", "%Y-%m-%d", "%Y-%m-%d %H:%M")
 # Between these, a number is taken for a time since 1970; a position or a year is not.
 FIRST_PLAUSIBLE, LAST_PLAUSIBLE = datetime(1990, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
+UNITS = {"seconds": 1, "milliseconds": 10**3, "microseconds": 10**6, "nanoseconds": 10**9}  # and how many make a second
 
 
 def parse_timestamps(timestamps: pl.Series) -> pl.Series:
@@ -24,9 +28,12 @@ def parse_timestamps(timestamps: pl.Series) -> pl.Series:
         A column of integers, floats or datetimes, in the same order.
 
     Raises:
-        ValueError: If some cannot be read (how many, the first row and its value), or are not finite numbers.
+        ValueError: If some cannot be read (how many, the first row and its value), or are numbers that are not finite
+            or beyond 64 bits.
     """
     dtype = timestamps.dtype
+    if dtype in (pl.UInt64, pl.Int128, pl.UInt128):
+        return require_readable(timestamps, timestamps.cast(pl.Int64, strict=False))
     if dtype.is_integer() or (isinstance(dtype, pl.Datetime) and dtype.time_zone is None):
         return timestamps
     if isinstance(dtype, pl.Datetime):
@@ -61,17 +68,18 @@ def parse_iso(text: pl.Series) -> pl.Series:
 
 
 def require_readable(given: pl.Series, parsed: pl.Series) -> pl.Series:
-    """Return what was parsed if each row could be, and is finite."""
+    """Return what was parsed if each row could be, and is a number within 64 bits, as times of any unit are."""
     bad = parsed.is_null()
     if parsed.dtype.is_float():
-        bad = bad | ~parsed.is_finite().fill_null(False)
+        bad = bad | ~(parsed.abs() < 2.0**63).fill_null(False)  # also what is not finite
     if not bad.any():
         return parsed
     first = bad.arg_max()
     assert first is not None
     raise ValueError(
         f"{bad.sum()} of {len(given)} timestamps could not be read (first: row {first + 1}, "
-        f"{given[first]!r}). Expected numbers, or dates such as 2024-05-31 or 2024-05-31T12:00:00."
+        f"{one_line(repr(given[first]), 60)}). Expected numbers of 64 bits, or dates such as 2024-05-31 or "
+        "2024-05-31T12:00:00."
     )
 
 
@@ -97,3 +105,26 @@ def period(timestamps: pl.Series) -> tuple[date, date] | None:
             first_time, last_time = (datetime.fromtimestamp(time / per_second, UTC) for time in (first, last))
             return first_time.date(), last_time.date()
     return None
+
+
+def warn_of_mixed_units(timestamps: pl.Series) -> None:
+    """Warn if numbers are times of different units, such as seconds in some rows and milliseconds in others.
+
+    Args:
+        timestamps: Parsed timestamps.
+    """
+    if not timestamps.dtype.is_numeric():
+        return
+    numbers = timestamps.cast(pl.Float64)
+    begin, end = FIRST_PLAUSIBLE.timestamp(), LAST_PLAUSIBLE.timestamp()
+    counts = {
+        unit: numbers.is_between(begin * per_second, end * per_second, closed="left").sum()
+        for unit, per_second in UNITS.items()
+    }
+    found = [f"{count:,} in {unit}" for unit, count in counts.items() if count]
+    if len(found) > 1:
+        warnings.warn(
+            f"Timestamps of different units seem to be mixed: {' and '.join(found)} since 1970. Those of the smaller "
+            "unit count as later than all others: bring them to one unit.",
+            stacklevel=3,
+        )

@@ -133,7 +133,7 @@ def evaluate_command(argv: Sequence[str]) -> None:
         parser.set_defaults(**{name: defaults[name] for name in set().union(*SPLIT_FIELDS.values())})
     data_arguments, rest = parser.parse_args_into_dataclasses(argv)
     recommender = Recommender.from_pretrained(rest.model)
-    data = prepare(data_arguments, recommender.tokenizer)
+    data = prepare(data_arguments, recommender.tokenizer, held_out=[rest.split])
     if protocol.get("split_sha256") not in (None, data.protocol["split_sha256"]):
         warnings.warn(
             "These interactions, or their split, are not those that the model was trained on. If they overlap, it may "
