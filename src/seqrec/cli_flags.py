@@ -10,13 +10,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
 import yaml
-from transformers import HfArgumentParser
 from transformers.hf_argparser import string_to_bool
 
+from seqrec.cli_parsers import DataclassParser, FlagParser, finite_number
 from seqrec.configuration.configuration_next_item import NextItemConfig
+from seqrec.data.one_line import one_line
 from seqrec.data.preparation import DataArguments
 from seqrec.hub.saved_folder import saved_model_type
+from seqrec.modeling.devices import resolve_device
 from seqrec.modeling.modeling_auto import MODEL_TYPES
 from seqrec.training.arguments import SequentialTrainingArguments
 
@@ -29,18 +32,20 @@ COMMON_FLAGS = {
     *("seed", "metric_for_best_model", "early_stopping_patience", "packing", "exclude_seen", "report_to"),
     *("resume_from_checkpoint", "push_to_hub", "hub_model_id", "license", "disable_tqdm"),
 }
-PLACEHOLDERS: dict[Any, str] = {int: "INT", float: "FLOAT", string_to_bool: "BOOL"}
+NOT_IN_A_FILE = {"config", "help", "help_all"}
+DEVICE_HELP = "auto (default: the GPU if there is one), cpu, cuda, cuda:1, mps, …"
+PLACEHOLDERS: dict[Any, str] = {int: "INT", float: "FLOAT", finite_number: "FLOAT", string_to_bool: "BOOL"}
 
 
-def train_parser(argv: Sequence[str]) -> HfArgumentParser:
+def train_parser(argv: Sequence[str]) -> DataclassParser:
     """Build the parser of `seqrec train`, with the flags of the architecture that `argv` names."""
-    first = argparse.ArgumentParser(add_help=False)
+    first = FlagParser(prog="seqrec train", add_help=False)
     first.add_argument("--model_type", choices=sorted(MODEL_TYPES), help="Architecture (default: sasrec).")
     first.add_argument("--model_name_or_path", help="Saved or shared model to train on, instead of a new one.")
     first.add_argument("--model_revision", help="Branch, commit or refs/pr/NUMBER of its repository (default: main).")
     model_type = chosen_model_type(first.parse_known_args(argv)[0])
     first.set_defaults(model_type=model_type)
-    parser = HfArgumentParser(
+    parser = DataclassParser(
         [DataArguments, SequentialTrainingArguments],
         prog="seqrec train",
         usage="seqrec train --dataset DATA --output_dir DIR [flags]",
@@ -59,6 +64,7 @@ def train_parser(argv: Sequence[str]) -> HfArgumentParser:
         help="Replace the model that output_dir may hold.",
     )
     parser.add_argument("--config", help="YAML file with any of these flags.")
+    parser.add_argument("--device", default="auto", help=DEVICE_HELP)
     model_group = parser.add_argument_group(f"model ({model_type})")
     for name, (default, text) in config_flags(model_type).items():
         kind = float if default is None else type(default)  # what may be None is a number
@@ -112,22 +118,65 @@ def config_flags(model_type: str) -> dict[str, tuple[Any, str]]:
     }
 
 
+def device_flags(argv: Sequence[str]) -> list[str]:
+    """Translate `--device` into a flag of `TrainingArguments`, which choose the accelerator by themselves.
+
+    Raises:
+        ValueError: If there is no such device, or training cannot be confined to it.
+    """
+    parser = FlagParser(prog="seqrec train", add_help=False)
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--use_cpu", "--use-cpu", type=string_to_bool, nargs="?", const=True)
+    flags = parser.parse_known_args(argv)[0]
+    if flags.device == "auto":
+        return []
+    device = resolve_device(flags.device)
+    if flags.use_cpu is not None and flags.use_cpu != (device.type == "cpu"):
+        raise ValueError(f"--use_cpu {flags.use_cpu} contradicts --device {device}. Leave out --use_cpu.")
+    if device.type == "cpu":
+        return ["--use_cpu", "true"]
+    accelerator = torch.accelerator.current_accelerator()
+    if accelerator is None or accelerator.type != device.type:
+        raise ValueError(f"Training runs on {accelerator or 'cpu'} or cpu here, not on --device {device}.")
+    if device.index is not None and torch.accelerator.device_count() > 1:
+        raise ValueError(
+            f"Training takes every {device.type} device that it sees, not --device {device} alone. Hide the others "
+            f"(CUDA_VISIBLE_DEVICES={device.index}), and pass --device {device.type}."
+        )
+    return []
+
+
 def with_config_file(argv: Sequence[str]) -> list[str]:
-    """Put the flags of `--config FILE.yaml` before those of the command line, so that the latter win."""
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    """Put the flags of `--config FILE.yaml` before those of the command line, so that the latter win.
+
+    Raises:
+        ValueError: If the file cannot be read, or holds what is no flag.
+    """
+    parser = FlagParser(prog="seqrec train", add_help=False)
     parser.add_argument("--config")
     known, others = parser.parse_known_args(argv)
     path = known.config
     if path is None:
         return list(argv)
     try:
-        settings = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
-    except (OSError, yaml.YAMLError) as error:
-        raise ValueError(f"The configuration file {path} cannot be read: {error}") from error
+        settings = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ValueError(f"The configuration file {path!r} cannot be read: {one_line(error)}.") from error
     if not isinstance(settings, dict):
-        raise ValueError(f"The configuration file {path} must hold `flag: value` lines.")
-    flags: list[str] = []
-    for name, value in settings.items():
-        values = value if isinstance(value, list) else [json.dumps(value) if isinstance(value, dict) else value]
-        flags += [f"--{name}", *map(str, values)]
-    return [*flags, *others]
+        raise ValueError(f"The configuration file {path!r} must hold `flag: value` lines.")
+    return [*(word for name, value in settings.items() for word in flag_words(path, name, value)), *others]
+
+
+def flag_words(path: str, name: Any, value: Any) -> list[str]:
+    """Write a setting of a configuration file as the command line's words."""
+    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z]\w*", name) or name in NOT_IN_A_FILE:
+        raise ValueError(f"The configuration file {path!r} sets {name!r}, which is no flag that a file may set.")
+    if value is None or value == []:
+        raise ValueError(f"The configuration file {path!r} has no value for {name}. Give one, or delete the line.")
+    if isinstance(value, dict):
+        return [f"--{name}={json.dumps(value)}"]
+    if not isinstance(value, list):
+        return [f"--{name}={value}"]
+    if any(isinstance(one, list | dict) or one is None for one in value):
+        raise ValueError(f"The configuration file {path!r} nests values in {name}: expected a list of plain values.")
+    return [f"--{name}", *map(str, value)]

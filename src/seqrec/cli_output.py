@@ -1,0 +1,86 @@
+"""Where commands write: checked before any work, and written whole or not at all."""
+
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from seqrec.data.one_line import one_line
+from seqrec.data.whole_files import whole_file
+
+WRITERS: dict[str, Callable[[pl.DataFrame, Path], Any]] = {
+    ".csv": pl.DataFrame.write_csv,
+    ".parquet": pl.DataFrame.write_parquet,
+    ".jsonl": pl.DataFrame.write_ndjson,
+}
+
+
+def write_frame(frame: pl.DataFrame, path: str) -> None:
+    """Write a table in the format that its file's name tells, whole or not at all."""
+    with whole_file(path) as part:
+        WRITERS[Path(path).suffix.lower()](frame, part)
+
+
+def require_output_file(path: str, *, model: str, source: str) -> None:
+    """Raise a `ValueError` unless a table can be written here, and replaces neither a model's file nor its source.
+
+    Args:
+        path: The file to write.
+        model: The model's folder, or its repository.
+        source: What is read: a file, or a folder of files.
+    """
+    output = Path(path)
+    if output.suffix.lower() not in WRITERS:
+        raise ValueError(f"--output {path!r} must end in one of {', '.join(WRITERS)}.")
+    target = Path(os.path.realpath(output))  # links are followed, as when it is written
+    if target.is_dir():
+        raise ValueError(f"--output {path!r} is a folder. Give the name of a file.")
+    if not target.parent.is_dir():
+        raise ValueError(f"--output {path!r} lies in no folder that is there. Make '{target.parent}' first.")
+    if is_same(target, Path(source)) or is_same(target.parent, Path(source)):
+        raise ValueError(f"--output {path!r} would replace or join --input {source!r}. Give another file.")
+    if Path(model).is_dir() and any(is_same(target, file) for file in Path(model).iterdir()):
+        raise ValueError(f"--output {path!r} would replace a file of the model. Give another file.")
+    if target.exists() and not os.access(target, os.W_OK):
+        raise ValueError(f"--output {path!r} is there already, and may not be written to.")
+    require_writable(target.parent, f"--output {path!r}")
+
+
+def require_output_folder(path: str, *, new: bool = False) -> None:
+    """Raise a `ValueError` unless files can be written to this folder, which need not exist.
+
+    Args:
+        path: The folder.
+        new: Whether it must hold nothing yet.
+    """
+    what = f"--output_dir {path!r}"
+    if not path.strip():
+        raise ValueError("--output_dir is empty. Name a folder.")
+    folder = Path(os.path.realpath(path))
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"{what} is a file. Choose another folder.")
+    if new and folder.is_dir() and any(folder.iterdir()):
+        raise ValueError(f"{what} is there already, and not empty. Choose another folder.")
+    existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
+    if not existing.is_dir():
+        raise ValueError(f"{what} cannot be made: '{existing}' is a file. Choose another folder.")
+    require_writable(existing, what)
+
+
+def require_writable(folder: Path, what: str) -> None:
+    """Raise a `ValueError` unless something can be made in a folder: only trying tells."""
+    try:
+        os.rmdir(tempfile.mkdtemp(prefix=".part-", dir=folder))
+    except OSError as error:
+        raise ValueError(f"{what} cannot be written to '{folder}': {one_line(error)}. Choose another.") from error
+
+
+def is_same(one: Path, other: Path) -> bool:
+    """Tell whether two paths, or links, lead to one file or folder."""
+    try:
+        return one.samefile(other)
+    except OSError:  # one of them is not there, or is no path at all
+        return False
