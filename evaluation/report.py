@@ -39,8 +39,8 @@ def measure(
         splits: Which of "validation" and "test".
 
     Returns:
-        `"protocol"`, whose `"unreachable_targets"` are, by split, the share of targets that nobody can hit: unknown
-        items, and those left out as seen, of which there is a warning if they are many; `"model"`, `"popularity"` and
+        `"protocol"`; `"unreachable_targets"`, by split the share of targets that nobody can hit: unknown items, and
+        those left out as seen, of which there is a warning if they are many; `"model"`, `"popularity"` and
         `"item_knn"`, each with its metrics by split; and `"confidence"` and `"slices"`, which hold theirs by these
         three and split.
     """
@@ -56,9 +56,11 @@ def measure(
         "popularity": partial(rank, popularity, max_length=1),
         "item_knn": partial(rank, item_knn, max_length=longest),
     }
-    unreachable = {split: share_beyond_reach(data.sequences[split], exclude_seen=exclude_seen) for split in splits}
     figures: dict[str, Any] = {
-        "protocol": {**data.protocol, "exclude_seen": exclude_seen, "unreachable_targets": unreachable}
+        "protocol": {**data.protocol, "exclude_seen": exclude_seen},
+        "unreachable_targets": {
+            split: share_beyond_reach(data.sequences[split], exclude_seen=exclude_seen) for split in splits
+        },
     }
     for name, ranker in rankers.items():
         for split in splits:

@@ -62,14 +62,14 @@ def test_targets_that_cannot_be_hit_are_no_hits_however_few_items_there_are(num_
         assert found["novelty@20"] is None
         assert figures["confidence"][ranker]["test"]["hr@10"] == (0, 0)
         assert figures["slices"][ranker]["test"]["history_length"]["1-10"]["hr@10"] == 0
-    assert figures["protocol"]["unreachable_targets"] == {"validation": 1, "test": 1}
+    assert figures["unreachable_targets"] == {"validation": 1, "test": 1}
 
 
 def test_the_share_beyond_reach_depends_on_whether_seen_items_are_left_out():
     data = prepared(8, [[3, 4, 5, 6]], [([3, 4], 4), *[([3, 4], 5)] * 9])
     with pytest.warns(UserWarning, match="10% of the"):
-        assert figures_of(data)["protocol"]["unreachable_targets"] == {"validation": 0.1, "test": 0.1}
-    assert figures_of(data, exclude_seen=False)["protocol"]["unreachable_targets"] == {"validation": 0, "test": 0}
+        assert figures_of(data)["unreachable_targets"] == {"validation": 0.1, "test": 0.1}
+    assert figures_of(data, exclude_seen=False)["unreachable_targets"] == {"validation": 0, "test": 0}
 
 
 def test_item_knn_reads_the_longest_history_whole():
