@@ -126,7 +126,7 @@ def rank_dataset(
     scorer = ranked if isinstance(ranked, Scorer) else EncoderScorer(ranked)
     require_rankable(dataset, scorer.vocab_size)
     rows = ArrowRows(dataset, "input_ids", "target")
-    lengths_U = list_lengths(dataset).clip(max=max_length)
+    lengths_U = np.minimum(list_lengths(dataset).astype(np.int64), max_length)
     batches = list(batches_of_like_length(lengths_U, batch_size))
     collate = HistoryCollator(max_length)
     ranks_U = np.zeros(len(dataset), dtype=np.int64)

@@ -1,10 +1,13 @@
 """Ranking a data set, against sorting each row's scores by hand."""
 
+import sys
+
 import numpy as np
 import pytest
 import torch
 from datasets import Dataset
 
+from seqrec.evaluation.baselines import PopularityBaseline
 from seqrec.evaluation.evaluator import Ranking, rank_dataset
 from seqrec.modeling.scoring import NOT_RANKED
 
@@ -100,6 +103,12 @@ def test_unknown_targets_are_not_ranked_and_said_so(tiny_model):
 def test_lengths_that_cannot_be_are_refused(tiny_model, dataset, options):
     with pytest.raises(ValueError, match="max_length must be at least 1, got"):
         rank_dataset(tiny_model, dataset, **options)
+
+
+def test_a_history_may_be_read_whole_however_long(dataset):
+    baseline = PopularityBaseline([0, 0, 0, *range(40)])
+    found, expected = (rank_dataset(baseline, dataset, max_length=length).ranks_U for length in (sys.maxsize, 40))
+    np.testing.assert_array_equal(found, expected)
 
 
 def test_items_beyond_the_catalogue_are_refused(tiny_model):
