@@ -15,7 +15,8 @@ from safetensors import SafetensorError
 from seqrec.evaluation.tables import printable
 
 REFUSED, INTERRUPTED, BROKEN_PIPE = 2, 130, 141  # exit statuses; the last two as shells report them
-DISK_OR_MEMORY = ("PytorchStreamWriter", "inline_container", "allocate memory", "alloc_cpu")  # torch's words for it
+# What libraries say of a full disk, too little memory and a missing package in a `RuntimeError`.
+FORESEEN_WORDS = ("PytorchStreamWriter", "inline_container", "allocate memory", "alloc_cpu", "to be installed")
 
 
 def exit_status(name: str, command: Callable[[], object]) -> int:
@@ -57,7 +58,7 @@ def foreseen(error: Exception) -> str | None:
         return in_one_line(f"{error.filename!s}: {reason}." if error.filename else reason)
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return "There is not enough memory. Try a smaller batch or model."
-    if isinstance(error, RuntimeError) and not any(words in str(error) for words in DISK_OR_MEMORY):
+    if isinstance(error, RuntimeError) and not any(words in str(error) for words in FORESEEN_WORDS):
         return None
     if isinstance(error, ValueError | ImportError | SafetensorError | RuntimeError):
         return in_one_line(error)

@@ -78,6 +78,8 @@ def train_parser(argv: Sequence[str]) -> DataclassParser:
 def chosen_model_type(flags: argparse.Namespace) -> str:
     """Say which architecture is trained: the one asked for, or that of the model to train on."""
     if flags.model_name_or_path is None:
+        if flags.model_revision is not None:
+            raise ValueError("--model_revision means nothing without --model_name_or_path. Leave it out.")
         return flags.model_type or "sasrec"
     found = saved_model_type(flags.model_name_or_path, revision=flags.model_revision)
     if flags.model_type not in (None, found):
@@ -160,6 +162,7 @@ def with_config_file(argv: Sequence[str]) -> list[str]:
         return list(argv)
     try:
         settings = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        settings = {} if settings is None else settings  # nothing, or only comments
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ValueError(f"The configuration file {path!r} cannot be read: {one_line(error)}.") from error
     if not isinstance(settings, dict):

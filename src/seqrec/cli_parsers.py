@@ -5,7 +5,7 @@ import difflib
 import math
 import re
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
@@ -13,6 +13,13 @@ from transformers import HfArgumentParser
 
 ID = re.compile(r'\s*(?:"((?:[^"]|"")*)"|((?!\s*")[^,]*?))\s*(?:,|\Z)')
 SETTING = re.compile(r"""(?<![\w.-])([a-z]\w*)=('[^']*'|"[^"]*"|[\w.+-]*[\w+-])""")
+QUOTES = "'\""
+LOWEST = {
+    **dict.fromkeys(("per_device_train_batch_size", "per_device_eval_batch_size", "gradient_accumulation_steps"), 1),
+    **dict.fromkeys(("min_user_interactions", "min_item_interactions"), 1),
+    **dict.fromkeys(("weight_decay", "max_grad_norm", "warmup_steps", "early_stopping_patience"), 0),
+    **dict.fromkeys(("learning_rate", "seed", "dataloader_num_workers", "neftune_noise_alpha"), 0),
+}  # of numbers that other libraries would take, or refuse in their own words
 COLUMN_FLAGS = ("--user_id_column", "--item_id_column", "--timestamp_column")
 
 
@@ -24,6 +31,7 @@ class FlagParser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Raise a `ValueError`, after which `main` tells the message."""
+        message = re.sub(r"^argument (--\w+)\S*", r"\1", message).rstrip(".")  # without a flag's other spellings
         raise ValueError(f"{message}. `{self.prog} --help` tells the flags.")
 
     @contextmanager
@@ -47,9 +55,6 @@ class FlagParser(argparse.ArgumentParser):
         return SETTING.sub(flag, message)
 
 
-QUOTES = "'\""
-
-
 class DataclassParser(FlagParser, HfArgumentParser):
     """The same, for fields of dataclasses."""
 
@@ -57,7 +62,7 @@ class DataclassParser(FlagParser, HfArgumentParser):
         """Parse into the dataclasses, and a namespace of the other flags.
 
         Raises:
-            ValueError: On an unknown flag, or a number that is not finite.
+            ValueError: On an unknown flag, an empty value, or a number that is not finite or too low.
         """
         for action in self._actions:
             if action.type is float:
@@ -65,6 +70,8 @@ class DataclassParser(FlagParser, HfArgumentParser):
         *parsed, unknown = self.parse_args_into_dataclasses(list(argv), return_remaining_strings=True)
         if unknown:
             self.refuse_unknown(unknown[0])
+        for settings in parsed:
+            require_meaning(vars(settings))
         return tuple(parsed)
 
     def refuse_unknown(self, word: str) -> NoReturn:
@@ -77,9 +84,25 @@ class DataclassParser(FlagParser, HfArgumentParser):
         raise ValueError(f"There is no flag {flag}. {advice}")
 
 
+def require_meaning(settings: Mapping[str, Any]) -> None:
+    """Raise a `ValueError` if a flag is empty, too low, or plain text where options are named."""
+    for name, value in settings.items():
+        if isinstance(value, str) and not value.strip():
+            raise ValueError(f"--{name} is empty. Give a value, or leave it out.")
+        if isinstance(value, str) and name.endswith("_kwargs"):
+            raise ValueError(f"--{name} {shlex.quote(value)} must be a JSON object, such as '{{\"name\": 1}}'.")
+        if name in LOWEST and value is not None and value < LOWEST[name]:
+            raise ValueError(f"--{name} must be at least {LOWEST[name]}, but is {value}.")
+    if settings.get("num_train_epochs", 1) <= 0:
+        raise ValueError(f"--num_train_epochs must be above 0, but is {settings['num_train_epochs']}.")
+
+
 def finite_number(text: str) -> float:
     """Read a number, neither infinite nor NaN."""
-    number = float(text)
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
     if not math.isfinite(number):
         raise argparse.ArgumentTypeError(f"{text!r} is not a finite number")
     return number
