@@ -76,7 +76,7 @@ def load_tokenizer(name: str, **kwargs: Any) -> ItemTokenizer:
 def load_items(name: str, **kwargs: Any) -> pl.DataFrame:
     """Read a model's catalogue: `item_id`, `count` and perhaps `title`, in token order.
 
-    Arrow reads it: polars would start its threads, and no process forked later could use them.
+    Arrow reads it, column by column: polars would start its threads, and no process forked later could use them.
 
     Raises:
         ValueError: If `items.parquet` is missing or broken, or lacks a column.
@@ -85,7 +85,7 @@ def load_items(name: str, **kwargs: Any) -> pl.DataFrame:
     try:
         table = pq.ParquetFile(path).read(use_threads=False).combine_chunks()
         table.validate(full=True)
-        items = pl.DataFrame(table)
+        items = pl.DataFrame([pl.Series(*column) for column in zip(table.column_names, table.columns, strict=True)])
     except (pa.ArrowException, pl.exceptions.PolarsError, OSError) as error:
         raise broken(path, f"is no Parquet file that can be read ({error})") from error
     schema = items.schema

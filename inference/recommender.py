@@ -12,6 +12,7 @@ from typing import Any, Self, overload
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
@@ -142,7 +143,8 @@ class Recommender:
         with staged(folder) as stage:
             self.model.save_pretrained(stage)
             self.tokenizer.save_pretrained(stage)
-            pq.write_table(self.items.to_arrow(), stage / "items.parquet", compression="zstd")
+            columns = {column.name: column.to_arrow() for column in self.items.get_columns()}  # without polars' threads
+            pq.write_table(pa.table(columns), stage / "items.parquet", compression="zstd")
             for file_name, content in self.record.items():
                 (stage / file_name).write_bytes(content)
             save_model_card(stage, repo_id=repo_id)
