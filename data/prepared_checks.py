@@ -35,12 +35,8 @@ def require_fitting(
 
 def require_catalogue(items: pl.DataFrame, tokenizer: ItemTokenizer) -> None:
     """Refuse a catalogue that is not that of the tokenizer."""
-    kinds = {name: items.schema.get(name) for name in ("item_id", "count", "title") if name in items.columns}
-    if (
-        kinds.get("item_id") != pl.String
-        or kinds.get("count") != pl.Int64
-        or kinds.get("title") not in (None, pl.String)
-    ):
+    kinds = dict(items.schema)
+    if kinds.pop("title", pl.String) != pl.String or kinds != {"item_id": pl.String, "count": pl.Int64}:
         raise ValueError("items.parquet has other columns than item_id (text), count (Int64) and perhaps title (text).")
     if not items["item_id"].equals(tokenizer.item_series):
         raise ValueError(

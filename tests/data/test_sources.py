@@ -12,7 +12,9 @@ from datasets import Dataset
 from polars.testing import assert_frame_equal
 
 from seqrec.data import movielens, sources
-from seqrec.data.sources import load_interactions, read_items
+from seqrec.data.interactions import read_interactions
+from seqrec.data.item_tables import read_items
+from seqrec.data.sources import load_hub_table, load_interactions
 
 LOG = pl.DataFrame({"user_id": ["1", "1", "2"], "item_id": ["7", "8", "7"], "timestamp": [1, 2, 3]})
 ITEMS = pl.DataFrame({"item_id": ["7", "8"], "title": ["Seven", "Eight"]})
@@ -206,19 +208,19 @@ def test_columns_are_mapped_in_interactions_and_items(tmp_path):
     assert_frame_equal(data.items, ITEMS)
 
 
-def test_a_data_set_of_the_hub(tmp_path, monkeypatch):
+def test_a_folder_of_parts_has_splits_like_a_data_set_of_the_hub(tmp_path, monkeypatch):
     repository = tmp_path / "org" / "log"
     repository.mkdir(parents=True)
     LOG.write_parquet(repository / "train.parquet")
-    monkeypatch.chdir(tmp_path)  # `datasets` takes a folder of this name for the repository
+    monkeypatch.chdir(tmp_path)
     data = load_interactions("org/log")
-    assert data.name == "org/log"
+    assert data.name == "log"  # no path of this machine is published
     assert_frame_equal(data.interactions, LOG)
     LOG.write_parquet(repository / "test.parquet")
     with pytest.raises(ValueError, match=r"has the splits train, test. .*'org/log:train\+test'"):
         load_interactions("org/log")
     both = load_interactions("org/log:train+test")
-    assert (both.name, both.interactions.height) == ("org/log", 6)
+    assert (both.name, both.interactions.height) == ("log", 6)
     assert not both.is_on_hub  # it is a folder after all
 
 
@@ -234,14 +236,13 @@ def test_a_streamed_data_set_is_the_same(tmp_path, monkeypatch):
     log = pl.concat([LOG.with_columns(pl.col("user_id") + f"-{number}") for number in range(50)])
     log.write_parquet(repository / "train.parquet")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("seqrec.data.table_files.STREAMED_ROWS", 7)
-    streamed = load_interactions("org/log", streaming=True)
-    assert streamed.name == "org/log"
-    assert_frame_equal(streamed.interactions, load_interactions("org/log").interactions)
+    monkeypatch.setattr("seqrec.data.table_frames.STREAMED_ROWS", 7)  # `datasets` takes the folder for the repository
+    streamed, whole = (load_hub_table("org/log", streaming=streaming) for streaming in (True, False))
+    assert_frame_equal(read_interactions(streamed), read_interactions(whole))
     log.write_parquet(repository / "test.parquet")
     with pytest.raises(ValueError, match=r"has the splits train, test"):
-        load_interactions("org/log", streaming=True)
-    assert load_interactions("org/log:train+test", streaming=True).interactions.height == 2 * len(log)
+        load_hub_table("org/log", streaming=True)
+    assert read_interactions(load_hub_table("org/log:train+test", streaming=True)).height == 2 * len(log)
 
 
 def test_ids_of_a_csv_on_the_hub_stay_text(tmp_path, monkeypatch):
@@ -249,7 +250,9 @@ def test_ids_of_a_csv_on_the_hub_stay_text(tmp_path, monkeypatch):
     repository.mkdir(parents=True)
     (repository / "train.csv").write_text("uid,item_id,timestamp\n01,007,1\n1,7,2\n2,8,3\n")
     monkeypatch.chdir(tmp_path)
-    rows = load_interactions("org/zeros", columns={"user_id": "uid"}).interactions.rows()
+    table = load_hub_table("org/zeros", text_columns=["uid", "item_id"])
+    rows = read_interactions(table, columns={"user_id": "uid"}).rows()
+    assert load_interactions("org/zeros", columns={"user_id": "uid"}).interactions.rows() == rows
     assert rows == [("01", "007", 1), ("1", "7", 2), ("2", "8", 3)]
 
 
