@@ -31,7 +31,7 @@ def read_delimited(path: Path, *, text_columns: Sequence[str], usual: str | None
     """
     content = utf8_content(path)
     head = content[:HEAD_BYTES] if isinstance(content, bytes) else first_bytes(content)
-    header = head.decode(errors="replace").lstrip("\r\n").splitlines()[0]
+    header = head.decode(errors="replace").lstrip("\r\n").partition("\n")[0].rstrip("\r")
     if header.lstrip().startswith(("{", "[{")):
         raise ValueError(f"'{path}' is JSON, by its first line. Let its name end in .jsonl.")
     separator = tell_separator(header, text_columns, usual or ",")
@@ -42,10 +42,14 @@ def read_delimited(path: Path, *, text_columns: Sequence[str], usual: str | None
             stacklevel=2,
         )
     require_header(path, fields_of(header, separator), text_columns)
+    if header.count('"') % 2:
+        raise ValueError(f"'{path}' cannot be read: {quote_complaint(1)}")
     try:
-        return read_separated(content, separator, text_columns)
+        table = read_separated(content, separator, text_columns)
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         raise ValueError(explain_failure(path, content, separator, error)) from error
+    warn_of_swallowed_rows(table, text_columns, separator)
+    return table
 
 
 def read_separated(content: Path | bytes, separator: str, text_columns: Sequence[str]) -> pl.DataFrame:
@@ -95,6 +99,19 @@ def require_header(path: Path, fields: Sequence[str], known: Sequence[str]) -> N
         )
 
 
+def warn_of_swallowed_rows(table: pl.DataFrame, text_columns: Sequence[str], separator: str) -> None:
+    """Warn of values that hold whole rows, as a quote left open and closed much later makes them."""
+    for name in set(text_columns) & set(table.columns):
+        holds_rows = pl.col(name).str.contains("\n", literal=True) & pl.col(name).str.contains(separator, literal=True)
+        found = table.filter(holds_rows)[name]
+        if len(found):
+            warnings.warn(
+                f"{len(found):,} values of {name} hold line breaks and {SEPARATORS[separator]} (first: "
+                f"{one_line(repr(found[0]), 60)}). Was a quote left open? What follows one is read as a single value.",
+                stacklevel=3,
+            )
+
+
 def explain_failure(path: Path, content: Path | bytes, separator: str, error: BaseException) -> str:
     """Say in one sentence why a table cannot be read, and in which line."""
     raw = as_bytes(content)
@@ -117,8 +134,10 @@ def find_bad_rows(text: str, separator: str) -> Iterator[str]:
             if len(row) > width and reader.line_num > begin:
                 yield quote_complaint(begin)
             elif len(row) > width:
-                yield f"line {begin} has {len(row)} fields, but the header has {width}. Put quotes around values with "
-                f"{SEPARATORS[separator]} in them, or remove what is too much."
+                yield (
+                    f"line {begin} has {len(row)} fields, but the header has {width}. Put quotes around values with "
+                    f"{SEPARATORS[separator]} in them, or remove what is too much."
+                )
             begin = reader.line_num + 1
     except csv.Error:
         yield quote_complaint(begin)

@@ -4,7 +4,7 @@ An interactions table is a polars DataFrame with `user_id`, `item_id` (text), `t
 and any other columns, sorted by user and time; rows of the same user and time keep the order of the file.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import polars as pl
@@ -86,7 +86,7 @@ def rename_columns(table: pl.DataFrame, names: Mapping[str, str]) -> pl.DataFram
         )
         raise ValueError(
             f"The table has no column {wanted}. It has: {one_line(', '.join(table.columns))}. Say with `columns` "
-            f"({', '.join(FLAGS)}) which of them to use."
+            f"({', '.join(FLAGS)}) which of them to use.{hint(table.columns, [names[name] for name in missing])}"
         )
     present = {name: column for name, column in names.items() if column in table.columns}
     others = [column for column in table.columns if column not in present.values()]
@@ -97,6 +97,14 @@ def rename_columns(table: pl.DataFrame, names: Mapping[str, str]) -> pl.DataFram
             f"named '{clashes[0]}'. Rename or remove one of them."
         )
     return table.select(**{name: pl.col(column) for name, column in present.items()}, **{c: c for c in others})
+
+
+def hint(columns: Sequence[str], missing: Sequence[str]) -> str:
+    """Guess why columns are missing: a separator that was not told, or names with blanks or capitals."""
+    if len(columns) == 1:
+        return " If these are several columns, separate them by commas, tabs or semicolons."
+    near = [column for column in columns if column.strip().lower() in {name.strip().lower() for name in missing}]
+    return f" Or rename {', '.join(map(repr, near))}: blanks and capitals count." if near else ""
 
 
 def require_no_nulls(values: pl.Series) -> None:
@@ -119,7 +127,7 @@ def require_ids(ids: pl.Series) -> pl.Series:
         return ids
     if ids.dtype == pl.Binary:
         raise ValueError(
-            f"{ids.name} holds bytes (first: {one_line(ids[0], 40)}). Ids are integers or text: decode the column "
+            f"{ids.name} holds bytes (first: {one_line(ids[0], 40)}). Ids are integers or text: convert the column "
             f"first, for instance with frame['{ids.name}'].str.decode('utf-8') in pandas."
         )
     if ids.dtype.is_float():

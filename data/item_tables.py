@@ -61,7 +61,7 @@ def warn_of_untitled(item_ids: pl.Series, items: pl.DataFrame) -> None:
             stacklevel=3,
         )
         return
-    named = items.filter(pl.col("title").is_not_null())["item_id"]
+    named = items.filter(pl.col("title").cast(pl.String).str.strip_chars() != "")["item_id"]
     occurring = item_ids.unique(maintain_order=True)
     untitled = occurring.filter(~occurring.is_in(named.implode()))
     if len(untitled) > (1 - FEWEST_TITLED) * len(occurring):

@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?(:[\w.+\[\]%-]+)?", re.ASCII)
+LONGEST_HUB_NAME = 96  # the Hub's own limit
 WINDOWS_DRIVE = re.compile(r"[A-Za-z]:")
 ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/")  # of a drive, the name has one letter
 HUB_ADDRESS = re.compile(r"(?:hf://|https?://huggingface\.co/)datasets/([^/]+/[^/?#@]+)")
@@ -18,6 +19,8 @@ def local_path(dataset: str | Path) -> Path:
         ValueError: On an address (https://, s3://, …) that is no local file, or a home folder that is not known.
     """
     text = str(dataset)
+    if not text:
+        raise ValueError("An empty name was given. Name a file, a folder, or a data set of the Hub.")
     address = ADDRESS.match(text) if isinstance(dataset, str) else None
     if address is not None and address[1].lower() == "file":
         parts = urlsplit(text)
@@ -38,4 +41,5 @@ def local_path(dataset: str | Path) -> Path:
 
 def is_hub_name(dataset: str) -> bool:
     """Tell whether something can be the name of a data set of the Hub, with splits after a colon if need be."""
-    return HUB_NAME.fullmatch(dataset) is not None and WINDOWS_DRIVE.match(dataset) is None
+    is_short = len(dataset.partition(":")[0]) <= LONGEST_HUB_NAME
+    return is_short and HUB_NAME.fullmatch(dataset) is not None and WINDOWS_DRIVE.match(dataset) is None

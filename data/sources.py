@@ -102,7 +102,7 @@ def locate(dataset: Any, *, columns: Mapping[str, str], streaming: bool) -> Loca
             )
         return Located("ml-100k", interactions, find_table(folder, "items"))
     path = local_path(dataset)
-    if path.is_dir():
+    if os.path.isdir(path):  # Path.is_dir raises on names that are too long
         name, interactions = path.resolve().name, find_table(path, "interactions")
         if interactions is not None:
             return Located(name, interactions, find_table(path, "items"))
@@ -111,11 +111,11 @@ def locate(dataset: Any, *, columns: Mapping[str, str], streaming: bool) -> Loca
         return Located(table_name(path), path)
     text_columns = [columns.get(name, name) for name in ("user_id", "item_id")]
     folder, _, split = str(path).rpartition(":")
-    if folder and Path(folder).is_dir():
+    if folder and os.path.isdir(folder):
         return Located(Path(folder).resolve().name, read_parts(Path(folder), split=split, text_columns=text_columns))
     if not is_hub_name(str(dataset)):
         raise ValueError(
-            f"There is no file or folder '{dataset}', and a data set of the Hub has a name such as org/name."
+            f"There is no file or folder '{one_line(dataset)}', and a data set of the Hub has a name such as org/name."
         )
     table = load_hub_table(str(dataset), text_columns=text_columns, streaming=streaming)
     return Located(str(dataset).partition(":")[0], table, is_on_hub=True)

@@ -32,7 +32,7 @@ def warn_of_spellings(ids: pl.Series, noun: str) -> None:
     first = repeated.filter(pl.col("plain") == repeated["plain"][0])["id"]
     spellings = " and ".join(map(ascii, first.head(3)))
     warnings.warn(
-        f"{repeated['plain'].n_unique():,} {noun} seem to be there under more than one spelling of their id (first: "
-        f"{spellings}). Each spelling counts as one of the {len(unique):,} {noun}: write them alike.",
+        f"{repeated['plain'].n_unique():,} of {len(unique):,} {noun} seem to be there under more than one spelling of "
+        f"their id (first: {spellings}). Each spelling counts by itself: write them alike.",
         stacklevel=3,
     )

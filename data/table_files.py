@@ -1,5 +1,6 @@
 """Reading a table from a file of any known kind."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import polars as pl
 
 from seqrec.data.delimited_text import read_delimited
 from seqrec.data.one_line import one_line
-from seqrec.data.text_encodings import first_bytes, is_gzip, read_bytes, utf8_content
+from seqrec.data.text_encodings import explain_bad_text, first_bytes, is_gzip, read_bytes, utf8_content
 
 SEPARATED = {".csv": ",", ".tsv": "\t", ".txt": None, ".dat": None}  # with their usual separators
 JSON = (".jsonl", ".ndjson", ".json")
@@ -30,10 +31,10 @@ def read_file(path: Path, text_columns: Sequence[str] = ()) -> pl.DataFrame:
     suffix = table_suffix(path)
     if suffix is None:
         raise ValueError(f"'{path}' is of an unknown kind. Known are files ending in {', '.join(SUFFIXES)}.")
-    if not path.is_file():
+    if not os.path.isfile(path):  # Path.is_file raises on names that are too long
         raise ValueError(f"There is no file '{path}'.")
+    kind = suffix.removesuffix(".gz")
     try:
-        kind = suffix.removesuffix(".gz")
         if kind == ".parquet":
             return pl.read_parquet(path)
         if kind in JSON:
@@ -42,7 +43,8 @@ def read_file(path: Path, text_columns: Sequence[str] = ()) -> pl.DataFrame:
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
         if path.stat().st_size == 0:
             raise ValueError(f"'{path}' is empty. Expected a table with one interaction or item a row.") from error
-        raise ValueError(f"'{path}' could not be read as {suffix[1:]}: {one_line(error)}.") from error
+        advice = " Expected an object a line, or a list of objects." if kind in JSON else ""
+        raise ValueError(f"'{path}' could not be read as {suffix[1:]}: {one_line(error)}.{advice}") from error
 
 
 def read_json(path: Path) -> pl.DataFrame:
@@ -54,4 +56,10 @@ def read_json(path: Path) -> pl.DataFrame:
         return pl.read_json(raw, infer_schema_length=None)
     if isinstance(content, Path) and is_gzip(content):
         content = read_bytes(content)
-    return pl.read_ndjson(content, infer_schema_length=None)
+    try:
+        return pl.read_ndjson(content, infer_schema_length=None)
+    except pl.exceptions.PolarsError as error:
+        bad_text = explain_bad_text(path, content if isinstance(content, bytes) else read_bytes(content))
+        if bad_text is not None:
+            raise ValueError(bad_text) from error
+        raise

@@ -30,8 +30,8 @@ def take_frame(source: Any, used_columns: Sequence[str] = ()) -> pl.DataFrame:
     if isinstance(source, pl.LazyFrame):
         try:
             return source.collect()
-        except pl.exceptions.PolarsError as error:
-            raise ValueError(f"The LazyFrame could not be collected: {one_line(error)}.") from error
+        except (pl.exceptions.PolarsError, OSError) as error:
+            raise ValueError(f"The LazyFrame could not be collected: {one_line(error)}") from error
     if isinstance(source, Dataset):
         return pl.DataFrame(source.with_format("arrow")[:])
     if isinstance(source, IterableDataset):
@@ -49,7 +49,7 @@ def take_frame(source: Any, used_columns: Sequence[str] = ()) -> pl.DataFrame:
 
 def take_good_columns(source: Any, used_columns: Sequence[str], error: Exception) -> pl.DataFrame:
     """Take over a frame one column at a time, and leave out what cannot be taken and is not needed."""
-    names = list(getattr(source, "column_names", None) or source.columns)
+    names = list(getattr(source, "column_names", None) or getattr(source, "columns", []))
     good, bad = [], []
     for name in dict.fromkeys(names):
         if names.count(name) > 1:

@@ -67,6 +67,7 @@ def chosen_parts(folder: Path, split: str | None) -> list[Path]:
     by_split: dict[str, list[Path]] = {}
     for path in parts:
         by_split.setdefault(split_of(path.relative_to(folder)), []).append(path)
+    by_split = {name: by_split[name] for name in (*SPLITS, "") if name in by_split}
     if split is None:
         if len(by_split) == 1:
             return parts

@@ -1,11 +1,13 @@
 """Reading a table from a file, a folder of parts or any library's frame, without looking at what it means."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
+from seqrec.data.locations import local_path
 from seqrec.data.table_files import read_file
 from seqrec.data.table_frames import take_frame
 from seqrec.data.table_parts import read_parts
@@ -28,8 +30,8 @@ def read_table(source: Any, *, text_columns: Sequence[str] = (), used_columns: S
         ValueError: If there is no such file, its kind is unknown, it cannot be read, or it has no rows.
     """
     if isinstance(source, str | Path):
-        path = Path(source)
-        read = read_parts if path.is_dir() else read_file
+        path = local_path(source)
+        read = read_parts if os.path.isdir(path) else read_file
         table, name = read(path, text_columns=text_columns), f"'{source}'"
     else:
         table, name = take_frame(source, used_columns), "The table"

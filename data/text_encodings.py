@@ -40,6 +40,8 @@ def utf8_content(path: Path) -> Path | bytes:
         if head.startswith(magic):
             raise ValueError(f"'{path}' is {what}.")
     encoding = tell_encoding(head)
+    if head in MARKS:
+        raise ValueError(f"'{path}' is empty. Expected a header and one row for each interaction or item.")
     has_old_line_ends = b"\r" in head and b"\n" not in head
     if encoding == "utf-8" and not has_old_line_ends:
         return path

@@ -136,6 +136,12 @@ def test_timestamps_of_many_kinds_are_understood(timestamps, expected):
         ({"timestamp": [True, False, True, True]}, "timestamp is of type Boolean"),
         ({"item_id": [1.0, 2.0, 3.0, 4.0]}, "item_id holds decimal numbers .*convert"),
         ({"user_id": [dt.date(2020, 1, 1)] * 4}, "user_id is of type Date"),
+        ({"item_id": [b"a", b"b", b"c", b"d"]}, r"item_id holds bytes \(first: b'a'\).*decode"),
+        ({"item_id": [["a"], ["b"], ["c"], ["d"]]}, "item_id is of type List"),
+        ({"user_id": [{"a": 1}] * 4}, "user_id is of type Struct"),
+        ({"user_id": [True, False, True, True]}, "user_id is of type Boolean"),
+        ({"timestamp": [[1], [2], [3], [4]]}, "timestamp is of type List"),
+        ({"timestamp": [b"1", b"2", b"3", b"4"]}, "timestamp is of type Binary"),
         ({"item_id": ["a", "", "b", ""]}, r"2 of 4 rows have an empty item_id \(first: row 2\)"),
         ({"user_id": ["a", "b", "", "c"]}, r"1 of 4 rows have an empty user_id \(first: row 3\)"),
         ({"item_id": ["a", "b", "<|pad|>", "c"]}, r"Row 3 has the item_id '<\|pad\|>'"),
@@ -195,6 +201,45 @@ def test_a_pandas_column_of_two_types_is_refused():
     frame = pd.DataFrame({"user_id": ["a", "b"], "item_id": ["x", 1], "timestamp": [1, 2]})
     with pytest.raises(ValueError, match=r"The DataFrame is no Arrow table: .*'int' object.*astype\(str\)"):
         read_interactions(frame)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [[1, "a"], [object(), None], [1j, 2], [2**70, 1], pd.arrays.SparseArray([0, 1])],
+    ids=["mixed", "objects", "complex", "large", "sparse"],
+)
+def test_unused_columns_that_arrow_cannot_hold_are_left_out(values):
+    frame = pd.DataFrame({"user_id": ["a", "b"], "item_id": ["x", "y"], "timestamp": [1, 2]})
+    frame["note"] = values
+    with pytest.warns(UserWarning, match="not needed .*were left out: 'note'"):
+        assert read_interactions(frame).columns == ["user_id", "item_id", "timestamp"]
+
+
+def test_the_guilty_one_of_the_used_columns_is_named():
+    frame = pd.DataFrame({"user_id": ["a", "b"], "item_id": ["x", "y"], "timestamp": ["a", 1], "note": [1, "a"]})
+    with pytest.raises(ValueError, match=r"no Arrow table: column 'timestamp': .*frame\['timestamp'\]"):
+        read_interactions(frame)
+    twice = pd.concat([frame[["user_id", "item_id"]], frame[["item_id"]]], axis=1)
+    with pytest.raises(ValueError, match="more than one column 'item_id'"):
+        read_interactions(twice)
+
+
+@pytest.mark.parametrize(
+    ("frame", "message"),
+    [
+        (pd.Series(["a"]), "The Series is no Arrow table"),
+        (pl.LazyFrame({"a": [1]}).select("b"), "The LazyFrame could not be collected: unable to find column"),
+        (pl.scan_csv("/nowhere/log.csv"), "The LazyFrame could not be collected: No such file"),
+    ],
+)
+def test_what_is_no_frame_is_one_line(frame, message):
+    with pytest.raises(ValueError, match=f"^{message}[^\n]*$"):
+        read_interactions(frame)
+
+
+def test_ids_beyond_64_bits_are_text():
+    wide = pl.Series([2**100, 2**100, 1, 1], dtype=pl.Int128)
+    assert read_interactions(table(user_id=wide))["user_id"].unique().sort().to_list() == ["1", str(2**100)]
 
 
 pairs = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=1, max_size=40)
