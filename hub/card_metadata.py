@@ -6,7 +6,9 @@ from typing import Any
 from huggingface_hub import EvalResult, ModelCardData
 from huggingface_hub.utils import HFValidationError, validate_repo_id
 
-from seqrec.hub.card_tables import ACCURACY, SPLITS, dig, is_known, label
+from seqrec.hub.card_tables import ACCURACY, SPLITS, dig, label
+from seqrec.hub.card_values import is_known, protocol_of, training_of
+from seqrec.hub.markdown import one_line
 
 TAGS = ("sequential-recommendation", "recommender-system", "next-item-prediction")
 TASK = "sequential-recommendation"
@@ -18,7 +20,8 @@ def card_metadata(metrics: Mapping[str, Any], *, dataset: str, model_name: str, 
     There is no `pipeline_tag`: of the Hub's tasks none is recommendation, and a neighbouring one would promise a
     widget and a way of calling that the model has not.
     """
-    training = metrics.get("training") or {}
+    training = training_of(metrics)
+    dataset, model_name = one_line(dataset), one_line(model_name)
     found = {(split, name): dig(metrics, "model", split, name) for split in SPLITS for name in ACCURACY}
     results = [
         EvalResult(
@@ -35,13 +38,18 @@ def card_metadata(metrics: Mapping[str, Any], *, dataset: str, model_name: str, 
     ]
     return ModelCardData(
         library_name="seqrec",
-        license=training.get("license"),
-        base_model=training.get("base_model"),
-        datasets=[dataset] if dig(metrics, "protocol", "dataset_is_on_hub") else None,
-        tags=[*TAGS, model_type],
+        license=stated(training.get("license")),
+        base_model=stated(training.get("base_model")),
+        datasets=[dataset] if dataset and protocol_of(metrics).get("dataset_is_on_hub") else None,
+        tags=[*TAGS, one_line(model_type)],
         eval_results=results or None,
         model_name=model_name if results else None,  # belongs to the results
     )
+
+
+def stated(value: str | None) -> str | None:
+    """Put a text on one line; None stays None."""
+    return None if value is None else one_line(value)
 
 
 def is_repository_name(name: str) -> bool:

@@ -1,11 +1,12 @@
 """The tables of a model card. Rows, columns and tables of which nothing is known are left out."""
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import PurePath
+from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any
 
 from seqrec.evaluation.tables import RANKERS
+from seqrec.hub.card_values import is_count, is_known, mapping
+from seqrec.hub.markdown import code, text
 
 ACCURACY = ("ndcg@10", "hr@10", "mrr@10", "ndcg@5", "ndcg@20", "hr@1", "hr@5", "hr@20")
 MAIN = ACCURACY[:3]
@@ -61,10 +62,15 @@ def accuracy_cell(metrics: Mapping[str, Any], ranker: str, split: str, name: str
     """Write one metric, on test with its interval."""
     value = number(dig(metrics, ranker, split, name))
     interval = dig(metrics, "confidence", ranker, split, name)
-    if not value or not interval or split != "test":
+    if not value or not is_interval(interval) or split != "test":
         return value
     low, high = interval
     return f"{value} ({number(low)} to {number(high)})"
+
+
+def is_interval(value: Any) -> bool:
+    """Tell whether a value is a lower and an upper bound."""
+    return isinstance(value, list) and len(value) == 2 and all(map(is_known, value))
 
 
 def catalogue_table(metrics: Mapping[str, Any]) -> str:
@@ -85,13 +91,14 @@ def slice_table(metrics: Mapping[str, Any], name: str, title: str) -> str:
         [title, "Held out", "HR@10", "NDCG@10", *(f"NDCG@10 of {RANKERS[baseline]}" for baseline in baselines)],
         [
             [
-                SLICE_NAMES.get(slice_, slice_),
+                SLICE_NAMES.get(slice_) or text(slice_),
                 count(found.get("num_users")),
                 number(found.get("hr@10")),
                 number(found.get("ndcg@10")),
                 *(number(dig(metrics, "slices", baseline, "test", name, slice_, "ndcg@10")) for baseline in baselines),
             ]
-            for slice_, found in (dig(metrics, "slices", "model", "test", name) or {}).items()
+            for slice_, found in mapping(dig(metrics, "slices", "model", "test", name)).items()
+            if isinstance(found, Mapping)
         ],
     )
 
@@ -101,7 +108,7 @@ def fields_table(header: Sequence[str], fields: Mapping[str, Any]) -> str:
     return table(
         header,
         [
-            [f"`{name}`", f"`{without_folders(plain(value))}`"]
+            [code(name), code(without_folders(plain(value)))]
             for name, value in sorted(fields.items())
             if isinstance(value, str | int | float) and value not in ("", "None")
         ],
@@ -123,12 +130,12 @@ def label(metric: str) -> str:
     return metric.upper()
 
 
-def number(value: float | None) -> str:
+def number(value: Any) -> str:
     """Write a metric between 0 and 1 with 4 decimals, an unknown one not at all."""
     return written(value, "{:.4f}")
 
 
-def written(value: float | None, layout: str) -> str:
+def written(value: Any, layout: str) -> str:
     """Write a measured value in a layout, an unknown one not at all."""
     return layout.format(value) if is_known(value) else ""
 
@@ -138,14 +145,9 @@ def plain(value: Any) -> str:
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
-def is_known(value: float | None) -> bool:
-    """Tell whether something was measured, and came out as a number."""
-    return value is not None and math.isfinite(value)
-
-
-def count(value: int | None) -> str:
+def count(value: Any) -> str:
     """Write a count, an unknown one not at all."""
-    return "" if value is None else f"{value:,}"
+    return f"{value:,}" if is_count(value) else ""
 
 
 def dig(tree: Mapping[str, Any], *path: str) -> Any:
@@ -156,6 +158,9 @@ def dig(tree: Mapping[str, Any], *path: str) -> Any:
     return found
 
 
-def without_folders(text: str) -> str:
-    """Leave only the last part of an absolute path; other text stays as it is."""
-    return PurePath(text).name if PurePath(text).is_absolute() else text
+def without_folders(path: str) -> str:
+    """Leave only the last part of an absolute path, of whichever system; other text stays as it is."""
+    for kind in (PurePosixPath, PureWindowsPath):
+        if kind(path).is_absolute():
+            return kind(path).name
+    return path

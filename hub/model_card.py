@@ -1,6 +1,5 @@
 """The model card: what a saved model is, how it was made and how good it is, told from its folder."""
 
-import json
 import re
 import shlex
 from collections.abc import Mapping, Sequence
@@ -10,24 +9,27 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 from huggingface_hub import ModelCard
 
 from seqrec.data.special_tokens import NUM_SPECIAL_TOKENS
+from seqrec.data.whole_files import write_text_whole
 from seqrec.evaluation.tables import RANKERS
 from seqrec.hub.card_metadata import card_metadata
 from seqrec.hub.card_tables import (
     catalogue_table,
     dig,
     fields_table,
-    is_known,
     other_lengths_on_test,
     results_on_test,
     results_on_validation,
     slice_table,
     without_folders,
 )
-from seqrec.hub.json_objects import read_json_object
+from seqrec.hub.card_values import is_count, is_known, is_text, mapping, protocol_of, training_of
+from seqrec.hub.json_objects import broken, read_json_object
+from seqrec.hub.markdown import code, fenced, python, text
 from seqrec.hub.weights_hash import belongs_to, weight_files
 from seqrec.modeling.weight_files import read_tensors
 
@@ -118,17 +120,22 @@ def save_model_card(
     metrics = read_json_object(str(metrics_file)) if metrics_file.is_file() else {}
     is_own = belongs_to(metrics, weight_files(folder), str(folder))
     metrics = metrics if is_own else {}
+    config = read_json_object(str(folder / "config.json"))
+    if not is_count(config.get("vocab_size")) or config["vocab_size"] <= NUM_SPECIAL_TOKENS:
+        raise broken(str(folder / "config.json"), f"holds the vocab_size {config.get('vocab_size')!r}")
+    if not is_text(config.get("model_type")):
+        raise broken(str(folder / "config.json"), f"holds the model_type {config.get('model_type')!r}")
     stated = {name: value for name, value in (("license", license), ("base_model", base_model)) if value}
     card = build_model_card(
-        {**metrics, "training": {**(metrics.get("training") or {}), **stated}},
-        config=read_json_object(str(folder / "config.json")),
+        {**metrics, "training": {**mapping(metrics.get("training")), **stated}},
+        config=config,
         num_parameters=count_parameters(folder),
         usage_items=first_item_ids(items_file, NUM_USAGE_ITEMS) if items_file.is_file() else [],
         curve=CURVE if is_own and (folder / CURVE).is_file() else None,
         model_name=repo_id.rpartition("/")[2] if repo_id else folder.resolve().name,
         load_from=repo_id,
     )
-    card.save(folder / "README.md")
+    write_text_whole(folder / "README.md", str(card))
     return folder / "README.md"
 
 
@@ -138,9 +145,16 @@ def count_parameters(folder: Path) -> int | None:
 
 
 def first_item_ids(items_file: Path, number: int) -> list[str]:
-    """Read the ids of the catalogue's most popular items."""
-    items = pq.ParquetFile(items_file).read(columns=["item_id"], use_threads=False)
-    return items["item_id"][:number].to_pylist()
+    """Read the ids of the catalogue's most popular items.
+
+    Raises:
+        ValueError: If the file is no catalogue.
+    """
+    try:
+        items = pq.ParquetFile(items_file).read(columns=["item_id"], use_threads=False)
+        return items["item_id"][:number].cast(pa.string()).drop_null().to_pylist()
+    except (pa.ArrowException, KeyError, OSError) as error:
+        raise broken(str(items_file), f"is no catalogue that can be read ({error})") from error
 
 
 def build_model_card(
@@ -164,18 +178,22 @@ def build_model_card(
         model_name: Its folder's or repository's name.
         load_from: What the usage example loads, `"org/name"` for a repository; that folder if None.
     """
-    training = metrics.get("training") or {}
-    protocol = metrics.get("protocol") or {}
-    dataset = without_folders(protocol.get("dataset") or "")
+    training = training_of(metrics)
+    protocol = protocol_of(metrics)
+    dataset = without_folders(protocol.get("dataset", ""))
+    command = portable_command(training.get("command", ""))
     num_items = config["vocab_size"] - NUM_SPECIAL_TOKENS
+    results = [found for make in RESULTS if (found := make(metrics))]
     template = files("seqrec.model_cards").joinpath("card_template.md")
     return ModelCard.from_template(
         card_metadata(metrics, dataset=dataset, model_name=model_name, model_type=config["model_type"]),
         template_str=template.read_text(encoding="utf-8"),
         name=model_name,
-        quoted_name=quote(load_from or model_name),
+        text=text,
+        code=code,
+        quoted_name=python(load_from or model_name),
         place="its repository on the Hub" if load_from else "this folder, or its repository on the Hub",
-        quoted_items=quote(list(usage_items)) if usage_items else None,
+        quoted_items=python(list(usage_items)) if usage_items else None,
         k=min(10, num_items),
         config=config,
         architecture=ARCHITECTURES.get(config["model_type"]),
@@ -185,18 +203,18 @@ def build_model_card(
         dataset=dataset,
         protocol=protocol,
         lifts=lifts(metrics),
-        results=[found for make in RESULTS if (found := make(metrics))],
-        has_item_knn=bool(metrics.get("item_knn")),
-        has_intervals=bool(dig(metrics, "confidence", "model", "test")),
+        results=results,
+        has_item_knn=any("item-kNN" in result for result in results),
+        has_intervals=any(" to " in result for result in results),
         catalogue_use=catalogue_table(metrics),
         slices=[found for name, title in SLICES.items() if (found := slice_table(metrics, name, title))],
         curve=curve,
         training=training,
         has_trained=bool(training.keys() - {"license", "base_model"}),
-        wall_time=timedelta(seconds=round(training["seconds"])) if is_known(training.get("seconds")) else None,
-        energy=energy(training.get("estimated_energy") or {}),
-        arguments=fields_table(["Argument", "Value"], training.get("arguments") or {}),
-        command=portable_command(training.get("command") or ""),
+        wall_time=timedelta(seconds=round(training["seconds"])) if "seconds" in training else None,
+        energy=energy(training.get("estimated_energy", {})),
+        arguments=fields_table(["Argument", "Value"], training.get("arguments", {})),
+        command=fenced(command, "bash") if command else None,
     )
 
 
@@ -238,8 +256,3 @@ def portable_command(command: str) -> str:
             told.append(f"{without_folders(flag)}{equals}{without_folders(value)}")
         awaits_secret = is_secret_flag and not equals
     return shlex.join(told)
-
-
-def quote(value: Any) -> str:
-    """Write a text, or a list of them, as Python source."""
-    return json.dumps(value, ensure_ascii=False)

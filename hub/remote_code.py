@@ -12,6 +12,7 @@ from typing import Any
 from transformers import PreTrainedModel
 from transformers.utils import logging
 
+from seqrec.data.whole_files import write_text_whole
 from seqrec.modeling.pipeline_next_item import TASK
 
 PACKAGE = "seqrec"
@@ -59,7 +60,7 @@ def write_remote_code(model: PreTrainedModel, folder: str | Path) -> list[Path]:
     paths = []
     for name, source in flatten_modules(class_.__module__ for class_ in classes.values()).items():
         path = folder / name
-        path.write_text(source, encoding="utf-8")
+        write_text_whole(path, source)
         paths.append(path)
     name_classes(
         config_file,
@@ -98,7 +99,7 @@ def name_classes(config_file: Path, **references: Mapping[str, Any]) -> None:
     """Set `auto_map` and `custom_pipelines` in a saved configuration, in the layout that transformers writes."""
     config = json.loads(config_file.read_text(encoding="utf-8"))
     config.update({name: reference for name, reference in references.items() if reference})
-    config_file.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    write_text_whole(config_file, json.dumps(config, indent=2, sort_keys=True) + "\n")
 
 
 def flatten_modules(names: Iterable[str], package: str = PACKAGE) -> dict[str, str]:

@@ -14,13 +14,13 @@ from transformers.utils import cached_file
 
 from seqrec.hub.hub_errors import explain, explained
 from seqrec.hub.json_objects import broken
-from seqrec.hub.model_card import quote
+from seqrec.hub.markdown import python
 from seqrec.hub.product_files import ADAPTER, CARD, prepared_set_files, product_files
 from seqrec.modeling.weight_files import INDEX, SINGLE
 
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.pickle", "*.joblib")
 # A card's example names its folder, which has no slash; the name of another repository is left as it is.
-LOADED_FOLDER = re.compile(r'((?<=from_pretrained\()|(?<=, model=))"[^"/\n]*"')
+LOADED_FOLDER = re.compile(r'((?<=from_pretrained\()|(?<=, model=))"(?:[^"/\\\n]|\\[^\n])*"')
 
 
 def push_folder(
@@ -142,7 +142,7 @@ def content_to_push(path: Path, repo_id: str) -> bytes | Path:
     """Return a card's text with the repository in its example, and any other file as it is."""
     if path.name != CARD:
         return path
-    name = quote(repo_id)
+    name = python(repo_id)
     try:
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:

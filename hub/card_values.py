@@ -1,0 +1,91 @@
+"""What a card reads of `metrics.json`: values of the type that they must have. All else is left out."""
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+MAX_SECONDS = 10**10
+
+
+def is_text(value: Any) -> bool:
+    """Tell whether a value is a text that says anything."""
+    return isinstance(value, str) and bool(value.strip())
+
+
+def is_known(value: Any) -> bool:
+    """Tell whether something was measured, and came out as a number."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return abs(value) < 1e300 and math.isfinite(value)
+
+
+def is_count(value: Any) -> bool:
+    """Tell whether a value counts something."""
+    return is_known(value) and isinstance(value, int) and value >= 0
+
+
+def is_share(value: Any) -> bool:
+    """Tell whether a value lies between 0 and 1."""
+    return is_known(value) and 0 <= value <= 1
+
+
+def is_positive(value: Any) -> bool:
+    """Tell whether a value is an amount of something, seconds and kWh among them."""
+    return is_known(value) and 0 <= value < MAX_SECONDS
+
+
+def is_flag(value: Any) -> bool:
+    """Tell whether a value is true or false."""
+    return isinstance(value, bool)
+
+
+def is_period(value: Any) -> bool:
+    """Tell whether a value is a first and a last day."""
+    return isinstance(value, list) and len(value) == 2 and all(map(is_text, value))
+
+
+Kinds = Mapping[str, Callable[[Any], bool]]
+
+PROTOCOL: Kinds = {
+    **dict.fromkeys(("dataset", "dataset_terms", "split_sha256", "split_method", "duplicates"), is_text),
+    **dict.fromkeys(("num_interactions", "num_users", "num_items", "validation_users"), is_count),
+    **dict.fromkeys(("min_user_interactions", "min_item_interactions"), is_count),
+    **dict.fromkeys(("density", "validation_fraction", "test_fraction"), is_share),
+    **dict.fromkeys(("exclude_seen", "dataset_is_on_hub"), is_flag),
+    "period": is_period,
+}
+TRAINING: Kinds = {
+    **dict.fromkeys(("license", "base_model", "command", "hardware"), is_text),
+    **dict.fromkeys(("seconds", "num_epochs", "best_epoch"), is_positive),
+    "resumed": is_flag,
+}
+ENERGY: Kinds = {"kwh": is_positive, "assumption": is_text}
+
+
+def protocol_of(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """Read how the data were filtered and split."""
+    return of_kind(metrics.get("protocol"), PROTOCOL)
+
+
+def training_of(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """Read how the model was trained."""
+    given = metrics.get("training")
+    found = of_kind(given, TRAINING)
+    for name in ("versions", "arguments"):
+        values = mapping(mapping(given).get(name))
+        if values:
+            found[name] = {key: value for key, value in values.items() if isinstance(value, str | int | float)}
+    energy = of_kind(mapping(given).get("estimated_energy"), ENERGY)
+    if energy.keys() == ENERGY.keys():
+        found["estimated_energy"] = energy
+    return found
+
+
+def of_kind(given: Any, kinds: Kinds) -> dict[str, Any]:
+    """Keep the entries that are what they must be."""
+    return {name: value for name, value in mapping(given).items() if name in kinds and kinds[name](value)}
+
+
+def mapping(value: Any) -> Mapping[str, Any]:
+    """Return a mapping as it is, and an empty one for anything else."""
+    return value if isinstance(value, Mapping) else {}
