@@ -25,8 +25,8 @@ def strict_config(cls: type[Config]) -> type[Config]:
             expected = kind if not isinstance(kind, type) else kind.__name__
             raise ValueError(f"{name} must be {readable(expected)}, but is {shown(value)}.") from error
 
-    cls.__setattr__ = set_checked_field  # type: ignore[method-assign, assignment]
-    cls.__init__ = in_one_line(cls.__init__)  # type: ignore[misc]
+    cls.__setattr__ = set_checked_field  # type: ignore[method-assign]
+    cls.__init__ = in_one_line(cls.__init__)  # type: ignore[method-assign]
     cls.validate = in_one_line(cls.validate)  # type: ignore[attr-defined]
     return cls
 

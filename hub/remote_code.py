@@ -60,7 +60,8 @@ def write_remote_code(model: PreTrainedModel, folder: str | Path) -> list[Path]:
     paths = []
     for name, source in flatten_modules(class_.__module__ for class_ in classes.values()).items():
         path = folder / name
-        write_text_whole(path, source)
+        if not path.is_file() or path.read_bytes() != source.encode():
+            write_text_whole(path, source)
         paths.append(path)
     name_classes(
         config_file,
