@@ -18,6 +18,7 @@ from transformers.utils.generic import is_flash_attention_requested
 from transformers.utils.output_capturing import capture_outputs
 
 from seqrec.configuration.configuration_next_item import NextItemConfig
+from seqrec.modeling.finite import require_finite_weights
 from seqrec.modeling.layers import (
     ONE_QUERY_ATTENTION,
     Dropout,
@@ -26,11 +27,11 @@ from seqrec.modeling.layers import (
     additive_mask,
     packed_lengths,
     positions_from_newest,
+    require_right_attention,
     rotary_table,
     take_position,
 )
 from seqrec.modeling.saved_weights import check_saved, file_states, finish_saving
-from seqrec.modeling.weight_checks import require_finite
 
 # Transformers 5.40 leaves out this argument of the masks, which models of one pass over a row have no use for.
 TAKES_CACHE = "past_key_values" in inspect.signature(create_causal_mask).parameters
@@ -73,8 +74,12 @@ class NextItemPreTrainedModel(PreTrainedModel):
         """Save weights, configuration and code; arguments as in `PreTrainedModel.save_pretrained`.
 
         `push_to_hub=True` is as `push_to_hub`, which saves again, so that the code is pushed as well.
+
+        Raises:
+            NonFiniteError: If a weight is infinite or not a number.
         """
         sharing = {name: kwargs.pop(name) for name in SHARING_ARGUMENTS & kwargs.keys()} if push_to_hub else {}
+        require_finite_weights((kwargs.get("state_dict") or self.state_dict()).items())
         earlier = file_states(Path(save_directory))
         super().save_pretrained(save_directory, is_main_process=is_main_process, **kwargs)
         if is_main_process:
@@ -105,7 +110,8 @@ class NextItemPreTrainedModel(PreTrainedModel):
         name = pretrained_model_name_or_path
         check_saved(cls, name, **kwargs)
         found = super().from_pretrained(name, *args, use_safetensors=True, **kwargs)
-        require_finite(found[0] if isinstance(found, tuple) else found, str(name))
+        model = found[0] if isinstance(found, tuple) else found
+        require_finite_weights(model.state_dict().items(), where=str(name))
         return found
 
 
@@ -156,8 +162,8 @@ class NextItemBackbone(NextItemPreTrainedModel):
             `last_hidden_state` (B, L, D), or (B, 1, D) with `query_position`.
 
         Raises:
-            ValueError: If a row is longer than `config.max_position_embeddings`, or not exactly one of
-                `input_ids` and `inputs_embeds` is given.
+            ValueError: If a row is longer than `config.max_position_embeddings`, not exactly one of `input_ids` and
+                `inputs_embeds` is given, or the attention implementation is known to be wrong on this processor.
         """
         if (input_ids is None) == (inputs_embeds is None):
             raise ValueError("Give exactly one of input_ids and inputs_embeds.")
@@ -165,6 +171,7 @@ class NextItemBackbone(NextItemPreTrainedModel):
             inputs_embeds = self.item_embedding(input_ids)
         length = inputs_embeds.shape[1]
         self.check_length(length)
+        require_right_attention(self.config._attn_implementation, inputs_embeds.device)
         positions_BL = positions_from_newest(length, attention_mask, position_ids, inputs_embeds.device)
         # SASRec's code scales items by √D, which its paper does not say, lest positions drown them.
         hidden_BLD = inputs_embeds * self.config.hidden_size**0.5

@@ -24,13 +24,18 @@ def require_finite_loss(loss: Tensor) -> None:
         )
 
 
-def require_finite_weights(named_weights: Iterable[tuple[str, Tensor]]) -> None:
-    """Raise a `NonFiniteError` that names the first weight in which a number is infinite or not a number."""
+def require_finite_weights(named_weights: Iterable[tuple[str, Tensor]], *, where: str = "the model") -> None:
+    """Raise a `NonFiniteError` that names the first weight in which a number is infinite or not a number.
+
+    Args:
+        named_weights: Names and weights, as of `state_dict().items()`.
+        where: Whose they are, for the message.
+    """
     for name, weight in named_weights:
         if weight.is_floating_point() and not weight.is_meta and not is_finite(weight.detach()):
             raise NonFiniteError(
-                f"The weight {name} holds numbers that are infinite or not a number. The training has diverged, or the "
-                "weights were damaged: train with a lower learning rate, or go back to weights that were saved before."
+                f"The weight {name} of {where} holds numbers that are NaN or infinite. Its training has diverged, or "
+                "the weights were damaged: train with a lower learning rate, or take an earlier checkpoint."
             )
 
 

@@ -47,6 +47,22 @@ def positions_from_newest(
     return torch.arange(length - 1, -1, -1, device=device)[None]
 
 
+def require_right_attention(implementation: str, device: torch.device) -> None:
+    """Raise a `ValueError` for flex attention on a processor without AVX-512: torch's kernel computes wrong rows there.
+
+    In torch 2.13, compiled flex attention in vectors of 256 bits reads rows that are shorter than its blocks wrongly;
+    the same mask gives the right result with AVX-512, and uncompiled.
+    """
+    if implementation != "flex_attention" or device.type != "cpu":
+        return
+    capability = torch.backends.cpu.get_cpu_capability()
+    if not capability.startswith("AVX512"):
+        raise ValueError(
+            f"flex_attention computes wrong results on this processor ({capability}, without AVX-512). Use "
+            "attn_implementation='sdpa'."
+        )
+
+
 def additive_mask(mask: Any, dtype: torch.dtype) -> Any:
     """Turn a boolean mask into the number that is added to the scores: 0, or the lowest there is. On a CPU alone.
 

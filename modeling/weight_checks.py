@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import PreTrainedConfig, PreTrainedModel
 
 from seqrec.modeling.weight_files import METADATA, StoredTensor, read_header, read_tensors, rewrite_metadata
@@ -133,19 +133,3 @@ def refuse_other_dtypes(where: str, stored: Mapping[str, StoredTensor], expected
 def describe_misfits(found: Mapping[str, list[str]]) -> str:
     """Say in how many places weights and configuration disagree, and where first; nothing if they don't."""
     return ", ".join(f"{len(names)} tensors are {how} (first: {names[0]})" for how, names in found.items() if names)
-
-
-def require_finite(model: nn.Module, where: str) -> None:
-    """Raise a `ValueError` that names the first tensor of a model in which a number is NaN or infinite."""
-    for name, tensor in model.state_dict().items():
-        if tensor.is_floating_point() and tensor.numel() and not tensor.is_meta and not is_finite(tensor):
-            raise ValueError(
-                f"The weights of {where} are broken: {name} holds numbers that are NaN or infinite, with which nothing "
-                "can be recommended. Take an earlier checkpoint, or train the model anew."
-            )
-
-
-def is_finite(tensor: Tensor) -> bool:
-    """Tell whether all numbers are finite, in one pass that allocates nothing: NaN and infinity survive a maximum."""
-    least, most = tensor.detach().aminmax()
-    return bool(least.isfinite() & most.isfinite())

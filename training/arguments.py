@@ -46,6 +46,10 @@ class SequentialTrainingArguments(TrainingArguments):
     per_device_eval_batch_size: int = field(default=256, metadata={"help": "Users ranked at once, per device."})
     num_train_epochs: float = field(default=50, metadata={"help": "Passes over the training histories."})
     learning_rate: float = field(default=1e-3, metadata={"help": "The initial learning rate."})
+    bf16: bool = field(
+        default=False,
+        metadata={"help": "Train in bfloat16; a processor without instructions for it uses float32 instead."},
+    )
     adam_beta2: float = field(default=0.98, metadata={"help": "Beta2 of AdamW (SASRec's value)."})
     eval_strategy: str = field(default="epoch", metadata={"help": "When to validate: no, steps or epoch."})
     save_strategy: str = field(default="epoch", metadata={"help": "When to save a checkpoint: no, steps or epoch."})

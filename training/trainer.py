@@ -10,7 +10,7 @@ from accelerate.utils import gather_object
 from datasets import Dataset
 from torch import Tensor, nn
 from transformers import EvalPrediction, PreTrainedTokenizerBase, TrainerControl
-from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, PredictionOutput, TrainOutput
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, IntervalStrategy, PredictionOutput, TrainOutput
 
 from seqrec.data.collators import training_collator
 from seqrec.data.list_columns import ArrowRows
@@ -29,8 +29,6 @@ from seqrec.training.lazy_adamw import LazyAdamW, clip_grad_norm
 from seqrec.training.output_folder import find_checkpoint
 from seqrec.training.trainer_checks import refuse_idle_arguments, require_same_vocabulary, updates_sparsely
 from seqrec.training.validation_metric import validation_metrics
-
-EvalSets = Dataset | Mapping[str, Dataset]
 
 
 class SequentialTrainer(HubPushing):
@@ -62,7 +60,7 @@ class SequentialTrainer(HubPushing):
         *,
         processing_class: PreTrainedTokenizerBase,
         train_dataset: Dataset | None = None,
-        eval_dataset: EvalSets | None = None,
+        eval_dataset: Dataset | Mapping[str, Dataset] | None = None,
         items: pl.DataFrame | None = None,
         **kwargs: Any,
     ) -> None:
@@ -93,7 +91,7 @@ class SequentialTrainer(HubPushing):
             **kwargs,
         )
         self.items = items
-        if eval_dataset is not None and args.early_stopping_patience:
+        if eval_dataset is not None and args.early_stopping_patience and args.eval_strategy != IntervalStrategy.NO:
             self.add_callback(EarlyStopping(args.early_stopping_patience))
         if hasattr(self.data_collator, "set_epoch"):
             self.add_callback(EpochOfCollator(self.data_collator))
@@ -160,7 +158,8 @@ class SequentialTrainer(HubPushing):
     def rank(self, dataset: Dataset, list_length: int = 0) -> Ranking:
         """Rank each row's target, the rows shared out among the processes; only results cross between them."""
         world_size, process = self.args.world_size, self.args.process_index
-        share = dataset.select(range(process, len(dataset), world_size))
+        first = min(process, len(dataset) - 1)  # with fewer rows than processes, the last row is ranked again
+        share = dataset.select(range(first, len(dataset), world_size))
         ranking = rank_dataset(
             self.accelerator.unwrap_model(self.model),
             share,
@@ -175,12 +174,13 @@ class SequentialTrainer(HubPushing):
         ranks_U = np.zeros(len(dataset), dtype=np.int64)
         top_UK = np.zeros((len(dataset), list_length), dtype=np.int64)
         for other, part in enumerate(gather_object([ranking])):
-            ranks_U[other::world_size], top_UK[other::world_size] = part.ranks_U, part.top_UK
+            places = range(other, len(dataset), world_size)
+            ranks_U[places], top_UK[places] = part.ranks_U[: len(places)], part.top_UK[: len(places)]
         return Ranking(ranks_U, top_UK)
 
     def evaluate(
         self,
-        eval_dataset: EvalSets | str | None = None,
+        eval_dataset: Dataset | Mapping[str, Dataset] | str | None = None,
         ignore_keys: list[str] | None = None,
         metric_key_prefix: str = "eval",
     ) -> dict[str, float]:

@@ -30,6 +30,12 @@ every_position = pytest.mark.parametrize(
 )
 
 
+has_avx512 = torch.backends.cpu.get_cpu_capability().startswith("AVX512")
+flex = pytest.param(
+    "flex_attention", marks=pytest.mark.skipif(not has_avx512, reason="torch's flex attention is wrong without AVX-512")
+)
+
+
 def padded(histories, side):
     """Pad histories to one length; return ids and mask."""
     length = max(map(len, histories))
@@ -187,13 +193,20 @@ def test_special_tokens_take_no_gradient(tiny_model, batch):
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # flex attention, of torch's own parts
 @every_position
-@pytest.mark.parametrize("implementation", ["eager", "flex_attention"])
+@pytest.mark.parametrize("implementation", ["eager", flex])
 def test_attention_implementations_agree(tiny_model, implementation):
     ids, mask = padded(HISTORIES, "right")
     with torch.no_grad():
         expected = tiny_model.encode_users(ids, mask)
         tiny_model.set_attn_implementation(implementation)
         torch.testing.assert_close(tiny_model.encode_users(ids, mask), expected, atol=1e-5, rtol=1e-5)
+
+
+def test_flex_attention_is_refused_where_torch_computes_it_wrongly(tiny_model, monkeypatch):
+    monkeypatch.setattr("torch.backends.cpu.get_cpu_capability", lambda: "AVX2")
+    tiny_model.set_attn_implementation("flex_attention")
+    with pytest.raises(ValueError, match=r"flex_attention computes wrong results on this processor \(AVX2"):
+        tiny_model.encode_users(torch.tensor(HISTORIES[1:2]))
 
 
 def varlen_attention(module, query, key, value, attention_mask, *, scaling, cu_seq_lens_q, max_length_q, **kwargs):
@@ -217,7 +230,7 @@ AttentionMaskInterface.register("flash_reference", flash_attention_mask)
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @every_position
-@pytest.mark.parametrize("implementation", ["eager", "flex_attention", "flash_reference"])
+@pytest.mark.parametrize("implementation", ["eager", flex, "flash_reference"])
 def test_attention_implementations_agree_on_packed_rows(tiny_model, batch, implementation):
     inputs = {"input_ids": batch["input_ids"], "position_ids": batch["position_ids"]}
     assert len(inputs["input_ids"]) > 1

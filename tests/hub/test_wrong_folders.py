@@ -133,7 +133,7 @@ def test_weights_that_are_not_finite_are_refused(folder, loader, value):
 
     change_weights(folder, change)
     load = Recommender.from_pretrained if loader == "seqrec" else AutoModelForNextItem.from_pretrained
-    with pytest.raises(ValueError, match=r"layers\.1\.feed_forward\.up\.weight holds numbers that are NaN or infinite"):
+    with pytest.raises(ValueError, match=r"layers\.1\.feed_forward\.up\.weight of .* holds numbers that are NaN"):
         load(folder)
 
 
