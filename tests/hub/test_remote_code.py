@@ -3,14 +3,16 @@ import json
 import os
 import subprocess
 import sys
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import pytest
 import torch
-from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoModelForMaskedLM
+from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoModelForMaskedLM, masking_utils
 from transformers.dynamic_module_utils import check_imports, get_relative_import_files
 
 from seqrec.hub.remote_code import auto_classes, flatten_modules, write_remote_code
+from seqrec.modeling import backbone
 
 INPUT_IDS = [[5, 3, 9, 4, 30]]
 
@@ -25,6 +27,9 @@ class NoSeqrec:
             raise ImportError("seqrec is not installed here")
 
 sys.meta_path.insert(0, NoSeqrec())
+
+import json
+from pathlib import Path
 
 import torch
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoModelForMaskedLM
@@ -43,6 +48,16 @@ with torch.no_grad():
         found[name, "logits"] = head(input_ids).logits
         found[name, "users"] = head.encode_users(input_ids)
         head.save_pretrained(resaved)
+for change in ('"hidden_act": "relu"', '"layer_norm_eps": NaN', '"num_hidden_layers": 1000'):
+    text = (Path(resaved) / "config.json").read_text()
+    (Path(resaved) / "config.json").write_text(json.dumps({**json.loads(text), **json.loads("{" + change + "}")}))
+    try:
+        AutoModel.from_pretrained(resaved, trust_remote_code=True)
+    except ValueError as error:
+        assert "\\n" not in str(error)
+    else:
+        raise AssertionError(change)
+    (Path(resaved) / "config.json").write_text(text)
 assert not [name for name in sys.modules if name.partition(".")[0] == "seqrec"]
 torch.save(found, outputs)
 """
@@ -250,3 +265,20 @@ def test_two_modules_of_one_basename_are_refused(make_package):
         ValueError, match=rf"{name}\.high\.numbers and {name}\.low\.numbers would both become numbers\.py"
     ):
         flatten_modules([f"{name}.high.numbers"], name)
+
+
+def test_masks_are_made_with_and_without_the_argument_that_newer_libraries_leave_out(tiny_model, monkeypatch):
+    whole = masking_utils.create_causal_mask
+
+    def newer(config, inputs_embeds, attention_mask, position_ids=None):
+        return whole(config, inputs_embeds, attention_mask, past_key_values=None, position_ids=position_ids)
+
+    masks = []
+    for function in (whole, newer):
+        monkeypatch.setattr(masking_utils, "create_causal_mask", function)
+        spec = spec_from_file_location("published_backbone", Path(backbone.__file__))
+        published = module_from_spec(spec)
+        spec.loader.exec_module(published)
+        hidden, mask = torch.zeros(1, 3, 16), torch.tensor([[0, 1, 1]])
+        masks.append(published.NextItemBackbone.make_mask(tiny_model.model, hidden, mask, None))
+    assert torch.equal(*masks)
