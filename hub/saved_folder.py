@@ -1,7 +1,7 @@
 """Open the parts of a saved model, and say which one is broken, and what to do, where one cannot be used."""
 
-import warnings
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
@@ -101,18 +101,16 @@ def load_items(name: str, **kwargs: Any) -> pl.DataFrame:
 def load_record(name: str, **kwargs: Any) -> dict[str, bytes]:
     """Read what a training told of itself, its metrics and its curve, as far as they are there: file name → content.
 
-    Both are left out, with a warning, where the metrics are broken, or were measured with other weights.
+    Both are left out, with a warning, if they are of other weights. Broken metrics are returned as they are: to
+    recommend, they are not needed, and whoever saves them is told.
     """
     paths = {file_name: find(name, file_name, **kwargs) for file_name in RECORD}
     metrics_path = paths[METRICS]
     if metrics_path is not None:
-        try:
+        with suppress(ValueError):
             metrics = read_json_object(metrics_path)
-        except ValueError as error:
-            warnings.warn(f"The model's record is left out: {error}", stacklevel=3)
-            return {}
-        if not belongs_to(metrics, saved_weights(name, **kwargs), name):
-            return {}
+            if not belongs_to(metrics, saved_weights(name, **kwargs), name):
+                return {}
     return {file_name: Path(path).read_bytes() for file_name, path in paths.items() if path is not None}
 
 

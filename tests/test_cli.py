@@ -56,6 +56,7 @@ def test_train_leaves_everything_a_model_needs(trained):
             "modeling_next_item.py",
             "modeling_sasrec.py",
         ),
+        *("strict_config.py", "saved_weights.py", "weight_checks.py", "weight_files.py"),
         *("layers.py", "losses.py", "negatives.py", "special_tokens.py"),
         *("pipeline_next_item.py", "best_items.py", "retrieval.py", "scoring.py", "raw_ids.py", "collators.py"),
         *("request_options.py", "finite.py", "forked_workers.py"),

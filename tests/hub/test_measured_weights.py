@@ -74,9 +74,16 @@ def test_metrics_that_name_no_weights_are_believed(folder, recommender):
     assert set(load_record(str(folder))) == {"metrics.json", "training_curve.png"}
 
 
-@pytest.mark.parametrize("content", ["{nope", "[]", '{"a":' * 100_000, '{"weights_sha256": 5}', ""], ids=len)
-def test_a_broken_record_is_left_out_with_a_warning(folder, content):
+@pytest.mark.parametrize("content", ["{nope", "[]", '{"a":' * 100_000, ""], ids=len)
+def test_a_broken_record_hinders_saving_alone(folder, tmp_path, content):
     (folder / "metrics.json").write_text(content)
-    with pytest.warns(UserWarning, match="left out") as caught:
+    recommender = Recommender.from_pretrained(folder)
+    assert recommender.recommend(["item 5"])
+    with pytest.raises(ValueError, match=r"^[^\n]*metrics\.json [^\n]*$"):
+        recommender.save_pretrained(tmp_path / "again")
+
+
+def test_a_hash_of_a_wrong_type_is_that_of_no_weights(folder):
+    (folder / "metrics.json").write_text('{"weights_sha256": 5}')
+    with pytest.warns(UserWarning, match=LEFT_OUT):
         assert Recommender.from_pretrained(folder).record == {}
-    assert all("\n" not in str(one.message) for one in caught)
