@@ -89,7 +89,7 @@ class PreparedData:
         try:
             sequences = DatasetDict({part: Dataset(pq.read_table(folder / f"{part}.parquet")) for part in PARTS})
             tokenizer = ItemTokenizer.from_pretrained(folder)
-            items = pl.read_parquet(folder / ITEMS)
+            items = pl.read_parquet(folder / ITEMS, glob=False)
             protocol = json.loads((folder / PROTOCOL).read_text(encoding="utf-8"))
             require_fitting(sequences, tokenizer, items, protocol)
         except Exception as error:  # whatever a library makes of a damaged file

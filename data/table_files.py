@@ -36,7 +36,7 @@ def read_file(path: Path, text_columns: Sequence[str] = ()) -> pl.DataFrame:
     kind = suffix.removesuffix(".gz")
     try:
         if kind == ".parquet":
-            return pl.read_parquet(path)
+            return pl.read_parquet(path, glob=False)
         if kind in JSON:
             return read_json(path)
         return read_delimited(path, text_columns=text_columns, usual=SEPARATED[kind])

@@ -2,7 +2,9 @@
 
 import json
 import re
+import shlex
 import shutil
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -59,6 +61,7 @@ def test_train_leaves_everything_a_model_needs(trained):
         *("strict_config.py", "saved_weights.py", "weight_checks.py", "weight_files.py"),
         *("layers.py", "losses.py", "negatives.py", "special_tokens.py"),
         *("pipeline_next_item.py", "best_items.py", "retrieval.py", "scoring.py", "raw_ids.py", "collators.py"),
+        *("weight_files.py", "weight_checks.py", "saved_weights.py", "largest.py", "strict_config.py"),
         *("request_options.py", "finite.py", "forked_workers.py"),
         "largest.py",
     }
@@ -80,7 +83,13 @@ def test_evaluate_repeats_training_s_figures_to_the_last_digit(trained, capsys, 
     found = json.loads(evaluate(trained, capsys, "--split", split, "--json"))
     for encoder in ("model", "popularity", "item_knn"):
         assert found[encoder] == {split: metrics[encoder][split]}
-    assert found["protocol"] == metrics["protocol"]
+    assert found["protocol"] == protocol_of(metrics, split)
+
+
+def protocol_of(metrics, split):
+    """Read a training's protocol as far as it is of one held-out split."""
+    protocol = metrics["protocol"]
+    return {**protocol, "unreachable_targets": {split: protocol["unreachable_targets"][split]}}
 
 
 def test_evaluate_splits_as_training_did_and_says_if_it_cannot(tmp_path, capsys):
@@ -90,7 +99,7 @@ def test_evaluate_splits_as_training_did_and_says_if_it_cannot(tmp_path, capsys)
     metrics = json.loads((folder / "metrics.json").read_text())
     found = json.loads(evaluate(folder, capsys, "--json"))
     assert found["model"]["test"] == metrics["model"]["test"]
-    assert found["protocol"] == metrics["protocol"]
+    assert found["protocol"] == protocol_of(metrics, "test")
     with pytest.warns(UserWarning, match="not those that the model was trained on"):
         evaluate(folder, capsys, "--test_fraction", "0.3")
     with pytest.warns(UserWarning, match="not those that the model was trained on"):
@@ -151,6 +160,54 @@ def test_recommend_for_a_file(trained, tmp_path, suffix, capsys):
     num_users = synthetic_interactions().head(60)["user_id"].n_unique()
     assert reader(output).height == 10 * num_users
     assert f"{10 * num_users} recommendations for {num_users} users" in capsys.readouterr().out
+
+
+COLUMNS = ["--user_id_column", "customer", "--item_id_column", "sku", "--timestamp_column", "bought at"]
+
+
+@pytest.mark.parametrize("name", ["shop", "a [b", "[1]", "what?", "*", "50%", "d'or"])
+def test_a_table_with_its_own_columns_in_a_folder_of_any_name(tmp_path, name, capsys):
+    folder = tmp_path / name
+    folder.mkdir()
+    table = synthetic_interactions().head(300)
+    table = table.rename({"user_id": "customer", "item_id": "sku", "timestamp": "bought at"})
+    table.write_parquet(folder / "log.parquet")
+    where = ["--dataset", str(folder / "log.parquet"), *COLUMNS]
+    output = ["--output_dir", str(folder / "model")]
+    assert main(["train", *where, *output, *TINY, "--num_train_epochs", "1", "--device", "cpu"]) == 0
+    assert shlex.quote(str(folder / "model")) in capsys.readouterr().out.splitlines()[-1]
+    model = ["--model", str(folder / "model"), "--device", "cpu"]
+    assert main(["evaluate", *model, *where]) == 0
+    source = ["--input", str(folder / "log.parquet"), "--output", str(folder / "out.csv")]
+    assert main(["recommend", *model, *source, *COLUMNS]) == 0
+    assert (folder / "out.csv").is_file()
+
+
+@pytest.mark.parametrize(("num_users", "num_items"), [(2, 3), (2, 40), (3, 4), (9, 3)])
+def test_few_users_and_few_items_come_to_an_end(tmp_path, num_users, num_items, capsys):
+    rows = [(f"u{user}", f"i{(user + step) % num_items}", step) for user in range(num_users) for step in range(5)]
+    pl.DataFrame(rows, schema=["user_id", "item_id", "timestamp"], orient="row").write_csv(tmp_path / "few.csv")
+    output = ["--output_dir", str(tmp_path / "model"), "--num_train_epochs", "1"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about so few
+        assert main(["train", "--dataset", str(tmp_path / "few.csv"), *output, *TINY]) == 0
+    assert main(["recommend", "--model", str(tmp_path / "model"), "--history", "i0"]) == 0  # fewer than the usual 10
+    printed = capsys.readouterr().out
+    assert printed.count("User ") == min(3, num_users)
+    assert ("no item is left" in printed) == (num_items <= 4)
+
+
+def test_titles_and_ids_command_no_terminal(tmp_path, capsys):
+    names = [f"i{number}\x1b[2J" for number in range(4)]
+    rows = [(f"u\x9b{user}", names[(user + step) % 4], step) for user in range(5) for step in range(3)]
+    pl.DataFrame(rows, schema=["user_id", "item_id", "timestamp"], orient="row").write_parquet(tmp_path / "t.parquet")
+    output = ["--output_dir", str(tmp_path / "model"), "--num_train_epochs", "1"]
+    assert main(["train", "--dataset", str(tmp_path / "t.parquet"), *output, *TINY]) == 0
+    with pytest.warns(UserWarning, match="not in the vocabulary"):
+        assert main(["recommend", "--model", str(tmp_path / "model"), "--history", f"{names[0]},\x1b[31mx"]) == 0
+    assert main(["recommend", "--model", "\x1b[31m", "--history", "x"]) == 2
+    printed = capsys.readouterr()
+    assert all(line.isprintable() for line in (printed.out + printed.err).split("\n"))
 
 
 def test_a_yaml_file_sets_flags_and_the_command_line_wins(tmp_path, capsys):

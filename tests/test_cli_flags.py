@@ -57,7 +57,7 @@ def test_what_a_training_cannot_mean(capsys, tmp_path, monkeypatch, flags, messa
     monkeypatch.chdir(tmp_path)
     (tmp_path / "t.csv").write_text("user_id,item_id,timestamp\n" + "".join(f"u{n % 4},{n},{n}\n" for n in range(20)))
     assert message in refusal(capsys, "train", "--dataset", "t.csv", "--output_dir", "m", *flags)
-    assert not (tmp_path / "m").exists()
+    assert not (tmp_path / "m" / "config.json").exists()
 
 
 @pytest.mark.parametrize(

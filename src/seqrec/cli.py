@@ -9,6 +9,7 @@ from dataclasses import asdict, fields
 from functools import partial
 from typing import Any, get_args
 
+from huggingface_hub.utils import validate_repo_id
 from transformers.utils.logging import disable_progress_bar
 
 from seqrec.cli_console import INTERRUPTED, REFUSED, exit_status, json_text, plain_warnings, ready_console, tell
@@ -20,6 +21,7 @@ from seqrec.data.preparation import HELD_OUT, SPLIT_FIELDS, DataArguments, Prepa
 from seqrec.evaluation.evaluator import rank_dataset
 from seqrec.evaluation.report import LIST_LENGTH, measure
 from seqrec.evaluation.tables import metrics_table, printable
+from seqrec.hub.hub_errors import explained
 from seqrec.hub.saved_folder import read_protocol
 from seqrec.hub.sharing import push_folder, push_prepared_set
 from seqrec.inference.index import IndexName
@@ -98,6 +100,9 @@ def prepare_command(argv: Sequence[str]) -> None:
         data_arguments, rest = parser.parse_all(argv)
         if rest.private and rest.repo_id is None:
             raise ValueError("--private means nothing without --repo_id. Leave it out, or name the data set.")
+        if rest.repo_id is not None:
+            with explained(rest.repo_id, "pushed"):
+                validate_repo_id(rest.repo_id)
         require_output_folder(rest.output_dir, new=True)
         data = prepare(data_arguments)
         data.save(rest.output_dir, name=rest.repo_id)

@@ -20,7 +20,7 @@ LOWEST = {
     **dict.fromkeys(("weight_decay", "max_grad_norm", "warmup_steps", "early_stopping_patience"), 0),
     **dict.fromkeys(("learning_rate", "seed", "dataloader_num_workers", "neftune_noise_alpha"), 0),
 }  # of numbers that other libraries would take, or refuse in their own words
-COLUMN_FLAGS = ("--user_id_column", "--item_id_column", "--timestamp_column")
+COLUMNS_ARGUMENT = re.compile(r"`columns` \((--[^)]*)\)")  # Python's, and its flags
 
 
 class FlagParser(argparse.ArgumentParser):
@@ -51,8 +51,7 @@ class FlagParser(argparse.ArgumentParser):
                 return found[0]
             return f"--{name} {shlex.quote(value[1:-1]) if value[0] in QUOTES else value}"
 
-        message = message.replace("Say with `columns` which", f"Say with {', '.join(COLUMN_FLAGS)} which")
-        return SETTING.sub(flag, message)
+        return SETTING.sub(flag, COLUMNS_ARGUMENT.sub(r"\1", message))
 
 
 class DataclassParser(FlagParser, HfArgumentParser):
