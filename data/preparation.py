@@ -110,9 +110,9 @@ def prepare(
     if arguments.dataset is None:
         raise ValueError("Name the interactions: --dataset ml-100k, a file, a folder, or a data set of the Hub.")
     if (folder := find_prepared(arguments.dataset)) is not None:
-        data = load_prepared(folder, arguments, tokenizer)
-        require_held_out(data, held_out)
-        return data
+        prepared = load_prepared(folder, arguments, tokenizer)
+        require_held_out(prepared, held_out)
+        return prepared
     columns = {
         "user_id": arguments.user_id_column,
         "item_id": arguments.item_id_column,

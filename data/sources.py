@@ -110,9 +110,10 @@ def locate(dataset: Any, *, columns: Mapping[str, str], streaming: bool) -> Loca
     if table_suffix(path) or os.path.exists(path):
         return Located(table_name(path), path)
     text_columns = [columns.get(name, name) for name in ("user_id", "item_id")]
-    folder, _, split = str(path).rpartition(":")
-    if folder and os.path.isdir(folder):
-        return Located(Path(folder).resolve().name, read_parts(Path(folder), split=split, text_columns=text_columns))
+    before_colon, _, split = str(path).rpartition(":")
+    if before_colon and os.path.isdir(before_colon):
+        folder = Path(before_colon)
+        return Located(folder.resolve().name, read_parts(folder, split=split, text_columns=text_columns))
     if not is_hub_name(str(dataset)):
         raise ValueError(
             f"There is no file or folder '{one_line(dataset)}', and a data set of the Hub has a name such as org/name."

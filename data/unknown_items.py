@@ -34,7 +34,8 @@ def report_unknown_items(split: Split, tokenizer: ItemTokenizer, *, refuse: bool
         )
     if len(unknown) == len(item_ids):
         raise ValueError(
-            f"{message}; its items have ids such as '{tokenizer.item_series[0]}'. Give it data of its own."
+            f"{message}, whose items have ids such as '{tokenizer.item_series[0]}'. Are these its data, and is "
+            "item_id the right column?"
         )
     counts = ", ".join(
         f"{part['item_id'].is_in(unknown.implode()).sum():,} of {len(part):,} {name}" for name, part in parts.items()

@@ -1,11 +1,13 @@
 """What is told of the interactions."""
 
 import datetime
+import json
 
 import polars as pl
 import pytest
 
-from seqrec.data.preparation import DataArguments, describe_interactions, prepare
+from seqrec import ItemTokenizer
+from seqrec.data.preparation import DataArguments, describe_interactions, prepare, require_held_out
 
 
 def table(timestamps):
@@ -42,3 +44,85 @@ def test_what_means_nothing_to_the_split_is_refused(fields):
 def test_an_unknown_split_is_refused():
     with pytest.raises(ValueError, match="Choose one of: leave_one_out, temporal"):
         DataArguments(dataset="synthetic", split_method="random")
+
+
+@pytest.fixture
+def log(tmp_path):
+    """A log of 20 users with 6 items each, of 30."""
+    path = tmp_path / "log.csv"
+    rows = [f"u{user},{100 + (7 * user + step) % 30},{10 * step + user}" for user in range(20) for step in range(6)]
+    path.write_text("\n".join(["user_id,item_id,timestamp", *rows]) + "\n")
+    return path
+
+
+def test_items_that_the_model_does_not_know_are_told(log):
+    known = [str(item_id) for item_id in range(100, 130, 2)]
+    with pytest.warns(UserWarning, match="not in the model's vocabulary") as caught:
+        data = prepare(DataArguments(dataset=str(log)), ItemTokenizer.from_item_ids(known))
+    unknown = {
+        split: sum(target == 2 for target in data.sequences[split]["target"]) for split in ("validation", "test")
+    }
+    train = sum(token_id == 2 for row in data.sequences["train"]["input_ids"] for token_id in row)
+    message = str(caught[0].message)
+    assert message.startswith("15 of the 30 items in these interactions are not in the model's vocabulary (first: '")
+    assert f"{train} of 80 training, {unknown['validation']} of 20 validation, {unknown['test']} of 20 test" in message
+
+
+def test_a_model_that_knows_none_of_the_items_is_the_wrong_one(log):
+    with pytest.raises(
+        ValueError, match=r"^30 of the 30 items .*, whose items have ids such as 'x'. Are these its data"
+    ):
+        prepare(DataArguments(dataset=str(log)), ItemTokenizer.from_item_ids(["x", "y"]))
+
+
+def test_filters_tell_what_they_dropped(log, caplog):
+    with log.open("a") as file:
+        file.write("u0,100,900\nu0,100,901\nrare,999,5\n")
+    prepare(DataArguments(dataset=str(log), duplicates="first", min_user_interactions=2))
+    assert caplog.messages == [
+        "Filters dropped 3 of 123 interactions (2 of them repeats), 1 of 21 users and 1 of 31 items."
+    ]
+
+
+def test_filters_that_drop_nothing_say_nothing(log, caplog):
+    prepare(DataArguments(dataset=str(log), duplicates="last", min_item_interactions=2))
+    assert caplog.messages == []
+
+
+def one_time_buyers(path, *, returning):
+    """Write users of one interaction each, and one who comes back for the test part alone, if asked for."""
+    rows = [f"u{user},i{user % 9},{user}" for user in range(100)] + ["u0,i5,200"] * returning
+    path.write_text("\n".join(["user_id,item_id,timestamp", *rows]) + "\n")
+    return DataArguments(dataset=str(path), split_method="temporal")
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_held_out_interactions_without_a_history_leave_nothing_to_measure_on(tmp_path):
+    never = one_time_buyers(tmp_path / "never.csv", returning=False)
+    with pytest.raises(
+        ValueError, match=r"^No validation interaction of 'never' is of a user who did something before"
+    ):
+        prepare(never)
+    with pytest.raises(ValueError, match=r"^No test interaction of 'never'"):
+        prepare(never, held_out=["test"])
+    late = one_time_buyers(tmp_path / "late.csv", returning=True)
+    with pytest.raises(ValueError, match=r"^No validation interaction of 'late'"):
+        prepare(late)
+    data = prepare(late, held_out=["test"])
+    assert len(data.sequences["test"]) == 1
+    require_held_out(data, ["test"])
+    with pytest.raises(ValueError, match="No validation interaction"):
+        require_held_out(data, ["test", "validation"])
+
+
+@pytest.mark.parametrize("name", ["parts", "parts.csv"])
+def test_no_path_of_this_machine_is_kept(log, tmp_path, name):
+    folder = tmp_path / "private" / name
+    folder.mkdir(parents=True)
+    log.rename(folder / "part-0.csv")
+    data = prepare(DataArguments(dataset=str(folder)))
+    assert data.protocol["dataset"] == name
+    data.save(tmp_path / "set")
+    for path in (tmp_path / "set").iterdir():
+        assert b"private" not in path.read_bytes(), path
+    assert json.loads((tmp_path / "set" / "protocol.json").read_text())["dataset"] == name
