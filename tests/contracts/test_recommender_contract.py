@@ -3,8 +3,11 @@
 import warnings
 
 import numpy as np
+import pandas as pd
 import polars as pl
+import pyarrow as pa
 import pytest
+import torch
 
 from seqrec import ItemTokenizer, Recommender
 
@@ -94,10 +97,98 @@ def test_an_unknown_history_does_not_disturb_its_neighbours(recommender):
     assert ids(found[1]) == ids(recommender.recommend(HISTORY, k=5))
 
 
-@pytest.mark.parametrize("k", [0, -1, 41])
+@pytest.mark.parametrize("k", [0, -1, 41, True, 2.0, "5", None, np.int64(0), [5]])
 def test_refuses_a_k_beyond_the_catalogue(recommender, k):
-    with pytest.raises(ValueError, match="ask for 1 to 40"):
-        recommender.recommend(HISTORY, k=k)
+    frame = pl.DataFrame({"user_id": [1], "item_id": ["item 1"], "timestamp": [1]})
+    for ask in (recommender.recommend, recommender.similar_items, recommender.recommend_frame):
+        with pytest.raises(ValueError, match=r"items were asked for; ask for 1 to 40"):
+            ask({recommender.recommend: HISTORY, recommender.recommend_frame: frame}.get(ask, "item 5"), k=k)
+    assert recommender.recommend(HISTORY, k=np.int64(5)) == recommender.recommend(HISTORY, k=5)
+
+
+@pytest.mark.parametrize("option", [{"exclude_seen": "no"}, {"exclude_seen": 1}, {"exclude_seen": None}])
+def test_a_switch_is_true_or_false(recommender, option):
+    with pytest.raises(ValueError, match="exclude_seen must be True or False"):
+        recommender.recommend(HISTORY, **option)
+
+
+@pytest.mark.parametrize("unknown", ["…", "Skip", None, True, ["skip"]])
+def test_unknown_is_one_of_two_words(recommender, unknown):
+    with pytest.raises(ValueError, match="unknown must be 'skip' or 'error'"):
+        recommender.recommend(HISTORY, unknown=unknown)
+
+
+@pytest.mark.parametrize("make", [tuple, np.array, pd.Series, pd.Index, pl.Series, pa.array, iter])
+def test_whatever_holds_ids_is_a_history_like_a_list(recommender, make):
+    assert recommender.recommend(make(HISTORY), k=5) == recommender.recommend(HISTORY, k=5)
+    several = recommender.recommend([make(HISTORY), ["item 1"]], k=5)
+    assert several == recommender.recommend([HISTORY, ["item 1"]], k=5)
+    assert recommender.recommend(pl.Series([HISTORY, ["item 1"]]), k=5) == several
+    assert recommender.recommend(np.array([HISTORY, HISTORY]), k=5) == recommender.recommend([HISTORY] * 2, k=5)
+    assert recommender.recommend(np.empty((0, 5)), k=5) == []
+
+
+@pytest.mark.parametrize("make", [tuple, np.array, pd.Series, pl.Series, pa.array, iter, set, frozenset])
+def test_whatever_holds_ids_denies_and_allows_like_a_list(recommender, make):
+    some = ["item 2", "item 3", "item 5"]
+    frame = pl.DataFrame({"user_id": [1, 2], "item_id": ["item 1", "item 9"], "timestamp": [1, 1]})
+    for name in ("allow", "deny"):
+        for histories in (HISTORY, [HISTORY, ["item 1"]]):
+            expected = recommender.recommend(histories, k=40, **{name: some})
+            assert recommender.recommend(histories, k=40, **{name: make(some)}) == expected
+        assert recommender.recommend_frame(frame, 40, **{name: make(some)}).equals(
+            recommender.recommend_frame(frame, 40, **{name: some})
+        )
+        each = recommender.recommend([HISTORY] * 2, k=40, **{name: [make(some), []]})
+        assert each == recommender.recommend([HISTORY] * 2, k=40, **{name: [some, []]})
+
+
+def test_a_list_of_nothing_denies_nothing_and_allows_nothing(recommender):
+    assert recommender.recommend(HISTORY, k=5, deny=[]) == recommender.recommend(HISTORY, k=5)
+    assert recommender.recommend(HISTORY, k=5, allow=[]) == []
+    assert recommender.recommend([HISTORY] * 2, k=5, allow=iter([])) == [[], []]
+
+
+def test_a_frame_s_users_share_their_allow_and_deny_lists(recommender):
+    frame = pl.DataFrame({"user_id": [1, 2], "item_id": ["item 1", "item 9"], "timestamp": [1, 1]})
+    for name in ("allow", "deny"):
+        with pytest.raises(ValueError, match=f"was given in {name}"):
+            recommender.recommend_frame(frame, 4, **{name: [["item 2"], ["item 3"]]})
+
+
+@pytest.mark.parametrize("item_id", [b"item 5", 5.0, None, True, ["item 5"], np.array(["item 5"]), torch.tensor(5)])
+def test_an_item_is_named_by_text_or_an_integer(recommender, item_id):
+    for ask in (recommender.similar_items, recommender.name_item):
+        with pytest.raises(ValueError, match=r"^Item ids are strings or integers"):
+            ask(item_id)
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
+def test_weights_that_are_not_finite_recommend_nothing(recommender, value):
+    with torch.no_grad():
+        for parameter in recommender.model.parameters():
+            parameter.fill_(value)
+    for ask in (recommender.recommend, recommender.similar_items):
+        with pytest.raises(ValueError, match="of the model hold NaN or infinite numbers, so it cannot recommend"):
+            ask(HISTORY if ask == recommender.recommend else "item 5")
+    with pytest.raises(ValueError, match="Item vectors of the model hold NaN or infinite numbers"):
+        Recommender(recommender.model, recommender.tokenizer, recommender.items)
+
+
+def test_user_vectors_that_are_not_finite_recommend_nothing(recommender):
+    last = [one for name, one in recommender.model.named_parameters() if "item_embedding" not in name][-1]
+    with torch.no_grad():
+        last.fill_(torch.nan)
+    with pytest.raises(ValueError, match="Scores of the model hold NaN"):
+        recommender.recommend(HISTORY)
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda:97"])
+def test_a_device_that_is_not_there_is_a_sentence(recommender, tmp_path, device):
+    recommender.save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match=r"device.* Give 'auto', or"):
+        Recommender.from_pretrained(tmp_path, device=device)
+    assert Recommender.from_pretrained(tmp_path, device="cpu").model.device == torch.device("cpu")
 
 
 def test_integers_are_raw_ids_too(tiny_model, items):

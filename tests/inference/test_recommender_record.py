@@ -3,6 +3,7 @@
 import json
 
 import pytest
+import torch
 from huggingface_hub import ModelCard
 
 from seqrec import Recommender
@@ -26,6 +27,39 @@ def test_record_and_card_are_saved_along(folder, tmp_path):
     card = ModelCard.load(tmp_path / "second" / "README.md")
     assert [result.metric_value for result in card.data.eval_results] == [0.25]
     assert "![Loss and validation metric by epoch](training_curve.png)" in card.text
+
+
+def test_saving_over_a_model_takes_its_record_away(folder, recommender):
+    (folder / "notes.txt").write_text("mine")
+    recommender.save_pretrained(folder)
+    assert not {"metrics.json", "training_curve.png"} & {path.name for path in folder.iterdir()}
+    assert (folder / "notes.txt").read_text() == "mine"
+    assert ModelCard.load(folder / "README.md").data.eval_results is None
+    assert "# first" in (folder / "README.md").read_text()
+
+
+def test_a_save_that_fails_leaves_the_old_model(folder, recommender, monkeypatch):
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+
+    def fail(*args, **kwargs):
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr("pyarrow.parquet.write_table", fail)
+    with pytest.raises(OSError, match="No space left"):
+        recommender.save_pretrained(folder)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_saving_over_shards_or_as_shards_loads_the_new_weights(folder, recommender):
+    history = ["item 5", "item 9"]
+    recommender.model.save_pretrained(folder, max_shard_size="2kB")
+    (folder / "model.safetensors").unlink(missing_ok=True)
+    with torch.no_grad():
+        recommender.model.get_input_embeddings().weight.mul_(-1)
+    again = Recommender(recommender.model, recommender.tokenizer, recommender.items)
+    again.save_pretrained(folder)
+    assert not list(folder.glob("model-*"))
+    assert Recommender.from_pretrained(folder).recommend(history) == again.recommend(history)
 
 
 def test_a_recommender_of_parts_has_a_card_without_a_record(recommender, tmp_path):
