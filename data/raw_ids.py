@@ -7,7 +7,6 @@ ids alike. An id is text or an integer. One level deeper they hold one list of i
 import re
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Set
-from numbers import Integral
 from typing import Any, Literal
 
 import numpy as np
@@ -33,7 +32,7 @@ def id_text(item_id: object, where: str = "") -> str:
     """
     if isinstance(item_id, str):
         return str.__str__(item_id)  # of a member of an Enum its text, not its name
-    if isinstance(item_id, Integral) and not isinstance(item_id, bool):
+    if isinstance(item_id, int | np.integer) and not isinstance(item_id, bool):
         return str(int(item_id))
     raise ValueError(
         f"Item ids are strings or integers, but {shown(item_id)} was given{inside(where)}.{advice(item_id)}"

@@ -1,7 +1,5 @@
 """Check what a request for recommendations asks for, beside its ids."""
 
-from numbers import Integral
-
 import numpy as np
 
 
@@ -11,9 +9,9 @@ def require_list_length(k: object, num_items: int, *, name: str = "k") -> int:
     Raises:
         ValueError: If it is no whole number, less than 1, or more than the catalogue holds.
     """
-    if not isinstance(k, Integral) or isinstance(k, bool) or not 1 <= k <= num_items:
-        raise ValueError(f"{name}={k!r} items were asked for; ask for 1 to {num_items} (the whole catalogue).")
-    return int(k)
+    if isinstance(k, int | np.integer) and not isinstance(k, bool) and 1 <= k <= num_items:
+        return int(k)
+    raise ValueError(f"{name}={k!r} items were asked for; ask for 1 to {num_items} (the whole catalogue).")
 
 
 def require_switch(value: object, *, name: str) -> bool:

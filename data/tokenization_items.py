@@ -5,7 +5,7 @@ Shape suffix: N items to encode or decode.
 
 from collections.abc import Iterable, Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 import polars as pl
@@ -178,7 +178,7 @@ def as_raw_ids(item_ids: Any) -> pl.Series:
     return pl.Series(values=read_ids(item_ids), dtype=pl.String)
 
 
-def is_column(item_ids: Any) -> bool:
+def is_column(item_ids: Any) -> TypeGuard[pl.Series | np.ndarray]:
     """Tell whether ids can be taken as a column at once, not one by one."""
     return isinstance(item_ids, pl.Series) or (
         isinstance(item_ids, np.ndarray) and item_ids.dtype != object and item_ids.ndim == 1 and len(item_ids) > 0
