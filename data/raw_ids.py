@@ -7,6 +7,7 @@ ids alike. An id is text or an integer. One level deeper they hold one list of i
 import re
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Set
+from io import IOBase
 from typing import Any, Literal
 
 import numpy as np
@@ -103,7 +104,7 @@ def entries_of(values: Any) -> list[Any]:
 
 def require_readable(values: Any, expected: str, *, ordered: bool) -> None:
     """Raise a `ValueError` that begins with what was expected unless something holds entries, in order if need be."""
-    if isinstance(values, list | tuple):
+    if type(values) in (list, tuple):
         return
     if is_tensor(values):
         problem = "a tensor was given, whose numbers may be token ids. Give a list of raw ids"
@@ -121,8 +122,10 @@ def require_readable(values: Any, expected: str, *, ordered: bool) -> None:
 
 
 def may_hold_ids(value: Any) -> bool:
-    """Tell whether something has entries, and is neither text, bytes nor a mapping."""
-    return isinstance(value, Iterable) and not isinstance(value, str | bytes | bytearray | memoryview | Mapping)
+    """Tell whether something has entries, and is neither text, bytes, a mapping, a file nor a named tuple."""
+    if isinstance(value, str | bytes | bytearray | memoryview | Mapping | IOBase):
+        return False
+    return isinstance(value, Iterable) and not hasattr(value, "_fields")
 
 
 def holds_lists(values: Any) -> bool:
@@ -175,11 +178,14 @@ def encode_known(
         Token ids of the known ones, in order, and the unknown raw ids.
 
     Raises:
-        ValueError: With `unknown="error"`, on an unknown id.
+        ValueError: With `unknown="error"`, on an unknown id; or on one that holds half a character.
     """
     if not (isinstance(unknown, str) and unknown in ("skip", "error")):
         raise ValueError(f"unknown must be 'skip' or 'error', but is {unknown!r}.")
-    token_ids = encode(names)
+    try:
+        token_ids = encode(names)
+    except UnicodeEncodeError as error:
+        raise ValueError(f"An item id in {where} is no text that can be written: {error.object!r}.") from error
     is_known = token_ids != UNK_ID
     missing = [name for name, known in zip(names, is_known, strict=True) if not known]
     if missing:

@@ -119,7 +119,7 @@ class ItemTokenizer(TokenizersBackend):
         tokens = list(vocabulary)
         # Sorted by NumPy: polars' threads would be started here, and lost where the process is forked.
         order = np.argsort(np.fromiter(vocabulary.values(), dtype=np.int64, count=len(tokens)))
-        return pl.Series(values=[tokens[index] for index in order[NUM_SPECIAL_TOKENS:]], dtype=pl.String)
+        return pl.Series(values=[tokens[index] for index in order[NUM_SPECIAL_TOKENS:].tolist()], dtype=pl.String)
 
     def encode_item_ids(self, item_ids: Iterable[str | int]) -> np.ndarray:
         """Look up raw ids.

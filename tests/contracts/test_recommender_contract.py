@@ -97,6 +97,12 @@ def test_an_unknown_history_does_not_disturb_its_neighbours(recommender):
     assert ids(found[1]) == ids(recommender.recommend(HISTORY, k=5))
 
 
+def test_half_a_character_is_no_id(recommender):
+    for options in ({"history": ["\ud800"]}, {"history": HISTORY, "deny": ["\ud800"] * 2000}):
+        with pytest.raises(ValueError, match=r"^An item id in .* is no text that can be written: '\\ud800'"):
+            recommender.recommend(**options)
+
+
 @pytest.mark.parametrize("k", [0, -1, 41, True, 2.0, "5", None, np.int64(0), [5]])
 def test_refuses_a_k_beyond_the_catalogue(recommender, k):
     frame = pl.DataFrame({"user_id": [1], "item_id": ["item 1"], "timestamp": [1]})

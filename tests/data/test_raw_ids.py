@@ -2,6 +2,7 @@
 
 import array
 import enum
+import io
 from collections import deque
 from decimal import Decimal
 
@@ -133,6 +134,8 @@ REFUSED_CONTAINERS = {
     "None": (None, "but None was given"),
     "dict": ({"50": 1}, r"but \{'50': 1\} was given"),
     "tensor": (torch.tensor([50]), "a tensor was given, whose numbers may be token ids"),
+    "file": (io.StringIO("50\n181\n"), "was given"),
+    "row of a table": (next(pd.DataFrame({"item_id": IDS}).itertuples()), "was given"),
     "NumPy scalar": (np.array(50), "was given"),
     "array of bytes": (np.array([b"50"]), r"an array of \|S2 was given\. Decode bytes"),
     "array of floats": (np.array([50.0]), r"an array of float64 was given\. Convert whole numbers"),
