@@ -10,6 +10,7 @@ from typing import Any, Literal
 import polars as pl
 
 from seqrec.data.one_line import one_line
+from seqrec.data.polars_threads import require_polars
 from seqrec.data.special_tokens import SPECIAL_TOKENS
 from seqrec.data.spellings import warn_of_spellings
 from seqrec.data.table_reading import read_table
@@ -38,7 +39,9 @@ def read_interactions(
     Raises:
         ValueError: If the table cannot be read, lacks a column or rows, or holds unusable ids or timestamps.
             Rows are counted from 1, without a header.
+        RuntimeError: In a process forked from one in which polars had worked.
     """
+    require_polars()
     names = resolve_columns(columns)
     text_columns = [names["user_id"], names["item_id"]]
     table = read_table(source, text_columns=text_columns, used_columns=list(names.values()))

@@ -74,9 +74,9 @@ def remove(paths: Iterable[Path]) -> None:
         path.unlink(missing_ok=True)
 
 
-def remove_leftovers(folder: Path) -> None:
-    """Delete what a save that was killed left behind; a younger one may still be under way."""
+def remove_leftovers(folder: Path, *, older_than: float = DAY) -> None:
+    """Delete what saves that were killed left behind, so many seconds ago: a younger one may still be under way."""
     for stage in folder.glob(f"{STAGE}*"):
         with suppress(FileNotFoundError):
-            if time.time() - stage.stat().st_mtime > DAY:
+            if time.time() - stage.stat().st_mtime >= older_than:
                 shutil.rmtree(stage, ignore_errors=True)

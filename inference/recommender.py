@@ -17,7 +17,6 @@ import pyarrow.parquet as pq
 import torch
 
 from seqrec.data.interactions import read_interactions
-from seqrec.data.polars_threads import require_polars
 from seqrec.data.raw_ids import (
     ItemId,
     ItemIds,
@@ -276,7 +275,6 @@ class Recommender:
             ValueError: On a table that cannot be read, and as `recommend` raises it.
             RuntimeError: In a process forked from one that had used polars already.
         """
-        require_polars()
         k = self.check_k(k)
         allow = None if allow is None else read_ids(allow, where="allow", ordered=False)
         deny = None if deny is None else read_ids(deny, where="deny", ordered=False)

@@ -9,6 +9,7 @@ from filelock import FileLock, Timeout
 
 from seqrec.hub.model_card import CURVE, METRICS
 from seqrec.hub.remote_code import flatten_modules
+from seqrec.hub.staging import remove_leftovers
 from seqrec.modeling.modeling_auto import ARCHITECTURES
 from seqrec.training.checkpoints import checkpoints_in, is_ours, what_is_missing
 
@@ -42,6 +43,7 @@ def claimed(folder: Path) -> Iterator[None]:
         raise ValueError(
             f"The output folder {folder} cannot be written to ({error.strerror or error}). Choose another --output_dir."
         ) from error
+    remove_leftovers(folder, older_than=0)
     try:
         yield
     finally:

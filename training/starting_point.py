@@ -1,4 +1,4 @@
-"""A trained model to train on: its weights, vocabulary and titles."""
+"""A pretrained model to fine-tune: weights, vocabulary and titles."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,16 +7,15 @@ from typing import Any
 import polars as pl
 
 from seqrec.data.tokenization_items import ItemTokenizer
-from seqrec.hub.saved_folder import load_items, load_model, load_tokenizer, require_one_catalogue
-from seqrec.modeling.modeling_next_item import NextItemHead
-
-# What of a configuration says how to train, and not what the weights are.
-TRAINING_FIELDS = frozenset(
-    {
-        *("hidden_dropout", "attention_dropout", "loss", "num_negatives"),
-        *("negatives_shared_by", "negative_sampling", "gbce_calibration"),
-    }
+from seqrec.hub.saved_folder import (
+    load_items,
+    load_model,
+    load_tokenizer,
+    require_one_catalogue,
+    saved_model_type,
 )
+from seqrec.modeling.modeling_auto import MODEL_TYPES
+from seqrec.modeling.modeling_next_item import NextItemHead
 
 
 @dataclass(frozen=True)
@@ -43,17 +42,19 @@ def load_starting_point(
     Args:
         name_or_path: Folder, or `"org/name"`.
         revision: Branch, commit or `refs/pr/NUMBER` of the repository.
-        config_fields: Fields of `TRAINING_FIELDS` that shall differ from the model's.
+        config_fields: Fields of the configuration that only training reads (`training_fields`), to be changed.
 
     Raises:
         ValueError: On other fields, if a part of the model is missing, or the Hub refuses or cannot be reached.
     """
     fields = dict(config_fields or {})
-    fixed = sorted(fields.keys() - TRAINING_FIELDS)
+    config_class = MODEL_TYPES[saved_model_type(name_or_path, revision=revision)]
+    changeable = config_class.training_fields - {"initializer_range"}  # nothing is initialized any more
+    fixed = sorted(fields.keys() - changeable)
     if fixed:
         raise ValueError(
             f"{fixed[0]} cannot be changed, as the weights of {name_or_path} are made for the value that they have. "
-            f"What can be set for training on: {', '.join(sorted(TRAINING_FIELDS))}."
+            f"What can be set for fine-tuning: {', '.join(sorted(changeable))}."
         )
     model = load_model(name_or_path, revision=revision, config_fields=fields)
     tokenizer = load_tokenizer(name_or_path, revision=revision)
