@@ -83,4 +83,6 @@ class SequentialTrainingArguments(TrainingArguments):
                 stacklevel=2,
             )
             self.bf16 = False
+        if self.metric_for_best_model is not None:
+            self.metric_for_best_model = self.metric_for_best_model.removeprefix("eval_")
         super().__post_init__()

@@ -127,7 +127,8 @@ def describe_training(trainer: SequentialTrainer, seconds: float, command: str |
     state = trainer.state
     metric = f"eval_{trainer.args.metric_for_best_model}"
     evaluations = [entry for entry in state.log_history if metric in entry]
-    best = max(evaluations, key=lambda entry: entry[metric], default=None)
+    choose = max if trainer.args.greater_is_better is not False else min
+    best = choose(evaluations, key=lambda entry: entry[metric], default=None)
     return {
         "seconds": round(seconds, 1),
         "num_epochs": state.epoch,

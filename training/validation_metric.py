@@ -25,7 +25,7 @@ def validation_metrics(arguments: TrainingArguments, eval_sets: Any, *, has_own_
         ValueError: If validation does not measure the metric that selects the best checkpoint, or if that would be the
             worst by it.
     """
-    name = (arguments.metric_for_best_model or "").removeprefix("eval_")
+    name = arguments.metric_for_best_model or ""
     if isinstance(eval_sets, Mapping):
         name = next((name.removeprefix(f"{key}_") for key in eval_sets if name.startswith(f"{key}_")), "")
     if METRIC.fullmatch(name):
