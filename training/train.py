@@ -13,6 +13,7 @@ from transformers import set_seed
 from seqrec.data.preparation import DataArguments, PreparedData, prepare
 from seqrec.data.whole_files import write_text_whole
 from seqrec.evaluation.report import LIST_LENGTH, measure
+from seqrec.evaluation.targets import warn_of_repeats
 from seqrec.hub.card_tables import without_folders
 from seqrec.hub.model_card import CURVE, METRICS, portable_command
 from seqrec.hub.staging import staged
@@ -84,12 +85,12 @@ def train(
             eval_dataset=data.sequences["validation"],
             items=data.items,
         )
+        exclude_seen = training_arguments.exclude_seen
+        warn_of_repeats(data.sequences["validation"], exclude_seen=exclude_seen)
         began = time.perf_counter()
         run(trainer, checkpoint)
         seconds = time.perf_counter() - began
-        metrics = measure(
-            lambda dataset: trainer.rank(dataset, LIST_LENGTH), data, exclude_seen=training_arguments.exclude_seen
-        )
+        metrics = measure(lambda dataset: trainer.rank(dataset, LIST_LENGTH), data, exclude_seen=exclude_seen)
         metrics["training"] = {**describe_training(trainer, seconds, command), "resumed": checkpoint is not None}
         save(trainer, metrics)
     return TrainedModel(trainer, data, metrics)
