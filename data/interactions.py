@@ -124,7 +124,7 @@ def require_no_nulls(values: pl.Series) -> None:
 
 def require_ids(ids: pl.Series) -> pl.Series:
     """Return ids that are integers or text that is not empty; refuse any others."""
-    if str(ids.dtype) in ("Int128", "UInt128"):  # no Arrow type; the second is not in every polars
+    if ids.dtype in (pl.Int128, pl.UInt128):  # no Arrow type
         return ids.cast(pl.String)
     if ids.dtype.is_integer():
         return ids

@@ -32,7 +32,7 @@ def parse_timestamps(timestamps: pl.Series) -> pl.Series:
             or beyond 64 bits.
     """
     dtype = timestamps.dtype
-    if str(dtype) in ("UInt64", "Int128", "UInt128"):  # the last is not in every polars
+    if dtype in (pl.UInt64, pl.Int128, pl.UInt128):
         return require_readable(timestamps, timestamps.cast(pl.Int64, strict=False))
     if dtype.is_integer() or (isinstance(dtype, pl.Datetime) and dtype.time_zone is None):
         return timestamps

@@ -153,7 +153,7 @@ def test_ids_written_are_the_ids_read(ids):
     assert split_ids(join_ids(ids)) == ids
 
 
-@given(st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\0")), st.lists(st.text(min_size=1)))
+@given(st.text(st.characters(blacklist_categories=("Cs",), blacklist_characters="\0")), st.lists(st.text(min_size=1)))
 def test_the_next_command_is_one_that_a_shell_understands(folder, history):
     words = shlex.split(next_command(folder, history))
     assert words[:2] == ["seqrec", "recommend"]
