@@ -145,7 +145,8 @@ class SequentialTrainer(HubPushing):
 
     def _init_training_state(self, *args: Any, **kwargs: Any) -> tuple[int, int]:
         found = super()._init_training_state(*args, **kwargs)
-        if self.state.best_global_step and self.state.best_model_checkpoint is None:  # the folder was moved
+        is_lost = self.state.best_global_step and self.state.best_model_checkpoint is None  # as in a folder that moved
+        if is_lost and self.args.load_best_model_at_end:
             moved = Path(self.args.output_dir, f"{PREFIX_CHECKPOINT_DIR}-{self.state.best_global_step}")
             if not moved.is_dir():
                 raise ValueError(
