@@ -1,5 +1,6 @@
 """How a sequential recommender is trained."""
 
+import math
 import warnings
 from dataclasses import dataclass, field
 
@@ -76,6 +77,7 @@ class SequentialTrainingArguments(TrainingArguments):
                 f"label_smoothing_factor={self.label_smoothing_factor} cannot be used: it spreads probability over "
                 "special tokens, which are never recommended. Leave it out."
             )
+        require_ranges(self)
         if self.bf16 and self.use_cpu and not multiplies_bfloat16():
             warnings.warn(
                 "This processor has no instructions for bfloat16, which would be many times slower than float32: "
@@ -86,3 +88,13 @@ class SequentialTrainingArguments(TrainingArguments):
         if self.metric_for_best_model is not None:
             self.metric_for_best_model = self.metric_for_best_model.removeprefix("eval_")
         super().__post_init__()
+
+
+def require_ranges(arguments: SequentialTrainingArguments) -> None:
+    """Raise a `ValueError` for numbers with which nothing, or the wrong thing, would be learned in silence."""
+    for name in ("learning_rate", "num_train_epochs"):
+        if not 0 < getattr(arguments, name) < math.inf:
+            raise ValueError(f"{name} must be a number above 0, but is {getattr(arguments, name)}.")
+    for name in ("weight_decay", "early_stopping_patience"):
+        if not (getattr(arguments, name) or 0) >= 0:
+            raise ValueError(f"{name} must be at least 0, but is {getattr(arguments, name)}.")

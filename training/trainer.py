@@ -27,7 +27,12 @@ from seqrec.training.checkpoints import require_same_training, training_settings
 from seqrec.training.hub_pushing import HubPushing
 from seqrec.training.lazy_adamw import LazyAdamW, clip_grad_norm
 from seqrec.training.output_folder import find_checkpoint
-from seqrec.training.trainer_checks import refuse_idle_arguments, require_same_vocabulary, updates_sparsely
+from seqrec.training.trainer_checks import (
+    refuse_idle_arguments,
+    require_a_batch,
+    require_same_vocabulary,
+    updates_sparsely,
+)
 from seqrec.training.validation_metric import validation_metrics
 
 
@@ -65,6 +70,7 @@ class SequentialTrainer(HubPushing):
         **kwargs: Any,
     ) -> None:
         refuse_idle_arguments(args, kwargs)
+        require_a_batch(args, train_dataset)
         require_same_vocabulary(model, processing_class, train_dataset)
         self.validation_metrics = validation_metrics(
             args, eval_dataset, has_own_metrics=kwargs.get("compute_metrics") is not None

@@ -20,8 +20,9 @@ def refuse_idle_arguments(args: SequentialTrainingArguments, others: Mapping[str
             "preprocess_logits_for_metrics has no effect: the trainer ranks, and makes no logits. Leave it out; "
             "compute_metrics is given the ranks."
         )
-    if args.batch_eval_metrics:
-        raise ValueError("batch_eval_metrics has no effect: compute_metrics is given all ranks at once. Leave it out.")
+    for name in ("batch_eval_metrics", "include_for_metrics", "prediction_loss_only"):
+        if getattr(args, name):
+            raise ValueError(f"{name} has no effect: compute_metrics is given all ranks at once. Leave it out.")
 
 
 def require_same_vocabulary(
@@ -56,6 +57,19 @@ def updates_sparsely(model: NextItemHead, args: SequentialTrainingArguments) -> 
     if args.sparse_item_updates and args.max_grad_norm <= 0:
         raise ValueError(f"sparse_item_updates needs max_grad_norm above 0, but it is {args.max_grad_norm}.")
     return args.sparse_item_updates
+
+
+def require_a_batch(args: SequentialTrainingArguments, train_dataset: Dataset | None) -> None:
+    """Raise a `ValueError` if there would be no batch to train on."""
+    if train_dataset is None:
+        return
+    if len(train_dataset) == 0:
+        raise ValueError("There is nothing to train on: train_dataset has no rows.")
+    if args.dataloader_drop_last and len(train_dataset) < args.train_batch_size * args.world_size:
+        raise ValueError(
+            f"dataloader_drop_last would drop the only batch, of {len(train_dataset)} histories where "
+            f"{args.train_batch_size * args.world_size} make one. Leave it out, or use smaller batches."
+        )
 
 
 def require_known_tokens(rows: Dataset, vocab_size: int) -> None:
