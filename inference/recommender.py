@@ -288,6 +288,12 @@ class Recommender:
         histories = build_histories(interactions, self.tokenizer).with_format("numpy")
         known = [token_ids[token_ids != self.tokenizer.unk_token_id] for token_ids in histories["input_ids"]]
         scores_BK, token_ids_BK = self.answer(known, k, exclude_seen=exclude_seen, allow=allow, deny=deny)
+        num_without = int((token_ids_BK == 0).all(axis=1).sum())
+        if num_without:
+            warnings.warn(
+                f"No item is left to recommend to {num_without} of {len(known)} users, who have no row in the result.",
+                stacklevel=2,
+            )
         rows, places = np.nonzero(token_ids_BK)
         return pl.DataFrame(
             {

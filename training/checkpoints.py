@@ -154,7 +154,8 @@ def what_is_missing(checkpoint: Path) -> str | None:
 def has_whole_weights(folder: Path) -> bool:
     """Tell whether all files of a model's, or an adapter's, weights are there and were written to their ends."""
     try:
-        return all(read_tensors(path) for path in weight_files(folder))
+        files = weight_files(folder)
+        return bool(files) and all(read_tensors(path) for path in files)
     except ValueError:
         return False
 
