@@ -69,6 +69,29 @@ def test_allow_and_deny_for_all_or_for_each(recommender):
     assert set(ids(each[1])) == set(recommender.tokenizer.item_ids) - {*HISTORY, "item 3", "item 4"}
 
 
+@pytest.mark.filterwarnings("ignore:1 of . histories hold no known item")
+@pytest.mark.parametrize("exclude_seen", [True, False])
+@pytest.mark.parametrize("names", [("allow",), ("deny",), ("allow", "deny")], ids=str)
+def test_lists_for_each_history_are_those_of_the_history_alone(recommender, names, exclude_seen):
+    """Histories share batches by their length, the longest first, and those without items have one of their own."""
+    histories = [["item 1"], [], [f"item {index}" for index in range(9)], HISTORY]
+    lists = {
+        "allow": [[f"item {place}" for place in range(start, 40, 4)] for start in range(4)],
+        "deny": [[f"item {place}" for place in range(start, 40, 3)] for start in (2, 0, 1, 0)],
+    }
+    together = recommender.recommend(
+        histories, k=40, exclude_seen=exclude_seen, **{name: lists[name] for name in names}
+    )
+    for row, history in enumerate(histories):
+        own = {name: set(lists[name][row]) for name in names}
+        left = own.get("allow", set(recommender.tokenizer.item_ids)) - own.get("deny", set())
+        assert set(ids(together[row])) == left - (set(history) if exclude_seen else set())
+        alone = recommender.recommend(
+            history, k=40, exclude_seen=exclude_seen, **{name: lists[name][row] for name in names}
+        )
+        assert ids(together[row]) == ids(alone)
+
+
 def test_unknown_items_are_reported_and_left_out(recommender):
     with pytest.warns(UserWarning, match=r"1 of 4 items in this history are not in the vocabulary \(first: 'x9'\)"):
         found = recommender.recommend([*HISTORY[:2], "x9", HISTORY[2]])
@@ -231,6 +254,27 @@ def test_recommends_for_every_user_of_a_frame(recommender):
     assert found["rank"].to_list() == [1, 2, 3, 4] * 2
     by_list = recommender.recommend([["item 1"], HISTORY], k=4)
     assert found["item_id"].to_list() == ids(by_list[0]) + ids(by_list[1])
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"exclude_seen": False}, {"allow": ["item 2", "item 5", "item 30"]}, {"deny": ["item 2", "item 3", "item 30"]}],
+    ids=str,
+)
+def test_options_reach_every_user_of_a_frame(recommender, options):
+    frame = pl.DataFrame({"uid": [7, 7, 3, 7], "iid": ["item 9", "item 7", "item 1", "item 5"], "at": [2, 3, 1, 1]})
+    columns = {"user_id": "uid", "item_id": "iid", "timestamp": "at"}
+    found = recommender.recommend_frame(frame, k=40, columns=columns, **options)
+    for user, history in ((3, ["item 1"]), (7, HISTORY)):
+        expected = ids(recommender.recommend(history, k=40, **options))
+        assert found.filter(user_id=user)["item_id"].to_list() == expected
+        assert expected != ids(recommender.recommend(history, k=40))
+
+
+def test_an_unknown_item_of_a_frame_is_an_error_on_request(recommender):
+    frame = pl.DataFrame({"user_id": [1, 1], "item_id": ["item 1", "x9"], "timestamp": [1, 2]})
+    with pytest.raises(ValueError, match="Pass unknown='skip'"):
+        recommender.recommend_frame(frame, k=4, unknown="error")
 
 
 def test_similar_items_are_other_items_by_cosine(recommender):

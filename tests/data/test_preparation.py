@@ -2,6 +2,7 @@
 
 import datetime
 import json
+from collections import Counter
 
 import polars as pl
 import pytest
@@ -73,6 +74,64 @@ def test_a_model_that_knows_none_of_the_items_is_the_wrong_one(log):
         ValueError, match=r"^30 of the 30 items .*, whose items have ids such as 'x'. Are these its data"
     ):
         prepare(DataArguments(dataset=str(log)), ItemTokenizer.from_item_ids(["x", "y"]))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"validation_users": 3}, {"split_method": "temporal", "validation_fraction": 0.2, "test_fraction": 0.3}],
+    ids=str,
+)
+def test_popularity_and_token_order_are_those_of_the_training_part(tmp_path, options):
+    """Everybody ends with "hit", the most frequent item of all, which hardly anybody is known to have taken before."""
+    path = tmp_path / "log.csv"
+    histories = {user: [*[f"i{(user * step) % 7}" for step in range(1, 6)], "late", "hit"] for user in range(12)}
+    rows = [f"{user},{item},{place}" for user, items in histories.items() for place, item in enumerate(items)]
+    path.write_text("\n".join(["user_id,item_id,timestamp", *rows]) + "\n")
+    data = prepare(DataArguments(dataset=str(path), **options))
+    item_ids = data.tokenizer.item_ids
+    taken = Counter(item_ids[token_id - 3] for row in data.sequences["train"]["input_ids"] for token_id in row)
+    assert data.items["count"].to_list() == [taken[item_id] for item_id in item_ids]
+    assert data.items["count"].is_sorted(descending=True)
+    assert set(item_ids) == {item for items in histories.values() for item in items}
+    assert item_ids[-1] == "hit"
+    assert taken["hit"] == 0
+
+
+def test_the_fractions_of_a_temporal_split_are_those_asked_for(log):
+    data = prepare(
+        DataArguments(dataset=str(log), split_method="temporal", validation_fraction=0.1, test_fraction=0.3)
+    )
+    assert {part: len(rows) for part, rows in data.sequences.items()} == {"train": 20, "validation": 12, "test": 36}
+
+
+def test_users_who_do_not_validate_are_learned_from(log):
+    data = prepare(DataArguments(dataset=str(log), validation_users=3))
+    assert (len(data.sequences["validation"]), data.items["count"].sum()) == (3, 20 * 5 - 3)
+
+
+@pytest.mark.parametrize(("keep", "items"), [("first", ["1", "2", "3"]), ("last", ["2", "1", "3"])])
+def test_of_repeats_the_one_asked_for_is_kept(tmp_path, keep, items):
+    path = tmp_path / "log.csv"
+    rows = [f"{user},{item},{time}" for user in range(3) for time, item in enumerate([1, 2, 1, 3, 4, 5])]
+    path.write_text("\n".join(["user_id,item_id,timestamp", *rows]) + "\n")
+    data = prepare(DataArguments(dataset=str(path), duplicates=keep))
+    assert data.tokenizer.decode_item_ids(data.sequences["train"]["input_ids"][0]) == items
+
+
+def test_filters_for_users_and_for_items_are_not_mixed_up(tmp_path):
+    """Of 4 users with 5 items each and one user with 2, only "rare" occurs once."""
+    path = tmp_path / "log.csv"
+    histories = [[*"abcd", "rare" if user == 0 else "e"] for user in range(4)] + [["a", "b"]]
+    rows = [f"{user},{item},{place}" for user, items in enumerate(histories) for place, item in enumerate(items)]
+    path.write_text("\n".join(["user_id,item_id,timestamp", *rows]) + "\n")
+
+    def left(**filters):
+        protocol = prepare(DataArguments(dataset=str(path), **filters)).protocol
+        return protocol["num_users"], protocol["num_items"], protocol["num_interactions"]
+
+    assert left() == (5, 6, 22)
+    assert left(min_item_interactions=2) == (5, 5, 21)
+    assert left(min_user_interactions=3) == (4, 6, 20)
 
 
 def test_filters_tell_what_they_dropped(log, caplog):

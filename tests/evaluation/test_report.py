@@ -1,6 +1,7 @@
 """The figures of a model and its baselines, for data sets where edges are all there is."""
 
 import json
+import warnings
 
 import numpy as np
 import polars as pl
@@ -15,13 +16,16 @@ from seqrec.evaluation.report import LIST_LENGTH, measure
 from seqrec.evaluation.tables import metrics_table
 
 
-def prepared(num_items, train, held_out):
-    """A catalogue of so many items, training histories, and pairs of a history and its target."""
+def prepared(num_items, train, held_out, validation=None):
+    """A catalogue of so many items, training histories, and pairs of a history and its target, to validate with too."""
     tokenizer = ItemTokenizer.from_item_ids([f"s{index}" for index in range(num_items)])
     counts = np.bincount(np.concatenate(train) - 3, minlength=num_items)
     items = pl.DataFrame({"item_id": tokenizer.item_ids, "count": counts})
-    part = Dataset.from_dict({"input_ids": [ids for ids, _ in held_out], "target": [target for _, target in held_out]})
-    sequences = DatasetDict(train=Dataset.from_dict({"input_ids": train}), validation=part, test=part)
+    parts = {
+        name: Dataset.from_dict({"input_ids": [ids for ids, _ in rows], "target": [target for _, target in rows]})
+        for name, rows in (("validation", validation or held_out), ("test", held_out))
+    }
+    sequences = DatasetDict(train=Dataset.from_dict({"input_ids": train}), **parts)
     return PreparedData(sequences, tokenizer, items, {"dataset": "made up"})
 
 
@@ -76,3 +80,49 @@ def test_item_knn_reads_the_longest_history_whole():
     """NumPy 2.0 cannot clip lengths by the largest number there is; the oldest item alone has a neighbour."""
     data = prepared(8, [[3, 10]], [([3, *[4, 5] * 40], 10)])
     assert figures_of(data)["item_knn"]["test"]["hr@1"] == 1
+
+
+@pytest.mark.parametrize("exclude_seen", [True, False])
+def test_baselines_leave_out_seen_items_where_the_model_does(exclude_seen):
+    """One user wants something new, the other two want what they had."""
+    data = prepared(8, [[3, 4, 5]] * 5 + [[3, 10]], [([3, 5], 4), *[([3, 4], 3)] * 2])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of targets that cannot be hit
+        figures = figures_of(data, exclude_seen=exclude_seen)
+    for baseline in ("popularity", "item_knn"):
+        assert figures[baseline]["test"]["hr@5"] == (pytest.approx(1 / 3) if exclude_seen else 1)
+
+
+def test_every_split_is_measured_on_its_own_rows():
+    """Validation holds one short history of a popular target, test two long ones of a rare target."""
+    validation, test = [([4], 3)], [([3, *[5] * 60], 10)] * 2
+    figures = figures_of(prepared(8, [[3, 10], [3, 4], [3, 4], [3, 4]], test, validation))
+    assert figures["popularity"]["validation"]["hr@1"] == 1
+    assert figures["popularity"]["test"]["hr@1"] == 0
+    assert figures["item_knn"]["validation"]["hr@1"] == 1
+    assert figures["item_knn"]["test"]["hr@5"] == 1
+    for ranker in ("model", "popularity", "item_knn"):
+        slices = figures["slices"][ranker]
+        assert {split: set(found["target_popularity"]) for split, found in slices.items()} == {
+            "validation": {"head"},
+            "test": {"tail"},
+        }
+        assert {split: set(found["history_length"]) for split, found in slices.items()} == {
+            "validation": {"1-10"},
+            "test": {"51-200"},
+        }
+
+
+def test_targets_beyond_reach_are_told_by_split():
+    data = prepared(8, [[3, 4]], [([3], 3)], [([3], 4)])
+    with pytest.warns(UserWarning, match="100% of the test targets") as told:
+        figures = figures_of(data)
+    assert len(told) == 1
+    assert figures["unreachable_targets"] == {"validation": 0, "test": 1}
+
+
+def test_popularity_is_counted_in_training_and_similarity_learned_there():
+    """In held-out rows everybody takes 9 and 10, which nobody took in training."""
+    figures = figures_of(prepared(8, [[3, 4], [3, 5], [3, 4]], [([5], 3), ([9], 10)]))
+    assert figures["popularity"]["test"]["hr@1"] == 0.5
+    assert figures["item_knn"]["test"]["hr@10"] == 0.5

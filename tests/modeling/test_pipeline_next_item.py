@@ -62,6 +62,24 @@ def test_lists_for_each_history(pipe, recommender):
     assert pipe({"history": HISTORIES, "deny": deny}) == expected
 
 
+@pytest.mark.filterwarnings("ignore:1 of . histories hold no known item")
+def test_each_history_keeps_to_its_own_lists(pipe):
+    """Histories share batches by their length, the longest first, and those without items have one of their own."""
+    histories = [["item 1"], [], [f"item {index}" for index in range(9)], HISTORY]
+    allow = [[f"item {place}" for place in range(start, 40, 4)] for start in range(4)]
+    deny = [[f"item {place}" for place in range(start, 40, 3)] for start in (2, 0, 1, 0)]
+    found = pipe(histories, top_k=40, allow=allow, deny=deny)
+    assert [{one["item_id"] for one in answer} for answer in found] == [
+        set(allow[row]) - set(deny[row]) - set(history) for row, history in enumerate(histories)
+    ]
+
+
+def test_a_request_s_own_lists_go_before_those_of_the_call(pipe):
+    request = {"history": HISTORY, "allow": ["item 2", "item 3", "item 4"], "deny": ["item 2"]}
+    found = pipe([request, {"history": HISTORY}], top_k=40, allow=["item 2", "item 8"], deny=["item 8"])
+    assert [{one["item_id"] for one in answer} for answer in found] == [{"item 3", "item 4"}, {"item 2"}]
+
+
 def test_requests_as_dicts_and_from_a_generator(pipe, recommender):
     requests = [{"history": HISTORY, "deny": ["item 2"]}, {"history": ["item 1"]}]
     expected = [

@@ -60,6 +60,31 @@ def test_it_lists_what_top_k_lists(seed, masks, asked_again):
     assert asked_again == ([NUM_USERS] if masks == "allowed" else [])
 
 
+@pytest.mark.parametrize("place", [3, 1984, 1985, 1986, 2 * 1984 + 7, 9 * 1984 + 7, NUM_ITEMS - 1])
+def test_the_best_item_is_found_in_whatever_chunk_it_lies(place):
+    """Chunks have 1984 items for five users; the special tokens and the excluded item are in the first alone."""
+    users, items = clustered()
+    items[place] = 10 * users.mean(dim=0)
+    users = users.mean(dim=0) + 0.1 * users
+    found = ExactIndex(items).search(users, 5, excluded_BS=torch.tensor([[7]]))
+    assert found[1][:, 0].tolist() == [place] * NUM_USERS
+    assert_same_lists(found, top_k(users, items, 5, excluded_BS=torch.tensor([[7]])))
+
+
+def test_users_who_are_asked_again_keep_their_own_exclusions(asked_again):
+    """Half of the items are nearly equal, and score for the second and the fourth user alone."""
+    users, items = clustered()
+    near, half = items[NUM_ITEMS // 2 :], WIDTH // 2
+    for zeros in (items[:, half:], near, users[0::2, half:], users[1::2]):
+        zeros.zero_()
+    near[:, -1] = 1 + 1e-4 * torch.rand(len(near), generator=torch.Generator().manual_seed(0))
+    users[1::2, -1] = 1
+    best = top_k(users, items, 10)[1]
+    options = {"excluded_BS": torch.stack([best[user, user : user + 4] for user in range(NUM_USERS)])}
+    assert_same_lists(ExactIndex(items).search(users, 5, **options), top_k(users, items, 5, **options))
+    assert asked_again == [2]
+
+
 def test_items_that_bfloat16_cannot_tell_apart_are_still_ranked_exactly(asked_again):
     users, items = clustered()
     items[3:] = items[3] * (1 + 1e-4 * torch.rand(NUM_ITEMS - 3, 1))

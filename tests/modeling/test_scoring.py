@@ -12,11 +12,13 @@ from seqrec.modeling.scoring import NOT_RANKED, CatalogueScores, Products, produ
 NUM_TOKENS = 30
 
 
-@pytest.fixture(params=[2**24, 20])
-def _chunk_scores(request, monkeypatch):
-    """One chunk for the whole catalogue, and many small ones."""
-    monkeypatch.setattr(scoring, "CHUNK_SCORES", request.param)
-    monkeypatch.setattr(scoring, "CACHED_SCORES", request.param)
+WHOLE, SMALL = 2**24, 20  # scores of a chunk that holds the whole catalogue, and of chunks that hold 4 items
+every_chunk = pytest.mark.parametrize("chunk_scores", [WHOLE, SMALL])
+
+
+@pytest.fixture
+def _small_blocks(monkeypatch):
+    """Let small chunks hold few items."""
     monkeypatch.setattr(scoring, "BLOCK", 4)
     monkeypatch.setattr(largest, "BLOCK", 2)
 
@@ -53,21 +55,22 @@ def assert_lists(scores_BK, token_ids_BK, expected_BV):
         np.testing.assert_array_equal(scores_K, [*expected_V[listed], *[-np.inf] * missing])
 
 
-@pytest.mark.usefixtures("_chunk_scores")
+@pytest.mark.usefixtures("_small_blocks")
+@every_chunk
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("masks", ["none", "excluded", "allowed", "both", "shared"])
-def test_ranks_and_lists_are_those_of_a_full_sort(seed, masks):
+def test_ranks_and_lists_are_those_of_a_full_sort(seed, masks, chunk_scores):
     users, items, excluded, allowed = problem(seed)
     excluded = excluded if masks in ("excluded", "both") else excluded[:1] if masks == "shared" else None
     allowed = allowed if masks in ("allowed", "both") else allowed[:1] if masks == "shared" else None
     expected = naive_scores(users, items, excluded, allowed)
-    options = {"excluded_BS": excluded, "allowed_BA": allowed}
+    found = CatalogueScores(Products(users, items), excluded, allowed, chunk_scores)
+    assert len(list(found)) == (1 if chunk_scores == WHOLE else 8)
 
-    scores, token_ids = top_k(users, items, 7, **options)
-    assert_lists(scores, token_ids, expected)
+    assert_lists(*found.top_k(7), expected)
 
     for target in range(NUM_TOKENS):
-        ranks = rank_targets(users, items, torch.full((4,), target), **options)
+        ranks = found.rank(torch.full((4,), target))
         for user in range(len(users)):
             own = expected[user, target]
             naive = (expected[user] >= own).sum() if np.isfinite(own) else NOT_RANKED
@@ -120,22 +123,28 @@ def test_in_a_tiny_catalogue_lists_hold_all_and_what_is_left_out_is_no_hit(num_i
     assert rank_targets(users, items, torch.tensor([3]), allowed_BA=torch.tensor([[0]])).tolist() == [NOT_RANKED]
 
 
-@pytest.mark.usefixtures("_chunk_scores")
-@given(st.integers(0, 10**6), st.integers(1, 40), st.integers(1, 60), st.integers(0, 30))
-def test_a_list_is_the_beginning_of_longer_ones_and_the_same_alone(seed, num_items, k, more):
+@pytest.mark.usefixtures("_small_blocks")
+@every_chunk
+@given(seed=st.integers(0, 10**6), num_items=st.integers(1, 40), k=st.integers(1, 60), more=st.integers(0, 30))
+def test_a_list_is_the_beginning_of_longer_ones_and_the_same_alone(seed, num_items, k, more, chunk_scores):
     """Few distinct integers, so that scores are exact and most of them equal."""
     rng = np.random.default_rng(seed)
     users = torch.tensor(rng.integers(-1, 2, size=(5, 2)), dtype=torch.float32)
     items = torch.tensor(rng.integers(-1, 2, size=(num_items + 3, 2)), dtype=torch.float32)
     excluded = torch.tensor(rng.integers(0, num_items + 3, size=(5, 4)))
-    scores, token_ids = top_k(users, items, k, excluded_BS=excluded)
-    longer_scores, longer_ids = top_k(users, items, k + more, excluded_BS=excluded)
+
+    def lists(rows, length):
+        return CatalogueScores(Products(users[rows], items), excluded[rows], None, chunk_scores).top_k(length)
+
+    everybody = slice(None)
+    scores, token_ids = lists(everybody, k)
+    longer_scores, longer_ids = lists(everybody, k + more)
     assert longer_scores[:, :k].equal(scores)
     assert longer_ids[:, :k].equal(token_ids)
     assert_lists(scores, token_ids, naive_scores(users, items, excluded, None))
     for row in range(5):
         one = slice(row, row + 1)
-        assert top_k(users[one], items, k, excluded_BS=excluded[one])[1].equal(token_ids[one])
+        assert lists(one, k)[1].equal(token_ids[one])
 
 
 @pytest.mark.parametrize("width", [1, 8, 64, 100])
