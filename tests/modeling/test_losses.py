@@ -1,5 +1,7 @@
 """Losses against autograd on their formulas. Shape suffixes: N tokens, V vocabulary, D hidden size."""
 
+import math
+
 import pytest
 import torch
 
@@ -108,6 +110,17 @@ def test_binary_losses_start_where_targets_and_negatives_pull_equally(loss, num_
     model.binary_loss(targets, negatives).backward()
     assert targets.grad.max() < 0 < negatives.grad.min()
     torch.testing.assert_close(targets.grad.sum(), -negatives.grad.sum())
+
+
+@pytest.mark.parametrize("calibration", [0.0, 0.3, 1.0])
+def test_a_model_is_trained_with_the_calibration_of_its_configuration(calibration):
+    """From scores of which the level log(S/β) is taken, by the formula."""
+    targets, negatives = scores()
+    config = SasRecConfig(vocab_size=104, hidden_size=16, loss="gbce", num_negatives=7, gbce_calibration=calibration)
+    beta = gbce_beta(7, 101, calibration)
+    level = math.log(7 / beta)
+    found = SasRecForNextItem(config).binary_loss(targets, negatives)
+    torch.testing.assert_close(found, gbce(targets - level, negatives - level, beta=beta))
 
 
 def test_one_negative_is_as_in_sasrec():

@@ -121,6 +121,32 @@ def test_negatives_of_a_sequence_are_scored_in_its_row_only(loss, monkeypatch):
     torch.testing.assert_close(together, alone)
 
 
+@pytest.mark.parametrize("sampling", ["uniform", "log_uniform"])
+@pytest.mark.parametrize(("shared_by", "num_groups"), [("batch", 1), ("sequence", 3)])
+@pytest.mark.parametrize("num_negatives", [1, 9])
+def test_negatives_are_drawn_as_the_configuration_says(sampling, shared_by, num_groups, num_negatives, monkeypatch):
+    from seqrec.modeling import modeling_next_item
+
+    asked = []
+
+    def draw(*args):
+        asked.append(args[:3])
+        return draw_negatives(*args)
+
+    monkeypatch.setattr(modeling_next_item, "draw_negatives", draw)
+    config = SasRecConfig(
+        vocab_size=43,
+        hidden_size=16,
+        loss="sampled_softmax",
+        num_negatives=num_negatives,
+        negative_sampling=sampling,
+        negatives_shared_by=shared_by,
+    )
+    ids = torch.randint(3, 43, (3, 6))
+    SasRecForNextItem(config)(ids, torch.ones_like(ids), labels=ids)
+    assert asked == [(sampling, 40, (num_groups, num_negatives))]
+
+
 def test_cosine_logits_are_cosines_times_their_scale(tiny_config):
     tiny_config.logit_scale = 7.0
     torch.manual_seed(0)

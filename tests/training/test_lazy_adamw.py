@@ -1,9 +1,17 @@
 """Sparse updates against the dense ones they stand for. Shape suffixes: V rows, D width."""
 
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 
+from seqrec import SequentialTrainer, SequentialTrainingArguments
+from seqrec.training import trainer_checks
 from seqrec.training.lazy_adamw import LazyAdamW, clip_grad_norm
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "fixtures"))
+from train_tiny import tiny_data, tiny_model
 
 SETTINGS = {"lr": 0.01, "betas": (0.9, 0.98), "eps": 1e-8, "weight_decay": 0.1}
 
@@ -75,3 +83,45 @@ def test_its_state_survives_saving():
     other = LazyAdamW(sparse.parameters(), **SETTINGS)
     other.load_state_dict(optimizer.state_dict())
     torch.testing.assert_close(other.state_dict()["state"], optimizer.state_dict()["state"])
+
+
+def make_trainer(folder, **settings):
+    """Make a trainer that takes three steps, each of all histories, which touch all items."""
+    sequences, tokenizer = tiny_data()
+    model = tiny_model(len(tokenizer))
+    model.config.loss, model.config.num_negatives = "sampled_softmax", 500
+    arguments = SequentialTrainingArguments(
+        output_dir=str(folder),
+        per_device_train_batch_size=64,
+        max_steps=3,
+        eval_strategy="no",
+        save_strategy="no",
+        load_best_model_at_end=False,
+        disable_tqdm=True,
+        **settings,
+    )
+    return SequentialTrainer(model, arguments, processing_class=tokenizer, train_dataset=sequences["train"])
+
+
+def test_a_trainer_chooses_sparse_updates_by_itself_and_takes_them(tmp_path, monkeypatch):
+    assert not make_trainer(tmp_path).model.get_input_embeddings().sparse
+    monkeypatch.setattr(trainer_checks, "MANY_ITEMS", 10)
+    trainer = make_trainer(tmp_path)
+    assert trainer.model.get_input_embeddings().sparse
+    trainer.train()
+    assert isinstance(trainer.optimizer.optimizer, LazyAdamW)
+
+
+@pytest.mark.parametrize("max_norm", [1e-3, 1e6])
+def test_a_trainer_clips_sparse_gradients_as_dense_ones(tmp_path, max_norm):
+    """Adam with so large an epsilon notices how long gradients are; with a small one they might be of any length."""
+    settings = {"learning_rate": 0.2, "adam_epsilon": 0.1, "adam_beta1": 0.5, "adam_beta2": 0.7}
+    weights = {}
+    for sparse in (True, False):
+        trainer = make_trainer(tmp_path, sparse_item_updates=sparse, max_grad_norm=max_norm, **settings)
+        before = trainer.model.get_input_embeddings().weight.detach().clone()
+        trainer.train()
+        weights[sparse] = trainer.model.state_dict()
+    torch.testing.assert_close(weights[True], weights[False], atol=1e-6, rtol=1e-4)
+    moved = (weights[True]["model.item_embedding.weight"] - before).abs().max()
+    assert moved < 0.01 if max_norm < 1 else moved > 0.01

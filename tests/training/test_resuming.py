@@ -10,6 +10,7 @@ from transformers import TrainerCallback
 
 from seqrec.data.preparation import DataArguments
 from seqrec.data.synthetic import synthetic_interactions
+from seqrec.modeling.finite import NonFiniteError
 from seqrec.modeling.modeling_auto import MODEL_TYPES
 from seqrec.training.arguments import SequentialTrainingArguments
 from seqrec.training.checkpoints import checkpoints_in, what_is_missing
@@ -140,6 +141,42 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before_it(name, damage, folde
     with pytest.raises(ValueError, match=r"checkpoint-8 is no complete checkpoint: .* is missing there"):
         run(folder, table, resume_from_checkpoint=str(folder / "checkpoint-8"))
     assert Path(find_checkpoint(folder, "true")).name == "checkpoint-4"
+
+
+def test_the_newest_complete_checkpoint_is_that_of_the_most_steps(folder):
+    """Neither the first by name, as text, nor a folder that only looks like a checkpoint."""
+    shutil.copytree(folder / "checkpoint-8", folder / "checkpoint-12")
+    (folder / "checkpoint-100").mkdir()
+    shutil.copytree(folder / "checkpoint-8", folder / "checkpoint-best")
+    assert [path.name for path in checkpoints_in(folder)] == [f"checkpoint-{step}" for step in (4, 8, 12, 100)]
+    assert Path(find_checkpoint(folder, "true")).name == "checkpoint-12"
+
+
+@pytest.mark.parametrize(("checkpoint", "num_steps"), [("true", 4), ("checkpoint-8", 4), ("checkpoint-4", 8)])
+def test_only_the_steps_that_are_left_are_taken(checkpoint, num_steps, folder, table, monkeypatch):
+    steps = []
+
+    def count(self, *args, **kwargs):
+        steps.append(self.state.global_step)
+        return training_step(self, *args, **kwargs)
+
+    training_step = SequentialTrainer.training_step
+    monkeypatch.setattr(SequentialTrainer, "training_step", count)
+    wanted = checkpoint if checkpoint == "true" else str(folder / checkpoint)
+    assert run(folder, table, resume_from_checkpoint=wanted).metrics["training"]["resumed"]
+    assert steps == list(range(12 - num_steps, 12))
+
+
+def test_a_training_that_diverges_names_the_last_checkpoint_that_can_be_used(folder, table, monkeypatch):
+    (folder / "checkpoint-8" / "optimizer.pt").unlink()
+    shutil.copytree(folder / "checkpoint-4", folder / "checkpoint-6")
+
+    def diverge(*args, **kwargs):
+        raise NonFiniteError("The loss is nan.")
+
+    monkeypatch.setattr(SequentialTrainer, "training_step", diverge)
+    with pytest.raises(NonFiniteError, match=r"The loss is nan\. The last good checkpoint is .*checkpoint-6\."):
+        run(folder, table, resume_from_checkpoint=str(folder / "checkpoint-4"))
 
 
 def test_without_a_complete_checkpoint_a_new_training_may_begin(folder, table):

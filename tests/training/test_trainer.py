@@ -38,15 +38,16 @@ def run_script(folder, *flags, processes=1, check=True):
 
 @pytest.fixture(scope="module")
 def one_process(tmp_path_factory):
-    """The training that others are compared with."""
-    return run_script(tmp_path_factory.mktemp("one"), "--batch_size", "16")
+    """The training that others are compared with, by the Trainer and by the bare loop."""
+    return run_script(tmp_path_factory.mktemp("one"), "--batch_size", "16", "--bare_loop_too")
 
 
 def assert_same_training(result, expected):
     """Compare losses and metrics to 1e-5; weights less closely, as Adam magnifies gradients that are all rounding."""
-    for key in ("losses", "validation", "test"):
+    for key in ("losses", "validation", "test", "bare_losses"):
         torch.testing.assert_close(result[key], expected[key], atol=1e-5, rtol=1e-5)
-    torch.testing.assert_close(result["weights"], expected["weights"], atol=1e-3, rtol=1e-3)
+    for key in ("weights", "bare_weights"):
+        torch.testing.assert_close(result[key], expected[key], atol=1e-3, rtol=1e-3)
 
 
 def test_training_learns(one_process):
@@ -55,11 +56,12 @@ def test_training_learns(one_process):
 
 
 def test_two_processes_train_as_one(one_process, tmp_path):
-    assert_same_training(run_script(tmp_path, "--batch_size", "8", processes=2), one_process)
+    assert_same_training(run_script(tmp_path, "--batch_size", "8", "--bare_loop_too", processes=2), one_process)
 
 
 def test_accumulated_gradients_train_as_whole_batches(one_process, tmp_path):
-    assert_same_training(run_script(tmp_path, "--batch_size", "4", "--accumulation", "4"), one_process)
+    flags = ("--batch_size", "4", "--accumulation", "4", "--bare_loop_too")
+    assert_same_training(run_script(tmp_path, *flags), one_process)
 
 
 def test_a_killed_training_resumes_to_the_same_weights(tmp_path):

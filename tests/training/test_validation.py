@@ -10,6 +10,7 @@ from datasets import Dataset
 from seqrec import SequentialTrainer, SequentialTrainingArguments
 from seqrec.evaluation.evaluator import rank_dataset
 from seqrec.evaluation.metrics import RANKING_METRICS
+from seqrec.modeling.scoring import NOT_RANKED
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "fixtures"))
 from train_tiny import tiny_data, tiny_model
@@ -50,6 +51,20 @@ def test_the_chosen_metric_is_the_best_of_all_epochs(make):
     trainer.train()
     found = [entry["eval_mrr@3"] for entry in trainer.state.log_history if "eval_mrr@3" in entry]
     assert trainer.state.best_metric == max(found) == trainer.evaluate()["eval_mrr@3"]
+
+
+@pytest.mark.parametrize("exclude_seen", [True, False])
+def test_validation_leaves_out_seen_items_only_where_it_shall(make, exclude_seen):
+    rows = Dataset.from_dict({"input_ids": [[5, 6], [7, 8, 9]], "target": [5, 8]})
+    ranks_U = make(rows, settings={"exclude_seen": exclude_seen}).predict(rows).predictions
+    assert (ranks_U == NOT_RANKED).all() if exclude_seen else (ranks_U <= 40).all()
+
+
+def test_lists_are_as_long_as_is_asked_for(make):
+    trainer = make()
+    found = trainer.rank(make.sequences["validation"], 7)
+    expected = rank_dataset(trainer.model, make.sequences["validation"], max_length=12, list_length=7)
+    np.testing.assert_array_equal(found.top_UK, expected.top_UK)
 
 
 @pytest.mark.parametrize("metric", ["ndcg", "ndcg@0", "ndcg@x", "accuracy", "loss", "coverage@10", "test_ndcg@10"])
