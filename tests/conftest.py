@@ -4,12 +4,16 @@ import os
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # read when transformers is imported
 
+import hypothesis
 import polars as pl
 import pytest
 import torch
 
 from seqrec.data.tokenization_items import ItemTokenizer
 from seqrec.modeling.modeling_auto import ARCHITECTURES, MODEL_TYPES, AutoModelForNextItem
+
+hypothesis.settings.register_profile("seqrec", deadline=None)  # how long an example takes says little of the code
+hypothesis.settings.load_profile("seqrec")
 
 NUM_ITEMS = 40
 TINY = {

@@ -61,6 +61,19 @@ def test_only_the_newest_items_count_but_all_are_left_out(recommender):
     assert [one for one in ids(newest) if one not in long] == ids(found)
 
 
+def test_as_many_items_are_read_as_the_model_has_places_for(recommender):
+    """The oldest item that is read counts, the one before it does not."""
+    whole = recommender.model.config.max_history_length
+    long = [f"item {index}" for index in range(whole + 1)]
+    scores = [
+        [one.score for one in recommender.recommend(history, k=40, exclude_seen=False)]
+        for history in (long, long[1:], long[2:])
+    ]
+    assert scores[0] == scores[1] != scores[2]
+    frame = pl.DataFrame({"user_id": [1] * len(long), "item_id": long, "timestamp": range(len(long))})
+    assert recommender.recommend_frame(frame, k=40, exclude_seen=False)["score"].to_list() == pytest.approx(scores[0])
+
+
 def test_allow_and_deny_for_all_or_for_each(recommender):
     allowed = recommender.recommend([HISTORY, ["item 1"]], k=5, allow=["item 2", "item 3", "item 5"])
     assert [set(ids(one)) for one in allowed] == [{"item 2", "item 3"}, {"item 2", "item 3", "item 5"}]

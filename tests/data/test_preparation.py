@@ -98,9 +98,7 @@ def test_popularity_and_token_order_are_those_of_the_training_part(tmp_path, opt
 
 
 def test_the_fractions_of_a_temporal_split_are_those_asked_for(log):
-    data = prepare(
-        DataArguments(dataset=str(log), split_method="temporal", validation_fraction=0.1, test_fraction=0.3)
-    )
+    data = prepare(DataArguments(dataset=str(log), split_method="temporal", validation_fraction=0.1, test_fraction=0.3))
     assert {part: len(rows) for part, rows in data.sequences.items()} == {"train": 20, "validation": 12, "test": 36}
 
 

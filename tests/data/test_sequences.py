@@ -47,7 +47,7 @@ def check_against_naive(split, tokenizer):
         assert [tuple(row[column] for column in columns) for row in built[name]] == expected[name]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(logs, st.booleans())
 def test_sequences_equal_naive_ones(rows, by_time):
     tokenizer = ItemTokenizer.from_item_ids(list("01234567"))  # 8 and 9 are unknown

@@ -1,11 +1,8 @@
-import doctest
-
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seqrec.evaluation import slices
 from seqrec.evaluation.metrics import hit_rate, ndcg
 from seqrec.evaluation.slices import popularity_thirds, slice_metrics
 
@@ -119,7 +116,3 @@ def test_bad_ranks_and_counts_are_refused():
         slice_metrics([0], lengths_U=[1], target_counts_U=[4], item_counts_V=ITEM_COUNTS)
     with pytest.raises(ValueError, match="Item counts must be"):
         slice_metrics([1], lengths_U=[1], target_counts_U=[4], item_counts_V=[0, 0, 0])
-
-
-def test_examples_in_docstrings_are_true():
-    assert doctest.testmod(slices) == (0, 1)

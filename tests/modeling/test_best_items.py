@@ -1,4 +1,4 @@
-"""Each history's list, by its own rules, against sorting by hand: whichever batch, and whichever place in it, it has."""
+"""Each history's list, by its own rules, against sorting by hand, whatever its place in a batch."""
 
 import numpy as np
 import pytest

@@ -32,7 +32,10 @@ def job(table, tmp_path):
         settings = {"num_train_epochs": 3, "learning_rate": 0.03, "disable_tqdm": True, **settings}
         arguments = SequentialTrainingArguments(output_dir=str(tmp_path / folder), **settings)
         return train(
-            DataArguments(dataset=str(table)), arguments, model_type="bert4rec", config_fields={**FIELDS, **(fields or {})}
+            DataArguments(dataset=str(table)),
+            arguments,
+            model_type="bert4rec",
+            config_fields={**FIELDS, **(fields or {})},
         )
 
     return run
