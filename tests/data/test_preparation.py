@@ -97,6 +97,16 @@ def test_popularity_and_token_order_are_those_of_the_training_part(tmp_path, opt
     assert taken["hit"] == 0
 
 
+def test_columns_of_other_names_and_titles_from_a_file_are_read(log, tmp_path):
+    lines = log.read_text().splitlines()
+    log.write_text("\n".join(["uid,iid,at", *lines[1:]]) + "\n")
+    titles = tmp_path / "titles.csv"
+    titles.write_text("\n".join(["item_id,title", *[f"{100 + number},Title {number}" for number in range(30)]]) + "\n")
+    columns = {"user_id_column": "uid", "item_id_column": "iid", "timestamp_column": "at"}
+    data = prepare(DataArguments(dataset=str(log), items=str(titles), **columns))
+    assert data.items["title"].to_list() == [f"Title {int(item_id) - 100}" for item_id in data.tokenizer.item_ids]
+
+
 def test_the_fractions_of_a_temporal_split_are_those_asked_for(log):
     data = prepare(DataArguments(dataset=str(log), split_method="temporal", validation_fraction=0.1, test_fraction=0.3))
     assert {part: len(rows) for part, rows in data.sequences.items()} == {"train": 20, "validation": 12, "test": 36}

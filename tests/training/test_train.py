@@ -1,15 +1,15 @@
 """The whole job hands on what it was given: which rows are learned from, which choose the model, and by which rules."""
 
-from pathlib import Path
-
 import pytest
 import torch
-from safetensors.torch import load_file
 
+from seqrec.data.collators import MaskedItemCollator
 from seqrec.data.preparation import DataArguments
 from seqrec.data.synthetic import synthetic_interactions
 from seqrec.training.arguments import SequentialTrainingArguments
 from seqrec.training.train import train
+
+pytestmark = pytest.mark.filterwarnings("ignore:.* targets are in their users' own histories")
 
 FIELDS = {"hidden_size": 8, "num_attention_heads": 1, "num_hidden_layers": 1, "max_position_embeddings": 12}
 
@@ -41,7 +41,13 @@ def job(table, tmp_path):
     return run
 
 
-@pytest.mark.filterwarnings("ignore:.* targets are in their users' own histories")
+@pytest.fixture
+def _no_measuring(monkeypatch):
+    """End with the training, which is all that some tests look at."""
+    monkeypatch.setattr("seqrec.training.train.measure", lambda *args, **kwargs: {})
+    monkeypatch.setattr("seqrec.training.train.save", lambda *args: None)
+
+
 @pytest.mark.parametrize("exclude_seen", [True, False])
 def test_the_best_epoch_by_validation_is_what_is_measured_and_saved(job, exclude_seen):
     done = job(exclude_seen=exclude_seen)
@@ -53,7 +59,7 @@ def test_the_best_epoch_by_validation_is_what_is_measured_and_saved(job, exclude
     assert done.metrics["protocol"]["exclude_seen"] is exclude_seen
 
 
-@pytest.mark.filterwarnings("ignore:.* targets are in their users' own histories")
+@pytest.mark.usefixtures("_no_measuring")
 def test_it_learns_from_the_training_part_with_the_fields_given(job):
     fields = {"masking_probability": 0.7, "last_item_share": 0.4}
     done = job(fields=fields, num_train_epochs=1, packing=False, data_seed=5)
@@ -66,11 +72,18 @@ def test_it_learns_from_the_training_part_with_the_fields_given(job):
     assert done.trainer.model.config.hidden_size == 8
 
 
-@pytest.mark.filterwarnings("ignore:.* targets are in their users' own histories")
+@pytest.mark.usefixtures("_no_measuring")
+def test_every_epoch_hides_items_anew(job, monkeypatch):
+    epochs = []
+    monkeypatch.setattr(MaskedItemCollator, "set_epoch", lambda self, epoch: epochs.append(epoch))
+    job(num_train_epochs=3)
+    assert epochs == [0, 1, 2]
+
+
+@pytest.mark.usefixtures("_no_measuring")
 def test_the_seed_decides_the_weights(job):
     def weights(folder, seed):
-        folder = Path(job(folder, num_train_epochs=1, seed=seed).trainer.args.output_dir)
-        return load_file(folder / "model.safetensors")["model.item_embedding.weight"]
+        return job(folder, num_train_epochs=1, seed=seed).trainer.model.get_input_embeddings().weight
 
     first, again, other = (weights(folder, seed) for folder, seed in (("a", 1), ("b", 1), ("c", 2)))
     assert torch.equal(first, again)
