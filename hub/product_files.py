@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from seqrec.data.prepared_sets import ITEMS, PARTS, PROTOCOL
+from seqrec.data.prepared_sets import PREPARED_FILES
 from seqrec.hub.json_objects import broken, read_json_object
 from seqrec.hub.model_card import CURVE, METRICS
 from seqrec.modeling.weight_files import INDEX, SINGLE, shard_names
@@ -13,7 +13,8 @@ from seqrec.modeling.weight_files import INDEX, SINGLE, shard_names
 CARD = "README.md"
 ADAPTER = ("adapter_config.json", "adapter_model.safetensors")
 TOKENIZER = ("tokenizer.json", "tokenizer_config.json")
-PREPARED_SET = (*(f"{part}.parquet" for part in PARTS), ITEMS, PROTOCOL, *TOKENIZER, CARD)
+# What lies beside the weights and the code.
+COMPANIONS = ("config.json", *ADAPTER, *TOKENIZER, "items.parquet", METRICS, CURVE, CARD)
 
 
 def product_files(folder: Path) -> list[Path]:
@@ -24,11 +25,7 @@ def product_files(folder: Path) -> list[Path]:
     """
     config_file = folder / "config.json"
     config = read_json_object(str(config_file)) if config_file.is_file() else {}
-    return present(
-        folder,
-        {"config.json", *weight_names(folder), *ADAPTER, *TOKENIZER, "items.parquet", METRICS, CURVE, CARD}
-        | code_names(folder, config),
-    )
+    return present(folder, {*COMPANIONS, *weight_names(folder), *code_names(folder, config)})
 
 
 def prepared_set_files(folder: Path) -> list[Path]:
@@ -37,7 +34,7 @@ def prepared_set_files(folder: Path) -> list[Path]:
     Raises:
         ValueError: If a file of the list is a link.
     """
-    return present(folder, PREPARED_SET)
+    return present(folder, PREPARED_FILES)
 
 
 def present(folder: Path, names: Iterable[str]) -> list[Path]:

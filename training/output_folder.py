@@ -7,19 +7,16 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from seqrec.hub.model_card import CURVE, METRICS
+from seqrec.hub.product_files import COMPANIONS
 from seqrec.hub.remote_code import flatten_modules
 from seqrec.hub.staging import remove_leftovers
 from seqrec.modeling.modeling_auto import ARCHITECTURES
+from seqrec.modeling.weight_files import INDEX, SINGLE
 from seqrec.training.checkpoints import checkpoints_in, is_ours, what_is_missing
 
 NEWEST = ("true", "last", "newest")
 LOCK = ".training.lock"
-PRODUCT = (
-    *("config.json", "model.safetensors", "model.safetensors.index.json", "adapter_config.json"),
-    *("adapter_model.safetensors", "tokenizer.json", "tokenizer_config.json", "items.parquet", METRICS, CURVE),
-    "README.md",
-)
+PRODUCT = (*COMPANIONS, SINGLE, INDEX)
 
 
 @contextmanager
