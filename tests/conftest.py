@@ -3,6 +3,7 @@
 import os
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # read when transformers is imported
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # models here are tiny: more threads would wait for one another
 
 import hypothesis
 import polars as pl
