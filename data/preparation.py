@@ -65,6 +65,9 @@ class DataArguments:
     def __post_init__(self) -> None:
         if self.split_method not in SPLIT_FIELDS:
             raise ValueError(f"split_method is {self.split_method!r}. Choose one of: {', '.join(SPLIT_FIELDS)}.")
+        for name in ("min_user_interactions", "min_item_interactions"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}={getattr(self, name)} must be at least 1.")
         for field_ in fields(self):
             value = getattr(self, field_.name)
             if field_.name in self.fields_of_other_splits() and value != field_.default:

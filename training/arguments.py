@@ -9,6 +9,13 @@ from transformers import TrainingArguments
 
 from seqrec.training.processor import multiplies_bfloat16
 
+ABOVE_0 = ("learning_rate", "num_train_epochs")
+LOWEST = {
+    **dict.fromkeys(("per_device_train_batch_size", "per_device_eval_batch_size", "gradient_accumulation_steps"), 1),
+    **dict.fromkeys(("weight_decay", "max_grad_norm", "warmup_steps", "early_stopping_patience"), 0),
+    **dict.fromkeys(("seed", "data_seed", "dataloader_num_workers", "neftune_noise_alpha"), 0),
+}
+
 
 @dataclass
 class SequentialTrainingArguments(TrainingArguments):
@@ -91,10 +98,11 @@ class SequentialTrainingArguments(TrainingArguments):
 
 
 def require_ranges(arguments: SequentialTrainingArguments) -> None:
-    """Raise a `ValueError` for numbers with which nothing, or the wrong thing, would be learned in silence."""
-    for name in ("learning_rate", "num_train_epochs"):
+    """Raise a `ValueError` for numbers that are not finite, or by which nothing or the wrong thing would be learned."""
+    for name in ABOVE_0:
         if not 0 < getattr(arguments, name) < math.inf:
-            raise ValueError(f"{name} must be a number above 0, but is {getattr(arguments, name)}.")
-    for name in ("weight_decay", "early_stopping_patience"):
-        if not (getattr(arguments, name) or 0) >= 0:
-            raise ValueError(f"{name} must be at least 0, but is {getattr(arguments, name)}.")
+            raise ValueError(f"{name}={getattr(arguments, name)} must be above 0.")
+    for name, lowest in LOWEST.items():
+        value = getattr(arguments, name)
+        if value is not None and not lowest <= value < math.inf:
+            raise ValueError(f"{name}={value} must be at least {lowest}.")

@@ -14,12 +14,6 @@ from transformers import HfArgumentParser
 ID = re.compile(r'\s*(?:"((?:[^"]|"")*)"|((?!\s*")[^,]*?))\s*(?:,|\Z)')
 SETTING = re.compile(r"""(?<![\w.-])([a-z]\w*)=('[^']*'|"[^"]*"|[\w.+-]*[\w+-])""")
 QUOTES = "'\""
-LOWEST = {
-    **dict.fromkeys(("per_device_train_batch_size", "per_device_eval_batch_size", "gradient_accumulation_steps"), 1),
-    **dict.fromkeys(("min_user_interactions", "min_item_interactions"), 1),
-    **dict.fromkeys(("weight_decay", "max_grad_norm", "warmup_steps", "early_stopping_patience"), 0),
-    **dict.fromkeys(("learning_rate", "seed", "dataloader_num_workers", "neftune_noise_alpha"), 0),
-}  # of numbers that other libraries would take, or refuse in their own words
 COLUMNS_ARGUMENT = re.compile(r"`columns` \((--[^)]*)\)")  # Python's, and its flags
 
 
@@ -61,7 +55,7 @@ class DataclassParser(FlagParser, HfArgumentParser):
         """Parse into the dataclasses, and a namespace of the other flags.
 
         Raises:
-            ValueError: On an unknown flag, an empty value, or a number that is not finite or too low.
+            ValueError: On an unknown flag, an empty value, or a number that is not finite.
         """
         for action in self._actions:
             if action.type is float:
@@ -84,16 +78,12 @@ class DataclassParser(FlagParser, HfArgumentParser):
 
 
 def require_meaning(settings: Mapping[str, Any]) -> None:
-    """Raise a `ValueError` if a flag is empty, too low, or plain text where options are named."""
+    """Raise a `ValueError` if a flag is empty, or plain text where options are named."""
     for name, value in settings.items():
         if isinstance(value, str) and not value.strip():
             raise ValueError(f"--{name} is empty. Give a value, or leave it out.")
         if isinstance(value, str) and name.endswith("_kwargs"):
             raise ValueError(f"--{name} {shlex.quote(value)} must be a JSON object, such as '{{\"name\": 1}}'.")
-        if name in LOWEST and value is not None and value < LOWEST[name]:
-            raise ValueError(f"--{name} must be at least {LOWEST[name]}, but is {value}.")
-    if settings.get("num_train_epochs", 1) <= 0:
-        raise ValueError(f"--num_train_epochs must be above 0, but is {settings['num_train_epochs']}.")
 
 
 def finite_number(text: str) -> float:
