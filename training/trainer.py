@@ -200,16 +200,7 @@ class SequentialTrainer(HubPushing):
             metric_key_prefix: What the metrics' names begin with.
         """
         self.require_finite_weights()
-        dataset = self.eval_dataset if eval_dataset is None else eval_dataset
-        if isinstance(dataset, str):
-            dataset = {dataset: self.eval_dataset[dataset]}
-        if dataset is None:
-            raise ValueError("There is nothing to evaluate on. Pass eval_dataset to the trainer or to evaluate().")
-        sets = (
-            {f"{metric_key_prefix}_{name}": rows for name, rows in dataset.items()}
-            if isinstance(dataset, Mapping)
-            else {metric_key_prefix: dataset}
-        )
+        sets = self.sets_to_evaluate(eval_dataset, metric_key_prefix)
         metrics: dict[str, float] = {}
         for prefix, rows in sets.items():
             metrics |= self.measure(rows, prefix).metrics
@@ -219,6 +210,21 @@ class SequentialTrainer(HubPushing):
                 self.args, self.state, self.control, metrics
             )
         return metrics
+
+    def sets_to_evaluate(self, given: Dataset | Mapping[str, Dataset] | str | None, prefix: str) -> dict[str, Dataset]:
+        """Return the sets of rows that `evaluate` is asked for, by what their metrics' names begin with."""
+        own: Any = self.eval_dataset
+        if isinstance(given, str):
+            if not isinstance(own, Mapping) or given not in own:
+                names = ", ".join(own) if isinstance(own, Mapping) else "none with a name"
+                raise ValueError(f"There is no eval_dataset {given!r} to evaluate on. The trainer has: {names}.")
+            return {f"{prefix}_{given}": own[given]}
+        chosen = own if given is None else given
+        if chosen is None:
+            raise ValueError("There is nothing to evaluate on. Pass eval_dataset to the trainer or to evaluate().")
+        if isinstance(chosen, Mapping):
+            return {f"{prefix}_{name}": rows for name, rows in chosen.items()}
+        return {prefix: chosen}
 
     def predict(
         self, test_dataset: Dataset, ignore_keys: list[str] | None = None, metric_key_prefix: str = "test"

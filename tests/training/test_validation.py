@@ -94,6 +94,14 @@ def test_with_several_validation_sets_the_metric_must_name_one(make):
         make({"a": make.sequences["validation"]})
 
 
+@pytest.mark.parametrize("several", [True, False])
+def test_a_validation_set_of_an_unknown_name_is_told(several, make):
+    sets = {"early": make.sequences["validation"]} if several else make.sequences["validation"]
+    trainer = make(sets, settings={"metric_for_best_model": "early_ndcg@10" if several else "ndcg@10"})
+    with pytest.raises(ValueError, match="There is no eval_dataset 'late' to evaluate on"):
+        trainer.evaluate("late")
+
+
 def test_own_metrics_are_computed_from_ranks_and_may_select_the_best(make):
     def median_rank(prediction):
         assert prediction.label_ids.tolist() == make.sequences["validation"]["target"][:]
