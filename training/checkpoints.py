@@ -17,6 +17,7 @@ from transformers.utils import SAFE_WEIGHTS_NAME
 
 from seqrec.configuration.configuration_next_item import NextItemConfig
 from seqrec.data.list_columns import list_lengths
+from seqrec.hub.json_objects import read_json_object
 from seqrec.hub.model_card import BOOKKEEPING
 from seqrec.hub.weights_hash import weight_files
 from seqrec.modeling.modeling_auto import MODEL_TYPES
@@ -89,7 +90,7 @@ def write_settings(checkpoint: Path, settings: Mapping[str, Any]) -> None:
 
 def require_same_training(checkpoint: Path, settings: Mapping[str, Any]) -> None:
     """Raise a `ValueError` if a checkpoint was left by a training with other settings, data or vocabulary."""
-    made = json.loads((checkpoint / SETTINGS_NAME).read_text(encoding="utf-8"))
+    made = read_json_object(str(checkpoint / SETTINGS_NAME))
     wanted = json.loads(json.dumps(settings, default=str))
     differing = [name for name in {**made, **wanted} if made.get(name) != wanted.get(name)]
     if differing:
@@ -163,7 +164,6 @@ def has_whole_weights(folder: Path) -> bool:
 def read_json(path: Path) -> dict[str, Any] | None:
     """Read a JSON object; None where there is none."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return read_json_object(str(path))
+    except ValueError:
         return None
-    return content if isinstance(content, dict) else None

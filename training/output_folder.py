@@ -26,8 +26,6 @@ def claimed(folder: Path) -> Iterator[None]:
     Raises:
         ValueError: If another training holds it, or it cannot be written to.
     """
-    if str(folder) in ("", "."):
-        folder = Path.cwd()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(folder / LOCK, timeout=0)
