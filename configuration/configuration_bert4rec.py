@@ -2,6 +2,7 @@
 
 from seqrec.configuration.configuration_next_item import NextItemConfig
 from seqrec.configuration.strict_config import strict_config
+from seqrec.errors import InputError
 
 
 @strict_config
@@ -38,8 +39,8 @@ class Bert4RecConfig(NextItemConfig):
         """Check that the fields fit together; run by the library after construction."""
         super().validate_architecture()
         if not 0 < self.masking_probability < 1:
-            raise ValueError(f"masking_probability must lie between 0 and 1, but is {self.masking_probability}.")
+            raise InputError(f"masking_probability must lie between 0 and 1, but is {self.masking_probability}.")
         if not 0 <= self.last_item_share <= 1:
-            raise ValueError(f"last_item_share must lie in [0, 1], but is {self.last_item_share}.")
+            raise InputError(f"last_item_share must lie in [0, 1], but is {self.last_item_share}.")
         if self.max_position_embeddings < 2:
-            raise ValueError("max_position_embeddings must be at least 2: an item and a mask behind it.")
+            raise InputError("max_position_embeddings must be at least 2: an item and a mask behind it.")

@@ -10,7 +10,8 @@ from transformers.activations import ACT2FN
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from seqrec.configuration.strict_config import shown, strict_config
-from seqrec.data.special_tokens import MASK_ID, NUM_SPECIAL_TOKENS, PAD_ID, UNK_ID
+from seqrec.errors import InputError
+from seqrec.interactions.special_tokens import MASK_ID, NUM_SPECIAL_TOKENS, PAD_ID, UNK_ID
 
 # The most that each size may be: far beyond any model, and little enough to be told from a mistake at once.
 LARGEST = {
@@ -154,13 +155,13 @@ class NextItemConfig(PreTrainedConfig):
             return
         near = get_close_matches(unknown[0], self.__dataclass_fields__, n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise ValueError(f"{type(self).__name__} has no field {unknown[0]!r}.{hint}")
+        raise InputError(f"{type(self).__name__} has no field {unknown[0]!r}.{hint}")
 
     def refuse_another_model_type(self, model_type: Any) -> None:
         """Raise a `ValueError` if what is given describes a model of another architecture."""
         own = {getattr(base, "model_type", "") for base in type(self).__mro__}  # a user's subclass may have its own
         if model_type not in [*own]:
-            raise ValueError(
+            raise InputError(
                 f"{type(self).__name__} has the model_type {self.model_type!r}, but {shown(model_type)} was given."
             )
 
@@ -170,14 +171,14 @@ class NextItemConfig(PreTrainedConfig):
         if labels is not None and not (
             isinstance(labels, Mapping) and {str(key): label for key, label in labels.items()} == LABELS
         ):
-            raise ValueError(f"id2label must be left out, as a recommender has no classes, but is {shown(labels)}.")
+            raise InputError(f"id2label must be left out, as a recommender has no classes, but is {shown(labels)}.")
 
     @staticmethod
     def refuse_other_dtypes(*dtypes: Any) -> None:
         """Raise a `ValueError` for a dtype of the weights that models do not compute in."""
         for dtype in dtypes:
             if dtype is not None and str(dtype).removeprefix("torch.") not in FLOATS:
-                raise ValueError(f"dtype must be one of {', '.join(FLOATS)}, but is {shown(dtype)}.")
+                raise InputError(f"dtype must be one of {', '.join(FLOATS)}, but is {shown(dtype)}.")
 
     def scoring_fields(self) -> dict[str, Any]:
         """Return what of the configuration decides the scores that given weights lead to: `model_type` and fields."""
@@ -190,19 +191,19 @@ class NextItemConfig(PreTrainedConfig):
         self.validate_sizes()
         self.validate_numbers()
         if self.hidden_size % self.num_attention_heads:
-            raise ValueError(
+            raise InputError(
                 f"hidden_size={self.hidden_size} cannot be split into num_attention_heads="
                 f"{self.num_attention_heads} equal heads. Choose a multiple."
             )
         if self.position_embedding_type == "rotary" and self.hidden_size // self.num_attention_heads % 2:
-            raise ValueError(
+            raise InputError(
                 f"Rotary positions need heads of an even size, but hidden_size={self.hidden_size} and "
                 f"num_attention_heads={self.num_attention_heads} give {self.hidden_size // self.num_attention_heads}."
             )
         if self.hidden_act not in ACT2FN:
-            raise ValueError(f"hidden_act must be one of {', '.join(sorted(ACT2FN))}, but is {shown(self.hidden_act)}.")
+            raise InputError(f"hidden_act must be one of {', '.join(sorted(ACT2FN))}, but is {shown(self.hidden_act)}.")
         if self.loss == "gbce" and self.negative_sampling != "uniform":
-            raise ValueError(
+            raise InputError(
                 "gbce is calibrated for uniform negatives, but negative_sampling="
                 f"{self.negative_sampling!r}. Choose negative_sampling='uniform' or another loss."
             )
@@ -210,21 +211,21 @@ class NextItemConfig(PreTrainedConfig):
     def validate_outputs(self) -> None:
         """Check a field of the library that it would stumble over only when the model computes."""
         if not isinstance(self.output_hidden_states, bool | list | None):
-            raise ValueError(f"output_hidden_states must be true or false, but is {shown(self.output_hidden_states)}.")
+            raise InputError(f"output_hidden_states must be true or false, but is {shown(self.output_hidden_states)}.")
 
     def validate_sizes(self) -> None:
         """Check whole numbers: sizes, and the special tokens' ids."""
         for name, largest in LARGEST.items():
             if not 1 <= getattr(self, name) <= largest:
-                raise ValueError(f"{name} must be at least 1 and at most {largest}, but is {getattr(self, name)}.")
+                raise InputError(f"{name} must be at least 1 and at most {largest}, but is {getattr(self, name)}.")
         if self.vocab_size <= NUM_SPECIAL_TOKENS:
-            raise ValueError(
+            raise InputError(
                 f"vocab_size={self.vocab_size} leaves no room for items beside the {NUM_SPECIAL_TOKENS} "
                 "special tokens. Pass vocab_size=len(tokenizer)."
             )
         for name, token_id in {"pad_token_id": PAD_ID, "mask_token_id": MASK_ID, "unk_token_id": UNK_ID}.items():
             if getattr(self, name) not in (token_id, None):
-                raise ValueError(
+                raise InputError(
                     f"{name} must be {token_id}, as every vocabulary has it, but is {getattr(self, name)}."
                 )
 
@@ -232,15 +233,15 @@ class NextItemConfig(PreTrainedConfig):
         """Check numbers that are not whole. Written so that NaN fails too."""
         for name in ("hidden_dropout", "attention_dropout"):
             if not 0 <= getattr(self, name) < 1:
-                raise ValueError(f"{name} must lie in [0, 1), but is {getattr(self, name)}.")
+                raise InputError(f"{name} must lie in [0, 1), but is {getattr(self, name)}.")
         if not 0 <= self.gbce_calibration <= 1:
-            raise ValueError(f"gbce_calibration must lie in [0, 1], but is {self.gbce_calibration}.")
+            raise InputError(f"gbce_calibration must lie in [0, 1], but is {self.gbce_calibration}.")
         if not 0 < self.layer_norm_eps <= 1:
-            raise ValueError(f"layer_norm_eps must be above 0 and at most 1, but is {self.layer_norm_eps}.")
+            raise InputError(f"layer_norm_eps must be above 0 and at most 1, but is {self.layer_norm_eps}.")
         if not 0 < self.initializer_range <= 100:
-            raise ValueError(f"initializer_range must be above 0 and at most 100, but is {self.initializer_range}.")
+            raise InputError(f"initializer_range must be above 0 and at most 100, but is {self.initializer_range}.")
         if self.logit_scale is not None and not 0 < self.logit_scale <= 10_000:
-            raise ValueError(f"logit_scale must be above 0 and at most 10000, but is {self.logit_scale}.")
+            raise InputError(f"logit_scale must be above 0 and at most 10000, but is {self.logit_scale}.")
 
 
 def refuse_fetched_kernels(saved: Mapping[str, Any]) -> None:
@@ -250,7 +251,7 @@ def refuse_fetched_kernels(saved: Mapping[str, Any]) -> None:
     """
     attention, known = saved.get("attn_implementation"), ["eager", *ALL_ATTENTION_FUNCTIONS.valid_keys()]
     if attention is not None and attention not in known:
-        raise ValueError(
+        raise InputError(
             f"attn_implementation in a saved configuration must be one of {', '.join(known)}, "
             f"but is {shown(attention)}."
         )

@@ -7,6 +7,8 @@ from typing import Any, TypeVar
 from huggingface_hub.dataclasses import strict
 from huggingface_hub.errors import StrictDataclassError, StrictDataclassFieldValidationError
 
+from seqrec.errors import InputError
+
 MAX_SHOWN = 60
 
 Config = TypeVar("Config")
@@ -23,7 +25,7 @@ def strict_config(cls: type[Config]) -> type[Config]:
         except StrictDataclassFieldValidationError as error:
             kind = type(self).__dataclass_fields__[name].type
             expected = kind if not isinstance(kind, type) else kind.__name__
-            raise ValueError(f"{name} must be {readable(expected)}, but is {shown(value)}.") from error
+            raise InputError(f"{name} must be {readable(expected)}, but is {shown(value)}.") from error
 
     cls.__setattr__ = set_checked_field  # type: ignore[method-assign]
     cls.__init__ = in_one_line(cls.__init__)  # type: ignore[method-assign]
@@ -39,7 +41,7 @@ def in_one_line(function: Callable) -> Callable:
         try:
             return function(*args, **kwargs)
         except StrictDataclassError as error:
-            raise ValueError(" ".join(str(error.__cause__ or error).split())) from error
+            raise InputError(" ".join(str(error.__cause__ or error).split())) from error
 
     return checked
 

@@ -9,6 +9,8 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
+from seqrec.errors import InputError
+
 
 def counts_by_token(items: pl.DataFrame, vocab_size: int) -> np.ndarray:
     """Lay a catalogue's training counts out by token id, 0 for special tokens.
@@ -39,7 +41,7 @@ class PopularityBaseline:
     def __init__(self, item_counts_V: ArrayLike) -> None:
         counts_V = np.asarray(item_counts_V)
         if counts_V.ndim != 1 or not np.issubdtype(counts_V.dtype, np.integer) or (counts_V < 0).any():
-            raise ValueError(
+            raise InputError(
                 f"Item counts must be one integer from 0 a token id, not {counts_V.dtype} of shape "
                 f"{counts_V.shape}, {np.sum(counts_V < 0)} of them negative."
             )

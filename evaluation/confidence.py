@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
+from seqrec.errors import InputError
 from seqrec.evaluation.metrics import RANKING_METRICS
 
 METRICS = ("ndcg", "hr", "mrr")
@@ -37,7 +38,7 @@ def bootstrap_interval(
     """
     values_U = np.asarray(values_U, dtype=np.float64)
     if values_U.ndim != 1 or len(values_U) == 0 or not np.isfinite(values_U).all():
-        raise ValueError(
+        raise InputError(
             f"An interval needs finite values, one a user, at least one; given are values of shape "
             f"{values_U.shape}, {np.sum(~np.isfinite(values_U))} of them not finite."
         )
@@ -71,7 +72,7 @@ def confidence_intervals(
     """
     values = {f"{name}@{k}": RANKING_METRICS[name](ranks, k) for k in ks for name in METRICS}
     if not values:
-        raise ValueError("There is no k to cut lists off at; give at least one.")
+        raise InputError("There is no k to cut lists off at; give at least one.")
     values_GM, num_users_G = np.unique(np.stack([*values.values()], axis=1), axis=0, return_counts=True)
     means_RM = resample_means(values_GM, num_users_G, num_resamples=num_resamples, seed=seed)
     return {name: percentile_interval(means_RM[:, m], level) for m, name in enumerate(values)}
@@ -84,7 +85,7 @@ def resample_means(values_GM: np.ndarray, num_users_G: np.ndarray, *, num_resamp
         `means_RM`.
     """
     if num_resamples < 1:
-        raise ValueError(f"num_resamples={num_resamples}: an interval needs at least 1, and better 1000.")
+        raise InputError(f"num_resamples={num_resamples}: an interval needs at least 1, and better 1000.")
     generator = np.random.default_rng(seed)
     num_users = num_users_G.sum()
     at_once = max(1, MAX_DRAWS // len(num_users_G))
@@ -99,7 +100,7 @@ def resample_means(values_GM: np.ndarray, num_users_G: np.ndarray, *, num_resamp
 def percentile_interval(means_R: np.ndarray, level: float) -> tuple[float, float]:
     """Cut off equal shares of the lowest and the highest means."""
     if not 0 < level < 1:
-        raise ValueError(f"level={level} is the share of resamples inside the interval: between 0 and 1.")
+        raise InputError(f"level={level} is the share of resamples inside the interval: between 0 and 1.")
     outside = (1 - level) / 2
     low, high = np.quantile(means_R, [outside, 1 - outside])
     return float(low), float(high)

@@ -12,13 +12,14 @@ from datasets import Dataset
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from seqrec.data.collators import HistoryCollator, batches_of_like_length
-from seqrec.data.list_columns import ArrowRows, list_lengths
-from seqrec.data.special_tokens import NUM_SPECIAL_TOKENS
+from seqrec.errors import InputError
 from seqrec.evaluation.metrics import list_metrics, ranking_metrics
 from seqrec.evaluation.targets import require_rankable
-from seqrec.modeling.best_items import Encoder
-from seqrec.modeling.scoring import CatalogueScores, Products, Scores
+from seqrec.interactions.collators import HistoryCollator, batches_of_like_length
+from seqrec.interactions.list_columns import ArrowRows, list_lengths
+from seqrec.interactions.special_tokens import NUM_SPECIAL_TOKENS
+from seqrec.search.best_items import Encoder
+from seqrec.search.scoring import CatalogueScores, Products, Scores
 
 DEFAULT_KS = (1, 5, 10, 20)
 
@@ -62,7 +63,7 @@ class EncoderScorer:
         """Multiply the histories' vectors with the items'."""
         users_BD = self.encoder.encode_users(input_ids, attention_mask)
         if not (users_BD.float().norm(dim=1).max() * self.longest).isfinite():  # no score is larger than this
-            raise ValueError(
+            raise InputError(
                 "The model's scores are not finite (NaN or infinite): its weights are damaged, or its training "
                 "diverged. Take an earlier checkpoint, or train again with a lower learning rate."
             )
@@ -120,7 +121,7 @@ def rank_dataset(
             scores are not finite, or `max_length` or `list_length` is out of range.
     """
     if max_length < 1 or list_length < 0:
-        raise ValueError(
+        raise InputError(
             f"max_length must be at least 1, got {max_length}, and list_length at least 0, got {list_length}."
         )
     scorer = ranked if isinstance(ranked, Scorer) else EncoderScorer(ranked)

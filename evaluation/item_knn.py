@@ -13,9 +13,10 @@ import torch
 from datasets import Dataset
 from torch import Tensor
 
-from seqrec.data.list_columns import list_lengths
-from seqrec.data.special_tokens import NUM_SPECIAL_TOKENS
-from seqrec.modeling.scoring import Scores
+from seqrec.errors import InputError
+from seqrec.interactions.list_columns import list_lengths
+from seqrec.interactions.special_tokens import NUM_SPECIAL_TOKENS
+from seqrec.search.scoring import Scores
 
 NUM_NEIGHBOURS = 100
 BLOCK_PAIRS = 2**23  # products summed at once: what bounds the memory
@@ -46,7 +47,7 @@ class ItemKnnBaseline:
 
     def __init__(self, train: Dataset, vocab_size: int, num_neighbours: int = NUM_NEIGHBOURS) -> None:
         if num_neighbours < 1:
-            raise ValueError(f"num_neighbours={num_neighbours}: an item has 1 neighbour at least.")
+            raise InputError(f"num_neighbours={num_neighbours}: an item has 1 neighbour at least.")
         parts = [nearest(*block, num_neighbours) for block in similarities(*user_item_pairs(train), vocab_size)]
         items_P, neighbours_P, similarities_P = (np.concatenate(part) for part in zip(*parts, strict=True))
         self.vocab_size = vocab_size

@@ -15,8 +15,9 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
-from seqrec.data.special_tokens import NUM_SPECIAL_TOKENS, PAD_ID
-from seqrec.modeling.scoring import NOT_RANKED
+from seqrec.errors import InputError
+from seqrec.interactions.special_tokens import NUM_SPECIAL_TOKENS, PAD_ID
+from seqrec.search.scoring import NOT_RANKED
 
 
 def hit_rate(ranks: ArrayLike, k: int) -> np.ndarray:
@@ -225,15 +226,15 @@ def count_exposures(top_UK: ArrayLike, k: int, *, num_items: int) -> np.ndarray:
     """
     top_UK = np.asarray(top_UK)
     if top_UK.ndim != 2 or not np.issubdtype(top_UK.dtype, np.integer) or len(top_UK) == 0:
-        raise ValueError(
+        raise InputError(
             f"Lists must be integer token ids of shape (users, K), at least one list, not {describe(top_UK)}."
         )
     if checked_k(k) > top_UK.shape[1]:
-        raise ValueError(f"k={k} is more than the {top_UK.shape[1]} places of the lists; make longer lists.")
+        raise InputError(f"k={k} is more than the {top_UK.shape[1]} places of the lists; make longer lists.")
     ids_N = top_UK[:, :k][top_UK[:, :k] != PAD_ID].astype(np.int64)
     wrong_N = ids_N[(ids_N < NUM_SPECIAL_TOKENS) | (ids_N >= num_items + NUM_SPECIAL_TOKENS)]
     if len(wrong_N):
-        raise ValueError(
+        raise InputError(
             f"{len(wrong_N)} of {len(ids_N)} recommendations are no items (first: token id {wrong_N[0]}). "
             f"Items have ids {NUM_SPECIAL_TOKENS} to {num_items + NUM_SPECIAL_TOKENS - 1}; 0 is no item."
         )
@@ -250,17 +251,17 @@ def sorted_ranks(ranks: ArrayLike) -> np.ndarray:
     """Check ranks and lay them out as `ranks_UT`, best first, infinite where a user has no more targets."""
     ranks = np.asarray(ranks)
     if ranks.ndim not in (1, 2) or not np.issubdtype(ranks.dtype, np.integer) or ranks.size == 0:
-        raise ValueError(f"Ranks must be integers, (users,) or (users, targets), at least one, not {describe(ranks)}.")
+        raise InputError(f"Ranks must be integers, (users,) or (users, targets), at least one, not {describe(ranks)}.")
     given_UT = ranks.reshape(len(ranks), -1)
     least = 1 if ranks.ndim == 1 else 0  # 0 is padding, which only a user of several targets needs
     if (given_UT < least).any():
-        raise ValueError(f"Ranks begin at 1, the best; the least one given is {given_UT.min()}.")
+        raise InputError(f"Ranks begin at 1, the best; the least one given is {given_UT.min()}.")
     ranks_UT = np.sort(np.where(given_UT == 0, np.inf, given_UT), axis=1)
     # A user's second best target is behind the best: it ranks 2 at least, and so on.
     possible_U = np.isfinite(ranks_UT[:, 0]) & (ranks_UT > np.arange(ranks_UT.shape[1])).all(axis=1)
     if not possible_U.all():
         row = int(possible_U.argmin())
-        raise ValueError(
+        raise InputError(
             f"{np.sum(~possible_U)} of {len(ranks)} rows of ranks cannot be (first: row {row}, "
             f"{given_UT[row].tolist()}): a user has a target, and the n-th best of them ranks n at the least."
         )
@@ -275,7 +276,7 @@ def count_targets(ranks_UT: np.ndarray) -> np.ndarray:
 def checked_k(k: int) -> int:
     """Refuse a k that is not a whole number from 1."""
     if not isinstance(k, int | np.integer) or not 1 <= k < NOT_RANKED:
-        raise ValueError(f"k={k!r} is where lists are cut off: a whole number, at least 1.")
+        raise InputError(f"k={k!r} is where lists are cut off: a whole number, at least 1.")
     return int(k)
 
 
@@ -283,10 +284,10 @@ def checked_counts(item_counts_V: ArrayLike) -> np.ndarray:
     """Check training interactions by token id and leave out the special tokens: `item_counts_I`."""
     counts_V = np.asarray(item_counts_V)
     if counts_V.ndim != 1 or not np.issubdtype(counts_V.dtype, np.integer):
-        raise ValueError(f"Item counts must be integers, of shape (vocabulary,), not {describe(counts_V)}.")
+        raise InputError(f"Item counts must be integers, of shape (vocabulary,), not {describe(counts_V)}.")
     special, counts_I = counts_V[:NUM_SPECIAL_TOKENS], counts_V[NUM_SPECIAL_TOKENS:]
     if special.any() or (counts_I < 0).any() or not counts_I.any():
-        raise ValueError(
+        raise InputError(
             f"Item counts must be 0 for the {NUM_SPECIAL_TOKENS} special tokens, then the interactions of "
             f"each item, none negative and not all 0. The first ten given are {counts_V[:10].tolist()}."
         )

@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 from datasets import Dataset
 
-from seqrec.data.list_columns import list_lengths
-from seqrec.data.preparation import HELD_OUT, PreparedData
 from seqrec.evaluation.baselines import PopularityBaseline, counts_by_token
 from seqrec.evaluation.confidence import confidence_intervals
 from seqrec.evaluation.evaluator import Ranking, rank_dataset
 from seqrec.evaluation.item_knn import ItemKnnBaseline
 from seqrec.evaluation.slices import slice_metrics
 from seqrec.evaluation.targets import share_beyond_reach, warn_of_repeats
+from seqrec.interactions.list_columns import list_lengths
+from seqrec.interactions.preparation import HELD_OUT, PreparedData
 
 LIST_LENGTH = 20
 

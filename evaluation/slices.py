@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
+from seqrec.errors import InputError
 from seqrec.evaluation.metrics import checked_counts, hit_rate, ndcg
 
 HISTORY_LENGTH_EDGES = (0, 10, 50, 200)  # the longest history of each slice but the last
@@ -49,9 +50,9 @@ def slice_metrics(
     num_rows = len(np.asarray(ranks_U))
     for name, values in (("lengths_U", lengths_U), ("target_counts_U", target_counts_U)):
         if np.shape(values) != (num_rows,):
-            raise ValueError(f"{name} must have one number a row, {num_rows}, not the shape {np.shape(values)}.")
+            raise InputError(f"{name} must have one number a row, {num_rows}, not the shape {np.shape(values)}.")
         if np.min(values) < 0:
-            raise ValueError(f"{name} must hold numbers from 0; the least one given is {np.min(values)}.")
+            raise InputError(f"{name} must hold numbers from 0; the least one given is {np.min(values)}.")
     by_length_U = np.searchsorted(HISTORY_LENGTH_EDGES, lengths_U)
     by_popularity_U = popularity_thirds(target_counts_U, checked_counts(item_counts_V))
     return {

@@ -10,7 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from datasets import Dataset
 
-from seqrec.data.special_tokens import NUM_SPECIAL_TOKENS, UNK_ID, UNK_TOKEN
+from seqrec.errors import InputError
+from seqrec.interactions.special_tokens import NUM_SPECIAL_TOKENS, UNK_ID, UNK_TOKEN
 
 ROWS_AT_ONCE = 2**16  # what bounds the memory
 LARGE_SHARE = 0.1  # of targets in their own user's history, from which on it is said
@@ -28,10 +29,10 @@ def require_rankable(dataset: Dataset, vocab_size: int) -> None:
             vocabulary.
     """
     if len(dataset) == 0:
-        raise ValueError("There is nothing to evaluate: the data set has no rows.")
+        raise InputError("There is nothing to evaluate: the data set has no rows.")
     missing = [name for name in ("input_ids", "target") if name not in dataset.column_names]
     if missing:
-        raise ValueError(
+        raise InputError(
             f"Rows to evaluate need input_ids (a history) and target, but have no {' and no '.join(missing)}; "
             f"their columns are {', '.join(dataset.column_names)}."
         )
@@ -52,12 +53,12 @@ def require_token_ids(name: str, ids_N: pa.ChunkedArray, vocab_size: int) -> Non
     if len(ids_N) == 0:
         return
     if not pa.types.is_integer(ids_N.type) or ids_N.null_count:
-        raise ValueError(
+        raise InputError(
             f"{name} must hold token ids, integers all, but is of type {ids_N.type} with {ids_N.null_count} nulls."
         )
     least, most = (pc.min_max(ids_N)[end].as_py() for end in ("min", "max"))
     if least < UNK_ID or most >= vocab_size:
-        raise ValueError(
+        raise InputError(
             f"{name} holds token ids from {least} to {most}, but the model's items have ids {NUM_SPECIAL_TOKENS} to "
             f"{vocab_size - 1} ({UNK_ID} is the unknown item). Encode the rows with the model's own tokenizer."
         )

@@ -7,8 +7,8 @@ import polars as pl
 from peft import LoraConfig, PeftModel, get_peft_model
 
 from seqrec import Recommender, SequentialTrainer, SequentialTrainingArguments
-from seqrec.data.preparation import DataArguments, prepare
-from seqrec.data.synthetic import synthetic_interactions
+from seqrec.interactions.preparation import DataArguments, prepare
+from seqrec.interactions.synthetic import synthetic_interactions
 from seqrec.training.train import train
 
 SETTINGS = {"num_train_epochs": 5, "learning_rate": 0.01, "disable_tqdm": True}

@@ -8,9 +8,9 @@ from seqrec import (
     SequentialTrainer,
     SequentialTrainingArguments,
 )
-from seqrec.data.sequences import build_sequences, item_table
-from seqrec.data.sources import load_interactions
-from seqrec.data.splitting import leave_one_out
+from seqrec.interactions.sequences import build_sequences, item_table
+from seqrec.interactions.sources import load_interactions
+from seqrec.interactions.splitting import leave_one_out
 
 data = load_interactions("synthetic")  # or a CSV, Parquet or JSONL file, a frame, a data set of the Hub
 split = leave_one_out(data.interactions)

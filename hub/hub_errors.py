@@ -16,7 +16,8 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
-from seqrec.data.one_line import one_line
+from seqrec.errors import InputError
+from seqrec.interactions.one_line import one_line
 
 LOG_IN = "Log in with `hf auth login`, set HF_TOKEN, or pass a token"
 LONGEST = 500
@@ -41,7 +42,7 @@ def explained(repo_id: str, doing: str, *, token: str | bool | None = None) -> I
         reason = explain(error, token=token)
         if reason is None:
             raise
-        raise ValueError(f"{repo_id!r} could not be {doing}: {reason}") from error
+        raise InputError(f"{repo_id!r} could not be {doing}: {reason}") from error
 
 
 def explain(error: BaseException, *, token: str | bool | None = None) -> str | None:

@@ -4,7 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from seqrec.data.one_line import one_line
+from seqrec.errors import SavedFolderError
+from seqrec.interactions.one_line import one_line
 
 LONGEST = 500
 MEND = "Save the model again, or fetch it again from where it came."
@@ -23,6 +24,6 @@ def read_json_object(path: str, mend: str = MEND) -> dict[str, Any]:
     return content
 
 
-def broken(path: str, what: str, mend: str = MEND) -> ValueError:
+def broken(path: str, what: str, mend: str = MEND) -> SavedFolderError:
     """Make the error that says which file is broken, in one line."""
-    return ValueError(f"{path} {one_line(what, LONGEST)}. {mend}")
+    return SavedFolderError(f"{path} {one_line(what, LONGEST)}. {mend}")

@@ -13,8 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from huggingface_hub import ModelCard
 
-from seqrec.data.special_tokens import NUM_SPECIAL_TOKENS
-from seqrec.data.whole_files import write_text_whole
+from seqrec.errors import InputError
 from seqrec.evaluation.tables import RANKERS
 from seqrec.hub.card_metadata import card_metadata
 from seqrec.hub.card_tables import (
@@ -31,6 +30,8 @@ from seqrec.hub.card_values import is_count, is_known, is_text, mapping, protoco
 from seqrec.hub.json_objects import broken, read_json_object
 from seqrec.hub.markdown import code, fenced, python, text
 from seqrec.hub.weights_hash import belongs_to, weight_files
+from seqrec.interactions.special_tokens import NUM_SPECIAL_TOKENS
+from seqrec.interactions.whole_files import write_text_whole
 from seqrec.modeling.weight_files import read_tensors
 
 NUM_USAGE_ITEMS = 3
@@ -115,7 +116,7 @@ def save_model_card(
     """
     folder = Path(folder)
     if not (folder / "config.json").is_file():
-        raise ValueError(f"{folder} holds no config.json, so there is no model to describe. Save one there first.")
+        raise InputError(f"{folder} holds no config.json, so there is no model to describe. Save one there first.")
     metrics_file, items_file = folder / METRICS, folder / "items.parquet"
     metrics = read_json_object(str(metrics_file)) if metrics_file.is_file() else {}
     is_own = belongs_to(metrics, weight_files(folder), str(folder))

@@ -5,9 +5,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from seqrec.data.prepared_sets import PREPARED_FILES
+from seqrec.errors import InputError
 from seqrec.hub.json_objects import broken, read_json_object
 from seqrec.hub.model_card import CURVE, METRICS
+from seqrec.interactions.prepared_sets import PREPARED_FILES
 from seqrec.modeling.weight_files import INDEX, SINGLE, shard_names
 
 CARD = "README.md"
@@ -42,7 +43,7 @@ def present(folder: Path, names: Iterable[str]) -> list[Path]:
     paths = [folder / name for name in sorted(names)]
     links = [path.name for path in paths if path.is_symlink()]
     if links:
-        raise ValueError(
+        raise InputError(
             f"{folder} holds {links[0]} as a link, which would publish a file from elsewhere. Put the file itself in "
             "its place, or delete the link."
         )

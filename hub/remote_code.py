@@ -12,7 +12,8 @@ from typing import Any
 from transformers import PreTrainedModel
 from transformers.utils import logging
 
-from seqrec.data.whole_files import write_text_whole
+from seqrec.errors import InputError
+from seqrec.interactions.whole_files import write_text_whole
 from seqrec.modeling.pipeline_next_item import TASK
 
 PACKAGE = "seqrec"
@@ -56,7 +57,7 @@ def write_remote_code(model: PreTrainedModel, folder: str | Path) -> list[Path]:
     folder = Path(folder)
     config_file = folder / "config.json"
     if not config_file.is_file():
-        raise ValueError(f"{folder} holds no config.json. Save the model there before its remote code.")
+        raise InputError(f"{folder} holds no config.json. Save the model there before its remote code.")
     paths = []
     for name, source in flatten_modules(class_.__module__ for class_ in classes.values()).items():
         path = folder / name
@@ -138,7 +139,7 @@ def package_imports(name: str, source: str, package: str) -> list[ast.ImportFrom
         if not is_from_package(node, package):
             continue
         if not (isinstance(node, ast.ImportFrom) and node in tree.body and is_plain_module(node)):
-            raise ValueError(
+            raise InputError(
                 f"Line {getattr(node, 'lineno', '?')} of {name} ({ast.unparse(node)}) cannot be made remote "
                 f"code. Import from {package} only at the top level of a module, as "
                 f"`from {package}.room.module import name`."
@@ -166,7 +167,7 @@ def refuse_shared_basenames(names: Iterable[str]) -> None:
     for name in sorted(names):
         other = taken.setdefault(basename(name), name)
         if other != name:
-            raise ValueError(
+            raise InputError(
                 f"{other} and {name} would both become {basename(name)}.py in a model's folder. Rename one of them."
             )
 

@@ -20,13 +20,14 @@ from transformers.utils import (
     cached_file,
 )
 
-from seqrec.data.preparation import DataArguments
-from seqrec.data.special_tokens import SPECIAL_TOKENS
-from seqrec.data.tokenization_items import ItemTokenizer
+from seqrec.errors import InputError
 from seqrec.hub.json_objects import broken, read_json_object
 from seqrec.hub.model_card import CURVE, METRICS
 from seqrec.hub.sharing import find_file
 from seqrec.hub.weights_hash import belongs_to
+from seqrec.interactions.preparation import DataArguments
+from seqrec.interactions.special_tokens import SPECIAL_TOKENS
+from seqrec.interactions.tokenization_items import ItemTokenizer
 from seqrec.modeling.modeling_auto import ARCHITECTURES, MODEL_TYPES
 from seqrec.modeling.modeling_next_item import NextItemHead
 from seqrec.modeling.saved_weights import find_weights
@@ -137,7 +138,7 @@ def require_one_catalogue(vocab_size: int, tokenizer: ItemTokenizer, items: pl.D
             f"(items.parquet); the first are {differing[0]}"
         )
     if problem:
-        raise ValueError(f"These are not of one catalogue: {problem}. Take all three from one training.")
+        raise InputError(f"These are not of one catalogue: {problem}. Take all three from one training.")
 
 
 def read_protocol(name: str) -> dict[str, Any]:
@@ -210,7 +211,7 @@ def refuse_pickles(name: str, weight_files: Iterable[str]) -> None:
     """Raise a `ValueError` if there are weights in any other format than safetensors."""
     pickles = sorted({file_name for file_name in weight_files if not file_name.endswith(".safetensors")})
     if pickles:
-        raise ValueError(
+        raise InputError(
             f"{name!r} offers weights as a pickle ({pickles[0]}), which can run any code when it is read, and so never "
             "is. Ask its author for safetensors."
         )

@@ -12,6 +12,7 @@ from huggingface_hub import CommitOperationAdd, HfApi
 from huggingface_hub.utils import validate_repo_id
 from transformers.utils import cached_file
 
+from seqrec.errors import InputError
 from seqrec.hub.hub_errors import explain, explained
 from seqrec.hub.json_objects import broken
 from seqrec.hub.markdown import python
@@ -59,7 +60,7 @@ def push_folder(
     refuse_pickles(folder)
     paths = product_files(folder)
     if create_pr and revision is not None:
-        raise ValueError(f"A pull request is made against main, but revision={revision!r} was given. Leave one out.")
+        raise InputError(f"A pull request is made against main, but revision={revision!r} was given. Leave one out.")
     api = HfApi(token=token)
     with explained(repo_id, "pushed", token=token), without_data_file_warning():
         validate_repo_id(repo_id)
@@ -113,11 +114,11 @@ def push_prepared_set(
 def require_model(folder: Path) -> None:
     """Raise a `ValueError` if a folder holds neither a model nor an adapter."""
     if not folder.is_dir():
-        raise ValueError(f"{folder} is no folder. Give the one that holds a saved model.")
+        raise InputError(f"{folder} is no folder. Give the one that holds a saved model.")
     names = {path.name for path in folder.iterdir()}
     is_model = "config.json" in names and not names.isdisjoint({SINGLE, INDEX})
     if not is_model and not names.issuperset(ADAPTER):
-        raise ValueError(
+        raise InputError(
             f"{folder} holds no model: expected config.json and model.safetensors there, as `seqrec train` and "
             "`save_pretrained` write them."
         )
@@ -127,7 +128,7 @@ def refuse_pickles(folder: Path) -> None:
     """Raise a `ValueError` if a folder holds pickles beside the model, which nobody should have to load."""
     pickles = sorted(path.name for path in folder.iterdir() if matches(path.name, PICKLES))
     if pickles:
-        raise ValueError(
+        raise InputError(
             f"{folder} holds {', '.join(pickles)}: pickles, as these may be, run code where they are loaded. Delete "
             "them, or save the model into a folder of its own."
         )
@@ -175,11 +176,11 @@ def find_file(name_or_path: str, file_name: str, **kwargs: Any) -> str:
         path, reason = None, f" ({error})"
         trouble = explain(error, token=kwargs.get("token"))
         if trouble is not None:
-            raise ValueError(
+            raise InputError(
                 f"{name_or_path!r} is no folder here, and could not be loaded from the Hub: {trouble}"
             ) from error
     if path is None:
-        raise ValueError(
+        raise InputError(
             f"{name_or_path!r} is not a recommender that seqrec can load: {file_name} was not found there. "
             "Give a folder written by `seqrec train` or `Recommender.save_pretrained`, or a repository that "
             f"holds one.{reason}"

@@ -9,6 +9,8 @@ from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from seqrec.errors import InputError
+
 CONFIG = "config.json"  # nothing loads without it
 RECORD = ("metrics.json", "training_curve.png")  # of the model that lies there, and of no other
 WEIGHTS = (
@@ -42,7 +44,7 @@ def staged(folder: str | Path) -> Iterator[Path]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError) as error:
-        raise ValueError(f"{folder} cannot be a model's folder: {error.filename} is a file. Give a folder.") from error
+        raise InputError(f"{folder} cannot be a model's folder: {error.filename} is a file. Give a folder.") from error
     remove_leftovers(folder)
     try:
         with TemporaryDirectory(prefix=STAGE, dir=folder) as aside:

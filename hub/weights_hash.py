@@ -8,6 +8,7 @@ from typing import Any
 
 from transformers.utils import ADAPTER_SAFE_WEIGHTS_NAME
 
+from seqrec.errors import InputError
 from seqrec.modeling.weight_files import INDEX, SINGLE, read_tensors, shard_names
 
 CHUNK_BYTES = 2**20
@@ -30,7 +31,7 @@ def weights_sha256(folder: str | Path) -> str:
     """
     files = weight_files(Path(folder))
     if not files:
-        raise ValueError(f"{folder} holds no weights: expected {SINGLE} there, or {INDEX} and the files that it names.")
+        raise InputError(f"{folder} holds no weights: expected {SINGLE} there, or {INDEX} and the files that it names.")
     return hash_of_files(files)
 
 

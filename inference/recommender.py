@@ -16,8 +16,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from seqrec.data.interactions import read_interactions
-from seqrec.data.raw_ids import (
+from seqrec.evaluation.baselines import PopularityBaseline, counts_by_token
+from seqrec.hub.model_card import save_model_card
+from seqrec.hub.saved_folder import load_items, load_model, load_record, load_tokenizer, require_one_catalogue
+from seqrec.hub.sharing import push_folder
+from seqrec.hub.staging import staged
+from seqrec.inference.recommendations import Recommendation, Recommendations
+from seqrec.interactions.interactions import read_interactions
+from seqrec.interactions.raw_ids import (
     ItemId,
     ItemIds,
     Unknown,
@@ -27,22 +33,16 @@ from seqrec.data.raw_ids import (
     read_histories,
     read_ids,
 )
-from seqrec.data.request_options import require_list_length, require_switch
-from seqrec.data.sequences import build_histories
-from seqrec.data.tokenization_items import ItemTokenizer
-from seqrec.evaluation.baselines import PopularityBaseline, counts_by_token
-from seqrec.hub.model_card import save_model_card
-from seqrec.hub.saved_folder import load_items, load_model, load_record, load_tokenizer, require_one_catalogue
-from seqrec.hub.sharing import push_folder
-from seqrec.hub.staging import staged
-from seqrec.inference.index import IndexName, build_index
-from seqrec.inference.recommendations import Recommendation, Recommendations
-from seqrec.modeling.best_items import Answerer, Index, best_items
+from seqrec.interactions.request_options import require_list_length, require_switch
+from seqrec.interactions.sequences import build_histories
+from seqrec.interactions.tokenization_items import ItemTokenizer
 from seqrec.modeling.devices import resolve_device
-from seqrec.modeling.finite import require_finite
 from seqrec.modeling.forked_workers import use_one_thread_after_forks
 from seqrec.modeling.modeling_next_item import NextItemHead
-from seqrec.modeling.retrieval import ExactIndex
+from seqrec.search.approximate_index import IndexName, build_index
+from seqrec.search.best_items import Answerer, Index, best_items
+from seqrec.search.exact_index import ExactIndex
+from seqrec.search.finite import require_finite
 
 AllowDeny = ItemIds | Iterable[ItemIds] | None
 

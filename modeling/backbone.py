@@ -18,7 +18,7 @@ from transformers.utils.generic import is_flash_attention_requested
 from transformers.utils.output_capturing import capture_outputs
 
 from seqrec.configuration.configuration_next_item import NextItemConfig
-from seqrec.modeling.finite import require_finite_weights
+from seqrec.errors import InputError
 from seqrec.modeling.layers import (
     ONE_QUERY_ATTENTION,
     Dropout,
@@ -32,6 +32,7 @@ from seqrec.modeling.layers import (
     take_position,
 )
 from seqrec.modeling.saved_weights import check_saved, file_states, finish_saving
+from seqrec.search.finite import require_finite_weights
 
 # Transformers 5.40 leaves out this argument of the masks, which models of one pass over a row have no use for.
 TAKES_CACHE = "past_key_values" in inspect.signature(create_causal_mask).parameters
@@ -106,7 +107,7 @@ class NextItemPreTrainedModel(PreTrainedModel):
             OSError: If there are no safetensors.
         """
         if use_safetensors is False:
-            raise ValueError(f"{cls.__name__} reads weights from safetensors alone. Leave out use_safetensors=False.")
+            raise InputError(f"{cls.__name__} reads weights from safetensors alone. Leave out use_safetensors=False.")
         name = pretrained_model_name_or_path
         check_saved(cls, name, **kwargs)
         found = super().from_pretrained(name, *args, use_safetensors=True, **kwargs)
@@ -166,7 +167,7 @@ class NextItemBackbone(NextItemPreTrainedModel):
                 `inputs_embeds` is given, or the attention implementation is known to be wrong on this processor.
         """
         if (input_ids is None) == (inputs_embeds is None):
-            raise ValueError("Give exactly one of input_ids and inputs_embeds.")
+            raise InputError("Give exactly one of input_ids and inputs_embeds.")
         if inputs_embeds is None:
             inputs_embeds = self.item_embedding(input_ids)
         length = inputs_embeds.shape[1]
@@ -210,7 +211,7 @@ class NextItemBackbone(NextItemPreTrainedModel):
     def check_length(self, length: int) -> None:
         """Raise a `ValueError` for rows longer than the model reads."""
         if length > self.config.max_position_embeddings:
-            raise ValueError(
+            raise InputError(
                 f"A row of {length} positions was given, but this model reads at most "
                 f"{self.config.max_position_embeddings} (config.max_position_embeddings). Keep the newest "
                 f"{self.config.max_history_length} items of each history."

@@ -2,6 +2,8 @@
 
 import torch
 
+from seqrec.errors import InputError
+
 
 def resolve_device(device: str | int | torch.device = "auto") -> torch.device:
     """Turn a device's name into a device that can be used here.
@@ -21,9 +23,9 @@ def resolve_device(device: str | int | torch.device = "auto") -> torch.device:
             raise TypeError
         found = torch.device(device)
     except (RuntimeError, TypeError):
-        raise ValueError(f"device={device!r} is not the name of a device. {advice}") from None
+        raise InputError(f"device={device!r} is not the name of a device. {advice}") from None
     if found.type == "meta" or not is_usable(found):
-        raise ValueError(f"The device '{found}' cannot be used on this machine. {advice}")
+        raise InputError(f"The device '{found}' cannot be used on this machine. {advice}")
     return found
 
 

@@ -15,6 +15,8 @@ from transformers.modeling_flash_attention_utils import prepare_fa_kwargs_from_p
 from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
+from seqrec.errors import InputError
+
 ONE_QUERY_ATTENTION = ("eager", "sdpa")  # implementations whose mask is a matrix, of which one row can be taken
 
 
@@ -57,7 +59,7 @@ def require_right_attention(implementation: str, device: torch.device) -> None:
         return
     capability = torch.backends.cpu.get_cpu_capability()
     if not capability.startswith("AVX512"):
-        raise ValueError(
+        raise InputError(
             f"flex_attention computes wrong results on this processor ({capability}, without AVX-512). Use "
             "attn_implementation='sdpa'."
         )

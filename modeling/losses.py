@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from seqrec.data.special_tokens import NUM_SPECIAL_TOKENS
+from seqrec.interactions.special_tokens import NUM_SPECIAL_TOKENS
 
 # Logits computed at once: 4 MiB of float32 stay in a processor's cache, a GPU wants its cores filled.
 CHUNK_LOGITS = {"cpu": 2**20}

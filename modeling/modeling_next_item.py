@@ -13,12 +13,12 @@ from transformers.modeling_outputs import CausalLMOutput
 from transformers.utils.generic import can_return_tuple
 
 from seqrec.configuration.configuration_next_item import NextItemConfig
-from seqrec.data.special_tokens import IGNORED_LABEL, NUM_SPECIAL_TOKENS
+from seqrec.interactions.special_tokens import IGNORED_LABEL, NUM_SPECIAL_TOKENS
 from seqrec.modeling.backbone import NextItemBackbone, NextItemPreTrainedModel
-from seqrec.modeling.finite import require_finite_loss
 from seqrec.modeling.losses import bce, cross_entropy, gbce, gbce_beta, loss_without_labels, sampled_softmax
 from seqrec.modeling.negatives import draw_negatives, log_uniform_probability, score_candidates
 from seqrec.modeling.pipeline_next_item import NextItemRecommendationPipeline
+from seqrec.search.finite import require_finite_loss
 
 
 class NextItemHead(NextItemPreTrainedModel):

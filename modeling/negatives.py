@@ -8,7 +8,7 @@ from math import log1p
 import torch
 from torch import Tensor
 
-from seqrec.data.special_tokens import NUM_SPECIAL_TOKENS
+from seqrec.interactions.special_tokens import NUM_SPECIAL_TOKENS
 
 
 def draw_negatives(sampling: str, num_items: int, shape: tuple[int, int], device: torch.device) -> Tensor:

@@ -14,13 +14,14 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from transformers import Pipeline
 
-from seqrec.data.raw_ids import ItemIds, encode_known, encode_lists, read_histories, read_lists
-from seqrec.data.request_options import require_list_length, require_switch
-from seqrec.data.special_tokens import NUM_SPECIAL_TOKENS, UNK_ID
-from seqrec.modeling.best_items import Answerer, best_items
-from seqrec.modeling.finite import require_finite
+from seqrec.errors import InputError
+from seqrec.interactions.raw_ids import ItemIds, encode_known, encode_lists, read_histories, read_lists
+from seqrec.interactions.request_options import require_list_length, require_switch
+from seqrec.interactions.special_tokens import NUM_SPECIAL_TOKENS, UNK_ID
 from seqrec.modeling.forked_workers import use_one_thread_after_forks
-from seqrec.modeling.retrieval import ExactIndex
+from seqrec.search.best_items import Answerer, best_items
+from seqrec.search.exact_index import ExactIndex
+from seqrec.search.finite import require_finite
 
 TASK = "next-item-recommendation"
 REQUEST_KEYS = ("history", "allow", "deny")
@@ -53,7 +54,7 @@ class NextItemRecommendationPipeline(Pipeline):
         self.model.eval()
         vocab_size = self.model.config.vocab_size
         if len(self.tokenizer) != vocab_size:
-            raise ValueError(
+            raise InputError(
                 f"The model has {vocab_size} tokens, the tokenizer {len(self.tokenizer)}. Take both from one training."
             )
         order = TokenOrder(vocab_size)
@@ -103,7 +104,7 @@ class NextItemRecommendationPipeline(Pipeline):
         """Turn a request's raw ids into token ids, with a warning for those that are unknown."""
         request = input_ if isinstance(input_, Mapping) else {"history": input_}
         if "history" not in request or not set(request) <= set(REQUEST_KEYS):
-            raise ValueError(
+            raise InputError(
                 f"A request has a 'history', and perhaps 'allow' and 'deny', but {list(request)} was given."
             )
         histories, is_single = read_histories(request["history"])

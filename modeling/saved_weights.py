@@ -7,6 +7,7 @@ from typing import Any
 from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.utils import cached_file
 
+from seqrec.errors import InputError
 from seqrec.modeling.weight_checks import mark_weights, require_fitting_weights, require_trained_configuration
 from seqrec.modeling.weight_files import INDEX, SINGLE, shard_names
 
@@ -54,7 +55,7 @@ def find_weights(name: str, **place: Any) -> list[Path]:
     found = {shard: find(name, shard, **place) for shard in shard_names(index)}
     missing = [shard for shard, path in found.items() if path is None]
     if missing:
-        raise ValueError(
+        raise InputError(
             f"{index} names {len(missing)} files that are not there (first: {missing[0]!r}). Save the model again, or "
             "fetch it again."
         )

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedConfig, PreTrainedModel
 
+from seqrec.errors import InputError
 from seqrec.modeling.weight_files import METADATA, StoredTensor, read_header, read_tensors, rewrite_metadata
 
 FLOATS = ("F16", "BF16", "F32", "F64")
@@ -40,7 +41,7 @@ def require_trained_configuration(files: Iterable[Path], config: Any) -> None:
         stated = config.scoring_fields()
         for name, value in trained.items():
             if name not in stated or stated[name] != value:
-                raise ValueError(
+                raise InputError(
                     f"{path} was trained with {name}={value!r}, but its config.json says "
                     f"{stated.get(name, 'nothing of it')!r}. {REMEDY}"
                 )
@@ -51,9 +52,9 @@ def read_scoring_fields(path: Path, metadata: Mapping[str, str]) -> dict[str, An
     try:
         fields = json.loads(metadata.get(SCORING, "{}"))
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} cannot be read: its {SCORING} is no JSON. Save the model again.") from error
+        raise InputError(f"{path} cannot be read: its {SCORING} is no JSON. Save the model again.") from error
     if not isinstance(fields, dict):
-        raise ValueError(f"{path} cannot be read: its {SCORING} is no JSON object. Save the model again.")
+        raise InputError(f"{path} cannot be read: its {SCORING} is no JSON object. Save the model again.")
     return fields
 
 
@@ -92,7 +93,7 @@ def require_fitting_weights(
         }
     )
     if misfits:
-        raise ValueError(f"{where} does not fit config.json: {misfits}. {REMEDY}")
+        raise InputError(f"{where} does not fit config.json: {misfits}. {REMEDY}")
 
 
 def refuse_impossible_sizes(where: str, config: Any, stored: Mapping[str, StoredTensor]) -> None:
@@ -100,12 +101,12 @@ def refuse_impossible_sizes(where: str, config: Any, stored: Mapping[str, Stored
     num_weights = sum(tensor.size for tensor in stored.values())
     for name in SIZES:
         if getattr(config, name) > num_weights:
-            raise ValueError(
+            raise InputError(
                 f"{where} does not fit config.json: {name} is {getattr(config, name)}, but all weights together are "
                 f"{num_weights} numbers. {REMEDY}"
             )
     if config.num_hidden_layers > len(stored):
-        raise ValueError(
+        raise InputError(
             f"{where} does not fit config.json: num_hidden_layers is {config.num_hidden_layers}, but there are "
             f"{len(stored)} tensors in all. {REMEDY}"
         )
@@ -117,14 +118,14 @@ def expected_tensors(where: str, model_class: type[PreTrainedModel], config: Pre
         with torch.device("meta"):
             return model_class(copy.deepcopy(config)).state_dict()
     except (RuntimeError, OverflowError) as error:  # sizes beyond what a number of 64 bits can count
-        raise ValueError(f"{where} does not fit config.json: no model can be that large. {REMEDY}") from error
+        raise InputError(f"{where} does not fit config.json: no model can be that large. {REMEDY}") from error
 
 
 def refuse_other_dtypes(where: str, stored: Mapping[str, StoredTensor], expected: Mapping[str, Tensor]) -> None:
     """Raise a `ValueError` for weights that are whole, boolean or complex numbers, which would be read as zeros."""
     for name, tensor in stored.items():
         if tensor.dtype not in FLOATS and (name not in expected or expected[name].is_floating_point()):
-            raise ValueError(
+            raise InputError(
                 f"{where} holds {name} as {tensor.dtype}, but weights are floating-point numbers "
                 f"({', '.join(FLOATS)}). Save the model again in one of these."
             )

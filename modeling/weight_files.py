@@ -15,6 +15,8 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
+from seqrec.errors import InputError
+
 INDEX = "model.safetensors.index.json"
 SINGLE = "model.safetensors"
 METADATA = "__metadata__"
@@ -65,7 +67,7 @@ def read_header(path: Path) -> tuple[dict[str, Any], int]:
             length = int.from_bytes(file.read(8), "little")
             return json.loads(file.read(length)), 8 + length
     except (SafetensorError, OSError) as error:
-        raise ValueError(f"{path} cannot be read ({error}). Save the model again, or fetch it again.") from error
+        raise InputError(f"{path} cannot be read ({error}). Save the model again, or fetch it again.") from error
 
 
 def shard_names(index: Path) -> list[str]:
@@ -77,14 +79,14 @@ def shard_names(index: Path) -> list[str]:
     try:
         content = json.loads(index.read_text(encoding="utf-8"))
     except (ValueError, OSError, RecursionError) as error:
-        raise ValueError(f"{index} is no JSON ({error}). Save the model again, or fetch it again.") from error
+        raise InputError(f"{index} is no JSON ({error}). Save the model again, or fetch it again.") from error
     weight_map = content.get("weight_map") if isinstance(content, dict) else None
     if not isinstance(weight_map, dict) or not weight_map:
-        raise ValueError(f"{index} has no weight_map from tensors to files. Save the model again, or fetch it again.")
+        raise InputError(f"{index} has no weight_map from tensors to files. Save the model again, or fetch it again.")
     names = list(weight_map.values())
     if not all(isinstance(name, str) and name == Path(name).name for name in names):
         odd = next(name for name in names if not (isinstance(name, str) and name == Path(name).name))
-        raise ValueError(f"{index} names the file {odd!r}, which is none of its folder. Save the model again.")
+        raise InputError(f"{index} names the file {odd!r}, which is none of its folder. Save the model again.")
     return sorted(set(names))
 
 

@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 import torch
 
-from seqrec.data.tokenization_items import ItemTokenizer
+from seqrec.interactions.tokenization_items import ItemTokenizer
 from seqrec.modeling.modeling_auto import ARCHITECTURES, MODEL_TYPES, AutoModelForNextItem
 
 hypothesis.settings.register_profile("seqrec", deadline=None)  # how long an example takes says little of the code

@@ -13,8 +13,8 @@ import pytest
 
 from seqrec import Recommender
 from seqrec.cli import main, split_ids
-from seqrec.data.preparation import DataArguments, prepare
-from seqrec.data.synthetic import synthetic_interactions
+from seqrec.interactions.preparation import DataArguments, prepare
+from seqrec.interactions.synthetic import synthetic_interactions
 
 TINY = [
     "--hidden_size",

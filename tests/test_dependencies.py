@@ -44,7 +44,8 @@ def imported_by(path):
 
 
 @pytest.mark.parametrize(
-    "room", ["configuration", "data", "evaluation", "hub", "inference", "modeling", "src/seqrec", "training"]
+    "room",
+    ["configuration", "evaluation", "hub", "inference", "interactions", "modeling", "search", "src/seqrec", "training"],
 )
 def test_what_a_room_imports_is_declared(room):
     names = {name for path in (ROOT / room).glob("*.py") for name in imported_by(path)}

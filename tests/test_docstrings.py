@@ -13,7 +13,16 @@ MODULES = sorted(module.name for module in pkgutil.walk_packages(seqrec.__path__
 
 def test_every_room_is_walked_through():
     rooms = {name.split(".")[1] for name in MODULES if name.count(".") > 1}
-    assert {"configuration", "data", "evaluation", "hub", "inference", "modeling", "training"} <= rooms
+    assert {
+        "configuration",
+        "evaluation",
+        "hub",
+        "inference",
+        "interactions",
+        "modeling",
+        "search",
+        "training",
+    } <= rooms
 
 
 @pytest.mark.parametrize("name", ["seqrec", *MODULES])

@@ -16,11 +16,11 @@ from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 from transformers import get_scheduler, set_seed
 
-from seqrec.data.collators import MaskedItemCollator, NextItemCollator
-from seqrec.data.list_columns import ArrowRows
-from seqrec.data.special_tokens import IGNORED_LABEL
-from seqrec.modeling.finite import require_finite_weights
+from seqrec.interactions.collators import MaskedItemCollator, NextItemCollator
+from seqrec.interactions.list_columns import ArrowRows
+from seqrec.interactions.special_tokens import IGNORED_LABEL
 from seqrec.modeling.modeling_next_item import NextItemHead
+from seqrec.search.finite import require_finite_weights
 
 MAX_GRADIENT_NORM = 1.0  # as in transformers.TrainingArguments
 

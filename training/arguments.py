@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import torch
 from transformers import TrainingArguments
 
+from seqrec.errors import InputError
 from seqrec.training.processor import multiplies_bfloat16
 
 ABOVE_0 = ("learning_rate", "num_train_epochs")
@@ -80,7 +81,7 @@ class SequentialTrainingArguments(TrainingArguments):
             self.use_cpu = True  # else the library refuses bfloat16, which processors have too
             self.dataloader_pin_memory = False  # there is nothing to copy to, and torch would warn of it
         if self.label_smoothing_factor:
-            raise ValueError(
+            raise InputError(
                 f"label_smoothing_factor={self.label_smoothing_factor} cannot be used: it spreads probability over "
                 "special tokens, which are never recommended. Leave it out."
             )
@@ -101,8 +102,8 @@ def require_ranges(arguments: SequentialTrainingArguments) -> None:
     """Raise a `ValueError` for numbers that are not finite, or by which nothing or the wrong thing would be learned."""
     for name in ABOVE_0:
         if not 0 < getattr(arguments, name) < math.inf:
-            raise ValueError(f"{name}={getattr(arguments, name)} must be above 0.")
+            raise InputError(f"{name}={getattr(arguments, name)} must be above 0.")
     for name, lowest in LOWEST.items():
         value = getattr(arguments, name)
         if value is not None and not lowest <= value < math.inf:
-            raise ValueError(f"{name}={value} must be at least {lowest}.")
+            raise InputError(f"{name}={value} must be at least {lowest}.")

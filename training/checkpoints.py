@@ -16,10 +16,11 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 from transformers.utils import SAFE_WEIGHTS_NAME
 
 from seqrec.configuration.configuration_next_item import NextItemConfig
-from seqrec.data.list_columns import list_lengths
+from seqrec.errors import InputError
 from seqrec.hub.json_objects import read_json_object
 from seqrec.hub.model_card import BOOKKEEPING
 from seqrec.hub.weights_hash import weight_files
+from seqrec.interactions.list_columns import list_lengths
 from seqrec.modeling.modeling_auto import MODEL_TYPES
 from seqrec.modeling.weight_files import read_tensors
 
@@ -94,7 +95,7 @@ def require_same_training(checkpoint: Path, settings: Mapping[str, Any]) -> None
     wanted = json.loads(json.dumps(settings, default=str))
     differing = [name for name in {**made, **wanted} if made.get(name) != wanted.get(name)]
     if differing:
-        raise ValueError(
+        raise InputError(
             f"{checkpoint} was left by another training: {describe_difference(differing, made, wanted)}. Resume with "
             "the same data and settings, or start a new training from its weights with "
             f"--model_name_or_path {checkpoint} and another --output_dir."

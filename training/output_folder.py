@@ -7,6 +7,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from seqrec.errors import InputError
 from seqrec.hub.product_files import COMPANIONS
 from seqrec.hub.remote_code import flatten_modules
 from seqrec.hub.staging import remove_leftovers
@@ -31,11 +32,11 @@ def claimed(folder: Path) -> Iterator[None]:
         lock = FileLock(folder / LOCK, timeout=0)
         lock.acquire()
     except Timeout:
-        raise ValueError(
+        raise InputError(
             f"Another training is writing into {folder}. Wait for its end, or choose another --output_dir."
         ) from None
     except OSError as error:
-        raise ValueError(
+        raise InputError(
             f"The output folder {folder} cannot be written to ({error.strerror or error}). Choose another --output_dir."
         ) from error
     remove_leftovers(folder, older_than=0)
@@ -67,7 +68,7 @@ def resume_point(folder: Path, resume_from_checkpoint: str | bool | None, *, ove
     has_checkpoints = any(what_is_missing(checkpoint) is None for checkpoint in checkpoints_in(folder))
     if not overwrite and (has_checkpoints or (folder / "config.json").exists()):
         held = "the checkpoints of an earlier training" if has_checkpoints else "a model"
-        raise ValueError(
+        raise InputError(
             f"{folder} already holds {held}. Choose another --output_dir, pass --overwrite to replace what is there"
             f"{', or --resume_from_checkpoint true to go on from the newest checkpoint' if has_checkpoints else ''}."
         )
@@ -83,7 +84,7 @@ def require_no_foreign_files(folder: Path) -> None:
     if not have_trained_here:
         foreign += [name for name in (*PRODUCT, *code_files()) if (folder / name).exists()]
     if foreign:
-        raise ValueError(
+        raise InputError(
             f"{folder} holds {', '.join(foreign[:3])}{', …' if len(foreign) > 3 else ''}, which no training of seqrec "
             "wrote there and which training would replace. Choose another --output_dir."
         )
@@ -105,14 +106,14 @@ def find_checkpoint(folder: Path, wanted: str) -> str:
     if wanted.lower() not in NEWEST:
         missing = what_is_missing(Path(wanted))
         if missing is not None:
-            raise ValueError(
+            raise InputError(
                 f"{wanted} is no complete checkpoint: {missing} is missing there, or was not written to its end. "
                 "Resume from another one, or start a new training."
             )
         return wanted
     complete = [path for path in checkpoints_in(folder) if what_is_missing(path) is None]
     if not complete:
-        raise ValueError(
+        raise InputError(
             f"There is no complete checkpoint in {folder} to resume from; a training that came to its end leaves none. "
             "Leave out --resume_from_checkpoint to start anew."
         )

@@ -6,7 +6,7 @@ from typing import Any
 
 import polars as pl
 
-from seqrec.data.tokenization_items import ItemTokenizer
+from seqrec.errors import InputError
 from seqrec.hub.saved_folder import (
     load_items,
     load_model,
@@ -14,6 +14,7 @@ from seqrec.hub.saved_folder import (
     require_one_catalogue,
     saved_model_type,
 )
+from seqrec.interactions.tokenization_items import ItemTokenizer
 from seqrec.modeling.modeling_auto import MODEL_TYPES
 from seqrec.modeling.modeling_next_item import NextItemHead
 
@@ -52,7 +53,7 @@ def load_starting_point(
     changeable = config_class.training_fields - {"initializer_range"}  # nothing is initialized any more
     fixed = sorted(fields.keys() - changeable)
     if fixed:
-        raise ValueError(
+        raise InputError(
             f"{fixed[0]} cannot be changed, as the weights of {name_or_path} are made for the value that they have. "
             f"What can be set for fine-tuning: {', '.join(sorted(changeable))}."
         )

@@ -10,15 +10,15 @@ from typing import Any
 
 from transformers import set_seed
 
-from seqrec.data.preparation import DataArguments, PreparedData, prepare
-from seqrec.data.whole_files import write_text_whole
+from seqrec.errors import InputError, NonFiniteError
 from seqrec.evaluation.report import LIST_LENGTH, measure
 from seqrec.evaluation.targets import warn_of_repeats
 from seqrec.hub.card_tables import without_folders
 from seqrec.hub.model_card import CURVE, METRICS, portable_command
 from seqrec.hub.staging import staged
 from seqrec.hub.weights_hash import weights_sha256
-from seqrec.modeling.finite import NonFiniteError
+from seqrec.interactions.preparation import DataArguments, PreparedData, prepare
+from seqrec.interactions.whole_files import write_text_whole
 from seqrec.modeling.modeling_auto import MODEL_TYPES, AutoModelForNextItem
 from seqrec.modeling.modeling_next_item import NextItemHead
 from seqrec.training.arguments import SequentialTrainingArguments
@@ -69,7 +69,7 @@ def train(
         NonFiniteError: If the training diverges.
     """
     if model_type not in MODEL_TYPES:
-        raise ValueError(f"There is no model_type {model_type!r}. Choose one of: {', '.join(sorted(MODEL_TYPES))}.")
+        raise InputError(f"There is no model_type {model_type!r}. Choose one of: {', '.join(sorted(MODEL_TYPES))}.")
     folder = Path(training_arguments.output_dir)
     with claimed(folder) if training_arguments.process_index == 0 else nullcontext():
         checkpoint = resume_point(folder, training_arguments.resume_from_checkpoint, overwrite=overwrite)

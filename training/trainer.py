@@ -12,15 +12,16 @@ from torch import Tensor, nn
 from transformers import EvalPrediction, PreTrainedTokenizerBase, TrainerControl
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, IntervalStrategy, PredictionOutput, TrainOutput
 
-from seqrec.data.collators import training_collator
-from seqrec.data.list_columns import ArrowRows
-from seqrec.data.whole_files import whole_file
+from seqrec.errors import InputError, NonFiniteError
 from seqrec.evaluation.evaluator import Ranking, rank_dataset
 from seqrec.evaluation.metrics import RANKING_METRICS
 from seqrec.hub.card_metadata import is_repository_name
 from seqrec.hub.model_card import save_model_card
-from seqrec.modeling.finite import NonFiniteError, require_finite_weights
+from seqrec.interactions.collators import training_collator
+from seqrec.interactions.list_columns import ArrowRows
+from seqrec.interactions.whole_files import whole_file
 from seqrec.modeling.modeling_next_item import NextItemHead
+from seqrec.search.finite import require_finite_weights
 from seqrec.training.arguments import SequentialTrainingArguments
 from seqrec.training.callbacks import EarlyStopping, EpochOfCollator
 from seqrec.training.checkpoints import require_same_training, training_settings, write_settings
@@ -155,7 +156,7 @@ class SequentialTrainer(HubPushing):
         if is_lost and self.args.load_best_model_at_end:
             moved = Path(self.args.output_dir, f"{PREFIX_CHECKPOINT_DIR}-{self.state.best_global_step}")
             if not moved.is_dir():
-                raise ValueError(
+                raise InputError(
                     f"The best checkpoint, {moved.name}, is missing in {self.args.output_dir}, so that resuming could "
                     "end with a worse model. Put it back, or start a new training."
                 )
@@ -217,11 +218,11 @@ class SequentialTrainer(HubPushing):
         if isinstance(given, str):
             if not isinstance(own, Mapping) or given not in own:
                 names = ", ".join(own) if isinstance(own, Mapping) else "none with a name"
-                raise ValueError(f"There is no eval_dataset {given!r} to evaluate on. The trainer has: {names}.")
+                raise InputError(f"There is no eval_dataset {given!r} to evaluate on. The trainer has: {names}.")
             return {f"{prefix}_{given}": own[given]}
         chosen = own if given is None else given
         if chosen is None:
-            raise ValueError("There is nothing to evaluate on. Pass eval_dataset to the trainer or to evaluate().")
+            raise InputError("There is nothing to evaluate on. Pass eval_dataset to the trainer or to evaluate().")
         if isinstance(chosen, Mapping):
             return {f"{prefix}_{name}": rows for name, rows in chosen.items()}
         return {prefix: chosen}

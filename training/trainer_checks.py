@@ -7,6 +7,7 @@ import pyarrow.compute as pc
 from datasets import Dataset
 from transformers import PreTrainedTokenizerBase
 
+from seqrec.errors import InputError
 from seqrec.modeling.modeling_next_item import NextItemHead
 from seqrec.training.arguments import SequentialTrainingArguments
 
@@ -16,13 +17,13 @@ MANY_ITEMS = 100_000
 def refuse_idle_arguments(args: SequentialTrainingArguments, others: Mapping[str, Any]) -> None:
     """Raise a `ValueError` for arguments of `Trainer` that ranking has no use for."""
     if others.get("preprocess_logits_for_metrics") is not None:
-        raise ValueError(
+        raise InputError(
             "preprocess_logits_for_metrics has no effect: the trainer ranks, and makes no logits. Leave it out; "
             "compute_metrics is given the ranks."
         )
     for name in ("batch_eval_metrics", "include_for_metrics", "prediction_loss_only"):
         if getattr(args, name):
-            raise ValueError(f"{name} has no effect: compute_metrics is given all ranks at once. Leave it out.")
+            raise InputError(f"{name} has no effect: compute_metrics is given all ranks at once. Leave it out.")
 
 
 def require_same_vocabulary(
@@ -31,7 +32,7 @@ def require_same_vocabulary(
     """Raise a `ValueError` unless a model has a row for each token, and histories hold no other tokens."""
     vocab_size = model.config.vocab_size
     if len(tokenizer) != vocab_size:
-        raise ValueError(
+        raise InputError(
             f"The model has {vocab_size} tokens (config.vocab_size), the tokenizer {len(tokenizer)}. Make the model "
             "with vocab_size=len(tokenizer)."
         )
@@ -50,12 +51,12 @@ def updates_sparsely(model: NextItemHead, args: SequentialTrainingArguments) -> 
     if args.sparse_item_updates is None:
         return samples and model.config.vocab_size > MANY_ITEMS and args.max_grad_norm > 0
     if args.sparse_item_updates and not samples:
-        raise ValueError(
+        raise InputError(
             f"sparse_item_updates needs a loss that samples its negatives, but this model's loss is "
             f"{model.config.loss!r}, which touches every item. Set loss='sampled_softmax' in its configuration."
         )
     if args.sparse_item_updates and args.max_grad_norm <= 0:
-        raise ValueError(f"sparse_item_updates needs max_grad_norm above 0, but it is {args.max_grad_norm}.")
+        raise InputError(f"sparse_item_updates needs max_grad_norm above 0, but it is {args.max_grad_norm}.")
     return args.sparse_item_updates
 
 
@@ -64,9 +65,9 @@ def require_a_batch(args: SequentialTrainingArguments, train_dataset: Dataset | 
     if train_dataset is None:
         return
     if len(train_dataset) == 0:
-        raise ValueError("There is nothing to train on: train_dataset has no rows.")
+        raise InputError("There is nothing to train on: train_dataset has no rows.")
     if args.dataloader_drop_last and len(train_dataset) < args.train_batch_size * args.world_size:
-        raise ValueError(
+        raise InputError(
             f"dataloader_drop_last would drop the only batch, of {len(train_dataset)} histories where "
             f"{args.train_batch_size * args.world_size} make one. Leave it out, or use smaller batches."
         )
@@ -77,7 +78,7 @@ def require_known_tokens(rows: Dataset, vocab_size: int) -> None:
     token_ids = rows.with_format("arrow", columns=["input_ids"])[:]["input_ids"]
     bounds = pc.min_max(pc.list_flatten(token_ids)).as_py()
     if bounds["min"] is not None and not (bounds["min"] >= 0 and bounds["max"] < vocab_size):
-        raise ValueError(
+        raise InputError(
             f"The histories hold token ids from {bounds['min']} to {bounds['max']}, but the vocabulary has "
             f"{vocab_size} tokens. Encode them with the tokenizer that is given."
         )

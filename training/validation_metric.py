@@ -7,6 +7,7 @@ from typing import Any
 from transformers import TrainingArguments
 from transformers.trainer_utils import SaveStrategy
 
+from seqrec.errors import InputError
 from seqrec.evaluation.metrics import RANKING_METRICS
 
 DEFAULT_METRICS = ("ndcg@10", "hr@10", "mrr@10")  # with one target a row, the others are the same or a multiple
@@ -30,11 +31,11 @@ def validation_metrics(arguments: TrainingArguments, eval_sets: Any, *, has_own_
         name = next((name.removeprefix(f"{key}_") for key in eval_sets if name.startswith(f"{key}_")), "")
     if METRIC.fullmatch(name):
         if arguments.greater_is_better is False:
-            raise ValueError(f"greater_is_better=False would keep the worst checkpoint by {name}. Leave it out.")
+            raise InputError(f"greater_is_better=False would keep the worst checkpoint by {name}. Leave it out.")
         return tuple(dict.fromkeys((*DEFAULT_METRICS, name)))
     if selects_checkpoints(arguments) and eval_sets is not None and not has_own_metrics:
         first = f"{next(iter(eval_sets))}_" if isinstance(eval_sets, Mapping) else ""
-        raise ValueError(
+        raise InputError(
             f"metric_for_best_model={arguments.metric_for_best_model!r} is no metric that validation measures. Give "
             f"one of {', '.join(RANKING_METRICS)} with '@' and a length of list, such as '{first}ndcg@10'."
         )

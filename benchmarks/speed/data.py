@@ -5,8 +5,8 @@ from pathlib import Path
 
 import polars as pl
 
-from seqrec.data.sources import load_interactions
-from seqrec.data.splitting import leave_one_out
+from seqrec.interactions.sources import load_interactions
+from seqrec.interactions.splitting import leave_one_out
 
 
 def write_interactions(name: str, folder: Path) -> Path:

@@ -12,13 +12,12 @@ from pathlib import Path
 
 from cases import CASES, time_to_quality
 from contenders import Worker
+from data import write_interactions
 from environments import packages_of, python_of
 from plots import draw_all
 from report import as_result, machine, read_report, write_report
 from specs import Case, Contender
 from turns import measure, say
-
-from data import write_interactions
 
 BENCHMARKS = Path(__file__).resolve().parent.parent
 RECIPE = BENCHMARKS / "recipes" / "sasrec-ml-1m-quick.yaml"

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from seqrec.configuration.configuration_bert4rec import Bert4RecConfig
     from seqrec.configuration.configuration_esasrec import ESasRecConfig
     from seqrec.configuration.configuration_sasrec import SasRecConfig
-    from seqrec.data.collators import MaskedItemCollator, NextItemCollator
-    from seqrec.data.tokenization_items import ItemTokenizer
     from seqrec.inference.recommendations import Recommendation
     from seqrec.inference.recommender import Recommender
+    from seqrec.interactions.collators import MaskedItemCollator, NextItemCollator
+    from seqrec.interactions.tokenization_items import ItemTokenizer
     from seqrec.modeling.modeling_bert4rec import Bert4RecForNextItem, Bert4RecModel
     from seqrec.modeling.modeling_esasrec import ESasRecForNextItem, ESasRecModel
     from seqrec.modeling.modeling_sasrec import SasRecForNextItem, SasRecModel
@@ -37,9 +37,9 @@ HOMES = {
     "ESasRecConfig": "seqrec.configuration.configuration_esasrec",
     "ESasRecForNextItem": "seqrec.modeling.modeling_esasrec",
     "ESasRecModel": "seqrec.modeling.modeling_esasrec",
-    "ItemTokenizer": "seqrec.data.tokenization_items",
-    "MaskedItemCollator": "seqrec.data.collators",
-    "NextItemCollator": "seqrec.data.collators",
+    "ItemTokenizer": "seqrec.interactions.tokenization_items",
+    "MaskedItemCollator": "seqrec.interactions.collators",
+    "NextItemCollator": "seqrec.interactions.collators",
     "Recommendation": "seqrec.inference.recommendations",
     "Recommender": "seqrec.inference.recommender",
     "SasRecConfig": "seqrec.configuration.configuration_sasrec",

@@ -17,16 +17,17 @@ from seqrec.cli_flags import DEVICE_HELP, config_flags, device_flags, train_pars
 from seqrec.cli_output import WRITERS, require_output_file, require_output_folder, write_frame
 from seqrec.cli_parsers import DataclassParser, FlagParser, not_empty, positive_integer, some_ids, split_ids
 from seqrec.cli_summary import print_summary, recommendations_table
-from seqrec.data.preparation import HELD_OUT, SPLIT_FIELDS, DataArguments, PreparedData, prepare
+from seqrec.errors import InputError
 from seqrec.evaluation.evaluator import rank_dataset
 from seqrec.evaluation.report import LIST_LENGTH, measure
 from seqrec.evaluation.tables import metrics_table, printable
 from seqrec.hub.hub_errors import explained
 from seqrec.hub.saved_folder import read_protocol
 from seqrec.hub.sharing import push_folder, push_prepared_set
-from seqrec.inference.index import IndexName
 from seqrec.inference.recommender import Recommender
+from seqrec.interactions.preparation import HELD_OUT, SPLIT_FIELDS, DataArguments, PreparedData, prepare
 from seqrec.modeling.devices import resolve_device
+from seqrec.search.approximate_index import IndexName
 from seqrec.training.train import train
 
 USAGE = """seqrec COMMAND [flags]
@@ -99,7 +100,7 @@ def prepare_command(argv: Sequence[str]) -> None:
     with parser.naming_flags():
         data_arguments, rest = parser.parse_all(argv)
         if rest.private and rest.repo_id is None:
-            raise ValueError("--private means nothing without --repo_id. Leave it out, or name the data set.")
+            raise InputError("--private means nothing without --repo_id. Leave it out, or name the data set.")
         if rest.repo_id is not None:
             with explained(rest.repo_id, "pushed"):
                 validate_repo_id(rest.repo_id)
@@ -215,14 +216,14 @@ def recommend_command(argv: Sequence[str]) -> None:
 def require_one_source(flags: argparse.Namespace, columns: dict[str, str]) -> None:
     """Raise a `ValueError` unless there is one history, or one file and one to write, and flags that suit it."""
     if (flags.history is None) == (flags.input is None):
-        raise ValueError("Give either --history or --input.")
+        raise InputError("Give either --history or --input.")
     if (flags.input is None) != (flags.output is None):
-        raise ValueError("--input and --output go together.")
+        raise InputError("--input and --output go together.")
     if flags.input is None and columns:
-        raise ValueError(f"--{COLUMNS[next(iter(columns))]} means nothing without --input. Leave it out.")
+        raise InputError(f"--{COLUMNS[next(iter(columns))]} means nothing without --input. Leave it out.")
     if flags.input is not None:
         if flags.json:
-            raise ValueError("--json prints, but --output writes a file. Leave --json out, or end --output in .jsonl.")
+            raise InputError("--json prints, but --output writes a file. Leave --json out, or end --output in .jsonl.")
         require_output_file(flags.output, model=flags.model, source=flags.input)
 
 
@@ -247,7 +248,7 @@ def push_command(argv: Sequence[str]) -> None:
     with parser.naming_flags():
         flags = parser.parse_args(argv)
         if flags.private and flags.create_pr:
-            raise ValueError("--private is of a new repository, --create_pr of one that is there. Leave one out.")
+            raise InputError("--private is of a new repository, --create_pr of one that is there. Leave one out.")
         address = push_folder(
             flags.model,
             flags.repo_id,

@@ -16,9 +16,10 @@ from transformers.hf_argparser import string_to_bool
 
 from seqrec.cli_parsers import DataclassParser, FlagParser, finite_number
 from seqrec.configuration.configuration_next_item import NextItemConfig
-from seqrec.data.one_line import one_line
-from seqrec.data.preparation import DataArguments
+from seqrec.errors import InputError
 from seqrec.hub.saved_folder import saved_model_type
+from seqrec.interactions.one_line import one_line
+from seqrec.interactions.preparation import DataArguments
 from seqrec.modeling.devices import resolve_device
 from seqrec.modeling.modeling_auto import MODEL_TYPES
 from seqrec.training.arguments import SequentialTrainingArguments
@@ -79,11 +80,11 @@ def chosen_model_type(flags: argparse.Namespace) -> str:
     """Say which architecture is trained: the one asked for, or that of the model to train on."""
     if flags.model_name_or_path is None:
         if flags.model_revision is not None:
-            raise ValueError("--model_revision means nothing without --model_name_or_path. Leave it out.")
+            raise InputError("--model_revision means nothing without --model_name_or_path. Leave it out.")
         return flags.model_type or "sasrec"
     found = saved_model_type(flags.model_name_or_path, revision=flags.model_revision)
     if flags.model_type not in (None, found):
-        raise ValueError(
+        raise InputError(
             f"--model_type {flags.model_type} was given, but {flags.model_name_or_path} is a {found}. Leave it out."
         )
     return found
@@ -134,14 +135,14 @@ def device_flags(argv: Sequence[str]) -> list[str]:
         return []
     device = resolve_device(flags.device)
     if flags.use_cpu is not None and flags.use_cpu != (device.type == "cpu"):
-        raise ValueError(f"--use_cpu {flags.use_cpu} contradicts --device {device}. Leave out --use_cpu.")
+        raise InputError(f"--use_cpu {flags.use_cpu} contradicts --device {device}. Leave out --use_cpu.")
     if device.type == "cpu":
         return ["--use_cpu", "true"]
     accelerator = torch.accelerator.current_accelerator()
     if accelerator is None or accelerator.type != device.type:
-        raise ValueError(f"Training runs on {accelerator or 'cpu'} or cpu here, not on --device {device}.")
+        raise InputError(f"Training runs on {accelerator or 'cpu'} or cpu here, not on --device {device}.")
     if device.index is not None and torch.accelerator.device_count() > 1:
-        raise ValueError(
+        raise InputError(
             f"Training takes every {device.type} device that it sees, not --device {device} alone. Hide the others "
             f"(CUDA_VISIBLE_DEVICES={device.index}), and pass --device {device.type}."
         )
@@ -164,22 +165,22 @@ def with_config_file(argv: Sequence[str]) -> list[str]:
         settings = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
         settings = {} if settings is None else settings  # nothing, or only comments
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ValueError(f"The configuration file {path!r} cannot be read: {one_line(error)}.") from error
+        raise InputError(f"The configuration file {path!r} cannot be read: {one_line(error)}.") from error
     if not isinstance(settings, dict):
-        raise ValueError(f"The configuration file {path!r} must hold `flag: value` lines.")
+        raise InputError(f"The configuration file {path!r} must hold `flag: value` lines.")
     return [*(word for name, value in settings.items() for word in flag_words(path, name, value)), *others]
 
 
 def flag_words(path: str, name: Any, value: Any) -> list[str]:
     """Write a setting of a configuration file as the command line's words."""
     if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z]\w*", name) or name in NOT_IN_A_FILE:
-        raise ValueError(f"The configuration file {path!r} sets {name!r}, which is no flag that a file may set.")
+        raise InputError(f"The configuration file {path!r} sets {name!r}, which is no flag that a file may set.")
     if value is None or value == []:
-        raise ValueError(f"The configuration file {path!r} has no value for {name}. Give one, or delete the line.")
+        raise InputError(f"The configuration file {path!r} has no value for {name}. Give one, or delete the line.")
     if isinstance(value, dict):
         return [f"--{name}={json.dumps(value)}"]
     if not isinstance(value, list):
         return [f"--{name}={value}"]
     if any(isinstance(one, list | dict) or one is None for one in value):
-        raise ValueError(f"The configuration file {path!r} nests values in {name}: expected a list of plain values.")
+        raise InputError(f"The configuration file {path!r} nests values in {name}: expected a list of plain values.")
     return [f"--{name}", *map(str, value)]

@@ -8,8 +8,9 @@ from typing import Any
 
 import polars as pl
 
-from seqrec.data.one_line import one_line
-from seqrec.data.whole_files import whole_file
+from seqrec.errors import InputError
+from seqrec.interactions.one_line import one_line
+from seqrec.interactions.whole_files import whole_file
 
 WRITERS: dict[str, Callable[[pl.DataFrame, Path], Any]] = {
     ".csv": pl.DataFrame.write_csv,
@@ -34,18 +35,18 @@ def require_output_file(path: str, *, model: str, source: str) -> None:
     """
     output = Path(path)
     if output.suffix.lower() not in WRITERS:
-        raise ValueError(f"--output {path!r} must end in one of {', '.join(WRITERS)}.")
+        raise InputError(f"--output {path!r} must end in one of {', '.join(WRITERS)}.")
     target = Path(os.path.realpath(output))  # links are followed, as when it is written
     if target.is_dir():
-        raise ValueError(f"--output {path!r} is a folder. Give the name of a file.")
+        raise InputError(f"--output {path!r} is a folder. Give the name of a file.")
     if not target.parent.is_dir():
-        raise ValueError(f"--output {path!r} lies in no folder that is there. Make '{target.parent}' first.")
+        raise InputError(f"--output {path!r} lies in no folder that is there. Make '{target.parent}' first.")
     if is_same(target, Path(source)) or is_same(target.parent, Path(source)):
-        raise ValueError(f"--output {path!r} would replace or join --input {source!r}. Give another file.")
+        raise InputError(f"--output {path!r} would replace or join --input {source!r}. Give another file.")
     if Path(model).is_dir() and any(is_same(target, file) for file in Path(model).iterdir()):
-        raise ValueError(f"--output {path!r} would replace a file of the model. Give another file.")
+        raise InputError(f"--output {path!r} would replace a file of the model. Give another file.")
     if target.exists() and not os.access(target, os.W_OK):
-        raise ValueError(f"--output {path!r} is there already, and may not be written to.")
+        raise InputError(f"--output {path!r} is there already, and may not be written to.")
     require_writable(target.parent, f"--output {path!r}")
 
 
@@ -58,15 +59,15 @@ def require_output_folder(path: str, *, new: bool = False) -> None:
     """
     what = f"--output_dir {path!r}"
     if not path.strip():
-        raise ValueError("--output_dir is empty. Name a folder.")
+        raise InputError("--output_dir is empty. Name a folder.")
     folder = Path(os.path.realpath(path))
     if folder.exists() and not folder.is_dir():
-        raise ValueError(f"{what} is a file. Choose another folder.")
+        raise InputError(f"{what} is a file. Choose another folder.")
     if new and folder.is_dir() and any(folder.iterdir()):
-        raise ValueError(f"{what} is there already, and not empty. Choose another folder.")
+        raise InputError(f"{what} is there already, and not empty. Choose another folder.")
     existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
     if not existing.is_dir():
-        raise ValueError(f"{what} cannot be made: '{existing}' is a file. Choose another folder.")
+        raise InputError(f"{what} cannot be made: '{existing}' is a file. Choose another folder.")
     require_writable(existing, what)
 
 
@@ -75,7 +76,7 @@ def require_writable(folder: Path, what: str) -> None:
     try:
         os.rmdir(tempfile.mkdtemp(prefix=".part-", dir=folder))
     except OSError as error:
-        raise ValueError(f"{what} cannot be written to '{folder}': {one_line(error)}. Choose another.") from error
+        raise InputError(f"{what} cannot be written to '{folder}': {one_line(error)}. Choose another.") from error
 
 
 def is_same(one: Path, other: Path) -> bool:

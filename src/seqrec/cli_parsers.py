@@ -11,6 +11,8 @@ from typing import Any, NoReturn
 
 from transformers import HfArgumentParser
 
+from seqrec.errors import InputError
+
 ID = re.compile(r'\s*(?:"((?:[^"]|"")*)"|((?!\s*")[^,]*?))\s*(?:,|\Z)')
 SETTING = re.compile(r"""(?<![\w.-])([a-z]\w*)=('[^']*'|"[^"]*"|[\w.+-]*[\w+-])""")
 QUOTES = "'\""
@@ -26,7 +28,7 @@ class FlagParser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Raise a `ValueError`, after which `main` tells the message."""
         message = re.sub(r"^argument (--\w+)\S*", r"\1", message).rstrip(".")  # without a flag's other spellings
-        raise ValueError(f"{message}. `{self.prog} --help` tells the flags.")
+        raise InputError(f"{message}. `{self.prog} --help` tells the flags.")
 
     @contextmanager
     def naming_flags(self) -> Iterator[None]:
@@ -34,7 +36,7 @@ class FlagParser(argparse.ArgumentParser):
         try:
             yield
         except ValueError as error:
-            raise ValueError(self.with_flags(str(error))) from error
+            raise InputError(self.with_flags(str(error))) from error
 
     def with_flags(self, message: str) -> str:
         """Write settings as flags, those that this parser has."""
@@ -70,20 +72,20 @@ class DataclassParser(FlagParser, HfArgumentParser):
     def refuse_unknown(self, word: str) -> NoReturn:
         """Raise a `ValueError` that names what was unknown, and the flag that it may be a misspelling of."""
         if not word.startswith("--"):
-            raise ValueError(f"{word!r} belongs to no flag. If a value holds spaces, put it in quotes.")
+            raise InputError(f"{word!r} belongs to no flag. If a value holds spaces, put it in quotes.")
         flag = word.partition("=")[0]
         near = difflib.get_close_matches(flag, [name for name in self._option_string_actions if "-" not in name[2:]], 1)
         advice = f"Did you mean {near[0]}?" if near else f"`{self.prog} --help` tells the flags."
-        raise ValueError(f"There is no flag {flag}. {advice}")
+        raise InputError(f"There is no flag {flag}. {advice}")
 
 
 def require_meaning(settings: Mapping[str, Any]) -> None:
     """Raise a `ValueError` if a flag is empty, or plain text where options are named."""
     for name, value in settings.items():
         if isinstance(value, str) and not value.strip():
-            raise ValueError(f"--{name} is empty. Give a value, or leave it out.")
+            raise InputError(f"--{name} is empty. Give a value, or leave it out.")
         if isinstance(value, str) and name.endswith("_kwargs"):
-            raise ValueError(f"--{name} {shlex.quote(value)} must be a JSON object, such as '{{\"name\": 1}}'.")
+            raise InputError(f"--{name} {shlex.quote(value)} must be a JSON object, such as '{{\"name\": 1}}'.")
 
 
 def finite_number(text: str) -> float:

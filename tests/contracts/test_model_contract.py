@@ -17,7 +17,7 @@ from transformers import (
 from transformers.masking_utils import flash_attention_mask
 
 from seqrec.configuration.configuration_next_item import NextItemConfig
-from seqrec.data.collators import training_collator
+from seqrec.interactions.collators import training_collator
 from seqrec.modeling.modeling_auto import AutoModelForNextItem
 
 HISTORIES = [[5, 9, 7], [3, 4, 5, 6, 7, 8, 9, 10], [20], [11, 30, 12, 31, 13]]

@@ -10,7 +10,7 @@ from transformers import Trainer, TrainingArguments, set_seed
 
 from seqrec import SequentialTrainer, SequentialTrainingArguments
 from seqrec.configuration.configuration_next_item import NextItemConfig
-from seqrec.data.collators import training_collator
+from seqrec.interactions.collators import training_collator
 from seqrec.modeling.modeling_auto import MODEL_TYPES, AutoModelForNextItem
 from seqrec.training.accelerate_loop import train_with_accelerate
 

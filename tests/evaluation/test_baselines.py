@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seqrec.evaluation.baselines import PopularityBaseline
-from seqrec.modeling.scoring import rank_targets, top_k
+from seqrec.search.scoring import rank_targets, top_k
 
 
 def encode(counts, num_users=2):

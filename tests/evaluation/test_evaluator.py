@@ -9,7 +9,7 @@ from datasets import Dataset
 
 from seqrec.evaluation.baselines import PopularityBaseline
 from seqrec.evaluation.evaluator import Ranking, rank_dataset
-from seqrec.modeling.scoring import NOT_RANKED
+from seqrec.search.scoring import NOT_RANKED
 
 
 @pytest.fixture

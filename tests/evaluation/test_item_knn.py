@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import seqrec.evaluation.item_knn as item_knn
-from seqrec.data.collators import HistoryCollator
 from seqrec.evaluation.evaluator import rank_dataset
 from seqrec.evaluation.item_knn import ItemKnnBaseline
-from seqrec.modeling.scoring import CatalogueScores
+from seqrec.interactions.collators import HistoryCollator
+from seqrec.search.scoring import CatalogueScores
 
 NUM_ITEMS = 12
 V = NUM_ITEMS + 3

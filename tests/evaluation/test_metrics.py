@@ -9,7 +9,7 @@ from torchmetrics.functional import retrieval
 
 from seqrec.evaluation import metrics
 from seqrec.evaluation.metrics import RANKING_METRICS, count_exposures, list_metrics, ranking_metrics
-from seqrec.modeling.scoring import NOT_RANKED
+from seqrec.search.scoring import NOT_RANKED
 
 NUM_ITEMS = 12
 SPECIAL = 3

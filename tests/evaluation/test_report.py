@@ -9,11 +9,11 @@ import pytest
 from datasets import Dataset, DatasetDict
 
 from seqrec import SasRecConfig, SasRecForNextItem
-from seqrec.data.prepared_sets import PreparedData
-from seqrec.data.tokenization_items import ItemTokenizer
 from seqrec.evaluation.evaluator import rank_dataset
 from seqrec.evaluation.report import LIST_LENGTH, measure
 from seqrec.evaluation.tables import metrics_table
+from seqrec.interactions.prepared_sets import PreparedData
+from seqrec.interactions.tokenization_items import ItemTokenizer
 
 
 def prepared(num_items, train, held_out, validation=None):

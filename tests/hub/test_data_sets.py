@@ -6,8 +6,8 @@ from hub_server import READER
 
 PRELUDE = """
 from huggingface_hub import HfApi
-from seqrec.data.sources import load_interactions
-from seqrec.data.synthetic import synthetic_interactions
+from seqrec.interactions.sources import load_interactions
+from seqrec.interactions.synthetic import synthetic_interactions
 """
 
 

@@ -3,8 +3,8 @@
 import json
 
 NEW_INTERACTIONS = """
-from seqrec.data.preparation import DataArguments, prepare
-from seqrec.data.synthetic import synthetic_interactions
+from seqrec.interactions.preparation import DataArguments, prepare
+from seqrec.interactions.synthetic import synthetic_interactions
 
 def new_interactions(file):
     '''Write interactions with the catalogue of `make_recommender`.'''

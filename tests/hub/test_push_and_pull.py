@@ -227,13 +227,13 @@ def test_a_data_set_of_the_hub_is_trained_on(hub, client, tmp_path):
     client.run(
         """
 from huggingface_hub import HfApi
-from seqrec.data.synthetic import synthetic_interactions
+from seqrec.interactions.synthetic import synthetic_interactions
 api = HfApi()
 api.create_repo("maker/logs", repo_type="dataset", private=True)
 table = Path(folder) / "interactions.csv"
 synthetic_interactions(num_users=30, num_items=20, num_tastes=2, mean_length=8).write_csv(table)
 api.upload_file(path_or_fileobj=table, path_in_repo=table.name, repo_id="maker/logs", repo_type="dataset")
-from seqrec.data.sources import load_interactions
+from seqrec.interactions.sources import load_interactions
 assert load_interactions("maker/logs").interactions["user_id"].n_unique() == 30
 """,
         folder=str(tmp_path),

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from seqrec import Recommender
-from seqrec.data.tokenization_items import ItemTokenizer
+from seqrec.interactions.tokenization_items import ItemTokenizer
 from seqrec.modeling.modeling_auto import ARCHITECTURES, MODEL_TYPES, AutoModelForNextItem
 
 REPOSITORY = Path(__file__).parents[2]

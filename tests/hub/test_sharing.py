@@ -5,9 +5,9 @@ import json
 import pytest
 
 from seqrec.cli import main
-from seqrec.data.preparation import DataArguments, prepare
 from seqrec.hub.product_files import prepared_set_files, product_files
 from seqrec.hub.sharing import push_folder, push_prepared_set
+from seqrec.interactions.preparation import DataArguments, prepare
 
 
 @pytest.mark.parametrize("name", ["training_args.bin", "optimizer.pt", "model.pkl"])

@@ -9,8 +9,8 @@ import torch
 from transformers import pipeline
 from transformers.pipelines import Pipeline
 
-from seqrec.data.special_tokens import SPECIAL_TOKENS
-from seqrec.data.tokenization_items import ItemTokenizer
+from seqrec.interactions.special_tokens import SPECIAL_TOKENS
+from seqrec.interactions.tokenization_items import ItemTokenizer
 
 TASK = "next-item-recommendation"
 HISTORY = ["item 5", "item 9", "item 7"]

@@ -9,7 +9,7 @@ from accelerate import Accelerator
 from datasets import Dataset
 
 from seqrec import SasRecConfig, SasRecForNextItem
-from seqrec.data.collators import MaskedItemCollator, NextItemCollator
+from seqrec.interactions.collators import MaskedItemCollator, NextItemCollator
 from seqrec.training import accelerate_loop
 from seqrec.training.accelerate_loop import train_epoch, train_with_accelerate
 

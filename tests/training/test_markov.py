@@ -6,11 +6,11 @@ import torch
 from transformers import set_seed
 
 from seqrec import SequentialTrainer, SequentialTrainingArguments
-from seqrec.data.sequences import build_sequences
-from seqrec.data.splitting import leave_one_out
-from seqrec.data.synthetic import MarkovSource
-from seqrec.data.tokenization_items import ItemTokenizer
 from seqrec.evaluation.evaluator import rank_dataset
+from seqrec.interactions.sequences import build_sequences
+from seqrec.interactions.splitting import leave_one_out
+from seqrec.interactions.synthetic import MarkovSource
+from seqrec.interactions.tokenization_items import ItemTokenizer
 from seqrec.modeling.modeling_auto import MODEL_TYPES, AutoModelForNextItem
 
 FULL = {"loss": "cross_entropy"}

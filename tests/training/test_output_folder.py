@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from seqrec.data.preparation import DataArguments
 from seqrec.hub import staging
 from seqrec.hub.saved_folder import load_record
 from seqrec.hub.weights_hash import weights_sha256
 from seqrec.inference.recommender import Recommender
+from seqrec.interactions.preparation import DataArguments
 from seqrec.training.arguments import SequentialTrainingArguments
 from seqrec.training.output_folder import LOCK, PRODUCT, claimed, code_files, resume_point
 from seqrec.training.train import save, train

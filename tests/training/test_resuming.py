@@ -8,9 +8,9 @@ import pytest
 from safetensors.torch import load_file
 from transformers import TrainerCallback
 
-from seqrec.data.preparation import DataArguments
-from seqrec.data.synthetic import synthetic_interactions
-from seqrec.modeling.finite import NonFiniteError
+from seqrec.errors import NonFiniteError
+from seqrec.interactions.preparation import DataArguments
+from seqrec.interactions.synthetic import synthetic_interactions
 from seqrec.modeling.modeling_auto import MODEL_TYPES
 from seqrec.training.arguments import SequentialTrainingArguments
 from seqrec.training.checkpoints import checkpoints_in, what_is_missing

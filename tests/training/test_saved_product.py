@@ -8,9 +8,9 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from seqrec.data.preparation import DataArguments
-from seqrec.data.synthetic import synthetic_interactions
 from seqrec.inference.recommender import Recommender
+from seqrec.interactions.preparation import DataArguments
+from seqrec.interactions.synthetic import synthetic_interactions
 from seqrec.training.arguments import SequentialTrainingArguments
 from seqrec.training.train import train
 

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from seqrec.data.collators import MaskedItemCollator
-from seqrec.data.preparation import DataArguments
-from seqrec.data.synthetic import synthetic_interactions
+from seqrec.interactions.collators import MaskedItemCollator
+from seqrec.interactions.preparation import DataArguments
+from seqrec.interactions.synthetic import synthetic_interactions
 from seqrec.training.arguments import SequentialTrainingArguments
 from seqrec.training.train import train
 

@@ -10,7 +10,7 @@ from datasets import Dataset
 from seqrec import SequentialTrainer, SequentialTrainingArguments
 from seqrec.evaluation.evaluator import rank_dataset
 from seqrec.evaluation.metrics import RANKING_METRICS
-from seqrec.modeling.scoring import NOT_RANKED
+from seqrec.search.scoring import NOT_RANKED
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "fixtures"))
 from train_tiny import tiny_data, tiny_model

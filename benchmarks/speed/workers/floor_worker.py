@@ -14,7 +14,7 @@ from protocol import Channel, Message, serve, serve_turns
 from seqrec_data import load_training
 from torch import Tensor
 
-from seqrec.data.collators import NextItemCollator
+from seqrec.interactions.collators import NextItemCollator
 from seqrec.modeling.losses import chunk_rows
 
 NUM_BATCHES = 8

@@ -6,9 +6,9 @@ import numpy as np
 import polars as pl
 from datasets import Dataset
 
-from seqrec.data.sequences import build_histories, build_sequences
-from seqrec.data.splitting import Split
-from seqrec.data.tokenization_items import ItemTokenizer
+from seqrec.interactions.sequences import build_histories, build_sequences
+from seqrec.interactions.splitting import Split
+from seqrec.interactions.tokenization_items import ItemTokenizer
 
 TRAIN, VALIDATION, TEST = 0, 1, 2
 

@@ -12,7 +12,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, set_seed
 
 from seqrec import AutoModelForNextItem, SequentialTrainer
 from seqrec.cli_flags import config_flags, train_parser, with_config_file
-from seqrec.data.preparation import prepare
+from seqrec.interactions.preparation import prepare
 from seqrec.modeling.modeling_auto import MODEL_TYPES
 
 ONLY_VALIDATION = ("--save_strategy=no", "--load_best_model_at_end=false", "--report_to=none", "--disable_tqdm=true")

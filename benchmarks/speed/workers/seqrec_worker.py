@@ -15,7 +15,7 @@ from trainer_callback import ONLY_TRAINING, GateCallback, output_folder
 
 from seqrec import Recommender, SasRecConfig, SasRecForNextItem, SequentialTrainer, SequentialTrainingArguments
 from seqrec.evaluation.evaluator import rank_dataset
-from seqrec.inference.index import build_index
+from seqrec.search.approximate_index import build_index
 
 
 def train(request: Message, channel: Channel) -> None:

@@ -1,0 +1,152 @@
+"""Tables as text, with a separator between columns: CSV and its kin."""
+
+import csv
+import io
+import re
+import warnings
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import polars as pl
+
+from seqrec.errors import InputError
+from seqrec.interactions.one_line import one_line
+from seqrec.interactions.text_encodings import HEAD_BYTES, explain_bad_text, first_bytes, read_bytes, utf8_content
+
+SEPARATORS = {",": "commas", "\t": "tabs", ";": "semicolons", "|": "bars", "::": "double colons"}
+UNIT_SEPARATOR = "\x1f"  # stands for "::", as polars takes one character only
+NUMBER = re.compile(r"[+-]?\d+(\.\d*)?")
+
+
+def read_delimited(path: Path, *, text_columns: Sequence[str], usual: str | None = None) -> pl.DataFrame:
+    """Read a table of text with a header.
+
+    Args:
+        path: The file, which may be compressed by gzip.
+        text_columns: Columns that are text whatever they look like ("007" stays "007").
+        usual: Separator that files of this name have; any other is taken with a warning. None if there is none.
+
+    Raises:
+        ValueError: If it is empty, no UTF-8 (or UTF-16) text, or has no header; if a row has more fields than the
+            header, or a quote is not closed.
+    """
+    content = utf8_content(path)
+    head = content[:HEAD_BYTES] if isinstance(content, bytes) else first_bytes(content)
+    header = head.decode(errors="replace").lstrip("\r\n").partition("\n")[0].rstrip("\r")
+    if header.lstrip().startswith(("{", "[{")):
+        raise InputError(f"'{path}' is JSON, by its first line. Let its name end in .jsonl.")
+    separator = tell_separator(header, text_columns, usual or ",")
+    if usual not in (None, separator):
+        warnings.warn(
+            f"The columns of '{path.name}' are separated by {SEPARATORS[separator]}, not by {SEPARATORS[usual]}; it "
+            "was read so.",
+            stacklevel=2,
+        )
+    require_header(path, fields_of(header, separator), text_columns)
+    if header.count('"') % 2:
+        raise InputError(f"'{path}' cannot be read: {quote_complaint(1)}")
+    try:
+        table = read_separated(content, separator, text_columns)
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+        raise InputError(explain_failure(path, content, separator, error)) from error
+    warn_of_swallowed_rows(table, text_columns, separator)
+    return table
+
+
+def read_separated(content: Path | bytes, separator: str, text_columns: Sequence[str]) -> pl.DataFrame:
+    """Read UTF-8 text with a known separator."""
+    overrides = dict.fromkeys(text_columns, pl.String)
+    if separator == "::":
+        content = as_bytes(content).replace(b"::", UNIT_SEPARATOR.encode())
+        options: dict[str, str | None] = {"separator": UNIT_SEPARATOR, "quote_char": None}
+    else:
+        options = {"separator": separator}
+    # All rows are looked at for the types: a decimal or a word in row 10,000 must not stop the reading.
+    return pl.read_csv(content, schema_overrides=overrides, infer_schema_length=None, **options)  # type: ignore[arg-type]
+
+
+def as_bytes(content: Path | bytes) -> bytes:
+    """Return the UTF-8 itself."""
+    return content if isinstance(content, bytes) else read_bytes(content)
+
+
+def tell_separator(header: str, known: Sequence[str], usual: str) -> str:
+    """Tell the separator from the header.
+
+    It is the one between the most columns that are known by name; where none is, the usual one if it occurs, or else
+    the only one that does.
+    """
+    found = {separator: sum(name in fields_of(header, separator) for name in known) for separator in SEPARATORS}
+    most = max(found.values())
+    if most:
+        best = [separator for separator, count in found.items() if count == most]
+        occurring = [separator for separator in best if separator in header]
+        return usual if usual in (occurring or best) else (occurring or best)[0]
+    others = [separator for separator in SEPARATORS if separator in header]
+    return others[0] if usual not in header and len(others) == 1 else usual
+
+
+def fields_of(header: str, separator: str) -> list[str]:
+    """Take a header apart."""
+    return [field.strip().strip('"') for field in header.split(separator)]
+
+
+def require_header(path: Path, fields: Sequence[str], known: Sequence[str]) -> None:
+    """Refuse a file whose first line has no name that is known, but a number, as rows have."""
+    if not set(fields) & set(known) and any(len(field) > 1 and NUMBER.fullmatch(field) for field in fields):
+        raise InputError(
+            f"'{path}' seems to have no header: its first line is {one_line(', '.join(fields), 80)}. Put a line with "
+            "the names of the columns before it, such as user_id, item_id and timestamp."
+        )
+
+
+def warn_of_swallowed_rows(table: pl.DataFrame, text_columns: Sequence[str], separator: str) -> None:
+    """Warn of values that hold whole rows, as a quote left open and closed much later makes them."""
+    for name in set(text_columns) & set(table.columns):
+        holds_rows = pl.col(name).str.contains("\n", literal=True) & pl.col(name).str.contains(separator, literal=True)
+        found = table.filter(holds_rows)[name]
+        if len(found):
+            warnings.warn(
+                f"{len(found):,} values of {name} hold line breaks and {SEPARATORS[separator]} (first: "
+                f"{one_line(repr(found[0]), 60)}). Was a quote left open? What follows one is read as a single value.",
+                stacklevel=3,
+            )
+
+
+def explain_failure(path: Path, content: Path | bytes, separator: str, error: BaseException) -> str:
+    """Say in one sentence why a table cannot be read, and in which line."""
+    raw = as_bytes(content)
+    bad_text = explain_bad_text(path, raw)
+    if bad_text is not None:
+        return bad_text
+    if len(separator) == 1:
+        for complaint in find_bad_rows(raw.decode(), separator):
+            return f"'{path}' cannot be read: {complaint}"
+    return f"'{path}' could not be read as a table: {one_line(str(error).partition(chr(10) * 2)[0])}."
+
+
+def find_bad_rows(text: str, separator: str) -> Iterator[str]:
+    """Find rows with too many fields, and quotes that are not closed."""
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+    width, begin = None, 1
+    try:
+        for row in reader:
+            width = len(row) if width is None else width
+            if len(row) > width and reader.line_num > begin:
+                yield quote_complaint(begin)
+            elif len(row) > width:
+                yield (
+                    f"line {begin} has {len(row)} fields, but the header has {width}. Put quotes around values with "
+                    f"{SEPARATORS[separator]} in them, or remove what is too much."
+                )
+            begin = reader.line_num + 1
+    except csv.Error:
+        yield quote_complaint(begin)
+    for number, line in enumerate(text.split("\n"), start=1):
+        if line.count('"') % 2:
+            yield quote_complaint(number)
+
+
+def quote_complaint(line: int) -> str:
+    """Say that a quote is not closed."""
+    return f'line {line} has a quote (") that opens or closes nothing. Remove it, or double it within a quoted value.'

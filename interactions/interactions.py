@@ -1,0 +1,217 @@
+"""Interactions: who did something with which item, and when.
+
+An interactions table is a polars DataFrame with `user_id`, `item_id` (text), `timestamp` (number or datetime)
+and any other columns, sorted by user and time; rows of the same user and time keep the order of the file.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import polars as pl
+
+from seqrec.errors import InputError
+from seqrec.interactions.one_line import one_line
+from seqrec.interactions.polars_threads import require_polars
+from seqrec.interactions.special_tokens import SPECIAL_TOKENS
+from seqrec.interactions.spellings import warn_of_spellings
+from seqrec.interactions.table_reading import read_table
+from seqrec.interactions.timestamps import parse_timestamps, warn_of_mixed_units
+
+REQUIRED_COLUMNS = ("user_id", "item_id", "timestamp")
+KNOWN_COLUMNS = (*REQUIRED_COLUMNS, "rating", "click")
+FLAGS = [f"--{name}_column" for name in REQUIRED_COLUMNS]
+
+
+def read_interactions(
+    source: Any, *, columns: Mapping[str, str] | None = None, for_training: bool = True
+) -> pl.DataFrame:
+    """Read and check a table of interactions.
+
+    Args:
+        source: Path of a CSV (also gzipped), Parquet or JSONL file, or a frame of pandas, polars, pyarrow,
+            `datasets`, or another library that speaks Arrow.
+        columns: The table's own names for ours, such as `{"user_id": "uid", "timestamp": "ts"}`.
+        for_training: Also require two users and two items, without which there is nothing to learn.
+
+    Returns:
+        The interactions table. `item_id` is text; `user_id` is text or integers (from a CSV always text);
+        `timestamp` is numbers or datetimes; other columns are as they were.
+
+    Raises:
+        ValueError: If the table cannot be read, lacks a column or rows, or holds unusable ids or timestamps.
+            Rows are counted from 1, without a header.
+        RuntimeError: In a process forked from one in which polars had worked.
+    """
+    require_polars()
+    names = resolve_columns(columns)
+    text_columns = [names["user_id"], names["item_id"]]
+    table = read_table(source, text_columns=text_columns, used_columns=list(names.values()))
+    interactions = rename_columns(table, names)
+    for name in REQUIRED_COLUMNS:
+        require_no_nulls(interactions[name])
+    interactions = interactions.with_columns(
+        require_ids(interactions["user_id"]),
+        require_ids(interactions["item_id"]).cast(pl.String),
+        parse_timestamps(interactions["timestamp"]),
+    )
+    require_no_special_tokens(interactions["item_id"])
+    if for_training:
+        require_variety(interactions)
+        warn_of_spellings(interactions["user_id"], "users")
+        warn_of_spellings(interactions["item_id"], "items")
+    warn_of_mixed_units(interactions["timestamp"])
+    return sort_interactions(interactions)
+
+
+def sort_interactions(interactions: pl.DataFrame) -> pl.DataFrame:
+    """Sort by user and time; ties keep their order, as their real order is the best guess there is."""
+    return interactions.sort("user_id", "timestamp", maintain_order=True)
+
+
+def resolve_columns(columns: Mapping[str, str] | None) -> dict[str, str]:
+    """Complete a column mapping with our own names for whatever it leaves out."""
+    columns = columns or {}
+    unknown = [name for name in columns if name not in KNOWN_COLUMNS]
+    if unknown:
+        raise InputError(
+            f"`columns` maps {unknown[0]!r}, which is no column of ours ({', '.join(KNOWN_COLUMNS)}). "
+            'Map our names to your own, such as {"user_id": "uid"}.'
+        )
+    return {name: columns.get(name, name) for name in KNOWN_COLUMNS}
+
+
+def rename_columns(table: pl.DataFrame, names: Mapping[str, str]) -> pl.DataFrame:
+    """Give a table our column names; other columns follow unchanged."""
+    missing = [name for name in REQUIRED_COLUMNS if names[name] not in table.columns]
+    missing += [name for name in ("rating", "click") if names[name] not in (name, *table.columns)]
+    if missing:
+        wanted = " and ".join(
+            f"'{names[name]}'" + (f" (for {name})" if names[name] != name else "") for name in missing
+        )
+        raise InputError(
+            f"The table has no column {wanted}. It has: {one_line(', '.join(table.columns))}. Say with `columns` "
+            f"({', '.join(FLAGS)}) which of them to use.{hint(table.columns, [names[name] for name in missing])}"
+        )
+    present = {name: column for name, column in names.items() if column in table.columns}
+    others = [column for column in table.columns if column not in present.values()]
+    clashes = [column for column in others if column in present]
+    if clashes:
+        raise InputError(
+            f"Column '{names[clashes[0]]}' was to be used as {clashes[0]}, but the table also has a column "
+            f"named '{clashes[0]}'. Rename or remove one of them."
+        )
+    return table.select(**{name: pl.col(column) for name, column in present.items()}, **{c: c for c in others})
+
+
+def hint(columns: Sequence[str], missing: Sequence[str]) -> str:
+    """Guess why columns are missing: a separator that was not told, or names with blanks or capitals."""
+    if len(columns) == 1:
+        return " If these are several columns, separate them by commas, tabs or semicolons."
+    near = [column for column in columns if column.strip().lower() in {name.strip().lower() for name in missing}]
+    return f" Or rename {', '.join(map(repr, near))}: blanks and capitals count." if near else ""
+
+
+def require_no_nulls(values: pl.Series) -> None:
+    """Refuse a column in which values are missing."""
+    nulls = values.is_null()
+    if nulls.any():
+        first = nulls.arg_max()
+        assert first is not None
+        raise InputError(
+            f"{nulls.sum()} of {len(values)} rows have no {values.name} (first: row {first + 1}). "
+            "Fill them in or remove these rows."
+        )
+
+
+def require_ids(ids: pl.Series) -> pl.Series:
+    """Return ids that are integers or text that is not empty; refuse any others."""
+    if ids.dtype in (pl.Int128, pl.UInt128):  # no Arrow type
+        return ids.cast(pl.String)
+    if ids.dtype.is_integer():
+        return ids
+    if ids.dtype == pl.Binary:
+        raise InputError(
+            f"{ids.name} holds bytes (first: {one_line(ids[0], 40)}). Ids are integers or text: convert the column "
+            f"first, for instance with frame['{ids.name}'].str.decode('utf-8') in pandas."
+        )
+    if ids.dtype.is_float():
+        raise InputError(
+            f"{ids.name} holds decimal numbers ({ids.dtype}; first: {ids[0]}). Ids are integers or text: "
+            f"convert the column first, for instance with frame['{ids.name}'].astype('int64') in pandas."
+        )
+    if not isinstance(ids.dtype, pl.String | pl.Categorical | pl.Enum):
+        raise InputError(f"{ids.name} is of type {ids.dtype}. Ids are integers or text: convert the column first.")
+    text = ids.cast(pl.String)
+    empty = text == ""
+    if empty.any():
+        first = empty.arg_max()
+        assert first is not None
+        raise InputError(
+            f"{empty.sum()} of {len(text)} rows have an empty {ids.name} (first: row {first + 1}). "
+            "Fill them in or remove these rows."
+        )
+    return text
+
+
+def require_no_special_tokens(item_ids: pl.Series) -> None:
+    """Refuse items named like a special token."""
+    special = item_ids.is_in(list(SPECIAL_TOKENS))
+    if special.any():
+        first = special.arg_max()
+        assert first is not None
+        raise InputError(
+            f"Row {first + 1} has the item_id '{item_ids[first]}', which is kept for a special token. "
+            f"Rename the item; kept are {', '.join(SPECIAL_TOKENS)}."
+        )
+
+
+def require_variety(interactions: pl.DataFrame) -> None:
+    """Refuse a table of one user or one item."""
+    for name, noun in (("user_id", "user"), ("item_id", "item")):
+        if interactions[name].n_unique() == 1:
+            raise InputError(
+                f"All {interactions.height} interactions are of one {noun} ('{interactions[name][0]}'). "
+                f"A recommender learns from at least two {noun}s: is {name} the right column?"
+            )
+
+
+def filter_k_core(
+    interactions: pl.DataFrame, *, min_user_interactions: int, min_item_interactions: int
+) -> pl.DataFrame:
+    """Keep the users and items with enough interactions among each other.
+
+    Removing a rare item can make a user rare, and the reverse, so the filter runs until nothing changes; what
+    is left is the largest such part of the table. Repeats count.
+
+    Args:
+        interactions: An interactions table.
+        min_user_interactions: Interactions that each user left must have; 1 keeps all.
+        min_item_interactions: Likewise for items.
+
+    Returns:
+        The interactions left, in their order.
+
+    Raises:
+        ValueError: If a minimum is less than 1, or nothing is left.
+    """
+    for minimum in (min_user_interactions, min_item_interactions):
+        if minimum < 1:
+            raise InputError(f"A minimum of {minimum} interactions was given; it must be at least 1.")
+    enough = (pl.len().over("user_id") >= min_user_interactions) & (pl.len().over("item_id") >= min_item_interactions)
+    kept, before = interactions.filter(enough), interactions.height
+    while kept.height < before:
+        kept, before = kept.filter(enough), kept.height
+    if kept.height == 0:
+        raise InputError(
+            f"None of {interactions.height} interactions is left when each user must have at least "
+            f"{min_user_interactions} and each item at least {min_item_interactions}. Choose smaller "
+            "minimums."
+        )
+    return kept
+
+
+def drop_duplicates(interactions: pl.DataFrame, keep: Literal["first", "last"] = "first") -> pl.DataFrame:
+    """Keep one interaction of each user with each item: the first or the last one in time."""
+    if keep not in ("first", "last"):
+        raise InputError(f"keep={keep!r} was given; expected 'first' or 'last'.")
+    return interactions.unique(subset=["user_id", "item_id"], keep=keep, maintain_order=True)

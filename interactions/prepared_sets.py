@@ -1,0 +1,162 @@
+"""Prepared sets: sequences, vocabulary and catalogue in one folder, or in one repository of the Hub.
+
+The folder holds a Parquet file of each part (`input_ids`, `timestamps`, and `target` where held out), `items.parquet`,
+the tokenizer, and `protocol.json`, which says how they came about. User ids stay behind: nothing needs them any more.
+"""
+
+import json
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pyarrow.parquet as pq
+from datasets import Dataset, DatasetDict
+from huggingface_hub import DatasetCard, DatasetCardData, hf_hub_download, snapshot_download
+from huggingface_hub.errors import EntryNotFoundError, HFValidationError
+
+from seqrec.errors import InputError
+from seqrec.interactions.locations import is_hub_name
+from seqrec.interactions.one_line import one_line
+from seqrec.interactions.prepared_checks import require_fitting
+from seqrec.interactions.tokenization_items import ItemTokenizer
+from seqrec.interactions.whole_files import whole_folder
+
+PARTS = ("train", "validation", "test")
+PROTOCOL, ITEMS, CARD_NAME = "protocol.json", "items.parquet", "README.md"
+TOKENIZER = ("tokenizer.json", "tokenizer_config.json")
+PREPARED_FILES = (*(f"{part}.parquet" for part in PARTS), ITEMS, *TOKENIZER, PROTOCOL, CARD_NAME)
+CARD = """---
+{{ card_data }}
+---
+
+# {{ name }}
+
+Histories of {{ users }} users over {{ items }} items, from the interactions of `{{ dataset }}`, prepared for sequential
+recommenders by **seqrec**: `{{ split_method }}` split, SHA-256 `{{ split_sha256 }}`. Users have no ids.
+
+```bash
+seqrec train --dataset {{ name }} --output_dir runs/model
+```
+
+`input_ids` are token ids, oldest first; `items.parquet` tells the items' own ids in token order, from 3 on, and
+`protocol.json` how the data were filtered and split.
+"""
+
+
+@dataclass(frozen=True)
+class PreparedData:
+    """Sequences ready for training and evaluation, their vocabulary, and how they came about."""
+
+    sequences: DatasetDict
+    tokenizer: ItemTokenizer
+    items: pl.DataFrame
+    protocol: dict[str, Any]
+
+    def save(self, folder: str | Path, *, name: str | None = None) -> None:
+        """Write a prepared set.
+
+        It is there whole or not at all.
+
+        Args:
+            folder: A new or empty folder.
+            name: What its card calls it, such as the repository it will be in; the folder's name if None.
+
+        Raises:
+            ValueError: If the folder holds anything, or cannot be written.
+        """
+        with whole_folder(folder, last=PROTOCOL) as part_folder:
+            for part in PARTS:
+                rows = self.sequences[part]
+                columns = [column for column in rows.column_names if column != "user_id"]
+                rows.select_columns(columns).to_parquet(part_folder / f"{part}.parquet")
+            self.items.write_parquet(part_folder / ITEMS)
+            self.tokenizer.save_pretrained(part_folder)
+            protocol = json.dumps(self.protocol, indent=2) + "\n"
+            (part_folder / PROTOCOL).write_text(protocol, encoding="utf-8")
+            describe(self.protocol, name or Path(folder).resolve().name).save(part_folder / CARD_NAME)
+
+    @classmethod
+    def load(cls, folder: str | Path) -> "PreparedData":
+        """Read what `save` wrote.
+
+        Raises:
+            ValueError: If a file is missing, cannot be read, or does not fit the others.
+        """
+        folder = Path(folder)
+        try:
+            sequences = DatasetDict({part: Dataset(pq.read_table(folder / f"{part}.parquet")) for part in PARTS})
+            tokenizer = ItemTokenizer.from_pretrained(folder)
+            items = pl.read_parquet(folder / ITEMS, glob=False)
+            protocol = json.loads((folder / PROTOCOL).read_text(encoding="utf-8"))
+            require_fitting(sequences, tokenizer, items, protocol)
+        except Exception as error:  # whatever a library makes of a damaged file
+            raise InputError(
+                f"The prepared set in {folder} cannot be read; prepare it anew. {one_line(error)}"
+            ) from error
+        return cls(sequences, tokenizer, items, protocol)
+
+
+def describe(protocol: Mapping[str, Any], name: str) -> DatasetCard:
+    """Make a prepared set's card; its metadata tells `datasets` which files are which split.
+
+    Training and held-out rows differ in their columns, and so are two configurations.
+    """
+    parts = {"train": PARTS[:1], "held_out": PARTS[1:]}
+    return DatasetCard.from_template(
+        DatasetCardData(
+            tags=["sequential-recommendation", "seqrec"],
+            configs=[
+                {"config_name": name, "data_files": [{"split": part, "path": f"{part}.parquet"} for part in own]}
+                for name, own in parts.items()
+            ],
+        ),
+        template_str=CARD,
+        name=plain(name),
+        users=f"{protocol['num_users']:,}",
+        items=f"{protocol['num_items']:,}",
+        dataset=plain(protocol["dataset"]),
+        split_method=protocol["split_method"],
+        split_sha256=protocol["split_sha256"],
+    )
+
+
+def plain(name: str) -> str:
+    """Leave out of a name what Markdown, HTML or a shell would take for more than letters."""
+    return re.sub(r"[^\w .:+/-]", "_", name)
+
+
+def find_prepared(dataset: str | Path) -> Path | None:
+    """Return the folder of a prepared set, fetched if it is on the Hub; None if this names no prepared set.
+
+    Raises:
+        ValueError: If it is half a prepared set, or cannot be fetched whole.
+    """
+    if os.path.exists(os.path.expanduser(dataset)):
+        return find_prepared_folder(Path(dataset).expanduser())
+    if str(dataset).count("/") != 1 or not is_hub_name(str(dataset)):
+        return None
+    try:
+        hf_hub_download(str(dataset), PROTOCOL, repo_type="dataset")
+    except (EntryNotFoundError, HFValidationError, OSError):
+        return None  # whoever loads it as a table of interactions says what is wrong with it
+    try:
+        return Path(snapshot_download(str(dataset), repo_type="dataset", allow_patterns=list(PREPARED_FILES)))
+    except OSError as error:
+        raise InputError(f"The prepared set '{dataset}' could not be fetched: {one_line(error)}") from error
+
+
+def find_prepared_folder(folder: Path) -> Path | None:
+    """Return a folder if it holds a prepared set, and refuse half of one."""
+    if (folder / PROTOCOL).is_file():
+        return folder
+    parts = [f"{part}.parquet" for part in PARTS if (folder / f"{part}.parquet").exists()]
+    if parts and (folder / TOKENIZER[0]).exists():
+        raise InputError(
+            f"'{folder}' holds {', '.join(parts)} and a vocabulary, but no {PROTOCOL}: it is half a prepared set. "
+            "Prepare it anew."
+        )
+    return None

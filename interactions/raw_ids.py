@@ -1,0 +1,216 @@
+"""Read raw item ids from whatever holds them, and look them up; refuse what cannot be read in one way only.
+
+Lists, tuples, NumPy arrays, Series and columns of pandas, polars and pyarrow, and iterators, which are read once, hold
+ids alike. An id is text or an integer. One level deeper they hold one list of ids for each user.
+"""
+
+import re
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Set
+from io import IOBase
+from typing import Any, Literal
+
+import numpy as np
+
+from seqrec.errors import InputError
+from seqrec.interactions.special_tokens import UNK_ID
+
+ItemId = str | int
+ItemIds = Iterable[ItemId]
+Encode = Callable[[list[str]], np.ndarray]  # raw ids to token ids, UNK_ID for what is no item of the vocabulary
+Unknown = Literal["skip", "error"]
+
+TENSOR_LIBRARIES = {"torch", "tensorflow", "jax", "jaxlib", "mlx"}
+LIST_TYPE = re.compile(r"(large_|fixed_size_)?(list|array)\W", re.IGNORECASE)  # as polars, pyarrow and pandas print it
+ID_KINDS = "UTiuO"  # of NumPy's: text, integers and objects, which are looked at one by one
+SHOWN = 60  # characters of a value in a message
+
+
+def id_text(item_id: object, where: str = "") -> str:
+    """Return one raw id as text.
+
+    Raises:
+        ValueError: If it is neither text nor an integer.
+    """
+    if isinstance(item_id, str):
+        return str.__str__(item_id)  # of a member of an Enum its text, not its name
+    if isinstance(item_id, int | np.integer) and not isinstance(item_id, bool):
+        return str(int(item_id))
+    raise InputError(
+        f"Item ids are strings or integers, but {shown(item_id)} was given{inside(where)}.{advice(item_id)}"
+    )
+
+
+def read_ids(values: Any, *, where: str = "", ordered: bool = True) -> list[str]:
+    """Read one list of raw ids.
+
+    Args:
+        values: Anything that holds ids.
+        where: What they are, for messages: "this history", "allow", …
+        ordered: Whether their order has a meaning, so that a set will not do.
+
+    Raises:
+        ValueError: If it holds anything but ids, or is nothing that can be read in one way only.
+    """
+    require_readable(values, f"Expected a list of item ids{inside(where)}", ordered=ordered)
+    return [entry if type(entry) is str else id_text(entry, where) for entry in entries_of(values)]
+
+
+def read_histories(values: Any) -> tuple[list[list[str]], bool]:
+    """Read one history or several.
+
+    Returns:
+        The histories, and whether `values` is a single one, as a list of nothing is.
+
+    Raises:
+        ValueError: As `read_ids` raises it, or if ids and lists are mixed.
+    """
+    require_readable(values, "A history is a list of item ids, oldest first", ordered=True)
+    return read_one_or_several(values, where="this history", ordered=True)
+
+
+def read_lists(values: Any, *, where: str) -> tuple[list[list[str]], bool]:
+    """Read an allow or deny list.
+
+    Returns:
+        The lists, and whether `values` is a single one for all users, as a list of nothing is.
+
+    Raises:
+        ValueError: As `read_ids` raises it, or if ids and lists are mixed.
+    """
+    require_readable(values, f"{where} must be a list of item ids, or one list for each history", ordered=False)
+    return read_one_or_several(values, where=where, ordered=False)
+
+
+def read_one_or_several(values: Any, *, where: str, ordered: bool) -> tuple[list[list[str]], bool]:
+    """Read a list of ids, or a list of such lists, and tell whether it is the former."""
+    entries = entries_of(values)
+    if all(type(entry) is str for entry in entries):  # the most common case, and the quickest to tell
+        return ([], False) if not entries and holds_lists(values) else ([entries], True)
+    if not any(may_hold_ids(entry) for entry in entries):
+        return [[id_text(entry, where) for entry in entries]], True
+    if isinstance(values, Set):
+        raise InputError(f"A set of lists was given{inside(where)}, and has no order. Give a list of lists.")
+    return [read_ids(entry, where=where, ordered=ordered) for entry in entries], False
+
+
+def entries_of(values: Any) -> list[Any]:
+    """Take apart what holds ids or lists of ids; those of arrays and columns come back as Python's own objects."""
+    if not isinstance(values, list | tuple):
+        for method in ("to_pylist", "to_list", "tolist"):  # pyarrow, polars and pandas, NumPy
+            if hasattr(values, method):
+                return list(getattr(values, method)())
+    return list(values)
+
+
+def require_readable(values: Any, expected: str, *, ordered: bool) -> None:
+    """Raise a `ValueError` that begins with what was expected unless something holds entries, in order if need be."""
+    if type(values) in (list, tuple):
+        return
+    if is_tensor(values):
+        problem = "a tensor was given, whose numbers may be token ids. Give a list of raw ids"
+    elif any(hasattr(values, name) for name in ("columns", "column_names", "levels")):
+        problem = "a table was given. Give one of its columns, or pass it to recommend_frame"
+    elif isinstance(values, Set) and ordered:
+        problem = "a set was given, which has no order. Give a list"
+    elif isinstance(values, np.ndarray) and values.size > 0 and values.dtype.kind not in ID_KINDS:
+        problem = f"an array of {values.dtype} was given"
+    elif not may_hold_ids(values) or (isinstance(values, np.ndarray) and not values.ndim):
+        problem = f"{shown(values)} was given"
+    else:
+        return
+    raise InputError(f"{expected}, but {problem}.{advice(values)}")
+
+
+def may_hold_ids(value: Any) -> bool:
+    """Tell whether something has entries, and is neither text, bytes, a mapping, a file nor a named tuple."""
+    if isinstance(value, str | bytes | bytearray | memoryview | Mapping | IOBase):
+        return False
+    return isinstance(value, Iterable) and not hasattr(value, "_fields")
+
+
+def holds_lists(values: Any) -> bool:
+    """Tell of an array or column without rows whether its rows would be lists."""
+    if isinstance(values, np.ndarray):
+        return values.ndim > 1
+    return LIST_TYPE.match(f"{getattr(values, 'dtype', getattr(values, 'type', ''))} ") is not None
+
+
+def is_tensor(value: Any) -> bool:
+    """Tell a tensor of any library, without importing one."""
+    return any(class_.__module__.partition(".")[0] in TENSOR_LIBRARIES for class_ in type(value).__mro__)
+
+
+def shown(value: Any) -> str:
+    """Write a value for a message, on one line."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}… ({type(value).__name__})"
+
+
+def inside(where: str) -> str:
+    """Say where something was found, if that is to be said."""
+    return f" in {where}" if where else ""
+
+
+def advice(value: Any) -> str:
+    """Say what to do about a value that is no id, or no list of them, if that is known."""
+    kind = value.dtype.kind if isinstance(value, np.ndarray) else ""
+    if kind == "S" or isinstance(value, bytes | bytearray | memoryview):
+        return " Decode bytes to text first, as b'50'.decode() does."
+    if kind == "f" or isinstance(value, float | np.floating):
+        return " Convert whole numbers to integers and leave out what is missing."
+    if isinstance(value, str):
+        return f" Put a single id into a list: [{shown(value)}]."
+    return " Give one flat list of ids for each user." if isinstance(value, list | tuple) else ""
+
+
+def encode_known(
+    names: list[str], encode: Encode, *, where: str, unknown: Unknown = "skip"
+) -> tuple[np.ndarray, list[str]]:
+    """Encode raw ids, and tell which of them the vocabulary lacks.
+
+    Args:
+        names: Item ids, as `read_ids` returns them.
+        encode: Looks them up, as `ItemTokenizer.encode_item_ids` does.
+        where: What the ids are, for the message: "this history", "allow", …
+        unknown: `"skip"` to leave unknown ids out with a warning, `"error"` to raise.
+
+    Returns:
+        Token ids of the known ones, in order, and the unknown raw ids.
+
+    Raises:
+        ValueError: With `unknown="error"`, on an unknown id; or on one that holds half a character.
+    """
+    if not (isinstance(unknown, str) and unknown in ("skip", "error")):
+        raise InputError(f"unknown must be 'skip' or 'error', but is {unknown!r}.")
+    try:
+        token_ids = encode(names)
+    except UnicodeEncodeError as error:
+        raise InputError(f"An item id in {where} is no text that can be written: {error.object!r}.") from error
+    is_known = token_ids != UNK_ID
+    missing = [name for name, known in zip(names, is_known, strict=True) if not known]
+    if missing:
+        message = f"{len(missing)} of {len(names)} items in {where} are not in the vocabulary (first: {missing[0]!r})."
+        if unknown == "error":
+            raise InputError(f"{message} Pass unknown='skip' to leave them out.")
+        warnings.warn(f"{message} They are left out.", stacklevel=4)
+    return token_ids[is_known], missing
+
+
+def encode_lists(lists: Any, num_users: int, encode: Encode, *, where: str) -> list[np.ndarray] | None:
+    """Encode an allow or deny list: one for all users, or a list of one for each; a list of nothing is one for all.
+
+    Raises:
+        ValueError: As `read_ids` raises it, or if there are neither one nor `num_users` lists.
+    """
+    if lists is None:
+        return None
+    found, is_one_for_all = read_lists(lists, where=where)
+    encoded = [encode_known(names, encode, where=where)[0] for names in found]
+    if is_one_for_all:
+        return encoded * num_users
+    if len(encoded) != num_users:
+        raise InputError(
+            f"{where} has {len(encoded)} lists for {num_users} histories. Give one list for each, or one for all."
+        )
+    return encoded

@@ -1,0 +1,164 @@
+"""Finding a data set by its name: named sets, files, folders, the Hub, or a frame at hand."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+from datasets import Dataset, IterableDataset, load_dataset, load_dataset_builder
+from datasets.exceptions import DatasetsError
+
+from seqrec.errors import InputError
+from seqrec.interactions.interactions import read_interactions
+from seqrec.interactions.item_tables import read_items, warn_of_untitled
+from seqrec.interactions.locations import is_hub_name, local_path
+from seqrec.interactions.movielens import ml_100k_folder
+from seqrec.interactions.one_line import one_line
+from seqrec.interactions.synthetic import synthetic_interactions, synthetic_items
+from seqrec.interactions.table_files import SUFFIXES, table_suffix
+from seqrec.interactions.table_parts import read_parts
+
+NAMED_SETS = ("ml-100k", "synthetic")
+TERMS = {  # on which named sets may be used
+    "ml-100k": "for research; neither redistributed nor used for profit without GroupLens' permission "
+    "(https://files.grouplens.org/datasets/movielens/ml-100k-README.txt)",
+}
+
+
+@dataclass(frozen=True)
+class InteractionData:
+    """Interactions and, where known, what their items are called.
+
+    Attributes:
+        name: What to call the data set, in metrics and model cards.
+        interactions: An interactions table.
+        items: `item_id` (text), `title` (text, where known) and other columns, one row an item; or None.
+        terms: On what terms the data may be used; None where that is not known.
+        is_on_hub: Whether `name` is that of a repository on the Hub.
+    """
+
+    name: str
+    interactions: pl.DataFrame
+    items: pl.DataFrame | None
+    terms: str | None = None
+    is_on_hub: bool = False
+
+
+def load_interactions(
+    dataset: Any, *, columns: Mapping[str, str] | None = None, items: Any = None, streaming: bool = False
+) -> InteractionData:
+    """Load interactions from wherever they are.
+
+    Args:
+        dataset: `ml-100k` or `synthetic`; a CSV, TSV, Parquet or JSON file; a folder with `interactions.*` and
+            perhaps `items.*`, or with parts of one table; a data set of the Hub (`org/name`, or
+            `org/name:train+test` to choose splits); or a frame.
+        columns: The table's own names for ours, as in `read_interactions`.
+        items: File or frame with `item_id` and `title`; goes before what the data set itself holds.
+        streaming: Whether to read a data set of the Hub as it arrives, without keeping a copy of its files.
+
+    Raises:
+        ValueError: If there is no such data set, it cannot be downloaded, or its tables cannot be used.
+    """
+    found = locate(dataset, columns=columns or {}, streaming=streaming)
+    items = found.items if items is None else items
+    data = InteractionData(
+        name=found.name,
+        interactions=read_interactions(found.interactions, columns=columns),
+        items=None if items is None else read_items(items, columns=columns),
+        terms=TERMS.get(dataset) if isinstance(dataset, str) else None,
+        is_on_hub=found.is_on_hub,
+    )
+    if data.items is not None:
+        warn_of_untitled(data.interactions["item_id"], data.items)
+    return data
+
+
+@dataclass(frozen=True)
+class Located:
+    """Where a data set is: its name, and its interactions and items as files or frames."""
+
+    name: str
+    interactions: Any
+    items: Any = None
+    is_on_hub: bool = False
+
+
+def locate(dataset: Any, *, columns: Mapping[str, str], streaming: bool) -> Located:
+    """Find a data set; a name that can be none of the Hub is never looked for there."""
+    if not isinstance(dataset, str | Path):
+        return Located("frame", dataset)
+    if dataset == "synthetic":
+        return Located("synthetic", synthetic_interactions(), synthetic_items())
+    if dataset == "ml-100k":
+        folder = ml_100k_folder()
+        interactions = find_table(folder, "interactions")
+        if interactions is None:
+            raise InputError(
+                f"'{folder}' holds no interactions ({', '.join('interactions' + suffix for suffix in SUFFIXES)}). Put "
+                "them there, or remove the folder to have MovieLens 100K downloaded."
+            )
+        return Located("ml-100k", interactions, find_table(folder, "items"))
+    path = local_path(dataset)
+    if os.path.isdir(path):  # Path.is_dir raises on names that are too long
+        name, interactions = path.resolve().name, find_table(path, "interactions")
+        if interactions is not None:
+            return Located(name, interactions, find_table(path, "items"))
+        return Located(name, path)
+    if table_suffix(path) or os.path.exists(path):
+        return Located(table_name(path), path)
+    text_columns = [columns.get(name, name) for name in ("user_id", "item_id")]
+    before_colon, _, split = str(path).rpartition(":")
+    if before_colon and os.path.isdir(before_colon):
+        folder = Path(before_colon)
+        return Located(folder.resolve().name, read_parts(folder, split=split, text_columns=text_columns))
+    if not is_hub_name(str(dataset)):
+        raise InputError(
+            f"There is no file or folder '{one_line(dataset)}', and a data set of the Hub has a name such as org/name."
+        )
+    table = load_hub_table(str(dataset), text_columns=text_columns, streaming=streaming)
+    return Located(str(dataset).partition(":")[0], table, is_on_hub=True)
+
+
+def find_table(folder: Path, stem: str) -> Path | None:
+    """Return the table of this name in a folder, a file or a folder of parts, if it holds one."""
+    paths = [folder / f"{stem}{suffix}" for suffix in SUFFIXES]
+    return next((path for path in paths if path.exists()), None)
+
+
+def table_name(path: Path) -> str:
+    """Name a data set after its file, or after the folder if the file is just called interactions."""
+    stem = path.name.removesuffix(table_suffix(path) or "")
+    return path.resolve().parent.name if stem == "interactions" else stem
+
+
+def load_hub_table(
+    dataset: str, *, text_columns: Sequence[str] = (), streaming: bool = False
+) -> Dataset | IterableDataset:
+    """Load a data set of the Hub.
+
+    Where it is kept as CSV, `text_columns` are text whatever they look like ("007" stays "007"), as in files.
+    """
+    name, _, split = dataset.partition(":")
+    try:
+        is_csv = hasattr(load_dataset_builder(name).config, "converters")
+        options = {"converters": dict.fromkeys(text_columns, str)} if is_csv else {}
+        loaded = load_dataset(name, split=split or None, streaming=streaming, **options)
+    except (OSError, ValueError, DatasetsError, pa.ArrowException) as error:
+        raise InputError(
+            f"'{dataset}' is neither a named set ({', '.join(NAMED_SETS)}) nor a file or folder with "
+            f"interactions.* here, and could not be loaded as a data set of the Hub: {one_line(error)}"
+        ) from error
+    if isinstance(loaded, Dataset | IterableDataset):
+        return loaded
+    if len(loaded) > 1:
+        names = list(loaded)
+        raise InputError(
+            f"The data set '{name}' has the splits {', '.join(names)}. Say which to use, such as "
+            f"'{name}:{names[0]}' or '{name}:{'+'.join(names)}'; the train and test parts are made here."
+        )
+    (only,) = loaded.values()
+    return only

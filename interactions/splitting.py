@@ -1,0 +1,145 @@
+"""Splitting interactions into what a model learns from and what it is measured on."""
+
+import hashlib
+import logging
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from seqrec.errors import InputError
+from seqrec.interactions.interactions import sort_interactions
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Split:
+    """Training interactions, and the interactions held out for validation and test.
+
+    Each part is an interactions table. All of a user's training interactions come before their validation
+    ones, and those before their test ones.
+    """
+
+    train: pl.DataFrame
+    validation: pl.DataFrame
+    test: pl.DataFrame
+
+    def sha256(self) -> str:
+        """Hash the three parts' users and items, in order, so that people can see they hold the same split.
+
+        Users are taken in the order of their ids as text, so integer ids and text ids make the same hash.
+        """
+        digest = hashlib.sha256()
+        for name in ("train", "validation", "test"):
+            part: pl.DataFrame = getattr(self, name)
+            digest.update(f"{name} {part.height}\n".encode())
+            digest.update(canonical_text(part).encode())
+        return digest.hexdigest()
+
+
+def canonical_text(interactions: pl.DataFrame) -> str:
+    """Write users and items so that no two tables look alike: each id follows its length in bytes."""
+    ids = interactions.select(pl.col("user_id", "item_id").cast(pl.String)).sort("user_id", maintain_order=True)
+    parts = [part for id_ in (pl.col("user_id"), pl.col("item_id")) for part in (id_.str.len_bytes(), ":", id_)]
+    rows = pl.concat_str([part if isinstance(part, pl.Expr) else pl.lit(part) for part in parts])
+    return ids.select(rows.str.join("\n")).item() or ""
+
+
+def leave_one_out(interactions: pl.DataFrame, *, validation_users: int | None = None) -> Split:
+    """Hold out each user's last interaction for test and the last but one for validation.
+
+    Users with fewer than 3 interactions stay wholly in training.
+
+    Args:
+        interactions: An interactions table.
+        validation_users: From how many users the last but one is held out, taken at even steps along the user ids,
+            sorted as text; from all if None, or if there are no more. That of the others is for training, as in the
+            protocol of Petrov & Macdonald (RecSys 2022): where histories are short, it is much to learn from.
+
+    Raises:
+        ValueError: If no user has 3 interactions, or `validation_users` is less than 1.
+    """
+    if validation_users is not None and validation_users < 1:
+        raise InputError(
+            f"validation_users={validation_users} leaves nothing to choose the best epoch by. Give at least 1, or "
+            "leave it out for all users."
+        )
+    ordered = sort_interactions(interactions)
+    lengths = ordered.group_by("user_id").len()
+    users = lengths.filter(pl.col("len") >= 3)["user_id"]
+    if users.is_empty():
+        raise InputError(
+            f"None of {len(lengths)} users has the 3 interactions that leave-one-out needs "
+            "(one to learn from, one for validation, one for test). Give longer histories."
+        )
+    steps_to_end = pl.len().over("user_id") - pl.int_range(pl.len()).over("user_id")
+    is_tested = pl.col("user_id").is_in(users.implode())
+    validates = pl.col("user_id").is_in(at_even_steps(users, validation_users or len(users)).implode())
+    part = pl.when(is_tested & (steps_to_end == 1)).then(2).when(validates & (steps_to_end == 2)).then(1).otherwise(0)
+    return divide(ordered, part)
+
+
+def at_even_steps(users: pl.Series, count: int) -> pl.Series:
+    """Take so many users, or all if there are fewer, at even steps along their ids, sorted as text."""
+    in_order = users.gather(users.cast(pl.String).arg_sort())
+    count = min(count, len(users))
+    return in_order.gather(np.arange(count) * len(users) // count)
+
+
+def temporal(interactions: pl.DataFrame, *, validation_fraction: float = 0.1, test_fraction: float = 0.1) -> Split:
+    """Hold out the latest interactions of all users, by two cut-offs in time.
+
+    No training interaction is as late as any validation one, nor a validation one as late as any test one;
+    interactions at a cut-off's very time fall after it, so the parts can be larger than asked for.
+    Held-out interactions of users who did nothing before cannot be predicted from a history: they are counted
+    in the log and stay in the parts, but give no row of `build_sequences`.
+
+    Args:
+        interactions: An interactions table.
+        validation_fraction: Part of the interactions, between 0 and 1, that validation is to hold.
+        test_fraction: Likewise for test.
+
+    Raises:
+        ValueError: If the fractions leave nothing to learn from, or a part comes out empty.
+    """
+    if not (validation_fraction > 0 and test_fraction > 0 and validation_fraction + test_fraction < 1):
+        raise InputError(
+            f"validation_fraction={validation_fraction} and test_fraction={test_fraction} were given; each "
+            "must be more than 0, and both together less than 1."
+        )
+    ordered = sort_interactions(interactions)
+    times = ordered["timestamp"].sort()
+    validation_start = times[-max(1, round(len(times) * (validation_fraction + test_fraction)))]
+    test_start = times[-max(1, round(len(times) * test_fraction))]
+    time = pl.col("timestamp")
+    part = pl.when(time < validation_start).then(0).when(time < test_start).then(1).otherwise(2)
+    split = divide(ordered, part)
+    for name in ("train", "validation"):
+        if getattr(split, name).height == 0:
+            cut_off = test_start if name == "validation" else validation_start
+            raise InputError(
+                f"The temporal split leaves nothing for {name}: too few of {ordered.height} interactions lie "
+                f"before the cut-off at {cut_off}. Change the fractions, or use leave-one-out."
+            )
+    log_newcomers(ordered, part)
+    return split
+
+
+def divide(ordered: pl.DataFrame, part: pl.Expr) -> Split:
+    """Divide a table by an expression that is 0 for training, 1 for validation and 2 for test."""
+    parts = ordered.select(part=part)["part"]
+    return Split(*(ordered.filter(parts == index) for index in range(3)))
+
+
+def log_newcomers(ordered: pl.DataFrame, part: pl.Expr) -> None:
+    """Say how many held-out interactions are their user's first."""
+    is_first = pl.int_range(pl.len()).over("user_id") == 0
+    count = ordered.select((is_first & (part > 0)).sum()).item()
+    if count:
+        held_out = ordered.select((part > 0).sum()).item()
+        logger.warning(
+            "%d of %d held-out interactions are their user's first: with no history, they are not evaluated.",
+            count,
+            held_out,
+        )

@@ -1,0 +1,66 @@
+"""Reading a table from a file of any known kind."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import polars as pl
+
+from seqrec.errors import InputError
+from seqrec.interactions.delimited_text import read_delimited
+from seqrec.interactions.one_line import one_line
+from seqrec.interactions.text_encodings import explain_bad_text, first_bytes, is_gzip, read_bytes, utf8_content
+
+SEPARATED = {".csv": ",", ".tsv": "\t", ".txt": None, ".dat": None}  # with their usual separators
+JSON = (".jsonl", ".ndjson", ".json")
+SUFFIXES: tuple[str, ...] = (".csv", ".csv.gz", ".parquet", ".jsonl", ".jsonl.gz", ".tsv", ".tsv.gz")
+SUFFIXES += tuple(suffix + packed for suffix in (".ndjson", ".json", ".txt", ".dat") for packed in ("", ".gz"))
+
+
+def table_suffix(path: Path) -> str | None:
+    """Return the ending that says what kind of table a path names, or None for any other path."""
+    lower = path.name.lower()
+    return max((suffix for suffix in SUFFIXES if lower.endswith(suffix)), key=len, default=None)
+
+
+def read_file(path: Path, text_columns: Sequence[str] = ()) -> pl.DataFrame:
+    """Read a table file by its suffix.
+
+    Raises:
+        ValueError: If there is no such file, its kind is unknown, or it cannot be read; says which file it was.
+    """
+    suffix = table_suffix(path)
+    if suffix is None:
+        raise InputError(f"'{path}' is of an unknown kind. Known are files ending in {', '.join(SUFFIXES)}.")
+    if not os.path.isfile(path):  # Path.is_file raises on names that are too long
+        raise InputError(f"There is no file '{path}'.")
+    kind = suffix.removesuffix(".gz")
+    try:
+        if kind == ".parquet":
+            return pl.read_parquet(path, glob=False)
+        if kind in JSON:
+            return read_json(path)
+        return read_delimited(path, text_columns=text_columns, usual=SEPARATED[kind])
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
+        if path.stat().st_size == 0:
+            raise InputError(f"'{path}' is empty. Expected a table with one interaction or item a row.") from error
+        advice = " Expected an object a line, or a list of objects." if kind in JSON else ""
+        raise InputError(f"'{path}' could not be read as {suffix[1:]}: {one_line(error)}.{advice}") from error
+
+
+def read_json(path: Path) -> pl.DataFrame:
+    """Read JSON, an object a line or a list of objects."""
+    content = utf8_content(path)
+    head = content[:100] if isinstance(content, bytes) else first_bytes(content)
+    if head.lstrip().startswith(b"["):
+        raw = read_bytes(content) if isinstance(content, Path) else content
+        return pl.read_json(raw, infer_schema_length=None)
+    if isinstance(content, Path) and is_gzip(content):
+        content = read_bytes(content)
+    try:
+        return pl.read_ndjson(content, infer_schema_length=None)
+    except pl.exceptions.PolarsError as error:
+        bad_text = explain_bad_text(path, content if isinstance(content, bytes) else read_bytes(content))
+        if bad_text is not None:
+            raise InputError(bad_text) from error
+        raise

@@ -1,0 +1,108 @@
+"""The encoding of a text file: told where it is certain, else named in the error."""
+
+import codecs
+import gzip
+import warnings
+import zlib
+from pathlib import Path
+
+from seqrec.errors import InputError
+
+GZIP_MAGIC = b"\x1f\x8b"
+HEAD_BYTES = 2**16
+# What a file of another kind begins with, whatever its name says.
+OTHER_KINDS = {
+    b"PAR1": "a Parquet file: let its name end in .parquet",
+    b"PK\x03\x04": "a ZIP archive (or Excel file): unpack it, or save it as CSV",
+    b"\x28\xb5\x2f\xfd": "compressed by zstd: unpack it first",
+    b"BZh": "compressed by bzip2: unpack it first",
+    b"SQLite": "an SQLite database: export the table as CSV",
+}
+# The longer marks first: that of UTF-32 begins with that of UTF-16.
+MARKS = {
+    codecs.BOM_UTF8: "utf-8-sig",
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+
+
+def utf8_content(path: Path) -> Path | bytes:
+    """Find what to read a text file's UTF-8 from: the file itself, or bytes if it is in another encoding.
+
+    Raises:
+        ValueError: If it is empty or no text.
+        OSError: If its compression is damaged or cut off.
+    """
+    head = first_bytes(path)
+    if not head.strip():
+        raise InputError(f"'{path}' is empty. Expected a header and one row for each interaction or item.")
+    for magic, what in OTHER_KINDS.items():
+        if head.startswith(magic):
+            raise InputError(f"'{path}' is {what}.")
+    encoding = tell_encoding(head)
+    if head in MARKS:
+        raise InputError(f"'{path}' is empty. Expected a header and one row for each interaction or item.")
+    has_old_line_ends = b"\r" in head and b"\n" not in head
+    if encoding == "utf-8" and not has_old_line_ends:
+        return path
+    if encoding not in ("utf-8", "utf-8-sig"):
+        warnings.warn(f"The encoding of '{path.name}' is {encoding.upper()}, not UTF-8; it was read so.", stacklevel=2)
+    try:
+        text = read_bytes(path).decode(encoding)
+    except UnicodeDecodeError as error:
+        raise InputError(f"'{path}' is no text in the encoding {encoding.upper()}, as which it begins.") from error
+    return (text.replace("\r", "\n") if has_old_line_ends else text).encode()
+
+
+def tell_encoding(head: bytes) -> str:
+    """Tell an encoding by its mark, or by the zeros of UTF-16; UTF-8 if there are neither."""
+    for mark, encoding in MARKS.items():
+        if head.startswith(mark):
+            return encoding
+    start = head[:64]
+    for encoding, zeros, letters in (("utf-16-le", start[1::2], start[::2]), ("utf-16-be", start[::2], start[1::2])):
+        if len(start) > 3 and not any(zeros) and all(letters):
+            return encoding
+    return "utf-8"
+
+
+def is_gzip(path: Path) -> bool:
+    """Tell whether a file is compressed by gzip, whatever its name says."""
+    with path.open("rb") as file:
+        return file.read(2) == GZIP_MAGIC
+
+
+def first_bytes(path: Path) -> bytes:
+    """Read the beginning of a file that may be compressed."""
+    return read_bytes(path, HEAD_BYTES)
+
+
+def read_bytes(path: Path, size: int = -1) -> bytes:
+    """Read a file that may be compressed, all of it or only so many bytes.
+
+    Raises:
+        OSError: If its compression is damaged or cut off.
+    """
+    if not is_gzip(path):
+        with path.open("rb") as file:
+            return file.read(size)
+    try:
+        with gzip.open(path) as file:
+            return file.read(size)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise OSError("its gzip compression is damaged or cut off") from error
+
+
+def explain_bad_text(path: Path, content: bytes) -> str | None:
+    """Say where a text is not UTF-8; None if it is."""
+    try:
+        content.decode()
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        return (
+            f"The encoding of '{path}' is not UTF-8: line {line} holds the byte 0x{content[error.start]:02x}. Save it "
+            "as UTF-8, for instance with `iconv -f latin1 -t utf-8`."
+        )
+    return None

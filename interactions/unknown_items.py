@@ -1,0 +1,48 @@
+"""Items of interactions that a model's vocabulary lacks."""
+
+import warnings
+
+import polars as pl
+
+from seqrec.errors import InputError
+from seqrec.interactions.splitting import Split
+from seqrec.interactions.tokenization_items import ItemTokenizer
+
+
+def report_unknown_items(split: Split, tokenizer: ItemTokenizer, *, refuse: bool) -> None:
+    """Tell which interactions and held-out targets are with items outside a vocabulary.
+
+    Args:
+        split: The interactions.
+        tokenizer: The vocabulary.
+        refuse: Whether to raise, and not to warn.
+
+    Raises:
+        ValueError: If no item is known; or, with `refuse`, if one is not.
+    """
+    parts = {"training": split.train, "validation": split.validation, "test": split.test}
+    item_ids = pl.concat([part["item_id"] for part in parts.values()]).unique(maintain_order=True)
+    unknown = item_ids.filter(tokenizer.encode_item_ids(item_ids) == tokenizer.unk_token_id)
+    if unknown.is_empty():
+        return
+    message = (
+        f"{len(unknown):,} of the {len(item_ids):,} items in these interactions are not in the model's vocabulary "
+        f"(first: '{unknown[0]}')"
+    )
+    if refuse:
+        raise InputError(
+            f"{message}. Fine-tuning cannot add items: drop the interactions with unknown items, or train a new model."
+        )
+    if len(unknown) == len(item_ids):
+        raise InputError(
+            f"{message}, whose items have ids such as '{tokenizer.item_series[0]}'. Are these its data, and is "
+            "item_id the right column?"
+        )
+    counts = ", ".join(
+        f"{part['item_id'].is_in(unknown.implode()).sum():,} of {len(part):,} {name}" for name, part in parts.items()
+    )
+    warnings.warn(
+        f"{message}: {counts} interactions are with them. In histories they say nothing, and as targets they count as "
+        "missed.",
+        stacklevel=3,
+    )

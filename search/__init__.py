@@ -1,0 +1,1 @@
+"""How a catalogue is searched: scores, masks, lists and ranks."""

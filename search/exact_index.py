@@ -1,0 +1,102 @@
+"""Exact top-K of a catalogue that is searched again and again.
+
+Shape suffixes: B users, V vocabulary, D hidden size, K list length, N blocks, M candidates, S excluded items.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from seqrec.interactions.special_tokens import NUM_SPECIAL_TOKENS
+from seqrec.search.largest import BLOCK, largest
+from seqrec.search.scoring import CACHED_SCORES, cells_of, top_k
+
+LARGE_CATALOGUE = 100_000  # items from which on a first, coarse pass pays
+BLOCKS_PER_ITEM = 4  # blocks searched for each item of a list
+# A product of bfloat16 vectors is off by less than this share of |u|·|v|: each factor and the result are
+# rounded to 8 bits, by 2⁻⁸ at most. The last term covers what float32 sums and the errors' products add.
+COARSE_ERROR = 3 * 2**-8 + 2**-13
+
+
+class ExactIndex:
+    """The items of a catalogue, prepared for `scoring.top_k`'s answers at a lower price.
+
+    On a CPU, a large catalogue is first scored in bfloat16, which keeps of each block of items its maximum. Blocks
+    with the highest maxima are scored again in float32. A user's list is certain when its last score is above
+    what any other block could hold, by the error that bfloat16 can make; users without that certainty (a few, with
+    many items of nearly one score) are answered by `top_k`.
+
+    Args:
+        items_VD: Item vectors; row i is token id i.
+    """
+
+    def __init__(self, items_VD: Tensor) -> None:
+        self.items_VD = items_VD.detach().float()
+        self.device = items_VD.device
+        self.is_coarse = len(items_VD) >= LARGE_CATALOGUE and items_VD.device.type == "cpu"
+        if self.is_coarse:
+            self.coarse_VD = self.items_VD.bfloat16()
+            self.longest = self.items_VD.norm(dim=1).max()
+
+    @torch.no_grad()
+    def search(
+        self, users_BD: Tensor, k: int, *, excluded_BS: Tensor | None = None, allowed_BA: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """List the k items that score highest for each user; everything as in `scoring.top_k`."""
+        users_BD = users_BD.float()
+        num_blocks = BLOCKS_PER_ITEM * k
+        if not self.is_coarse or allowed_BA is not None or num_blocks * BLOCK * 4 > len(self.items_VD):
+            return top_k(users_BD, self.items_VD, k, excluded_BS=excluded_BS, allowed_BA=allowed_BA)
+        maxima_BK, block_BK = self.block_maxima(users_BD, excluded_BS).topk(num_blocks + 1, dim=1)
+        block_BK = block_BK[:, :-1].sort(dim=1).values
+        ids_BM = (block_BK[:, :, None] * BLOCK + torch.arange(BLOCK)).flatten(start_dim=1)
+        scores_BK, ids_BK = rescore(users_BD, self.items_VD, ids_BM, k, excluded_BS)
+        unseen_B = maxima_BK[:, -1] + COARSE_ERROR * users_BD.norm(dim=1) * self.longest
+        doubtful_B = ~(scores_BK[:, -1] > unseen_B)
+        if doubtful_B.any():
+            excluded = excluded_BS if excluded_BS is None or len(excluded_BS) == 1 else excluded_BS[doubtful_B]
+            scores_BK[doubtful_B], ids_BK[doubtful_B] = top_k(
+                users_BD[doubtful_B], self.items_VD, k, excluded_BS=excluded
+            )
+        return scores_BK, ids_BK
+
+    def block_maxima(self, users_BD: Tensor, excluded_BS: Tensor | None) -> Tensor:
+        """Return the highest coarse score of each block of items that may be recommended: (B, N)."""
+        coarse_users_BD = users_BD.bfloat16()
+        chunk_items = max(1, CACHED_SCORES // max(1, len(users_BD)) // BLOCK) * BLOCK
+        maxima = []
+        for start in range(0, len(self.coarse_VD), chunk_items):
+            scores_BC = (coarse_users_BD @ self.coarse_VD[start : start + chunk_items].T).float()
+            scores_BC[:, : max(0, NUM_SPECIAL_TOKENS - start)] = -torch.inf
+            if excluded_BS is not None:
+                scores_BC[cells_of(excluded_BS, start, scores_BC)] = -torch.inf
+            scores_BC = nn.functional.pad(scores_BC, (0, -scores_BC.shape[1] % BLOCK), value=-torch.inf)
+            maxima.append(scores_BC.view(len(users_BD), -1, BLOCK).amax(dim=2))
+        return torch.cat(maxima, dim=1)
+
+
+def rescore(
+    users_BD: Tensor, items_VD: Tensor, ids_BM: Tensor, k: int, excluded_BS: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """Score each user's candidates in float32 and list the k best, as `scoring.top_k` does.
+
+    Equal items score the same, wherever they stand: the product is of a round number of candidates (see
+    `scoring.products`).
+
+    Args:
+        users_BD: User vectors.
+        items_VD: Item vectors.
+        ids_BM: Token ids of the candidates, rising; those below 0 or beyond the catalogue are nobody's.
+        k: Length of the lists, at most M.
+        excluded_BS: Token ids never to list, a row a user, or one row for all.
+    """
+    ids_BM = nn.functional.pad(ids_BM, (0, -ids_BM.shape[1] % BLOCK), value=-1)
+    real_BM = (ids_BM >= NUM_SPECIAL_TOKENS) & (ids_BM < len(items_VD))
+    ids_BM = ids_BM.where(real_BM, 0)
+    scores_BM = torch.bmm(items_VD[ids_BM], users_BD[:, :, None]).squeeze(2)
+    scores_BM[~real_BM] = -torch.inf
+    if excluded_BS is not None:
+        sorted_BS = excluded_BS.sort(dim=1).values.expand(len(ids_BM), -1).contiguous()
+        place_BM = torch.searchsorted(sorted_BS, ids_BM).clamp(max=sorted_BS.shape[1] - 1)
+        scores_BM[sorted_BS.gather(1, place_BM) == ids_BM] = -torch.inf
+    best_BK, place_BK = largest(scores_BM, k)
+    return best_BK, ids_BM.gather(1, place_BK).where(best_BK > -torch.inf, 0)

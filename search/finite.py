@@ -1,0 +1,55 @@
+"""Refuse numbers that are not finite, where they would be trained on, saved or served in silence."""
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+
+from seqrec.errors import NonFiniteError
+
+
+def is_finite(numbers: Tensor) -> bool:
+    """Tell whether all numbers are finite, in one pass that allocates nothing: NaN and infinity survive a maximum."""
+    return not numbers.numel() or bool(torch.stack(numbers.aminmax()).isfinite().all())
+
+
+def require_finite_loss(loss: Tensor) -> None:
+    """Raise a `NonFiniteError` for a loss that is infinite or not a number."""
+    if not torch.compiler.is_compiling() and not is_finite(loss):
+        raise NonFiniteError(
+            f"The loss is {loss.item()}: the training has diverged. Use a lower learning rate, or a smaller "
+            "max_grad_norm."
+        )
+
+
+def require_finite_weights(named_weights: Iterable[tuple[str, Tensor]], *, where: str = "the model") -> None:
+    """Raise a `NonFiniteError` that names the first weight in which a number is infinite or not a number.
+
+    Args:
+        named_weights: Names and weights, as of `state_dict().items()`.
+        where: Whose they are, for the message.
+    """
+    for name, weight in named_weights:
+        if weight.is_floating_point() and not weight.is_meta and not is_finite(weight.detach()):
+            raise NonFiniteError(
+                f"The weight {name} of {where} holds numbers that are NaN or infinite. Its training has diverged, or "
+                "the weights were damaged: train with a lower learning rate, or take an earlier checkpoint."
+            )
+
+
+def require_finite(vectors: Tensor, *, what: str) -> Tensor:
+    """Return vectors, none of whose numbers is infinite or not a number.
+
+    Args:
+        vectors: Numbers of any shape.
+        what: What they are, for the message: "Scores", …
+
+    Raises:
+        NonFiniteError: If one is.
+    """
+    if not is_finite(vectors):
+        raise NonFiniteError(
+            f"{what} of the model hold NaN or infinite numbers, so it cannot recommend. Its training diverged or its "
+            "weights were damaged: train it again, or load an earlier checkpoint."
+        )
+    return vectors

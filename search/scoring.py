@@ -1,0 +1,223 @@
+"""Scoring users against the catalogue: the one place for top-K lists and ranks.
+
+Evaluation ranks here and serving lists here, so both see the same scores, masks and special tokens.
+The catalogue is scored in chunks; no (users, items) matrix is kept beyond one chunk.
+
+Shape suffixes: B users, V vocabulary, D hidden size, K list length, C items of one chunk, S excluded items,
+A allowed items. Id matrices are padded with 0, the pad token, which is never recommended anyhow.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from seqrec.errors import InputError
+from seqrec.interactions.special_tokens import NUM_SPECIAL_TOKENS
+from seqrec.search.largest import BLOCK, largest
+
+CHUNK_SCORES = 2**24  # scores of one chunk: 64 MiB in float32
+CACHED_SCORES = 2**20  # scores that a processor's cache holds
+NOT_RANKED = 2**31 - 1  # rank of a target that can never be recommended: beyond every list
+
+
+@torch.no_grad()
+def top_k(
+    users_BD: Tensor,
+    items_VD: Tensor,
+    k: int,
+    *,
+    excluded_BS: Tensor | None = None,
+    allowed_BA: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
+    """List the k items that score highest for each user, best first; equal scores in the order of their token ids.
+
+    Args:
+        users_BD: User vectors.
+        items_VD: Item vectors; row i is token id i.
+        k: Length of the lists, at least 1.
+        excluded_BS: Token ids never to list (seen and denied ones), a row a user, or one row for all.
+        allowed_BA: Token ids to which the lists are confined, likewise.
+
+    Returns:
+        `scores_BK` (float32) and `token_ids_BK`. Where fewer than k items are left, a list ends in score −inf
+        and token id 0. A shorter list is the beginning of a longer one.
+
+    Raises:
+        ValueError: If k is less than 1.
+    """
+    return CatalogueScores(Products(users_BD, items_VD), excluded_BS, allowed_BA, CACHED_SCORES).top_k(k)
+
+
+@torch.no_grad()
+def rank_targets(
+    users_BD: Tensor,
+    items_VD: Tensor,
+    targets_B: Tensor,
+    *,
+    excluded_BS: Tensor | None = None,
+    allowed_BA: Tensor | None = None,
+) -> Tensor:
+    """Rank each user's target among all items that could be recommended.
+
+    The rank is 1 plus the number of other items that score at least as much: ties count against the target,
+    and so does a score that is not a number. A target that can never be recommended (excluded, not allowed,
+    a special token, no token of the catalogue, or of a score that is −inf or not a number) has rank `NOT_RANKED`.
+
+    Args:
+        users_BD: User vectors.
+        items_VD: Item vectors; row i is token id i.
+        targets_B: Token id of each user's target.
+        excluded_BS: As in `top_k`.
+        allowed_BA: As in `top_k`.
+
+    Returns:
+        `ranks_B`, integers from 1.
+    """
+    return CatalogueScores(Products(users_BD, items_VD), excluded_BS, allowed_BA).rank(targets_B)
+
+
+class Scores(Protocol):
+    """Scores of B users over a catalogue of V token ids, of which any stretch can be asked for."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """B and V."""
+        ...
+
+    @property
+    def device(self) -> torch.device:
+        """Where the scores are computed."""
+        ...
+
+    def stretch(self, start: int, stop: int) -> Tensor:
+        """Return `scores_BC` of the token ids from `start` up to `stop`, float32, a tensor of the caller's own."""
+        ...
+
+
+class Products:
+    """Scores that are the products of user and item vectors.
+
+    Args:
+        users_BD: User vectors.
+        items_VD: Item vectors; row i is token id i.
+    """
+
+    def __init__(self, users_BD: Tensor, items_VD: Tensor) -> None:
+        self.users_BD = users_BD.detach().float()
+        self.items_VD = items_VD.detach()
+        self.shape = len(users_BD), len(items_VD)
+        self.device = users_BD.device
+
+    def stretch(self, start: int, stop: int) -> Tensor:
+        """See `Scores.stretch`."""
+        return products(self.users_BD, self.items_VD[start:stop].float())
+
+
+def products(users_BD: Tensor, items_CD: Tensor) -> Tensor:
+    """Multiply users with items so that equal items score the same, wherever they stand: `scores_BC`.
+
+    A matrix product may add up its last columns in another order than the rest, unless their number is round. Where it
+    is not, the last ones are taken from the product with the last `BLOCK` items.
+    """
+    num_items = len(items_CD)
+    num_round = num_items - num_items % BLOCK
+    if num_items == num_round:
+        return users_BD @ items_CD.T
+    if num_items < BLOCK:
+        return (users_BD @ nn.functional.pad(items_CD, (0, 0, 0, BLOCK - num_items)).T)[:, :num_items]
+    scores_BC = users_BD.new_empty(len(users_BD), num_items)
+    torch.mm(users_BD, items_CD[:num_round].T, out=scores_BC[:, :num_round])
+    scores_BC[:, num_round:] = (users_BD @ items_CD[-BLOCK:].T)[:, num_round - num_items :]
+    return scores_BC
+
+
+@dataclass
+class CatalogueScores:
+    """All users' scores over the catalogue, chunk by chunk; may be iterated again.
+
+    Where both lists and ranks are wanted, take them from one object: a catalogue of one chunk is scored once.
+    Yields `(start, scores_BC)`: the first token id of the chunk, and its float32 scores, in which special
+    tokens, excluded items and items not allowed are −inf.
+    """
+
+    scores: Scores
+    excluded_BS: Tensor | None = None
+    allowed_BA: Tensor | None = None
+    chunk_scores: int = CHUNK_SCORES
+
+    def __post_init__(self) -> None:
+        self.num_users, self.num_items = self.scores.shape
+        self.device = self.scores.device
+        self.chunk_items = max(1, self.chunk_scores // max(1, self.num_users) // BLOCK) * BLOCK
+        # A catalogue that fits one chunk is scored once, however often it is iterated.
+        self.only_chunk = self.score(0) if self.num_items <= self.chunk_items else None
+
+    def __iter__(self) -> Iterator[tuple[int, Tensor]]:
+        if self.only_chunk is not None:
+            yield 0, self.only_chunk
+            return
+        for start in range(0, self.num_items, self.chunk_items):
+            yield start, self.score(start)
+
+    @torch.no_grad()
+    def top_k(self, k: int) -> tuple[Tensor, Tensor]:
+        """See the function `top_k`."""
+        if k < 1:
+            raise InputError(f"k={k} recommendations were asked for; ask for at least 1.")
+        chunks = iter(self)
+        _, scores_BC = next(chunks)
+        best_BK, ids_BK = largest(scores_BC, k)
+        for start, scores_BC in chunks:
+            chunk_best, chunk_index = largest(scores_BC, k)
+            # Of equal scores, those of earlier chunks and lower ids stand first, and the sort leaves it so.
+            candidates, choice = torch.cat([best_BK, chunk_best], dim=1).sort(dim=1, descending=True, stable=True)
+            best_BK = candidates[:, :k]
+            ids_BK = torch.cat([ids_BK, chunk_index + start], dim=1).gather(1, choice[:, :k])
+        ids_BK = ids_BK.where(best_BK > -torch.inf, 0)
+        missing = k - best_BK.shape[1]
+        if not missing:
+            return best_BK, ids_BK
+        # The catalogue holds fewer than k.
+        return nn.functional.pad(best_BK, (0, missing), value=-torch.inf), nn.functional.pad(ids_BK, (0, missing))
+
+    @torch.no_grad()
+    def rank(self, targets_B: Tensor) -> Tensor:
+        """See the function `rank_targets`."""
+        target_scores_B = torch.full((self.num_users,), -torch.inf, device=self.device)
+        for start, scores_BC in self:
+            column_B = targets_B - start
+            inside_B = (column_B >= 0) & (column_B < scores_BC.shape[1])
+            found_B = scores_BC.gather(1, column_B.where(inside_B, 0)[:, None]).squeeze(1)
+            target_scores_B = found_B.where(inside_B, target_scores_B)
+        # The target itself is among the items that do not score less than it: their count is the rank. Those that do
+        # are counted as floats, which takes a tenth of the time that truth values take.
+        ranks_B = torch.zeros_like(targets_B)
+        for _, scores_BC in self:
+            is_less_BC = torch.lt(scores_BC, target_scores_B[:, None], out=torch.empty_like(scores_BC))
+            ranks_B += scores_BC.shape[1] - is_less_BC.sum(dim=1).long()
+        return ranks_B.where(target_scores_B > -torch.inf, NOT_RANKED)
+
+    def score(self, start: int) -> Tensor:
+        """Score one chunk and mask what may not be recommended."""
+        scores_BC = self.scores.stretch(start, min(start + self.chunk_items, self.num_items))
+        scores_BC[:, : max(0, NUM_SPECIAL_TOKENS - start)] = -torch.inf
+        if self.excluded_BS is not None:
+            scores_BC[cells_of(self.excluded_BS, start, scores_BC)] = -torch.inf
+        if self.allowed_BA is not None:
+            allowed = cells_of(self.allowed_BA, start, scores_BC)
+            kept = scores_BC[allowed]
+            scores_BC.fill_(-torch.inf)[allowed] = kept
+        return scores_BC
+
+
+def cells_of(token_ids_BS: Tensor, start: int, scores_BC: Tensor) -> tuple[Tensor | slice, Tensor]:
+    """Turn lists of token ids, a row a user or one row for all, into an index of one chunk's scores."""
+    column_BS = token_ids_BS - start
+    inside_BS = (column_BS >= 0) & (column_BS < scores_BC.shape[1])
+    if len(token_ids_BS) == 1:
+        return slice(None), column_BS[inside_BS]
+    row, place = inside_BS.nonzero(as_tuple=True)
+    return row, column_BS[row, place]

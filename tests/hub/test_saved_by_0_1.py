@@ -1,0 +1,93 @@
+"""Folders that version 0.1 saved score today, with seqrec and as remote code, to the bit as they did then.
+
+`code.zip` holds the code that lay in each of them. It runs here, where seqrec cannot be imported, and what it computes
+is what is expected: bits differ from one processor to another.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+import torch
+
+from seqrec import AutoModelForNextItem, Recommender
+from seqrec.search.scoring import rank_targets
+
+FIXTURES = Path(__file__).parent.parent / "fixtures"
+FOLDERS = sorted(path for path in (FIXTURES / "saved_0_1").iterdir() if path.is_dir())
+REQUESTS = {"k": 7, "histories": [["3", "item 5", "item 2"], ["9"], ["item 1", "item 2", "3", "item 4", "item 5", "6"]]}
+
+
+def run_by_its_own_code(folder, tmp_path):
+    """Return what a folder's own code computes, without seqrec."""
+    requests, results = tmp_path / "requests.json", tmp_path / f"{folder.name}.pt"
+    requests.write_text(json.dumps(REQUESTS))
+    done = subprocess.run(
+        [sys.executable, FIXTURES / "old_code.py", folder, requests, results],
+        env=os.environ | {"HF_HUB_OFFLINE": "1", "HF_MODULES_CACHE": str(tmp_path / f"modules of {folder.name}")},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    return torch.load(results, weights_only=True)
+
+
+@pytest.fixture(params=FOLDERS, ids=lambda folder: folder.name)
+def saved(request, tmp_path):
+    """A folder as version 0.1 wrote it, code included."""
+    folder = tmp_path / "saved"
+    shutil.copytree(request.param, folder)
+    with zipfile.ZipFile(FIXTURES / "saved_0_1" / "code.zip") as archive:
+        archive.extractall(folder)
+    return folder
+
+
+def test_there_is_one_for_each_architecture_and_kind_of_positions():
+    kinds = {f"{model}-{kind}" for model in ("sasrec", "esasrec", "bert4rec") for kind in ("learned", "rotary")}
+    assert {folder.name for folder in FOLDERS} == kinds | {"sasrec-learned-cosine"}
+
+
+@torch.no_grad()
+def test_scores_and_lists_are_those_of_its_own_code_to_the_bit(saved, tmp_path):
+    expected = run_by_its_own_code(saved, tmp_path)
+    recommender = Recommender.from_pretrained(saved, device="cpu")
+    resaved = tmp_path / "resaved"
+    recommender.save_pretrained(resaved)  # with today's code
+    found = run_by_its_own_code(resaved, tmp_path)
+    assert found.keys() == expected.keys()
+    for name, value in expected.items():
+        if name == "recommendations":
+            assert found[name] == value
+        else:
+            assert torch.equal(found[name], value), name
+    model, tokenizer = recommender.model, recommender.tokenizer
+    for number, history in enumerate(REQUESTS["histories"]):
+        ids = torch.tensor([tokenizer.convert_tokens_to_ids(history)])
+        assert torch.equal(model(ids).logits, expected[f"logits {number}"])
+        assert torch.equal(model.encode_users(ids), expected[f"user {number}"])
+        listed = [{"item_id": one.item_id, "score": one.score} for one in recommender.recommend(history, k=7)]
+        assert listed == expected["recommendations"][number]
+    padded = torch.tensor([[5, 9, 7, 4, 0], [8, 0, 0, 0, 0]])
+    users = model.encode_users(padded, attention_mask=(padded > 0).long())
+    assert torch.equal(users, expected["users of a padded batch"])
+    assert torch.equal(model.encode_items(), expected["items"])
+
+
+@pytest.mark.filterwarnings("ignore:1 of 4 histories hold no known item")
+@torch.no_grad()
+def test_lists_and_ranks_are_those_that_were_written_down(saved):
+    expected = json.loads((saved / "expected.json").read_text())
+    recommender = Recommender.from_pretrained(saved, device="cpu")
+    for found, listed in zip(recommender.recommend(expected["histories"], 5), expected["recommendations"], strict=True):
+        assert [one.item_id for one in found] == [item_id for item_id, _ in listed]
+        assert [one.score for one in found] == pytest.approx([score for _, score in listed], rel=1e-5, abs=1e-5)
+    model = AutoModelForNextItem.from_pretrained(saved).eval()
+    for history, target, rank in zip(expected["histories"][:3], expected["targets"], expected["ranks"], strict=True):
+        seen = torch.tensor([recommender.tokenizer.convert_tokens_to_ids(history)])
+        users = model.encode_users(seen[:, -model.config.max_history_length :])
+        assert rank_targets(users, model.encode_items(), torch.tensor([target]), excluded_BS=seen).item() == rank

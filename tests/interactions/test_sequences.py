@@ -1,0 +1,120 @@
+import datetime as dt
+
+import numpy as np
+import polars as pl
+import pytest
+from datasets import load_from_disk
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from seqrec.interactions import sequences
+from seqrec.interactions.sequences import build_histories, build_sequences, item_table
+from seqrec.interactions.splitting import Split, leave_one_out, temporal
+from seqrec.interactions.tokenization_items import ItemTokenizer
+
+logs = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 9), st.integers(0, 6)), min_size=1, max_size=40)
+
+
+def frame_of(rows):
+    users, items, times = zip(*rows, strict=True)
+    frame = pl.DataFrame({"user_id": users, "item_id": [str(item) for item in items], "timestamp": times})
+    return frame.sort("user_id", "timestamp", maintain_order=True)
+
+
+def naive_sequences(split, tokenizer):
+    """Row by row, in plain Python."""
+    parts = {"train": split.train, "validation": split.validation, "test": split.test}
+    users = sorted({user for part in parts.values() for user in part["user_id"]})
+    found = {name: [] for name in parts}
+    for user in users:
+        events = []
+        for name, part in parts.items():
+            for item, time in part.filter(user_id=user).select("item_id", "timestamp").rows():
+                token_id = tokenizer.get_vocab().get(item, 2)
+                if name != "train" and events:
+                    found[name].append((user, [e[0] for e in events], [e[1] for e in events], token_id))
+                events.append((token_id, time))
+            if name == "train" and events:
+                found["train"].append((user, [e[0] for e in events], [e[1] for e in events]))
+    return found
+
+
+def check_against_naive(split, tokenizer):
+    built, expected = build_sequences(split, tokenizer), naive_sequences(split, tokenizer)
+    for name in ("train", "validation", "test"):
+        columns = ["user_id", "input_ids", "timestamps"] + ["target"] * (name != "train")
+        assert built[name].column_names == columns
+        assert [tuple(row[column] for column in columns) for row in built[name]] == expected[name]
+
+
+@settings(max_examples=40)
+@given(logs, st.booleans())
+def test_sequences_equal_naive_ones(rows, by_time):
+    tokenizer = ItemTokenizer.from_item_ids(list("01234567"))  # 8 and 9 are unknown
+    try:
+        split = temporal(frame_of(rows), test_fraction=0.3) if by_time else leave_one_out(frame_of(rows))
+    except ValueError:
+        return
+    check_against_naive(split, tokenizer)
+
+
+def test_many_chunks_equal_one(monkeypatch):
+    monkeypatch.setattr(sequences, "CHUNK_ITEMS", 7)
+    rng = np.random.default_rng(0)
+    rows = list(zip(rng.integers(5, size=90).tolist(), rng.integers(10, size=90).tolist(), range(90), strict=True))
+    tokenizer = ItemTokenizer.from_item_ids(list("0123456789"))
+    check_against_naive(temporal(frame_of(rows)), tokenizer)
+    check_against_naive(leave_one_out(frame_of(rows)), tokenizer)
+
+
+def test_types_are_those_of_the_contract(tmp_path):
+    frame = frame_of([(user, item, item) for user in range(3) for item in range(5)])
+    tokenizer = ItemTokenizer.from_interactions(frame)
+    built = build_sequences(leave_one_out(frame.with_columns(pl.col("user_id").cast(pl.String))), tokenizer)
+    assert built["test"].data.schema.field("input_ids").type.value_type == "int32"
+    assert built["test"].data.schema.field("target").type == "int32"
+    assert built["test"].data.schema.field("timestamps").type.value_type == "int64"
+    assert built["test"].data.schema.field("user_id").type == "string"
+    built.save_to_disk(tmp_path)
+    loaded = load_from_disk(tmp_path)
+    assert {name: part.to_dict() for name, part in loaded.items()} == {
+        name: part.to_dict() for name, part in built.items()
+    }
+    assert loaded["train"].features == built["train"].features
+
+
+def test_datetimes_become_seconds_and_decimals_stay():
+    frame = frame_of([(0, 1, 0), (0, 2, 1), (1, 1, 5)])
+    tokenizer = ItemTokenizer.from_interactions(frame)
+    start = dt.datetime(1970, 1, 2)
+    datetimes = frame.with_columns(timestamp=pl.lit(start) + pl.duration(seconds="timestamp"))
+    assert build_histories(datetimes, tokenizer)["timestamps"][:] == [[86_400, 86_401], [86_405]]
+    decimals = frame.with_columns(pl.col("timestamp") + 0.5)
+    assert build_histories(decimals, tokenizer)["timestamps"][:] == [[0.5, 1.5], [5.5]]
+
+
+def test_histories_of_a_frame():
+    frame = frame_of([(10, 1, 3), (2, 1, 0), (10, 2, 1), (2, 7, 5)])
+    built = build_histories(frame, ItemTokenizer.from_item_ids(["1", "2"]))
+    assert built.to_dict() == {
+        "user_id": [2, 10],
+        "input_ids": [[3, 2], [4, 3]],
+        "timestamps": [[0, 5], [1, 3]],
+    }
+
+
+def test_splits_that_leak_the_future_are_refused():
+    frame = frame_of([(user, item, item) for user in range(2) for item in range(4)])
+    split = leave_one_out(frame)
+    with pytest.raises(ValueError, match="User '0' has training interactions after held-out ones"):
+        build_sequences(Split(split.test, split.validation, split.train), ItemTokenizer.from_interactions(frame))
+
+
+def test_item_table_describes_the_catalogue_in_token_order():
+    train = pl.DataFrame({"item_id": ["b", "a", "b"]})
+    tokenizer = ItemTokenizer.from_interactions(train, catalogue=["c"])
+    items = pl.DataFrame({"item_id": ["a", "b", "z"], "title": ["Anna", "Bert", "Zoe"]})
+    table = item_table(train, tokenizer, items)
+    assert table.schema == {"item_id": pl.String, "title": pl.String, "count": pl.Int64}
+    assert table.rows() == [("b", "Bert", 2), ("a", "Anna", 1), ("c", None, 0)]
+    assert item_table(train, tokenizer).columns == ["item_id", "count"]

@@ -1,0 +1,153 @@
+"""The prepared exact search against `top_k`, which is tested against sorting by hand."""
+
+import pytest
+import torch
+
+from seqrec.search import exact_index, scoring
+from seqrec.search.exact_index import ExactIndex, rescore
+from seqrec.search.scoring import top_k
+
+NUM_ITEMS, WIDTH, NUM_USERS = 20_000, 16, 5
+
+
+@pytest.fixture(autouse=True)
+def _small_is_large(monkeypatch):
+    """Search a catalogue of a test's size as if it were large, in several chunks."""
+    monkeypatch.setattr(exact_index, "LARGE_CATALOGUE", 1000)
+    monkeypatch.setattr(exact_index, "CACHED_SCORES", 10_000)
+    monkeypatch.setattr(scoring, "CACHED_SCORES", 2_000)
+
+
+@pytest.fixture
+def asked_again(monkeypatch):
+    """The numbers of users whom the coarse pass could not answer."""
+    numbers = []
+
+    def spy(users_BD, *args, **kwargs):
+        numbers.append(len(users_BD))
+        return top_k(users_BD, *args, **kwargs)
+
+    monkeypatch.setattr(exact_index, "top_k", spy)
+    return numbers
+
+
+def clustered(seed=0):
+    """Items in clusters, and users near some of them."""
+    generator = torch.Generator().manual_seed(seed)
+    centres = torch.randn(200, WIDTH, generator=generator)
+    items = centres[torch.randint(0, 200, (NUM_ITEMS,), generator=generator)]
+    users = centres[torch.randint(0, 200, (NUM_USERS,), generator=generator)]
+    return users, items + 0.5 * torch.randn(NUM_ITEMS, WIDTH, generator=generator)
+
+
+def assert_same_lists(found, expected):
+    torch.testing.assert_close(found[0], expected[0])
+    assert found[1].equal(expected[1])
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("masks", ["none", "each", "shared", "allowed"])
+def test_it_lists_what_top_k_lists(seed, masks, asked_again):
+    users, items = clustered(seed)
+    best = top_k(users, items, 10)[1]
+    options = {
+        "none": {},
+        "each": {"excluded_BS": torch.cat([best[:, :7], torch.zeros(NUM_USERS, 3, dtype=torch.long)], dim=1)},
+        "shared": {"excluded_BS": best[:1]},
+        "allowed": {"allowed_BA": torch.arange(100, 300)[None]},
+    }[masks]
+    assert_same_lists(ExactIndex(items).search(users, 5, **options), top_k(users, items, 5, **options))
+    assert asked_again == ([NUM_USERS] if masks == "allowed" else [])
+
+
+@pytest.mark.parametrize("place", [3, 1984, 1985, 1986, 2 * 1984 + 7, 9 * 1984 + 7, NUM_ITEMS - 1])
+def test_the_best_item_is_found_in_whatever_chunk_it_lies(place):
+    """Chunks have 1984 items for five users; the special tokens and the excluded item are in the first alone."""
+    users, items = clustered()
+    items[place] = 10 * users.mean(dim=0)
+    users = users.mean(dim=0) + 0.1 * users
+    found = ExactIndex(items).search(users, 5, excluded_BS=torch.tensor([[7]]))
+    assert found[1][:, 0].tolist() == [place] * NUM_USERS
+    assert_same_lists(found, top_k(users, items, 5, excluded_BS=torch.tensor([[7]])))
+
+
+def test_users_who_are_asked_again_keep_their_own_exclusions(asked_again):
+    """Half of the items are nearly equal, and score for the second and the fourth user alone."""
+    users, items = clustered()
+    near, half = items[NUM_ITEMS // 2 :], WIDTH // 2
+    for zeros in (items[:, half:], near, users[0::2, half:], users[1::2]):
+        zeros.zero_()
+    near[:, -1] = 1 + 1e-4 * torch.rand(len(near), generator=torch.Generator().manual_seed(0))
+    users[1::2, -1] = 1
+    best = top_k(users, items, 10)[1]
+    options = {"excluded_BS": torch.stack([best[user, user : user + 4] for user in range(NUM_USERS)])}
+    assert_same_lists(ExactIndex(items).search(users, 5, **options), top_k(users, items, 5, **options))
+    assert asked_again == [2]
+
+
+def test_items_that_bfloat16_cannot_tell_apart_are_still_ranked_exactly(asked_again):
+    users, items = clustered()
+    items[3:] = items[3] * (1 + 1e-4 * torch.rand(NUM_ITEMS - 3, 1))
+    assert_same_lists(ExactIndex(items).search(users, 5), top_k(users, items, 5))
+    assert asked_again == [NUM_USERS]
+
+
+def test_special_tokens_and_rows_beyond_the_end_are_never_listed():
+    users, items = clustered()
+    items[:3] = 100 * users[0]
+    items = items[:-5]  # the last block is not full
+    scores, token_ids = ExactIndex(items).search(users, 5)
+    assert (token_ids >= 3).all()
+    assert_same_lists((scores, token_ids), top_k(users, items, 5))
+
+
+def test_the_coarse_error_is_within_its_bound():
+    generator = torch.Generator().manual_seed(0)
+    users, items = torch.randn(50, 64, generator=generator), torch.randn(400, 64, generator=generator)
+    coarse = (users.bfloat16() @ items.bfloat16().T).double()
+    bound = exact_index.COARSE_ERROR * users.norm(dim=1)[:, None] * items.norm(dim=1)
+    assert ((coarse - users.double() @ items.double().T).abs() < bound).all()
+
+
+def test_weights_of_bfloat16_are_scored_in_float32():
+    users, items = clustered()
+    assert_same_lists(ExactIndex(items.bfloat16()).search(users, 5), top_k(users, items.bfloat16(), 5))
+
+
+@pytest.mark.parametrize("num_users", [1, NUM_USERS])
+@pytest.mark.parametrize("num_distinct", [1, 10, 300])
+@pytest.mark.parametrize("k", [1, 5, 20])
+def test_many_equal_items_are_listed_in_the_order_of_their_ids(num_users, num_distinct, k):
+    """Equal items lie in many blocks, of which the coarse pass sees some: lists are those of `top_k` all the same."""
+    users, items = clustered()
+    users, items = users[:num_users], items[torch.randint(3, 3 + num_distinct, (NUM_ITEMS - 1,))]
+    index = ExactIndex(items)
+    scores, token_ids = index.search(users, k)
+    assert_same_lists((scores, token_ids), top_k(users, items, k))
+    assert (token_ids.diff(dim=1)[items[token_ids[:, 1:]].eq(items[token_ids[:, :-1]]).all(dim=2)] > 0).all()
+    assert index.search(users, k + 7)[1][:, :k].equal(token_ids)
+
+
+def test_a_tie_with_blocks_that_were_not_searched_is_doubtful(asked_again):
+    """Scores that bfloat16 holds exactly, and vectors of no error: the last place's equals lie in blocks unseen."""
+    items = torch.zeros(NUM_ITEMS, WIDTH)
+    found = ExactIndex(items).search(torch.zeros(1, WIDTH), 5)
+    assert found[1].tolist() == [[3, 4, 5, 6, 7]]
+    assert asked_again == [1]
+
+
+def test_rescored_candidates_may_be_nobody():
+    users, items = torch.ones(1, 1), torch.arange(10.0)[:, None]
+    scores, token_ids = rescore(users, items, torch.tensor([[-1, 1, 5, 8, 99]]), 3, torch.tensor([[8]]))
+    assert scores.tolist() == [[5, -torch.inf, -torch.inf]]
+    assert token_ids.tolist() == [[5, 0, 0]]
+
+
+@pytest.mark.parametrize("num_candidates", [1, 5, 63, 64, 65, 101])
+def test_equal_candidates_score_the_same_and_keep_their_order(num_candidates):
+    torch.manual_seed(num_candidates)
+    users, items = torch.randn(1, 50), torch.randn(1, 50).repeat(200, 1)
+    ids = torch.arange(3, 3 + num_candidates)[None]
+    scores, token_ids = rescore(users, items, ids, num_candidates, None)
+    assert token_ids.equal(ids)
+    assert len(scores.unique()) == 1
