@@ -1,7 +1,7 @@
 """What every next-item model's configuration shares."""
 
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import field, fields
 from difflib import get_close_matches
 from typing import Any, Literal
 
@@ -72,6 +72,8 @@ class NextItemConfig(PreTrainedConfig):
         negative_sampling: `"uniform"`, or `"log_uniform"`: the popular more often, by Zipf's law along the token ids.
             `sampled_softmax` corrects for it.
         gbce_calibration: t of `gbce`, from 0 (`bce`) to 1.
+        context_columns: Registered event parts, by the names of their columns: what is summed into an item's input.
+        item_parts: Registered item parts, by their names: what makes up an item's vector beside its id embedding.
         logit_scale: Where given, users and items are vectors of length 1, and their product is scaled by this:
             cosine similarity in place of the product.
         initializer_range: Standard deviation of the normal initialisation.
@@ -100,6 +102,8 @@ class NextItemConfig(PreTrainedConfig):
     negative_sampling: Literal["uniform", "log_uniform"] = "uniform"
     gbce_calibration: float | int = 0.75
     logit_scale: float | int | None = None
+    context_columns: list[str] = field(default_factory=list)
+    item_parts: list[str] = field(default_factory=list)
     initializer_range: float | int = 0.02
     layer_norm_eps: float | int = 1e-8
     pad_token_id: int | None = 0
@@ -147,6 +151,11 @@ class NextItemConfig(PreTrainedConfig):
     def max_history_length(self) -> int:
         """Longest history, in items, that the model reads."""
         return self.max_position_embeddings
+
+    @property
+    def event_columns(self) -> tuple[str, ...]:
+        """Columns of an event that the model reads: the item, and the context given beside it."""
+        return ("input_ids", *self.context_columns)
 
     def refuse_unknown_fields(self, kwargs: dict[str, object]) -> None:
         """Raise a `ValueError` for keywords that are neither fields nor the library's own."""
@@ -207,6 +216,13 @@ class NextItemConfig(PreTrainedConfig):
                 "gbce is calibrated for uniform negatives, but negative_sampling="
                 f"{self.negative_sampling!r}. Choose negative_sampling='uniform' or another loss."
             )
+
+    def validate_parts(self) -> None:
+        """Check that no part is named twice. Whether there are such parts is checked when a model is built."""
+        for name in ("context_columns", "item_parts"):
+            parts = getattr(self, name)
+            if len(set(parts)) < len(parts):
+                raise InputError(f"{name} must name each part once, but is {shown(parts)}.")
 
     def validate_outputs(self) -> None:
         """Check a field of the library that it would stumble over only when the model computes."""

@@ -25,7 +25,10 @@ from seqrec.modeling.modeling_auto import MODEL_TYPES
 from seqrec.training.arguments import SequentialTrainingArguments
 
 # Fields that the data or the architecture decide, not the command line.
-DECIDED_FIELDS = {"vocab_size", "pad_token_id", "mask_token_id", "unk_token_id", "is_causal", "tie_word_embeddings"}
+DECIDED_FIELDS = {
+    *("vocab_size", "pad_token_id", "mask_token_id", "unk_token_id", "is_causal", "tie_word_embeddings"),
+    *("context_columns", "item_parts"),
+}
 # Of the TrainingArguments' many flags, those that `train --help` shows.
 COMMON_FLAGS = {
     *("output_dir", "num_train_epochs", "per_device_train_batch_size", "per_device_eval_batch_size", "learning_rate"),

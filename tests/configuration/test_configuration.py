@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from seqrec import AutoModelForNextItem, SasRecConfig
+from seqrec.errors import InputError
 from seqrec.modeling.modeling_auto import MODEL_TYPES
 
 WILD = [None, -1, 0, 1.5, 1e6, 1e308, 10**30, math.nan, math.inf, "x", "", [], {}, True, "a\nb", [1] * 1000]
@@ -76,6 +77,15 @@ def test_what_decides_the_scores_is_all_but_what_training_alone_reads(tiny_confi
     assert left_out <= set(type(tiny_config).__dataclass_fields__)
     assert not left_out & set(fields)
     assert ("masking_probability" in left_out) == (tiny_config.model_type == "bert4rec")
+
+
+@pytest.mark.parametrize("model_type", ["sasrec"])
+def test_a_model_reads_the_item_ids_and_its_context(tiny_config):
+    assert tiny_config.event_columns == ("input_ids",)
+    assert SasRecConfig(context_columns=["device", "hour"]).event_columns == ("input_ids", "device", "hour")
+    assert SasRecConfig().context_columns == []
+    with pytest.raises(InputError, match="context_columns must name each part once"):
+        SasRecConfig(context_columns=["device", "device"])
 
 
 @pytest.mark.parametrize("model_type", ["sasrec"])
