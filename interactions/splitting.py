@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,40 +11,79 @@ import polars as pl
 from seqrec.errors import InputError
 from seqrec.interactions.interactions import sort_interactions
 
+PARTS = ("train", "validation", "test")
+HASHED_ROWS = 2**16  # rows written as text at once
+
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Split:
-    """Training interactions, and the interactions held out for validation and test.
+    """Interactions, divided into those for training and those held out for validation and test.
 
-    Each part is an interactions table. All of a user's training interactions come before their validation
-    ones, and those before their test ones.
+    All of a user's training interactions come before their validation ones, and those before their test ones.
+
+    Attributes:
+        interactions: An interactions table of N rows, sorted by user and time.
+        part_N: The part of each row, as its place in `PARTS`: 0 for training, 1 for validation, 2 for test.
     """
 
-    train: pl.DataFrame
-    validation: pl.DataFrame
-    test: pl.DataFrame
+    interactions: pl.DataFrame
+    part_N: np.ndarray
+
+    @classmethod
+    def from_parts(cls, train: pl.DataFrame, validation: pl.DataFrame, test: pl.DataFrame) -> "Split":
+        """Put parts together that were made elsewhere: tables of the same columns."""
+        parts = [train, validation, test]
+        table = sort_interactions(pl.concat([part.with_columns(part=index) for index, part in enumerate(parts)]))
+        return cls(table.drop("part"), table["part"].to_numpy())
+
+    @property
+    def train(self) -> pl.DataFrame:
+        """The training interactions, as a new table."""
+        return self.rows_of(self.interactions, "train")
+
+    @property
+    def validation(self) -> pl.DataFrame:
+        """The interactions held out for validation, as a new table."""
+        return self.rows_of(self.interactions, "validation")
+
+    @property
+    def test(self) -> pl.DataFrame:
+        """The interactions held out for test, as a new table."""
+        return self.rows_of(self.interactions, "test")
+
+    def rows_of(self, table: pl.DataFrame, part: str) -> pl.DataFrame:
+        """Select the rows of one part from a table in the order of the interactions."""
+        return table.filter(pl.Series(self.part_N == PARTS.index(part)))
 
     def sha256(self) -> str:
         """Hash the three parts' users and items, in order, so that people can see they hold the same split.
 
         Users are taken in the order of their ids as text, so integer ids and text ids make the same hash.
         """
+        ids = self.interactions.select(pl.col("user_id", "item_id").cast(pl.String), part=pl.Series(self.part_N))
+        if self.interactions["user_id"].dtype != pl.String:
+            ids = ids.sort("user_id", maintain_order=True)
         digest = hashlib.sha256()
-        for name in ("train", "validation", "test"):
-            part: pl.DataFrame = getattr(self, name)
-            digest.update(f"{name} {part.height}\n".encode())
-            digest.update(canonical_text(part).encode())
+        for index, name in enumerate(PARTS):
+            rows = ids.filter(part=index)
+            digest.update(f"{name} {rows.height}\n".encode())
+            for text in canonical_text(rows):
+                digest.update(text.encode())
         return digest.hexdigest()
 
 
-def canonical_text(interactions: pl.DataFrame) -> str:
-    """Write users and items so that no two tables look alike: each id follows its length in bytes."""
-    ids = interactions.select(pl.col("user_id", "item_id").cast(pl.String)).sort("user_id", maintain_order=True)
-    parts = [part for id_ in (pl.col("user_id"), pl.col("item_id")) for part in (id_.str.len_bytes(), ":", id_)]
-    rows = pl.concat_str([part if isinstance(part, pl.Expr) else pl.lit(part) for part in parts])
-    return ids.select(rows.str.join("\n")).item() or ""
+def canonical_text(ids: pl.DataFrame) -> Iterator[str]:
+    """Write users and items so that no two tables look alike: each id follows its length in bytes.
+
+    Yields:
+        The text of several rows at a time; between rows there is a line break.
+    """
+    parts = [part for id_ in (pl.col("user_id"), pl.col("item_id")) for part in (id_.str.len_bytes(), pl.lit(":"), id_)]
+    for start in range(0, ids.height, HASHED_ROWS):
+        yield "\n" * (start > 0)
+        yield ids.slice(start, HASHED_ROWS).select(pl.concat_str(parts).str.join("\n")).item()
 
 
 def leave_one_out(interactions: pl.DataFrame, *, validation_users: int | None = None) -> Split:
@@ -115,31 +155,30 @@ def temporal(interactions: pl.DataFrame, *, validation_fraction: float = 0.1, te
     time = pl.col("timestamp")
     part = pl.when(time < validation_start).then(0).when(time < test_start).then(1).otherwise(2)
     split = divide(ordered, part)
-    for name in ("train", "validation"):
-        if getattr(split, name).height == 0:
+    for index, name in enumerate(PARTS[:2]):
+        if not (split.part_N == index).any():
             cut_off = test_start if name == "validation" else validation_start
             raise InputError(
                 f"The temporal split leaves nothing for {name}: too few of {ordered.height} interactions lie "
                 f"before the cut-off at {cut_off}. Change the fractions, or use leave-one-out."
             )
-    log_newcomers(ordered, part)
+    log_newcomers(split)
     return split
 
 
 def divide(ordered: pl.DataFrame, part: pl.Expr) -> Split:
-    """Divide a table by an expression that is 0 for training, 1 for validation and 2 for test."""
-    parts = ordered.select(part=part)["part"]
-    return Split(*(ordered.filter(parts == index) for index in range(3)))
+    """Divide a sorted table by an expression that is 0 for training, 1 for validation and 2 for test."""
+    return Split(ordered, ordered.select(part=part.cast(pl.Int8))["part"].to_numpy())
 
 
-def log_newcomers(ordered: pl.DataFrame, part: pl.Expr) -> None:
-    """Say how many held-out interactions are their user's first."""
-    is_first = pl.int_range(pl.len()).over("user_id") == 0
-    count = ordered.select((is_first & (part > 0)).sum()).item()
+def log_newcomers(split: Split) -> None:
+    """Log how many held-out interactions are their user's first."""
+    is_first_N = split.interactions["user_id"].rle_id().diff().fill_null(1).to_numpy() > 0
+    is_held_out_N = split.part_N > 0
+    count = np.count_nonzero(is_first_N & is_held_out_N)
     if count:
-        held_out = ordered.select((part > 0).sum()).item()
         logger.warning(
             "%d of %d held-out interactions are their user's first: with no history, they are not evaluated.",
             count,
-            held_out,
+            np.count_nonzero(is_held_out_N),
         )

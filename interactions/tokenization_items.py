@@ -49,7 +49,7 @@ class ItemTokenizer(TokenizersBackend):
         item_ids = as_raw_ids(item_ids_in_order)
         require_vocabulary(item_ids)
         vocabulary = {token: index for index, token in enumerate([*SPECIAL_TOKENS, *item_ids])}
-        return cls(
+        tokenizer = cls(
             tokenizer_object=Tokenizer(WordLevel(vocabulary, unk_token=UNK_TOKEN)),
             pad_token=PAD_TOKEN,
             mask_token=MASK_TOKEN,
@@ -59,6 +59,8 @@ class ItemTokenizer(TokenizersBackend):
             model_input_names=["input_ids", "attention_mask"],
             split_special_tokens=True,  # else an id such as "a<|pad|>b" would be torn apart
         )
+        tokenizer.item_series = item_ids.rename("").rechunk()  # spares the way back out of the library's vocabulary
+        return tokenizer
 
     @classmethod
     def from_interactions(
@@ -116,11 +118,9 @@ class ItemTokenizer(TokenizersBackend):
     @cached_property
     def item_series(self) -> pl.Series:
         """The raw ids in token order, as a column."""
-        vocabulary = self.get_vocab()
-        tokens = list(vocabulary)
-        # Sorted by NumPy: polars' threads would be started here, and lost where the process is forked.
-        order = np.argsort(np.fromiter(vocabulary.values(), dtype=np.int64, count=len(tokens)))
-        return pl.Series(values=[tokens[index] for index in order[NUM_SPECIAL_TOKENS:].tolist()], dtype=pl.String)
+        name_of = self.backend_tokenizer.id_to_token
+        names = [name_of(token_id) for token_id in range(NUM_SPECIAL_TOKENS, len(self))]
+        return pl.Series(values=names, dtype=pl.String)  # from a list: starts none of polars' threads, lost in a fork
 
     def encode_item_ids(self, item_ids: Iterable[str | int]) -> np.ndarray:
         """Look up raw ids.

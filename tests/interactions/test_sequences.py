@@ -107,7 +107,9 @@ def test_splits_that_leak_the_future_are_refused():
     frame = frame_of([(user, item, item) for user in range(2) for item in range(4)])
     split = leave_one_out(frame)
     with pytest.raises(ValueError, match="User '0' has training interactions after held-out ones"):
-        build_sequences(Split(split.test, split.validation, split.train), ItemTokenizer.from_interactions(frame))
+        build_sequences(
+            Split.from_parts(split.test, split.validation, split.train), ItemTokenizer.from_interactions(frame)
+        )
 
 
 def test_item_table_describes_the_catalogue_in_token_order():

@@ -1,4 +1,5 @@
 import datetime as dt
+import hashlib
 import logging
 
 import numpy as np
@@ -8,6 +9,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
+from seqrec.interactions import splitting
+from seqrec.interactions.interactions import is_in_order, sort_interactions
 from seqrec.interactions.splitting import Split, leave_one_out, temporal
 
 logs = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 9), st.integers(0, 12)), min_size=3, max_size=60)
@@ -118,8 +121,10 @@ def test_hash_tells_splits_apart_but_not_types():
     as_text = frame_of(rows).with_columns(pl.col("user_id").cast(pl.String))
     assert leave_one_out(as_text).sha256() == split.sha256()
     assert leave_one_out(as_text.sort("user_id")).sha256() == split.sha256()
-    assert Split(split.train, split.test, split.validation).sha256() != split.sha256()
-    assert Split(split.train[::-1], split.validation, split.test).sha256() != split.sha256()
+    assert Split.from_parts(split.train, split.validation, split.test).sha256() == split.sha256()
+    assert Split.from_parts(split.train, split.test, split.validation).sha256() != split.sha256()
+    in_other_order = split.train.with_columns(pl.col("item_id").reverse().over("user_id"))
+    assert Split.from_parts(in_other_order, split.validation, split.test).sha256() != split.sha256()
 
 
 @given(
@@ -128,7 +133,38 @@ def test_hash_tells_splits_apart_but_not_types():
 )
 def test_hash_is_of_content_not_of_joined_text(left, right):
     schema = {"user_id": pl.String, "item_id": pl.String}
-    empty = pl.DataFrame(schema=schema)
-    hashes = [Split(pl.DataFrame(rows, schema, orient="row"), empty, empty).sha256() for rows in (left, right)]
+    tables = [pl.DataFrame(rows, schema, orient="row").with_row_index("timestamp") for rows in (left, right)]
+    hashes = [Split.from_parts(table, table.clear(), table.clear()).sha256() for table in tables]
     in_user_order = [sorted(rows, key=lambda row: row[0].encode()) for rows in (left, right)]
     assert (hashes[0] == hashes[1]) == (in_user_order[0] == in_user_order[1])
+
+
+def naive_sha256(split):
+    """As the hash was first written: the whole text of each part at once."""
+    digest = hashlib.sha256()
+    for name in ("train", "validation", "test"):
+        rows = sorted(getattr(split, name).select("user_id", "item_id").rows(), key=lambda row: str(row[0]).encode())
+        text = "\n".join("".join(f"{len(str(id_).encode())}:{id_}" for id_ in row) for row in rows)
+        digest.update(f"{name} {len(rows)}\n{text}".encode())
+    return digest.hexdigest()
+
+
+@given(logs, st.integers(1, 7), st.booleans())
+def test_hash_in_chunks_equals_that_of_the_whole_text(rows, size, is_text):
+    frame = frame_of([(user * 7, f"é{item}", time) for user, item, time in rows])
+    frame = frame.with_columns(pl.col("user_id").cast(pl.String)) if is_text else frame
+    parts = np.random.default_rng(0).integers(3, size=len(frame))
+    split = Split.from_parts(*(frame.filter(pl.Series(parts == part)) for part in range(3)))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(splitting, "HASHED_ROWS", size)
+        assert split.sha256() == naive_sha256(split)
+
+
+def test_a_sorted_table_is_not_sorted_again():
+    frame = frame_of([(user, item, item // 2) for user in range(3) for item in range(6)])
+    assert sort_interactions(frame) is frame
+    assert leave_one_out(frame).interactions is frame
+    for column in ("user_id", "timestamp"):
+        assert not is_in_order(frame.with_columns(pl.col(column).reverse()))
+    shuffled = frame.sample(fraction=1, shuffle=True, seed=0)
+    assert_frame_equal(leave_one_out(shuffled).interactions, shuffled.sort("user_id", "timestamp", maintain_order=True))

@@ -151,6 +151,7 @@ def test_saved_tokenizer_is_the_same(tmp_path):
     loaded = ItemTokenizer.from_pretrained(tmp_path)
     assert type(loaded) is ItemTokenizer
     assert loaded.item_ids == ODD_IDS
+    assert loaded.item_series.equals(odd.item_series)
     assert (loaded.padding_side, loaded.truncation_side) == ("left", "left")
     loaded.save_pretrained(tmp_path / "again")
     assert loaded(ODD_IDS) == odd(ODD_IDS)

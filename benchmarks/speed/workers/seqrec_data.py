@@ -28,7 +28,7 @@ def load_test(path: str) -> tuple[Dataset, ItemTokenizer]:
     table = pl.read_parquet(path)
     train, validation, test = (table.filter(pl.col("part") == part) for part in (TRAIN, VALIDATION, TEST))
     tokenizer = ItemTokenizer.from_interactions(train, catalogue=table["item_id"])
-    return build_sequences(Split(train, validation, test), tokenizer)["test"], tokenizer
+    return build_sequences(Split.from_parts(train, validation, test), tokenizer)["test"], tokenizer
 
 
 def synthetic_histories(num_users: int, num_items: int, length: int, seed: int = 42) -> tuple[Dataset, ItemTokenizer]:
