@@ -1,0 +1,180 @@
+"""The catalogue: all items in token order, with their training counts, titles and further columns.
+
+Shape suffixes: I items, V vocabulary.
+"""
+
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from seqrec.errors import InputError
+from seqrec.interactions.item_rows import by_token, rows_of, token_ids_of
+from seqrec.interactions.item_tables import read_items
+from seqrec.interactions.one_line import one_line
+from seqrec.interactions.raw_ids import read_ids
+from seqrec.interactions.special_tokens import SPECIAL_TOKENS
+from seqrec.interactions.table_frames import take_frame
+from seqrec.interactions.tokenization_items import ItemTokenizer
+
+
+class Catalogue:
+    """Items in the order of their token ids, row 0 being the first after the special tokens. It never changes.
+
+    Args:
+        frame: One row for each item: `item_id` (text), `count` (training interactions), perhaps `title` (text, null
+            where an item has none), and any further columns.
+
+    Raises:
+        InputError: If a column is missing, of another type, or has gaps.
+    """
+
+    def __init__(self, frame: pl.DataFrame) -> None:
+        if problem := what_is_wrong(frame):
+            raise InputError(f"The catalogue {problem}. Give one row for each item, in the order of the token ids.")
+        self.frame = frame
+
+    @classmethod
+    def of(cls, items: Any) -> "Catalogue":
+        """Return a catalogue as it is, or make one of a polars, pandas or pyarrow table.
+
+        Raises:
+            InputError: If it is no table, or no catalogue.
+        """
+        return items if isinstance(items, Catalogue) else cls(take_frame(items, ("item_id", "count", "title")))
+
+    @classmethod
+    def from_interactions(cls, interactions: pl.DataFrame, tokenizer: ItemTokenizer, items: Any = None) -> Self:
+        """Count the items of a vocabulary in interactions.
+
+        Args:
+            interactions: The training interactions.
+            tokenizer: The vocabulary, whose order the catalogue takes.
+            items: A table with `item_id` and perhaps `title`; items that it does not hold have no title.
+        """
+        frame = tokenizer.item_series.to_frame("item_id")
+        if items is not None and "title" in items.columns:
+            titles = items.select(pl.col("item_id", "title").cast(pl.String))
+            frame = frame.join(titles, on="item_id", how="left", maintain_order="left", validate="m:1")
+        counts = interactions.group_by(pl.col("item_id").cast(pl.String)).agg(count=pl.len().cast(pl.Int64))
+        frame = frame.join(counts, on="item_id", how="left", maintain_order="left")
+        return cls(frame.with_columns(pl.col("count").fill_null(0)))
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Read a Parquet file.
+
+        Arrow reads it, column by column: polars would start its threads, and no process forked later could use them.
+
+        Raises:
+            InputError: If the file cannot be read, or holds no catalogue.
+        """
+        try:
+            table = pq.ParquetFile(path).read(use_threads=False).combine_chunks()
+            table.validate(full=True)
+            frame = pl.DataFrame([pl.Series(*column) for column in zip(table.column_names, table.columns, strict=True)])
+        except (pa.ArrowException, pl.exceptions.PolarsError, OSError) as error:
+            raise InputError(f"{path} is no Parquet file that can be read ({one_line(error)}).") from error
+        if problem := what_is_wrong(frame):
+            raise InputError(f"{path} {problem}.")
+        return cls(frame)
+
+    def save(self, path: str | Path) -> None:
+        """Write a Parquet file, without starting polars' threads."""
+        columns = {column.name: column.to_arrow() for column in self.frame.get_columns()}
+        pq.write_table(pa.table(columns), path, compression="zstd")
+
+    def to_frame(self) -> pl.DataFrame:
+        """Return the items as a table, one row each, in the order of their token ids."""
+        return self.frame
+
+    def extend(self, items: Any) -> "Catalogue":
+        """Return a catalogue with further items at its end, whose counts are 0; known items keep their token ids.
+
+        Args:
+            items: New raw ids, or a table with `item_id` and perhaps `title` and other columns.
+
+        Raises:
+            InputError: If an id is known already, occurs twice, or is none.
+        """
+        new = read_items(items if hasattr(items, "columns") else pl.DataFrame({"item_id": read_ids(items)}))
+        known = new["item_id"].filter(new["item_id"].is_in(self.frame["item_id"].implode()))
+        if len(known):
+            raise InputError(
+                f"{len(known)} of {len(new)} items are in the catalogue already (first: '{known[0]}'). "
+                "Leave them out to add the others."
+            )
+        new = new.with_columns(pl.lit(0, self.frame["count"].dtype).alias("count"))
+        own = [name for name in self.frame.columns if name in new.columns]
+        return Catalogue(pl.concat([self.frame, new.select(own)], how="diagonal"))
+
+    def __len__(self) -> int:
+        return len(self.frame)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Catalogue) and self.frame.equals(other.frame)
+
+    __hash__ = None  # type: ignore[assignment]  # it is compared by its rows
+
+    def __repr__(self) -> str:
+        return f"Catalogue({len(self)} items: {', '.join(self.frame.columns)})"
+
+    @property
+    def vocab_size(self) -> int:
+        """V, the number of token ids: the special tokens' and the items'."""
+        return token_ids_of(len(self))
+
+    @cached_property
+    def item_ids(self) -> list[str]:
+        """Raw ids (I)."""
+        return self.frame["item_id"].to_list()
+
+    @cached_property
+    def titles(self) -> list[str | None]:
+        """Titles (I), None where an item has none."""
+        return self.frame["title"].to_list() if "title" in self.frame.columns else [None] * len(self)
+
+    @cached_property
+    def counts(self) -> np.ndarray:
+        """Training interactions (I,), int64."""
+        return self.frame["count"].to_numpy().astype(np.int64)
+
+    @cached_property
+    def counts_by_token(self) -> np.ndarray:
+        """Training interactions by token id (V,), 0 for special tokens."""
+        return by_token(self.counts)
+
+    @property
+    def token_ids(self) -> np.ndarray:
+        """Token ids (I,), int64."""
+        return token_ids_of(np.arange(len(self)))
+
+    @cached_property
+    def names_by_token(self) -> list[tuple[str, str | None]]:
+        """Each token id's raw id and title (V); the special tokens' own names."""
+        return [*((token, None) for token in SPECIAL_TOKENS), *zip(self.item_ids, self.titles, strict=True)]
+
+    def row_of(self, token_id: int) -> int | None:
+        """Return the row of a token id; None for a special token."""
+        row = rows_of(token_id)
+        return row if 0 <= row < len(self) else None
+
+    def by_popularity(self) -> np.ndarray:
+        """Return the token ids by falling counts, equal ones in the order of their token ids (I,)."""
+        return token_ids_of(np.argsort(-self.counts, kind="stable"))
+
+
+def what_is_wrong(frame: pl.DataFrame) -> str | None:
+    """Say why a table is no catalogue, in words that follow its name; None if it is one."""
+    schema = frame.schema
+    if not (schema.get("item_id") == pl.String and schema.get("count", pl.Null).is_integer()):
+        return f"must hold item_id (text) and count (whole numbers), but holds {dict(schema)}"
+    if frame["item_id"].null_count() + frame["count"].null_count():
+        return "has rows without an item_id or a count"
+    if schema.get("title", pl.String) != pl.String:
+        return f"must hold titles as text, but holds {schema['title']}"
+    return None
