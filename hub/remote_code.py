@@ -82,7 +82,7 @@ def auto_classes(model: PreTrainedModel) -> dict[str, type]:
 
 def auto_head(model: PreTrainedModel) -> str:
     """Name the Auto class that loads a model's head where seqrec is not installed."""
-    return "AutoModelForCausalLM" if model.config.is_causal else "AutoModelForMaskedLM"
+    return model.objective.auto_class
 
 
 def custom_pipelines(model: PreTrainedModel) -> dict[str, dict[str, Any]]:

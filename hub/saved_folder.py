@@ -28,12 +28,11 @@ from seqrec.hub.weights_hash import belongs_to
 from seqrec.interactions.preparation import DataArguments
 from seqrec.interactions.special_tokens import SPECIAL_TOKENS
 from seqrec.interactions.tokenization_items import ItemTokenizer
-from seqrec.modeling.modeling_auto import ARCHITECTURES, MODEL_TYPES
+from seqrec.modeling.modeling_auto import HEADS, MODEL_TYPES
 from seqrec.modeling.modeling_next_item import NextItemHead
 from seqrec.modeling.saved_weights import find_weights
 
 RECORD = (METRICS, CURVE)
-HEADS = {config_class.model_type: head_class for config_class, _, head_class in ARCHITECTURES}
 
 
 def load_model(name: str, *, config_fields: Mapping[str, Any] | None = None, **kwargs: Any) -> NextItemHead:

@@ -122,29 +122,6 @@ class MaskedItemCollator:
         return np.where(only_last[window], is_last, is_hidden)
 
 
-def training_collator(
-    config: Any, tokenizer: PreTrainedTokenizerBase, *, packing: bool = True, seed: int | None = None
-) -> NextItemCollator | MaskedItemCollator:
-    """Return the collator that a model's training needs.
-
-    Args:
-        config: The model's configuration.
-        tokenizer: Its vocabulary.
-        packing: Whether histories share rows.
-        seed: Seed of what is drawn; see `MaskedItemCollator`.
-    """
-    if config.is_causal:
-        return NextItemCollator(tokenizer, config.max_position_embeddings, packing=packing)
-    return MaskedItemCollator(
-        tokenizer,
-        config.max_position_embeddings,
-        masking_probability=config.masking_probability,
-        last_item_share=config.last_item_share,
-        packing=packing,
-        seed=seed,
-    )
-
-
 @dataclass(frozen=True)
 class HistoryCollator:
     """Make batches of histories to encode, rank and recommend for.

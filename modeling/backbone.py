@@ -3,146 +3,76 @@
 Shape suffixes: B batch, L length, V vocabulary, D hidden size.
 """
 
-import inspect
-from collections.abc import Callable
-from os import PathLike
-from pathlib import Path
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
-from transformers import PreTrainedModel
-from transformers.masking_utils import create_causal_mask
 from transformers.modeling_outputs import BaseModelOutput
 from transformers.utils.generic import is_flash_attention_requested
 from transformers.utils.output_capturing import capture_outputs
 
 from seqrec.configuration.configuration_next_item import NextItemConfig
 from seqrec.errors import InputError
-from seqrec.modeling.layers import (
-    ONE_QUERY_ATTENTION,
-    Dropout,
-    SelfAttention,
-    TransformerBlock,
-    additive_mask,
+from seqrec.modeling.attention import (
+    MATRIX_MASKS,
+    AttentionContext,
     packed_lengths,
-    positions_from_newest,
-    require_right_attention,
-    rotary_table,
+    require_usable_attention,
     take_position,
 )
-from seqrec.modeling.saved_weights import check_saved, file_states, finish_saving
-from seqrec.search.finite import require_finite_weights
-
-# Transformers 5.40 leaves out this argument of the masks, which models of one pass over a row have no use for.
-TAKES_CACHE = "past_key_values" in inspect.signature(create_causal_mask).parameters
-NO_CACHE = {"past_key_values": None} if TAKES_CACHE else {}
-
-SHARING_ARGUMENTS = {
-    *("repo_id", "commit_message", "commit_description", "private", "token", "revision", "create_pr", "tags")
-}
-
-
-class NextItemPreTrainedModel(PreTrainedModel):
-    """Weights, loading and the library's capabilities, for backbones and heads alike."""
-
-    config: NextItemConfig
-    base_model_prefix = "model"
-    supports_gradient_checkpointing = True
-    _no_split_modules = ["TransformerBlock"]  # noqa: RUF012, as the library declares it
-    _supports_sdpa = True
-    _supports_flash_attn = True
-    _supports_flex_attn = True
-    _supports_attention_backend = True
-    _can_compile_fullgraph = True
-    _can_record_outputs = {"hidden_states": TransformerBlock, "attentions": SelfAttention}  # noqa: RUF012
-    # Writes a saved model's code beside it. `seqrec` sets it; where the model itself came from such code it is
-    # None, for transformers copies that code then.
-    write_code: Callable[[PreTrainedModel, str], Any] | None = None
-
-    def __init__(self, config: NextItemConfig, *args: Any, **kwargs: Any) -> None:
-        config.validate()  # fields may have been set since it was made
-        super().__init__(config, *args, **kwargs)
-
-    def save_pretrained(
-        self,
-        save_directory: str | PathLike[str],
-        is_main_process: bool = True,
-        *,
-        push_to_hub: bool = False,
-        **kwargs: Any,
-    ) -> None:
-        """Save weights, configuration and code; arguments as in `PreTrainedModel.save_pretrained`.
-
-        `push_to_hub=True` is as `push_to_hub`, which saves again, so that the code is pushed as well.
-
-        Raises:
-            NonFiniteError: If a weight is infinite or not a number.
-        """
-        sharing = {name: kwargs.pop(name) for name in SHARING_ARGUMENTS & kwargs.keys()} if push_to_hub else {}
-        require_finite_weights((kwargs.get("state_dict") or self.state_dict()).items())
-        earlier = file_states(Path(save_directory))
-        super().save_pretrained(save_directory, is_main_process=is_main_process, **kwargs)
-        if is_main_process:
-            finish_saving(Path(save_directory), earlier, self.config)
-        if self.write_code is not None and is_main_process and Path(save_directory, "config.json").is_file():
-            self.write_code(self, str(save_directory))
-        if push_to_hub and is_main_process:
-            self.push_to_hub(sharing.pop("repo_id", Path(save_directory).name), **sharing)
-
-    @classmethod
-    def from_pretrained(
-        cls,
-        pretrained_model_name_or_path: str | PathLike[str] | None,
-        *args: Any,
-        use_safetensors: bool | None = None,
-        **kwargs: Any,
-    ) -> Any:
-        """Load as the library does, but weights from safetensors alone: a pickle can run any code when it is read.
-
-        They must fit the configuration, be the ones that it was trained with, and be finite.
-
-        Raises:
-            ValueError: If they are or do not, or `use_safetensors=False` is asked for.
-            OSError: If there are no safetensors.
-        """
-        if use_safetensors is False:
-            raise InputError(f"{cls.__name__} reads weights from safetensors alone. Leave out use_safetensors=False.")
-        name = pretrained_model_name_or_path
-        check_saved(cls, name, **kwargs)
-        found = super().from_pretrained(name, *args, use_safetensors=True, **kwargs)
-        model = found[0] if isinstance(found, tuple) else found
-        require_finite_weights(model.state_dict().items(), where=str(name))
-        return found
+from seqrec.modeling.blocks import TransformerBlock
+from seqrec.modeling.dropout import Dropout
+from seqrec.modeling.event_parts import make_event_parts, refuse_unread_columns, sum_events
+from seqrec.modeling.item_encoder import ItemEncoder, beneath_adapters
+from seqrec.modeling.masks import additive_mask
+from seqrec.modeling.objectives import NEXT_ITEM, Objective
+from seqrec.modeling.positions import LearnedPositions, PositionTerms, RotaryPositions, positions_from_newest
+from seqrec.modeling.pretrained import NextItemPreTrainedModel
 
 
 class NextItemBackbone(NextItemPreTrainedModel):
     """A Transformer that turns histories into user vectors and the catalogue into item vectors.
 
-    Item and position embeddings, blocks, a final norm. The score of an item for a user is the product of their two
-    vectors. Architectures differ in their blocks (`block_class`), and in what their configuration says.
+    It is put together from an item encoder, parts for an event's other columns, positions, blocks and a final norm.
+    The score of an item for a user is the product of their two vectors. Architectures differ in their blocks
+    (`block_class`), in their objective, and in their configuration.
+
+    Attributes:
+        block_class: Made of `(config, layer_idx)`; its `forward(hidden_BLD, context)` is that of `TransformerBlock`.
+        position_classes: By `config.position_embedding_type`, modules made of `(config)`. They turn positions (B, L),
+            which count back from each sequence's newest item, into `PositionTerms`, or a tensor of vectors to be added.
+        objective: What is learnt.
     """
 
     block_class: type[nn.Module] = TransformerBlock
+    position_classes: ClassVar[Mapping[str, type[nn.Module]]] = {
+        "learned": LearnedPositions,
+        "rotary": RotaryPositions,
+    }
+    objective: Objective = NEXT_ITEM
 
     def __init__(self, config: NextItemConfig) -> None:
         super().__init__(config)
-        self.item_embedding = nn.Embedding(config.vocab_size, config.hidden_size, padding_idx=config.pad_token_id)
-        if config.position_embedding_type == "learned":
-            self.position_embedding = nn.Embedding(config.max_position_embeddings, config.hidden_size)
+        self.item_embedding = ItemEncoder(config)
+        self.event_parts = make_event_parts(config)
+        self.position_embedding = self.position_classes[config.position_embedding_type](config)
         self.embedding_dropout = Dropout(config.hidden_dropout)
         self.layers = nn.ModuleList(self.block_class(config, index) for index in range(config.num_hidden_layers))
         self.final_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self.gradient_checkpointing = False
         self.post_init()
 
-    def get_input_embeddings(self) -> nn.Embedding:
-        """Return the item embedding."""
+    def get_input_embeddings(self) -> ItemEncoder:
+        """Return the item encoder, which is the items' id embedding too."""
         return self.item_embedding
 
     def set_input_embeddings(self, value: nn.Embedding) -> None:
-        """Replace the item embedding."""
-        self.item_embedding = value
+        """Replace the item encoder or, if another embedding is given, the id embedding in it."""
+        if isinstance(value, ItemEncoder):
+            self.item_embedding = value
+        else:
+            self.item_embedding.replace_embedding(value)
 
     @capture_outputs
     def forward(
@@ -152,7 +82,7 @@ class NextItemBackbone(NextItemPreTrainedModel):
         position_ids: Tensor | None = None,
         inputs_embeds: Tensor | None = None,
         query_position: Tensor | int | None = None,
-        **kwargs: Any,
+        **columns: Any,
     ) -> BaseModelOutput:
         """Encode every position of every history; arguments as in `NextItemHead.forward`.
 
@@ -163,53 +93,73 @@ class NextItemBackbone(NextItemPreTrainedModel):
             `last_hidden_state` (B, L, D), or (B, 1, D) with `query_position`.
 
         Raises:
-            ValueError: If a row is longer than `config.max_position_embeddings`, not exactly one of `input_ids` and
-                `inputs_embeds` is given, or the attention implementation is known to be wrong on this processor.
+            InputError: If a row is longer than `config.max_position_embeddings`, not exactly one of `input_ids` and
+                `inputs_embeds` is given, a column of the events is missing, or the attention implementation is known
+                to be wrong here.
         """
         if (input_ids is None) == (inputs_embeds is None):
             raise InputError("Give exactly one of input_ids and inputs_embeds.")
-        if inputs_embeds is None:
-            inputs_embeds = self.item_embedding(input_ids)
-        length = inputs_embeds.shape[1]
-        self.check_length(length)
-        require_right_attention(self.config._attn_implementation, inputs_embeds.device)
-        positions_BL = positions_from_newest(length, attention_mask, position_ids, inputs_embeds.device)
+        items_BLD = self.item_embedding(input_ids) if inputs_embeds is None else inputs_embeds
+        hidden_BLD = self.encode_events(items_BLD, columns, attention_mask, position_ids, query_position)
+        return BaseModelOutput(last_hidden_state=hidden_BLD)
+
+    def encode_events(
+        self,
+        items_BLD: Tensor,
+        columns: dict[str, Tensor],
+        attention_mask_BL: Tensor | None = None,
+        position_ids_BL: Tensor | None = None,
+        query_position: Tensor | int | None = None,
+    ) -> Tensor:
+        """Turn item vectors and the events' other columns into hidden states: `forward` without its records."""
+        self.check_length(items_BLD.shape[1])
         # SASRec's code scales items by √D, which its paper does not say, lest positions drown them.
-        hidden_BLD = inputs_embeds * self.config.hidden_size**0.5
-        if self.config.position_embedding_type == "learned":
-            hidden_BLD = hidden_BLD + self.position_embedding(positions_BL)
-        else:
-            kwargs["rotary"] = rotary_table(positions_BL, self.config.hidden_size // self.config.num_attention_heads)
+        hidden_BLD = sum_events(self.event_parts, items_BLD, columns) * self.config.hidden_size**0.5
+        positions = self.locate(hidden_BLD, attention_mask_BL, position_ids_BL)
+        if positions.added_BLD is not None:
+            hidden_BLD = hidden_BLD + positions.added_BLD
         hidden_BLD = self.embedding_dropout(hidden_BLD)
-        mask = additive_mask(self.make_mask(hidden_BLD, attention_mask, position_ids), hidden_BLD.dtype)
-        if position_ids is not None and is_flash_attention_requested(self.config):
-            kwargs |= packed_lengths(position_ids)
+        context = self.attention_context(hidden_BLD, attention_mask_BL, position_ids_BL, positions)
         *layers, last_layer = self.layers
         for layer in layers:
-            hidden_BLD = layer(hidden_BLD, attention_mask=mask, **kwargs)
-        if query_position is not None and self.config._attn_implementation in ONE_QUERY_ATTENTION:
-            mask = None if mask is None else take_position(mask.transpose(1, 2), query_position).transpose(1, 2)
-            hidden_BLD = last_layer(hidden_BLD, attention_mask=mask, query_position=query_position, **kwargs)
-        else:
-            hidden_BLD = last_layer(hidden_BLD, attention_mask=mask, **kwargs)
-            if query_position is not None:
-                hidden_BLD = take_position(hidden_BLD, query_position)
-        return BaseModelOutput(last_hidden_state=self.final_norm(hidden_BLD))
+            hidden_BLD = layer(hidden_BLD, context)
+        if query_position is None:
+            return self.final_norm(last_layer(hidden_BLD, context))
+        if self.config._attn_implementation in MATRIX_MASKS:
+            return self.final_norm(last_layer(hidden_BLD, context.at(query_position)))
+        return self.final_norm(take_position(last_layer(hidden_BLD, context), query_position))
 
-    def make_mask(self, hidden_BLD: Tensor, attention_mask_BL: Tensor | None, position_ids_BL: Tensor | None) -> Any:
-        """Say which positions see which, in whichever form the attention implementation takes it."""
-        if attention_mask_BL is None and position_ids_BL is None and self.config._attn_implementation == "sdpa":
-            return None  # the library would find that out too, in a twentieth of a request's time
-        return create_causal_mask(
-            config=self.config,
-            inputs_embeds=hidden_BLD,
-            attention_mask=attention_mask_BL,
-            position_ids=position_ids_BL,
-            **NO_CACHE,
+    def locate(
+        self, hidden_BLD: Tensor, attention_mask_BL: Tensor | None, position_ids_BL: Tensor | None
+    ) -> PositionTerms:
+        """Count positions back from each sequence's newest item, and return what the model makes of them."""
+        positions_BL = positions_from_newest(hidden_BLD.shape[1], attention_mask_BL, position_ids_BL, hidden_BLD.device)
+        terms = self.position_embedding(positions_BL)
+        return terms if isinstance(terms, PositionTerms) else PositionTerms(added_BLD=terms)
+
+    def attention_context(
+        self,
+        hidden_BLD: Tensor,
+        attention_mask_BL: Tensor | None,
+        position_ids_BL: Tensor | None,
+        positions: PositionTerms,
+    ) -> AttentionContext:
+        """Gather what attention needs beside the hidden states."""
+        implementation = self.config._attn_implementation
+        has_bias = positions.bias_BHLL is not None
+        require_usable_attention(implementation, hidden_BLD.device, has_bias=has_bias)
+        mask = self.objective.mask(self.config, hidden_BLD, attention_mask_BL, position_ids_BL)
+        is_packed_for_flash = position_ids_BL is not None and is_flash_attention_requested(self.config)
+        return AttentionContext(
+            mask=additive_mask(mask, hidden_BLD.dtype),
+            bias_BHLL=positions.bias_BHLL,
+            rotary=positions.rotary,
+            packed=packed_lengths(position_ids_BL) if is_packed_for_flash else None,
+            is_causal=self.objective.is_causal,
         )
 
     def check_length(self, length: int) -> None:
-        """Raise a `ValueError` for rows longer than the model reads."""
+        """Raise an `InputError` for rows longer than the model reads."""
         if length > self.config.max_position_embeddings:
             raise InputError(
                 f"A row of {length} positions was given, but this model reads at most "
@@ -217,35 +167,36 @@ class NextItemBackbone(NextItemPreTrainedModel):
                 f"{self.config.max_history_length} items of each history."
             )
 
-    def encode_users(
-        self, input_ids: Tensor, attention_mask: Tensor | None = None, position_ids: Tensor | None = None
-    ) -> Tensor:
-        """Turn each row's history into a user vector: the hidden state of its newest item.
+    def encode_users(self, input_ids: Tensor, attention_mask: Tensor | None = None, **columns: Tensor) -> Tensor:
+        """Turn each row's history into a user vector.
+
+        It is the hidden state of the newest item or, for models that fill in masked items, of a mask put behind it.
 
         Args:
             input_ids: Token ids (B, L), oldest first, padded on either side; one history a row.
             attention_mask: 1 for items, 0 for padding (B, L); None where nothing is padded.
-            position_ids: As in `forward`; not needed for one history a row.
+            **columns: The events' other columns (B, L) that the model reads (`config.context_columns`).
 
         Returns:
             User vectors (B, D).
+
+        Raises:
+            InputError: As `forward` does, and for a column that the model does not read.
         """
+        refuse_unread_columns(self.event_parts, columns)
+        input_ids, attention_mask, columns = self.objective.request(input_ids, attention_mask, columns)
         newest: Tensor | int = -1
         if attention_mask is not None:
             index_L = torch.arange(input_ids.shape[1], device=input_ids.device)
             newest = (index_L * attention_mask.to(input_ids.device)).argmax(dim=1)
-        outputs = self(
-            input_ids,
-            attention_mask=attention_mask,
-            position_ids=position_ids,
-            query_position=newest,
-            return_dict=True,
-        )
-        return self.as_users(outputs.last_hidden_state[:, 0])
+        hidden_B1D = self.encode_events(self.item_embedding(input_ids), columns, attention_mask, query_position=newest)
+        return self.as_users(hidden_B1D[:, 0])
 
-    def encode_items(self) -> Tensor:
-        """Return the vectors of the whole catalogue (V, D), special tokens' rows included."""
-        return self.as_items(self.item_embedding.weight)
+    def encode_items(self, ids: Tensor | None = None) -> Tensor:
+        """Return the vectors (…, D) of some token ids (…), or of all (V, D), special tokens included."""
+        if ids is None:
+            return self.as_items(beneath_adapters(self.item_embedding).catalogue())
+        return self.as_items(self.item_embedding(ids))
 
     def as_users(self, hidden: Tensor) -> Tensor:
         """Turn hidden states (…, D) into user vectors: of length `logit_scale`, where that is given."""

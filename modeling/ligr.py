@@ -1,11 +1,10 @@
 """LiGR blocks (Borisyuk et al. 2025, "From Features to Transformers"): gated residuals around SwiGLU layers."""
 
-from typing import Any
-
 from torch import Tensor, nn
 from transformers import PreTrainedConfig
 
-from seqrec.modeling.layers import TransformerBlock, take_position
+from seqrec.modeling.attention import AttentionContext, take_position
+from seqrec.modeling.blocks import TransformerBlock
 
 
 class SwigluFeedForward(nn.Module):
@@ -32,17 +31,11 @@ class LigrBlock(TransformerBlock):
         self.attention_gate = nn.Linear(config.hidden_size, config.hidden_size)
         self.feed_forward_gate = nn.Linear(config.hidden_size, config.hidden_size)
 
-    def forward(
-        self,
-        hidden_BLD: Tensor,
-        attention_mask: Any = None,
-        query_position: Tensor | int | None = None,
-        **kwargs: Any,
-    ) -> Tensor:
+    def forward(self, hidden_BLD: Tensor, context: AttentionContext) -> Tensor:
         """Map (B, L, D) to (B, L, D), or to (B, 1, D) where each row has but one position to compute."""
-        mixed_BLD, _ = self.attention(self.attention_norm(hidden_BLD), attention_mask, query_position, **kwargs)
-        if query_position is not None:
-            hidden_BLD = take_position(hidden_BLD, query_position)
+        mixed_BLD, _ = self.attention(self.attention_norm(hidden_BLD), context)
+        if context.query_position is not None:
+            hidden_BLD = take_position(hidden_BLD, context.query_position)
         hidden_BLD = hidden_BLD + self.attention_gate(hidden_BLD).sigmoid() * self.dropout(mixed_BLD)
         fed_BLD = self.dropout(self.feed_forward(self.feed_forward_norm(hidden_BLD)))
         return hidden_BLD + self.feed_forward_gate(hidden_BLD).sigmoid() * fed_BLD

@@ -10,6 +10,7 @@ from seqrec.configuration.configuration_bert4rec import Bert4RecConfig
 from seqrec.configuration.configuration_esasrec import ESasRecConfig
 from seqrec.configuration.configuration_next_item import NextItemConfig
 from seqrec.configuration.configuration_sasrec import SasRecConfig
+from seqrec.errors import InputError
 from seqrec.modeling.backbone import NextItemBackbone
 from seqrec.modeling.modeling_bert4rec import Bert4RecForNextItem, Bert4RecModel
 from seqrec.modeling.modeling_esasrec import ESasRecForNextItem, ESasRecModel
@@ -17,12 +18,10 @@ from seqrec.modeling.modeling_next_item import NextItemHead
 from seqrec.modeling.modeling_sasrec import SasRecForNextItem, SasRecModel
 from seqrec.modeling.pipeline_next_item import TASK, NextItemRecommendationPipeline
 
-ARCHITECTURES: tuple[tuple[type[NextItemConfig], type[NextItemBackbone], type[NextItemHead]], ...] = (
-    (SasRecConfig, SasRecModel, SasRecForNextItem),
-    (ESasRecConfig, ESasRecModel, ESasRecForNextItem),
-    (Bert4RecConfig, Bert4RecModel, Bert4RecForNextItem),
-)
-MODEL_TYPES = {config_class.model_type: config_class for config_class, _, _ in ARCHITECTURES}
+ARCHITECTURES: list[tuple[type[NextItemConfig], type[NextItemBackbone], type[NextItemHead]]] = []
+MODEL_TYPES: dict[str, type[NextItemConfig]] = {}
+HEADS: dict[str, type[NextItemHead]] = {}
+AUTO_HEADS = {"AutoModelForCausalLM": AutoModelForCausalLM, "AutoModelForMaskedLM": AutoModelForMaskedLM}
 
 
 class AutoModelForNextItem(_BaseAutoModelClass):
@@ -37,15 +36,39 @@ class AutoModelForNextItem(_BaseAutoModelClass):
     _model_mapping = _LazyAutoMapping(OrderedDict(), OrderedDict())
 
 
-def register_architectures() -> None:
-    """Make the library know every architecture, as a causal or a masked language model of items, and their pipeline."""
-    for config_class, backbone_class, head_class in ARCHITECTURES:
-        AutoConfig.register(config_class.model_type, config_class)
-        AutoModel.register(config_class, backbone_class)
-        auto_head = AutoModelForCausalLM if config_class.is_causal else AutoModelForMaskedLM
-        auto_head.register(config_class, head_class)
-        AutoModelForNextItem.register(config_class, head_class)
-    PIPELINE_REGISTRY.register_pipeline(TASK, NextItemRecommendationPipeline, pt_model=AutoModelForNextItem)
+def register_architecture(
+    config_class: type[NextItemConfig], model_class: type[NextItemBackbone], head_class: type[NextItemHead]
+) -> None:
+    """Make the library know an architecture, by its configuration's `model_type`.
+
+    The Auto classes then load it, as a causal or a masked language model of items, and its models are saved with their
+    code, wherever the classes are defined. Their modules must be importable, import `seqrec` and their own package only
+    at the top level, as `from package.module import name`, and have other names than those of `seqrec`.
+
+    Args:
+        config_class: Its configuration, with a `model_type` of its own.
+        model_class: Its backbone.
+        head_class: Its head, whose `backbone_class` is `model_class`.
+
+    Raises:
+        InputError: If another architecture has the `model_type`.
+    """
+    known = MODEL_TYPES.get(config_class.model_type)
+    if known is not None:
+        raise InputError(
+            f"There is another architecture of model_type {config_class.model_type!r}, {known.__qualname__}. Give "
+            f"{config_class.__qualname__} a model_type of its own."
+        )
+    AutoConfig.register(config_class.model_type, config_class)
+    AutoModel.register(config_class, model_class)
+    AUTO_HEADS[model_class.objective.auto_class].register(config_class, head_class)
+    AutoModelForNextItem.register(config_class, head_class)
+    MODEL_TYPES[config_class.model_type] = config_class
+    HEADS[config_class.model_type] = head_class
+    ARCHITECTURES.append((config_class, model_class, head_class))
 
 
-register_architectures()
+register_architecture(SasRecConfig, SasRecModel, SasRecForNextItem)
+register_architecture(ESasRecConfig, ESasRecModel, ESasRecForNextItem)
+register_architecture(Bert4RecConfig, Bert4RecModel, Bert4RecForNextItem)
+PIPELINE_REGISTRY.register_pipeline(TASK, NextItemRecommendationPipeline, pt_model=AutoModelForNextItem)

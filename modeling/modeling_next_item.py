@@ -5,20 +5,46 @@ M tokens of a group, S sampled negatives.
 """
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
-from transformers.modeling_outputs import CausalLMOutput
+from transformers.utils import ModelOutput
 from transformers.utils.generic import can_return_tuple
 
 from seqrec.configuration.configuration_next_item import NextItemConfig
+from seqrec.errors import InputError
 from seqrec.interactions.special_tokens import IGNORED_LABEL, NUM_SPECIAL_TOKENS
-from seqrec.modeling.backbone import NextItemBackbone, NextItemPreTrainedModel
+from seqrec.modeling.backbone import NextItemBackbone
 from seqrec.modeling.losses import bce, cross_entropy, gbce, gbce_beta, loss_without_labels, sampled_softmax
 from seqrec.modeling.negatives import draw_negatives, log_uniform_probability, score_candidates
+from seqrec.modeling.objectives import Objective
 from seqrec.modeling.pipeline_next_item import NextItemRecommendationPipeline
+from seqrec.modeling.pretrained import NextItemPreTrainedModel
 from seqrec.search.finite import require_finite_loss
+
+
+@dataclass
+class NextItemOutput(ModelOutput):
+    """Outputs of `NextItemHead.forward`.
+
+    Attributes:
+        loss: The loss to be minimised; with labels only.
+        logits: Scores of the catalogue (B, L, V); without labels only.
+        hidden_states: After the embeddings and each block (B, L, D), where they were asked for.
+        attentions: Each block's weights (B, H, L, L), where they were asked for.
+        losses: Mean loss of each task over its own labels, by name, without gradients.
+        num_labels: Number of each task's labels.
+    """
+
+    loss: Tensor | None = None
+    logits: Tensor | None = None
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None
+    losses: dict[str, Tensor] | None = None
+    num_labels: dict[str, Tensor] | None = None
 
 
 class NextItemHead(NextItemPreTrainedModel):
@@ -34,17 +60,52 @@ class NextItemHead(NextItemPreTrainedModel):
     def __init__(self, config: NextItemConfig) -> None:
         super().__init__(config)
         self.model = self.backbone_class(config)
+        # The items, counted from 0, most popular first, and each one's rank; None where token ids have that order.
+        self.register_buffer("items_by_count_I", None, persistent=False)
+        self.register_buffer("ranks_by_count_I", None, persistent=False)
         self.post_init()
 
-    def encode_users(
-        self, input_ids: Tensor, attention_mask: Tensor | None = None, position_ids: Tensor | None = None
-    ) -> Tensor:
-        """See `NextItemBackbone.encode_users`."""
-        return self.model.encode_users(input_ids, attention_mask, position_ids)
+    @property
+    def objective(self) -> Objective:
+        """What is learnt; its backbone's."""
+        return self.model.objective
 
-    def encode_items(self) -> Tensor:
+    def encode_users(self, input_ids: Tensor, attention_mask: Tensor | None = None, **columns: Tensor) -> Tensor:
+        """See `NextItemBackbone.encode_users`."""
+        return self.model.encode_users(input_ids, attention_mask, **columns)
+
+    def encode_items(self, ids: Tensor | None = None) -> Tensor:
         """See `NextItemBackbone.encode_items`."""
-        return self.model.encode_items()
+        return self.model.encode_items(ids)
+
+    def set_item_counts(self, counts_V: Tensor | np.ndarray) -> None:
+        """Say how often each item was interacted with in training: what `log_uniform` negatives follow.
+
+        Counts are not saved with the weights. Where none were set, negatives follow the order of the token ids.
+
+        Args:
+            counts_V: Interactions of each token id, special tokens included.
+
+        Raises:
+            InputError: If there are not as many counts as token ids.
+        """
+        counts_V = torch.as_tensor(counts_V)
+        if counts_V.shape != (self.config.vocab_size,):
+            raise InputError(
+                f"Counts are of the shape {tuple(counts_V.shape)}, but the model has {self.config.vocab_size} token "
+                "ids. Give one count for each, special tokens included."
+            )
+        order_I = counts_V[NUM_SPECIAL_TOKENS:].argsort(descending=True, stable=True)
+        if order_I.equal(torch.arange(len(order_I), device=order_I.device)):
+            self.items_by_count_I = self.ranks_by_count_I = None
+        else:
+            self.items_by_count_I = order_I.to(self.device)
+            self.ranks_by_count_I = self.items_by_count_I.argsort()
+
+    def set_input_embeddings(self, value: torch.nn.Embedding) -> None:
+        """Replace the item encoder or its id embedding; counts that were set for the items before are forgotten."""
+        self.model.set_input_embeddings(value)
+        self.items_by_count_I = self.ranks_by_count_I = None
 
     @can_return_tuple
     def forward(
@@ -56,8 +117,8 @@ class NextItemHead(NextItemPreTrainedModel):
         labels: Tensor | None = None,
         num_items_in_batch: Tensor | int | None = None,
         logits_to_keep: int = 0,
-        **kwargs: Any,
-    ) -> CausalLMOutput:
+        **columns: Any,
+    ) -> NextItemOutput:
         """Predict at every position the item that follows it.
 
         Args:
@@ -70,7 +131,8 @@ class NextItemHead(NextItemPreTrainedModel):
             num_items_in_batch: Labels in the whole accumulated or distributed batch, by which the summed loss
                 is divided; the labels at hand where it is None.
             logits_to_keep: Score only so many of the last positions; 0 for all.
-            **kwargs: Passed on to the backbone (`output_hidden_states`, `output_attentions`).
+            **columns: The events' other columns (B, L) that the model reads (`config.context_columns`), and what else
+                the backbone takes (`output_hidden_states`, `output_attentions`).
 
         Returns:
             With labels, `loss` and no logits. Without, `logits` (B, L, V), special tokens at −inf.
@@ -82,16 +144,15 @@ class NextItemHead(NextItemPreTrainedModel):
             attention_mask=attention_mask,
             position_ids=position_ids,
             inputs_embeds=inputs_embeds,
-            **kwargs,
+            **columns,
         )
-        loss = logits_BLV = None
+        hidden_BLD = outputs.last_hidden_state
         if labels is None:
-            logits_BLV = self.score_positions(outputs.last_hidden_state[:, -logits_to_keep:])
+            found = NextItemOutput(logits=self.score_positions(hidden_BLD[:, -logits_to_keep:]))
         else:
-            loss = self.loss(outputs.last_hidden_state, labels, num_items_in_batch)
-        return CausalLMOutput(
-            loss=loss, logits=logits_BLV, hidden_states=outputs.hidden_states, attentions=outputs.attentions
-        )
+            found = self.measure_loss(hidden_BLD, labels, num_items_in_batch)
+        found.hidden_states, found.attentions = outputs.hidden_states, outputs.attentions
+        return found
 
     def score_positions(self, hidden_BLD: Tensor) -> Tensor:
         """Score the catalogue at every position, special tokens at −inf."""
@@ -99,23 +160,31 @@ class NextItemHead(NextItemPreTrainedModel):
         is_special_V = torch.arange(logits_BLV.shape[-1], device=logits_BLV.device) < NUM_SPECIAL_TOKENS
         return logits_BLV.masked_fill(is_special_V, -torch.inf)
 
-    def loss(self, hidden_BLD: Tensor, labels_BL: Tensor, num_items_in_batch: Tensor | int | None) -> Tensor:
+    def measure_loss(
+        self, hidden_BLD: Tensor, labels_BL: Tensor, num_items_in_batch: Tensor | int | None
+    ) -> NextItemOutput:
         """Average the loss over the tokens that have a label.
 
         Raises:
             NonFiniteError: If it is infinite or not a number.
         """
         has_label_BL = labels_BL != IGNORED_LABEL
-        if not has_label_BL.any():
-            return loss_without_labels(hidden_BLD)
-        users_BLD = self.model.as_users(hidden_BLD)
-        if self.config.loss == "cross_entropy":
-            summed = cross_entropy(users_BLD[has_label_BL], self.encode_items(), labels_BL[has_label_BL])
+        count = has_label_BL.sum()
+        if not count:
+            loss = mean = loss_without_labels(hidden_BLD)
         else:
-            summed = self.sampled_loss(users_BLD, labels_BL, has_label_BL)
-        loss = summed / (has_label_BL.sum() if num_items_in_batch is None else num_items_in_batch)
-        require_finite_loss(loss)
-        return loss
+            summed = self.summed_loss(self.model.as_users(hidden_BLD), labels_BL, has_label_BL)
+            mean = summed / count
+            loss = mean if num_items_in_batch is None else summed / num_items_in_batch
+            require_finite_loss(loss)
+        name = self.objective.name
+        return NextItemOutput(loss=loss, losses={name: mean.detach()}, num_labels={name: count})
+
+    def summed_loss(self, users_BLD: Tensor, labels_BL: Tensor, has_label_BL: Tensor) -> Tensor:
+        """Sum the loss that the configuration names over the tokens that have a label."""
+        if self.config.loss == "cross_entropy":
+            return cross_entropy(users_BLD[has_label_BL], self.encode_items(), labels_BL[has_label_BL])
+        return self.sampled_loss(users_BLD, labels_BL, has_label_BL)
 
     def sampled_loss(self, users_BLD: Tensor, labels_BL: Tensor, has_label_BL: Tensor) -> Tensor:
         """Sum the loss over the tokens that have a label, each against sampled negatives."""
@@ -147,19 +216,19 @@ class NextItemHead(NextItemPreTrainedModel):
 
     def sampled_scores(self, users_GMD: Tensor, labels_GM: Tensor) -> tuple[Tensor, Tensor]:
         """Score each token's target (G, M), and the negatives of its group (G, M, S)."""
-        config, embed = self.config, self.get_input_embeddings()
+        config = self.config
         negatives_GS = draw_negatives(
-            config.negative_sampling, config.num_items, (len(labels_GM), config.num_negatives), labels_GM.device
+            config.negative_sampling,
+            config.num_items,
+            (len(labels_GM), config.num_negatives),
+            labels_GM.device,
+            self.items_by_count_I,
         )
         targets_GM, scores_GMS = score_candidates(
-            users_GMD,
-            self.model.as_items(embed(labels_GM)),
-            self.model.as_items(embed(negatives_GS)),
-            labels_GM,
-            negatives_GS,
+            users_GMD, self.encode_items(labels_GM), self.encode_items(negatives_GS), labels_GM, negatives_GS
         )
         if config.loss == "sampled_softmax" and config.negative_sampling == "log_uniform":
             # The log-Q correction: each item weighs as if all were drawn alike. The target was not drawn at all.
-            odds_GS = log_uniform_probability(negatives_GS, config.num_items) * config.num_items
+            odds_GS = log_uniform_probability(negatives_GS, config.num_items, self.ranks_by_count_I) * config.num_items
             scores_GMS = scores_GMS - odds_GS.log()[:, None]
         return targets_GM, scores_GMS

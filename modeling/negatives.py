@@ -11,27 +11,44 @@ from torch import Tensor
 from seqrec.interactions.special_tokens import NUM_SPECIAL_TOKENS
 
 
-def draw_negatives(sampling: str, num_items: int, shape: tuple[int, int], device: torch.device) -> Tensor:
+def draw_negatives(
+    sampling: str,
+    num_items: int,
+    shape: tuple[int, int],
+    device: torch.device,
+    items_by_count_I: Tensor | None = None,
+) -> Tensor:
     """Draw token ids of items, with replacement.
 
     Args:
-        sampling: `"uniform"`, or `"log_uniform"`, which follows Zipf's law along the token ids: these are ordered by
-            popularity, so that popular items are drawn more often.
+        sampling: `"uniform"`, or `"log_uniform"`, which follows Zipf's law along the items, most popular first.
         num_items: Items of the catalogue.
         shape: (G, S).
         device: Where the result shall lie.
+        items_by_count_I: The items, counted from 0 in the order of their token ids, most popular first; None where
+            token ids have that order.
     """
     if sampling == "uniform":
         return torch.randint(NUM_SPECIAL_TOKENS, NUM_SPECIAL_TOKENS + num_items, shape, device=device)
     # The inverse of the distribution function log(r + 1) / log(n + 1) of the ranks r = 0 … n − 1.
     ranks_GS = torch.expm1(torch.rand(shape, device=device, dtype=torch.float64) * log1p(num_items)).long()
-    return ranks_GS.clamp(max=num_items - 1) + NUM_SPECIAL_TOKENS
+    ranks_GS = ranks_GS.clamp(max=num_items - 1)
+    items_GS = ranks_GS if items_by_count_I is None else items_by_count_I[ranks_GS]
+    return items_GS + NUM_SPECIAL_TOKENS
 
 
-def log_uniform_probability(token_ids: Tensor, num_items: int) -> Tensor:
-    """Return how probably each item is the one that `"log_uniform"` draws, float32."""
-    ranks = (token_ids - NUM_SPECIAL_TOKENS).double()
-    return (torch.log1p(1 / (ranks + 1)) / log1p(num_items)).float()
+def log_uniform_probability(token_ids: Tensor, num_items: int, ranks_by_count_I: Tensor | None = None) -> Tensor:
+    """Return how probably each item is the one that `"log_uniform"` draws, float32.
+
+    Args:
+        token_ids: Items.
+        num_items: Items of the catalogue.
+        ranks_by_count_I: Each item's rank by popularity, from 0; None where token ids have that order.
+    """
+    ranks = token_ids - NUM_SPECIAL_TOKENS
+    if ranks_by_count_I is not None:
+        ranks = ranks_by_count_I[ranks]
+    return (torch.log1p(1 / (ranks.double() + 1)) / log1p(num_items)).float()
 
 
 def score_candidates(

@@ -17,10 +17,10 @@ from seqrec.evaluation.evaluator import Ranking, rank_dataset
 from seqrec.evaluation.metrics import RANKING_METRICS
 from seqrec.hub.card_metadata import is_repository_name
 from seqrec.hub.model_card import save_model_card
-from seqrec.interactions.collators import training_collator
 from seqrec.interactions.list_columns import ArrowRows
 from seqrec.interactions.whole_files import whole_file
 from seqrec.modeling.modeling_next_item import NextItemHead
+from seqrec.modeling.objectives import training_collator
 from seqrec.search.finite import require_finite_weights
 from seqrec.training.arguments import SequentialTrainingArguments
 from seqrec.training.callbacks import EarlyStopping, EpochOfCollator
@@ -81,7 +81,7 @@ class SequentialTrainer(HubPushing):
         seed = None if args.dataloader_persistent_workers else (args.seed if args.data_seed is None else args.data_seed)
         kwargs.setdefault(
             "data_collator",
-            training_collator(model.config, processing_class, packing=args.packing, seed=seed),
+            training_collator(model, processing_class, packing=args.packing, seed=seed),
         )
         if train_dataset is not None:
             train_dataset = ArrowRows(train_dataset, "input_ids")

@@ -9,8 +9,8 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from seqrec.hub.remote_code import write_remote_code
-from seqrec.modeling.backbone import NextItemPreTrainedModel
 from seqrec.modeling.modeling_auto import AutoModelForNextItem
+from seqrec.modeling.pretrained import NextItemPreTrainedModel
 
 if TYPE_CHECKING:
     from seqrec.configuration.configuration_bert4rec import Bert4RecConfig

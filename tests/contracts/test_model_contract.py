@@ -17,8 +17,8 @@ from transformers import (
 from transformers.masking_utils import flash_attention_mask
 
 from seqrec.configuration.configuration_next_item import NextItemConfig
-from seqrec.interactions.collators import training_collator
 from seqrec.modeling.modeling_auto import AutoModelForNextItem
+from seqrec.modeling.objectives import training_collator
 
 HISTORIES = [[5, 9, 7], [3, 4, 5, 6, 7, 8, 9, 10], [20], [11, 30, 12, 31, 13]]
 
@@ -53,10 +53,10 @@ def users_one_by_one(model):
 
 
 @pytest.fixture
-def batch(tiny_config, tokenizer):
+def batch(tiny_model, tokenizer):
     """A packed training batch."""
     torch.manual_seed(0)
-    return training_collator(tiny_config, tokenizer)([{"input_ids": history} for history in HISTORIES])
+    return training_collator(tiny_model, tokenizer)([{"input_ids": history} for history in HISTORIES])
 
 
 def gradients(model, batch):
@@ -114,7 +114,7 @@ def test_auto_classes_load_backbone_and_head(tiny_model, tmp_path):
     backbone = AutoModel.from_pretrained(tmp_path).eval()
     assert type(backbone) is type(tiny_model.model)
     assert torch.equal(users_one_by_one(backbone), users_one_by_one(tiny_model))
-    auto_head = AutoModelForCausalLM if tiny_model.config.is_causal else AutoModelForMaskedLM
+    auto_head = AutoModelForCausalLM if tiny_model.objective.is_causal else AutoModelForMaskedLM
     assert type(auto_head.from_pretrained(tmp_path)) is type(tiny_model)
 
 
@@ -127,7 +127,7 @@ def test_padding_changes_no_user(tiny_model, side):
 
 
 def test_causal_models_do_not_look_ahead(tiny_model):
-    if not tiny_model.config.is_causal:
+    if not tiny_model.objective.is_causal:
         pytest.skip("a bidirectional model looks ahead by design")
     # Positions count back from the newest item, so the two histories must be of one length.
     before = tiny_model(torch.tensor([[5, 6, 7, 8, 9]])).logits
@@ -152,7 +152,7 @@ def test_packing_gives_the_loss_and_gradients_of_padding(tiny_model, tokenizer):
     batches = []
     for packing in (True, False):
         torch.manual_seed(1)  # of what is masked, where anything is
-        batches.append(training_collator(tiny_model.config, tokenizer, packing=packing)(rows))
+        batches.append(training_collator(tiny_model, tokenizer, packing=packing)(rows))
     packed, unpacked = (gradients(tiny_model, batch) for batch in batches)
     torch.testing.assert_close(packed, unpacked, atol=1e-5, rtol=1e-5)
 
@@ -187,7 +187,7 @@ def test_logits_to_keep(tiny_model):
 def test_special_tokens_take_no_gradient(tiny_model, batch):
     batch["input_ids"][batch["input_ids"] == 3] = 4
     _, grads = gradients(tiny_model, batch)
-    unread = [0, 1, 2] if tiny_model.config.is_causal else [0, 2]  # a mask is read, though never predicted
+    unread = [0, 1, 2] if tiny_model.objective.is_causal else [0, 2]  # a mask is read, though never predicted
     assert not grads["model.item_embedding.weight"][unread].any()
 
 
@@ -209,7 +209,9 @@ def test_flex_attention_is_refused_where_torch_computes_it_wrongly(tiny_model, m
         tiny_model.encode_users(torch.tensor(HISTORIES[1:2]))
 
 
-def varlen_attention(module, query, key, value, attention_mask, *, scaling, cu_seq_lens_q, max_length_q, **kwargs):
+def varlen_attention(
+    module, query, key, value, attention_mask, *, scaling, is_causal, cu_seq_lens_q, max_length_q, **kwargs
+):
     """Attend within each packed sequence: what flash attention does, told of sequences as it is, and of no mask."""
     assert attention_mask is None
     lengths = cu_seq_lens_q.diff().tolist()
@@ -218,7 +220,7 @@ def varlen_attention(module, query, key, value, attention_mask, *, scaling, cu_s
     in_rows = (part.transpose(1, 2) for part in (query, key, value))
     flat = [part.reshape(1, rows * length, heads, width).transpose(1, 2) for part in in_rows]
     mixed = [
-        torch.nn.functional.scaled_dot_product_attention(*parts, scale=scaling, is_causal=module.is_causal)
+        torch.nn.functional.scaled_dot_product_attention(*parts, scale=scaling, is_causal=is_causal)
         for parts in zip(*(part.split(lengths, dim=2) for part in flat), strict=True)
     ]
     return torch.cat(mixed, dim=2).transpose(1, 2).reshape(rows, length, heads, width), None

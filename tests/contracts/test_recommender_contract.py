@@ -33,7 +33,7 @@ def test_recommends_titles_best_first_without_what_was_seen(recommender):
 
 def test_scores_are_the_model_s_own(recommender):
     tokenizer = recommender.tokenizer
-    asked = HISTORY if recommender.model.config.is_causal else [*HISTORY, tokenizer.mask_token]
+    asked = HISTORY if recommender.model.objective.is_causal else [*HISTORY, tokenizer.mask_token]
     logits = recommender.model(**tokenizer([asked], return_tensors="pt")).logits[0, -1]
     for one in recommender.recommend(HISTORY, k=40, exclude_seen=False):
         (token_id,) = tokenizer.encode_item_ids([one.item_id])

@@ -10,8 +10,8 @@ from transformers import Trainer, TrainingArguments, set_seed
 
 from seqrec import SequentialTrainer, SequentialTrainingArguments
 from seqrec.configuration.configuration_next_item import NextItemConfig
-from seqrec.interactions.collators import training_collator
 from seqrec.modeling.modeling_auto import MODEL_TYPES, AutoModelForNextItem
+from seqrec.modeling.objectives import training_collator
 from seqrec.training.accelerate_loop import train_with_accelerate
 
 LOSSES = get_args(NextItemConfig.__annotations__["loss"])
@@ -70,12 +70,12 @@ def train_by_sequential_trainer(model, rows, tokenizer, packing, folder, **setti
 
 def train_by_plain_trainer(model, rows, tokenizer, packing, folder, **settings):
     arguments = TrainingArguments(str(folder), use_cpu=True, dataloader_pin_memory=False, **{**SETTINGS, **settings})
-    collator = training_collator(model.config, tokenizer, packing=packing, seed=1)
+    collator = training_collator(model, tokenizer, packing=packing, seed=1)
     Trainer(model, arguments, data_collator=collator, train_dataset=rows).train()
 
 
 def train_by_accelerate(model, rows, tokenizer, packing, folder, learning_rate=0.01):
-    collator = training_collator(model.config, tokenizer, packing=packing, seed=1)
+    collator = training_collator(model, tokenizer, packing=packing, seed=1)
     # Its learning rate falls with each step, so that a step without labels must not change what is learned: none is.
     train_with_accelerate(
         model,
@@ -111,7 +111,7 @@ def test_batches_without_labels_change_nothing_among_others(new_model, train, to
 
 def test_a_batch_without_labels_has_the_loss_0_and_no_gradient(new_model, tokenizer, packing):
     model = new_model()
-    batch = training_collator(model.config, tokenizer, packing=packing)([{"input_ids": WITHOUT_LABELS}])
+    batch = training_collator(model, tokenizer, packing=packing)([{"input_ids": WITHOUT_LABELS}])
     for num_items_in_batch in (None, 0, torch.tensor(0), 7):
         loss = model(**batch, num_items_in_batch=num_items_in_batch).loss
         loss.backward()
@@ -121,7 +121,7 @@ def test_a_batch_without_labels_has_the_loss_0_and_no_gradient(new_model, tokeni
 
 def test_histories_without_windows_make_a_batch(new_model, tokenizer, packing):
     model = new_model()
-    batch = training_collator(model.config, tokenizer, packing=packing)([{"input_ids": []}, {"input_ids": []}])
+    batch = training_collator(model, tokenizer, packing=packing)([{"input_ids": []}, {"input_ids": []}])
     assert batch["input_ids"].shape == batch["labels"].shape == (1, 1)
     assert model(**batch).loss.item() == 0
 

@@ -27,7 +27,7 @@ def dataset():
 def naive(model, row, exclude_seen):
     """Rank one row's target, and list its best items."""
     history = row["input_ids"][-model.config.max_history_length :]
-    if not model.config.is_causal:
+    if not model.objective.is_causal:
         history = [*history, model.config.mask_token_id]
     scores = model(torch.tensor([history])).logits[0, -1]
     if exclude_seen:

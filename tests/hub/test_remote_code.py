@@ -12,7 +12,8 @@ from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoModelF
 from transformers.dynamic_module_utils import check_imports, get_relative_import_files
 
 from seqrec.hub.remote_code import auto_classes, flatten_modules, write_remote_code
-from seqrec.modeling import backbone
+from seqrec.modeling import masks as masks_module
+from seqrec.modeling.objectives import MASKED_ITEM
 
 INPUT_IDS = [[5, 3, 9, 4, 30]]
 
@@ -41,7 +42,7 @@ with torch.no_grad():
     for name in (folder, resaved):
         config = AutoConfig.from_pretrained(name, trust_remote_code=True)
         assert config.hidden_size == 16
-        auto_head = AutoModelForCausalLM if config.is_causal else AutoModelForMaskedLM
+        auto_head = AutoModelForCausalLM if "AutoModelForCausalLM" in config.auto_map else AutoModelForMaskedLM
         backbone = AutoModel.from_pretrained(name, trust_remote_code=True).eval()
         head = auto_head.from_pretrained(name, trust_remote_code=True).eval()
         found[name, "hidden"] = backbone(input_ids).last_hidden_state
@@ -138,7 +139,7 @@ def test_classes_are_all_that_changes_in_the_configuration(tiny_model, tmp_path)
     after = json.loads((tmp_path / "config.json").read_text())
     auto_map, (pipeline,) = after.pop("auto_map"), after.pop("custom_pipelines").values()
     assert after == before
-    head = "AutoModelForCausalLM" if tiny_model.config.is_causal else "AutoModelForMaskedLM"
+    head = tiny_model.objective.auto_class
     assert pipeline["pt"] == [head]
     assert set(auto_map) == {"AutoConfig", "AutoModel", head}
     assert auto_map[head].endswith(f".{type(tiny_model).__name__}")
@@ -148,7 +149,7 @@ def test_classes_are_all_that_changes_in_the_configuration(tiny_model, tmp_path)
 
 
 def test_head_of_a_bidirectional_model_is_for_masked_lm(tiny_model):
-    tiny_model.config.is_causal = False
+    tiny_model.model.objective = MASKED_ITEM
     assert auto_classes(tiny_model)["AutoModelForMaskedLM"] is type(tiny_model)
     assert "AutoModelForCausalLM" not in auto_classes(tiny_model)
 
@@ -164,7 +165,7 @@ def test_backbone_alone(tiny_model, tmp_path):
 def test_no_trust_is_asked_where_seqrec_is_imported(saved, tiny_model):
     assert type(AutoConfig.from_pretrained(saved)) is type(tiny_model.config)
     assert type(AutoModel.from_pretrained(saved)) is type(tiny_model.model)
-    auto_head = AutoModelForCausalLM if tiny_model.config.is_causal else AutoModelForMaskedLM
+    auto_head = AutoModelForCausalLM if tiny_model.objective.is_causal else AutoModelForMaskedLM
     assert type(auto_head.from_pretrained(saved)) is type(tiny_model)
 
 
@@ -276,9 +277,9 @@ def test_masks_are_made_with_and_without_the_argument_that_newer_libraries_leave
     masks = []
     for function in (whole, newer):
         monkeypatch.setattr(masking_utils, "create_causal_mask", function)
-        spec = spec_from_file_location("published_backbone", Path(backbone.__file__))
+        spec = spec_from_file_location("published_masks", Path(masks_module.__file__))
         published = module_from_spec(spec)
         spec.loader.exec_module(published)
         hidden, mask = torch.zeros(1, 3, 16), torch.tensor([[0, 1, 1]])
-        masks.append(published.NextItemBackbone.make_mask(tiny_model.model, hidden, mask, None))
+        masks.append(published.causal_mask(tiny_model.config, hidden, mask, None))
     assert torch.equal(*masks)

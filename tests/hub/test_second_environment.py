@@ -67,7 +67,7 @@ for model_type, folder in task["folders"].items():
     tokenizer = AutoTokenizer.from_pretrained(folder)
     ids = tokenizer([task["item_ids"]], is_split_into_words=True, return_tensors="pt").input_ids
     config = AutoConfig.from_pretrained(folder, trust_remote_code=True)
-    head_class = AutoModelForCausalLM if config.is_causal else AutoModelForMaskedLM
+    head_class = AutoModelForCausalLM if "AutoModelForCausalLM" in config.auto_map else AutoModelForMaskedLM
     backbone = AutoModel.from_pretrained(folder, trust_remote_code=True)
     head = head_class.from_pretrained(folder, trust_remote_code=True)
     with torch.no_grad():

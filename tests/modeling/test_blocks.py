@@ -5,8 +5,9 @@ import math
 import torch
 
 from seqrec import ESasRecConfig, SasRecConfig
-from seqrec.modeling.layers import SelfAttention, rotary_table, rotate
+from seqrec.modeling.attention import AttentionContext, SelfAttention
 from seqrec.modeling.ligr import LigrBlock
+from seqrec.modeling.positions import rotary_table, rotate
 
 CONFIG = {"vocab_size": 20, "hidden_size": 8, "num_attention_heads": 2, "intermediate_size": 12, "hidden_dropout": 0.0}
 
@@ -35,7 +36,7 @@ def test_attention_is_its_formula():
     config._attn_implementation = "sdpa"
     attention = SelfAttention(config, 0)
     inputs = torch.randn(1, 6, 8)
-    found, _ = attention(inputs, None)
+    found, _ = attention(inputs, AttentionContext())
     torch.testing.assert_close(found[0], naive_attention(attention, inputs[0], 2))
 
 
@@ -45,7 +46,7 @@ def test_a_ligr_block_is_its_formula():
     config._attn_implementation = "sdpa"
     block = LigrBlock(config, 0)
     x = torch.randn(1, 6, 8)
-    found = block(x)[0]
+    found = block(x, AttentionContext())[0]
 
     mixed = naive_attention(block.attention, block.attention_norm(x[0]), 2)
     y = x[0] + mixed / (1 + (-block.attention_gate(x[0])).exp())

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from seqrec.modeling.layers import Dropout
+from seqrec.modeling.dropout import Dropout
 
 
 @pytest.mark.parametrize("probability", [0.1, 0.2, 0.5, 0.9])

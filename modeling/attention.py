@@ -1,0 +1,179 @@
+"""Self-attention, and what it is told beside the hidden states.
+
+Shape suffixes: B batch, L length, D hidden size, H heads, E size of a head.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedConfig
+from transformers.modeling_flash_attention_utils import prepare_fa_kwargs_from_position_ids
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+
+from seqrec.errors import InputError
+from seqrec.modeling.masks import AttentionMask, biased_mask
+from seqrec.modeling.positions import Rotary, rotate
+
+MATRIX_MASKS = ("eager", "sdpa")  # implementations whose mask is a matrix
+
+
+class AttentionContext(NamedTuple):
+    """What all layers' attention is told beside the hidden states.
+
+    Attributes:
+        mask: As the attention implementation takes it; with `query_position`, its one row.
+        bias_BHLL: Numbers added to the scores; see `PositionTerms`.
+        rotary: From `rotary_table`, where positions are told so.
+        packed: Where packed sequences lie, as flash attention takes it; see `packed_lengths`.
+        query_position: In each row the one position to compute; all if None.
+        is_causal: Whether a query sees no later key, where no mask says so.
+    """
+
+    mask: AttentionMask = None
+    bias_BHLL: Tensor | None = None
+    rotary: Rotary | None = None
+    packed: dict[str, Any] | None = None
+    query_position: Tensor | int | None = None
+    is_causal: bool = True
+
+    def at(self, query_position: Tensor | int) -> "AttentionContext":
+        """Return the context of one query a row: (B,) positions, or one number for all rows."""
+        return self._replace(
+            mask=query_row(self.mask, query_position),
+            bias_BHLL=query_row(self.bias_BHLL, query_position),
+            query_position=query_position,
+        )
+
+
+class SelfAttention(nn.Module):
+    """Multi-head self-attention through whichever implementation `config._attn_implementation` names."""
+
+    def __init__(self, config: PreTrainedConfig, layer_idx: int) -> None:
+        super().__init__()
+        self.config = config
+        self.layer_idx = layer_idx
+        self.head_dim = config.hidden_size // config.num_attention_heads
+        self.attention_dropout = config.attention_dropout
+        self.query_key_value = nn.Linear(config.hidden_size, 3 * config.hidden_size)
+        self.output = nn.Linear(config.hidden_size, config.hidden_size)
+
+    def forward(self, hidden_BLD: Tensor, context: AttentionContext) -> tuple[Tensor, Tensor | None]:
+        """Mix each position with those it may see.
+
+        Returns:
+            The mixed values (B, L, D), or (B, 1, D) of `context.query_position` alone; and, from eager attention only,
+            the weights (B, H, L, L).
+        """
+        projected = self.query_key_value(hidden_BLD).view(*hidden_BLD.shape[:-1], 3, -1, self.head_dim)
+        query_BLHE, key_BLHE, value_BLHE = projected.unbind(dim=-3)
+        if context.rotary is not None:
+            query_BLHE, key_BLHE = rotate(query_BLHE, context.rotary), rotate(key_BLHE, context.rotary)
+        if context.query_position is not None:
+            query_BLHE = take_position(query_BLHE, context.query_position)
+        parts = (query_BLHE.transpose(1, 2), key_BLHE.transpose(1, 2), value_BLHE.transpose(1, 2))
+        if hidden_BLD.device.type == "cpu" and torch.is_autocast_enabled("cpu"):
+            # On a CPU the fused kernel's backward pass takes twice as long in bfloat16.
+            with torch.autocast("cpu", enabled=False):
+                mixed_BLHE, weights_BHLL = self.attend(*(part.float() for part in parts), context)
+        else:
+            mixed_BLHE, weights_BHLL = self.attend(*parts, context)
+        return self.output(mixed_BLHE.flatten(start_dim=-2)), weights_BHLL
+
+    def attend(
+        self, query_BHLE: Tensor, key_BHLE: Tensor, value_BHLE: Tensor, context: AttentionContext
+    ) -> tuple[Tensor, Tensor | None]:
+        """Return the mixed values (B, L, H, E), and from eager attention the weights."""
+        attention: Callable = ALL_ATTENTION_FUNCTIONS.get_interface(self.config._attn_implementation, eager_attention)
+        mask = context.mask
+        if context.bias_BHLL is not None:
+            is_causal = context.is_causal and context.query_position is None
+            mask = biased_mask(mask, context.bias_BHLL.to(query_BHLE.dtype), is_causal=is_causal)
+        return attention(
+            self,
+            query_BHLE,
+            key_BHLE,
+            value_BHLE,
+            mask,
+            dropout=self.attention_dropout if self.training else 0.0,
+            scaling=self.head_dim**-0.5,
+            is_causal=context.is_causal,
+            **(context.packed or {}),
+        )
+
+
+def eager_attention(
+    module: nn.Module,
+    query_BHLE: Tensor,
+    key_BHLE: Tensor,
+    value_BHLE: Tensor,
+    attention_mask: Tensor | None,
+    scaling: float,
+    dropout: float = 0.0,
+    **kwargs: Any,
+) -> tuple[Tensor, Tensor]:
+    """Attention by its formula, softmax(QKᵀ·scaling + mask)V, with the weights as second output.
+
+    Vaswani et al. 2017, equation 1. `attention_mask` is additive.
+    """
+    scores_BHLL = query_BHLE @ key_BHLE.transpose(2, 3) * scaling
+    if attention_mask is not None:
+        scores_BHLL = scores_BHLL + attention_mask
+    weights_BHLL = scores_BHLL.softmax(dim=-1).to(query_BHLE.dtype)
+    dropped_BHLL = nn.functional.dropout(weights_BHLL, p=dropout, training=module.training) if dropout else weights_BHLL
+    return (dropped_BHLL @ value_BHLE).transpose(1, 2).contiguous(), weights_BHLL
+
+
+def require_usable_attention(implementation: str, device: torch.device, *, has_bias: bool) -> None:
+    """Raise an `InputError` where an attention implementation would compute wrong results.
+
+    In torch 2.13, compiled flex attention in vectors of 256 bits reads rows that are shorter than its blocks wrongly;
+    the same mask gives the right result with AVX-512, and uncompiled.
+    """
+    if has_bias and implementation not in MATRIX_MASKS:
+        raise InputError(
+            f"This model's positions add a bias to the scores of attention, which {implementation!r} cannot do. Use "
+            "attn_implementation='sdpa' or 'eager'."
+        )
+    if implementation != "flex_attention" or device.type != "cpu":
+        return
+    capability = torch.backends.cpu.get_cpu_capability()
+    if not capability.startswith("AVX512"):
+        raise InputError(
+            f"flex_attention computes wrong results on this processor ({capability}, without AVX-512). Use "
+            "attn_implementation='sdpa'."
+        )
+
+
+def packed_lengths(position_ids_BL: Tensor) -> dict[str, Any]:
+    """Say where packed sequences lie in rows put end to end: what flash attention takes in place of a mask.
+
+    Left to itself, it would look for packed sequences only in a batch of one row.
+
+    Args:
+        position_ids_BL: Positions that restart at 0 with every sequence.
+    """
+    (cu_seq_lens_q, cu_seq_lens_k), (max_length_q, max_length_k) = prepare_fa_kwargs_from_position_ids(position_ids_BL)
+    return {
+        "cu_seq_lens_q": cu_seq_lens_q,
+        "cu_seq_lens_k": cu_seq_lens_k,
+        "max_length_q": max_length_q,
+        "max_length_k": max_length_k,
+    }
+
+
+def query_row(matrix_BHLL: Any, position: Tensor | int) -> Any:
+    """Take from each row's mask or bias (B, H, L, L), which may be one for all, that of one query: (B, H, 1, L)."""
+    if matrix_BHLL is None:
+        return None
+    if isinstance(position, Tensor) and matrix_BHLL.shape[0] == 1:
+        matrix_BHLL = matrix_BHLL.expand(position.shape[0], -1, -1, -1)
+    return take_position(matrix_BHLL.transpose(1, 2), position).transpose(1, 2)
+
+
+def take_position(values: Tensor, position: Tensor | int) -> Tensor:
+    """Take from each row (B, L, …) the one position that is named for it, or for all rows: (B, 1, …)."""
+    if isinstance(position, int):
+        return values[:, position, None]
+    return values[torch.arange(values.shape[0], device=values.device), position][:, None]

@@ -1,0 +1,86 @@
+"""Which positions see which, in the form that the attention implementation takes.
+
+Shape suffixes: B batch, L length, D hidden size.
+"""
+
+import inspect
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.attention.flex_attention import BlockMask
+from transformers.masking_utils import create_bidirectional_mask, create_causal_mask, packed_sequence_mask_function
+
+AttentionMask = Tensor | BlockMask | None
+
+# Transformers 5.40 leaves out this argument of the masks, which models of one pass over a row have no use for.
+TAKES_CACHE = "past_key_values" in inspect.signature(create_causal_mask).parameters
+NO_CACHE = {"past_key_values": None} if TAKES_CACHE else {}
+
+
+def causal_mask(
+    config: Any, hidden_BLD: Tensor, attention_mask_BL: Tensor | None, position_ids_BL: Tensor | None
+) -> AttentionMask:
+    """Let each position see itself and the earlier ones of its own sequence.
+
+    Args:
+        config: The model's configuration, which names the attention implementation.
+        hidden_BLD: Hidden states, for their size, type and device.
+        attention_mask_BL: 1 for items and 0 for padding, or None.
+        position_ids_BL: Positions that restart at 0 with every packed sequence, or None.
+    """
+    if attention_mask_BL is None and position_ids_BL is None and config._attn_implementation == "sdpa":
+        return None  # skip the library's own check: it costs 5 % of a request
+    return create_causal_mask(
+        config=config,
+        inputs_embeds=hidden_BLD,
+        attention_mask=attention_mask_BL,
+        position_ids=position_ids_BL,
+        **NO_CACHE,
+    )
+
+
+def bidirectional_mask(
+    config: Any, hidden_BLD: Tensor, attention_mask_BL: Tensor | None, position_ids_BL: Tensor | None
+) -> AttentionMask:
+    """Let each position see all of its own sequence; arguments as of `causal_mask`."""
+    if attention_mask_BL is None and position_ids_BL is None and config._attn_implementation == "sdpa":
+        return None
+    same_sequence = None
+    if position_ids_BL is not None:
+        same_sequence = packed_sequence_mask_function((position_ids_BL == 0).cumsum(dim=-1))
+    return create_bidirectional_mask(
+        config=config,
+        inputs_embeds=hidden_BLD,
+        attention_mask=attention_mask_BL,
+        and_mask_function=same_sequence,
+    )
+
+
+def additive_mask(mask: AttentionMask, dtype: torch.dtype) -> AttentionMask:
+    """Turn a boolean mask into the number that is added to the scores: 0, or the lowest there is. On a CPU alone.
+
+    Done once for all layers, where sdpa would do it in each. By arithmetic, as a CPU fills by mask five times
+    slower. Accelerators' kernels take booleans, and under autocast the lowest float32 would become −∞ there. What
+    other attention implementations take for a mask is returned as it is.
+    """
+    if not isinstance(mask, Tensor) or mask.dtype != torch.bool or mask.device.type != "cpu":
+        return mask
+    return (mask.to(dtype) - 1) * torch.finfo(dtype).max
+
+
+def biased_mask(mask: Tensor | None, bias_BHLL: Tensor, *, is_causal: bool) -> Tensor:
+    """Join a mask and a bias to the numbers that are added to the scores.
+
+    Args:
+        mask: Boolean or additive (B, 1, L, L); None where each query sees all keys or, if `is_causal`, those before it.
+        bias_BHLL: See `PositionTerms`.
+        is_causal: Whether a query sees no later key.
+    """
+    if mask is None and not is_causal:
+        return bias_BHLL
+    if mask is None:
+        mask = bias_BHLL.new_ones(bias_BHLL.shape[-2:], dtype=torch.bool).tril()
+    if mask.dtype == torch.bool:
+        return bias_BHLL.masked_fill(~mask, torch.finfo(bias_BHLL.dtype).min)
+    return mask + bias_BHLL

@@ -1,0 +1,143 @@
+"""What a model learns to predict, and all that follows from it: batches, masks and requests.
+
+Shape suffixes: B batch, L length.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedTokenizerBase
+
+from seqrec.interactions.collators import MaskedItemCollator, NextItemCollator
+from seqrec.interactions.events import event_column
+from seqrec.interactions.special_tokens import MASK_ID, PAD_ID
+from seqrec.modeling.masks import AttentionMask, bidirectional_mask, causal_mask
+
+Request = tuple[Tensor, Tensor | None, dict[str, Tensor]]
+
+
+class Objective(ABC):
+    """An objective, which backbones name.
+
+    Attributes:
+        name: Its name among a model's losses.
+        auto_class: The library's Auto class that loads a head with it where seqrec is not installed.
+        is_causal: Whether positions see no later ones.
+    """
+
+    name: str
+    auto_class: str
+    is_causal: bool
+
+    @abstractmethod
+    def collator(
+        self, config: Any, tokenizer: PreTrainedTokenizerBase, *, packing: bool = True, seed: int | None = None
+    ) -> NextItemCollator | MaskedItemCollator:
+        """Return what makes training batches of histories; arguments as of `training_collator`."""
+
+    @abstractmethod
+    def mask(
+        self, config: Any, hidden_BLD: Tensor, attention_mask_BL: Tensor | None, position_ids_BL: Tensor | None
+    ) -> AttentionMask:
+        """Say which positions see which; arguments as of `causal_mask`."""
+
+    @abstractmethod
+    def request(self, input_ids_BL: Tensor, attention_mask_BL: Tensor | None, columns: Mapping[str, Tensor]) -> Request:
+        """Prepare histories so that the hidden state of the newest position is the user's.
+
+        Args:
+            input_ids_BL: Token ids, padded on either side.
+            attention_mask_BL: 1 for items, 0 for padding; None where nothing is padded.
+            columns: Further columns of the events (B, L), by name.
+
+        Returns:
+            The three, perhaps longer by one.
+        """
+
+
+class NextItemObjective(Objective):
+    """Predict at each position the item that follows it, from itself and those before."""
+
+    name = "next_item"
+    auto_class = "AutoModelForCausalLM"
+    is_causal = True
+
+    def collator(
+        self, config: Any, tokenizer: PreTrainedTokenizerBase, *, packing: bool = True, seed: int | None = None
+    ) -> NextItemCollator:
+        """See `Objective.collator`."""
+        return NextItemCollator(tokenizer, config.max_position_embeddings, packing=packing)
+
+    def mask(
+        self, config: Any, hidden_BLD: Tensor, attention_mask_BL: Tensor | None, position_ids_BL: Tensor | None
+    ) -> AttentionMask:
+        """See `Objective.mask`."""
+        return causal_mask(config, hidden_BLD, attention_mask_BL, position_ids_BL)
+
+    def request(self, input_ids_BL: Tensor, attention_mask_BL: Tensor | None, columns: Mapping[str, Tensor]) -> Request:
+        """Return the histories as they are."""
+        return input_ids_BL, attention_mask_BL, dict(columns)
+
+
+class MaskedItemObjective(Objective):
+    """Predict hidden items from all others (the cloze task); a user's next item is hidden behind the history."""
+
+    name = "masked_item"
+    auto_class = "AutoModelForMaskedLM"
+    is_causal = False
+
+    def collator(
+        self, config: Any, tokenizer: PreTrainedTokenizerBase, *, packing: bool = True, seed: int | None = None
+    ) -> MaskedItemCollator:
+        """See `Objective.collator`."""
+        return MaskedItemCollator(
+            tokenizer,
+            config.max_position_embeddings,
+            masking_probability=config.masking_probability,
+            last_item_share=config.last_item_share,
+            packing=packing,
+            seed=seed,
+        )
+
+    def mask(
+        self, config: Any, hidden_BLD: Tensor, attention_mask_BL: Tensor | None, position_ids_BL: Tensor | None
+    ) -> AttentionMask:
+        """See `Objective.mask`."""
+        return bidirectional_mask(config, hidden_BLD, attention_mask_BL, position_ids_BL)
+
+    def request(self, input_ids_BL: Tensor, attention_mask_BL: Tensor | None, columns: Mapping[str, Tensor]) -> Request:
+        """Put a mask token behind each history, whose other columns hold their fill."""
+        fills = {name: event_column(name).fill for name in columns}
+        if attention_mask_BL is None:
+            longer = {name: nn.functional.pad(columns[name], (0, 1), value=fill) for name, fill in fills.items()}
+            return nn.functional.pad(input_ids_BL, (0, 1), value=MASK_ID), None, longer
+        mask_BL = attention_mask_BL.to(input_ids_BL.device)
+        index_L = torch.arange(1, input_ids_BL.shape[1] + 1, device=input_ids_BL.device)
+        behind_B1 = (index_L * mask_BL).amax(dim=1, keepdim=True)
+
+        def put(values_BL: Tensor, padding: float, value: float) -> Tensor:
+            return nn.functional.pad(values_BL, (0, 1), value=padding).scatter(1, behind_B1, value)
+
+        longer = {name: put(columns[name], fill, fill) for name, fill in fills.items()}
+        return put(input_ids_BL, PAD_ID, MASK_ID), put(mask_BL, 0, 1), longer
+
+
+NEXT_ITEM = NextItemObjective()
+MASKED_ITEM = MaskedItemObjective()
+
+
+def training_collator(
+    model: Any, tokenizer: PreTrainedTokenizerBase, *, packing: bool = True, seed: int | None = None
+) -> NextItemCollator | MaskedItemCollator:
+    """Return the collator that a model's training needs.
+
+    Args:
+        model: A model of `seqrec`; backbone or head.
+        tokenizer: Its vocabulary.
+        packing: Whether histories share rows.
+        seed: Seed of what is drawn; see `MaskedItemCollator`.
+    """
+    return model.objective.collator(model.config, tokenizer, packing=packing, seed=seed)

@@ -1,0 +1,93 @@
+"""Positions, and the parts of a model that turn them into vectors or angles.
+
+Shape suffixes: B batch, L length, D hidden size, H heads, E size of a head.
+"""
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+Rotary = tuple[Tensor, Tensor]
+
+
+class PositionTerms(NamedTuple):
+    """How positions enter a model.
+
+    Attributes:
+        added_BLD: Vectors added to the input.
+        rotary: Cosines and sines (B, L, 1, E) each, by which queries and keys are turned; see `rotary_table`.
+        bias_BHLL: Numbers added to the scores of queries (third axis) for keys (last axis), where the attention
+            implementation is "eager" or "sdpa". B and H may be 1.
+    """
+
+    added_BLD: Tensor | None = None
+    rotary: Rotary | None = None
+    bias_BHLL: Tensor | None = None
+
+
+class LearnedPositions(nn.Embedding):
+    """An embedding of each position, added to the input."""
+
+    def __init__(self, config: Any) -> None:
+        super().__init__(config.max_position_embeddings, config.hidden_size)
+
+
+class RotaryPositions(nn.Module):
+    """Angles by which queries and keys are turned; see `rotary_table`."""
+
+    def __init__(self, config: Any) -> None:
+        super().__init__()
+        self.head_dim = config.hidden_size // config.num_attention_heads
+
+    def forward(self, positions_BL: Tensor) -> PositionTerms:
+        """Return the angles of positions that count back from each sequence's newest item."""
+        return PositionTerms(rotary=rotary_table(positions_BL, self.head_dim))
+
+
+def positions_from_newest(
+    length: int, attention_mask_BL: Tensor | None, position_ids_BL: Tensor | None, device: torch.device
+) -> Tensor:
+    """Count each token's position back from the newest item of its sequence, which is 0.
+
+    This is how left-padded SASRec numbers positions, so that the newest item always meets the same embedding
+    whatever the history's length. Padding, on whichever side, never moves a position.
+
+    Args:
+        length: L.
+        attention_mask_BL: 1 for items and 0 for padding, or None.
+        position_ids_BL: Positions that restart at 0 with every packed sequence, or None.
+        device: Where the result shall lie.
+
+    Returns:
+        Shape (B, L), or (1, L) where neither argument tells the rows apart.
+    """
+    if position_ids_BL is not None:
+        index_L = torch.arange(length, device=device)
+        starts_BL = torch.where(position_ids_BL == 0, index_L, length)
+        next_start_BL = starts_BL.flip(-1).cummin(-1).values.flip(-1).roll(-1, dims=-1)
+        next_start_BL = torch.where(index_L == length - 1, length, next_start_BL)
+        return next_start_BL - 1 - index_L
+    if attention_mask_BL is not None:
+        mask_BL = attention_mask_BL.to(device=device, dtype=torch.long)
+        return (mask_BL.flip(-1).cumsum(-1).flip(-1) - 1).clamp(min=0)
+    return torch.arange(length - 1, -1, -1, device=device)[None]
+
+
+def rotary_table(positions_BL: Tensor, head_dim: int) -> Rotary:
+    """Return cosines and sines by which queries and keys are turned: (B, L, 1, E) each.
+
+    Rotary positions, Su et al. 2021, equation 15: the product of a query and a key then depends on how far apart the
+    two are. Half of a head's dimensions are paired with the other half.
+    """
+    frequencies = 10_000 ** (-torch.arange(0, head_dim, 2, device=positions_BL.device) / head_dim)
+    angles = (positions_BL[..., None] * frequencies).repeat(1, 1, 2)[:, :, None]
+    return angles.cos(), angles.sin()
+
+
+def rotate(values_BLHE: Tensor, rotary: Rotary) -> Tensor:
+    """Turn each head's vectors by their positions' angles; `rotary` is from `rotary_table`."""
+    cosine, sine = rotary
+    first, second = values_BLHE.chunk(2, dim=-1)
+    turned = values_BLHE * cosine + torch.cat([-second, first], dim=-1) * sine
+    return turned.to(values_BLHE.dtype)

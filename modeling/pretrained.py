@@ -1,0 +1,92 @@
+"""Saving and loading, for backbones and heads alike."""
+
+from collections.abc import Callable
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from transformers import PreTrainedModel
+
+from seqrec.configuration.configuration_next_item import NextItemConfig
+from seqrec.errors import InputError
+from seqrec.modeling.attention import SelfAttention
+from seqrec.modeling.blocks import TransformerBlock
+from seqrec.modeling.saved_weights import check_saved, file_states, finish_saving
+from seqrec.search.finite import require_finite_weights
+
+SHARING_ARGUMENTS = {
+    *("repo_id", "commit_message", "commit_description", "private", "token", "revision", "create_pr", "tags")
+}
+
+
+class NextItemPreTrainedModel(PreTrainedModel):
+    """Weights, loading and the library's capabilities, for backbones and heads alike."""
+
+    config: NextItemConfig
+    base_model_prefix = "model"
+    supports_gradient_checkpointing = True
+    _no_split_modules = ["TransformerBlock"]  # noqa: RUF012, as the library declares it
+    _supports_sdpa = True
+    _supports_flash_attn = True
+    _supports_flex_attn = True
+    _supports_attention_backend = True
+    _can_compile_fullgraph = True
+    _can_record_outputs = {"hidden_states": TransformerBlock, "attentions": SelfAttention}  # noqa: RUF012
+    # Writes a saved model's code beside it. `seqrec` sets it; where the model itself came from such code it is
+    # None, for transformers copies that code then.
+    write_code: Callable[[PreTrainedModel, str], Any] | None = None
+
+    def __init__(self, config: NextItemConfig, *args: Any, **kwargs: Any) -> None:
+        config.validate()  # fields may have been set since it was made
+        super().__init__(config, *args, **kwargs)
+
+    def save_pretrained(
+        self,
+        save_directory: str | PathLike[str],
+        is_main_process: bool = True,
+        *,
+        push_to_hub: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        """Save weights, configuration and code; arguments as in `PreTrainedModel.save_pretrained`.
+
+        `push_to_hub=True` is as `push_to_hub`, which saves again, so that the code is pushed as well.
+
+        Raises:
+            NonFiniteError: If a weight is infinite or not a number.
+        """
+        sharing = {name: kwargs.pop(name) for name in SHARING_ARGUMENTS & kwargs.keys()} if push_to_hub else {}
+        require_finite_weights((kwargs.get("state_dict") or self.state_dict()).items())
+        earlier = file_states(Path(save_directory))
+        super().save_pretrained(save_directory, is_main_process=is_main_process, **kwargs)
+        if is_main_process:
+            finish_saving(Path(save_directory), earlier, self.config)
+        if self.write_code is not None and is_main_process and Path(save_directory, "config.json").is_file():
+            self.write_code(self, str(save_directory))
+        if push_to_hub and is_main_process:
+            self.push_to_hub(sharing.pop("repo_id", Path(save_directory).name), **sharing)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        pretrained_model_name_or_path: str | PathLike[str] | None,
+        *args: Any,
+        use_safetensors: bool | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Load as the library does, but weights from safetensors alone: a pickle can run any code when it is read.
+
+        They must fit the configuration, be the ones that it was trained with, and be finite.
+
+        Raises:
+            ValueError: If they are or do not, or `use_safetensors=False` is asked for.
+            OSError: If there are no safetensors.
+        """
+        if use_safetensors is False:
+            raise InputError(f"{cls.__name__} reads weights from safetensors alone. Leave out use_safetensors=False.")
+        name = pretrained_model_name_or_path
+        check_saved(cls, name, **kwargs)
+        found = super().from_pretrained(name, *args, use_safetensors=True, **kwargs)
+        model = found[0] if isinstance(found, tuple) else found
+        require_finite_weights(model.state_dict().items(), where=str(name))
+        return found

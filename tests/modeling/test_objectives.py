@@ -1,0 +1,52 @@
+"""Objectives: the batches, masks and requests that follow from them."""
+
+import pytest
+import torch
+
+from seqrec import Bert4RecConfig, Bert4RecForNextItem, SasRecConfig, SasRecForNextItem
+from seqrec.interactions.tokenization_items import ItemTokenizer
+from seqrec.modeling.objectives import training_collator
+
+TOKENIZER = ItemTokenizer.from_item_ids(range(60))
+
+
+def uncovered(batch):
+    """Each window's items, with what was hidden put back, and which of them were."""
+    hidden = batch["labels"] != -100
+    return torch.where(hidden, batch["labels"], batch["input_ids"]), hidden
+
+
+@pytest.mark.parametrize("fields", [{"masking_probability": 0.999, "last_item_share": 0.0}, {"last_item_share": 1.0}])
+@pytest.mark.parametrize("packing", [True, False])
+def test_a_model_s_configuration_decides_what_is_hidden(fields, packing):
+    """Nearly everything, or the last item of each window alone; windows are as long as the model's inputs."""
+    model = Bert4RecForNextItem(Bert4RecConfig(vocab_size=63, max_position_embeddings=10, **fields))
+    collate = training_collator(model, TOKENIZER, packing=packing, seed=0)
+    batch = collate([{"input_ids": range(3, 63)}])
+    assert ("position_ids" in batch) is packing
+    ids, hidden = uncovered(batch)
+    assert ids.sort(dim=0).values.tolist() == [list(range(start, start + 10)) for start in range(3, 63, 10)]
+    assert hidden.sum() == 6 if "masking_probability" not in fields else hidden.sum() > 55
+    assert hidden[:, -1].all()
+
+
+def test_a_causal_model_s_windows_are_as_long_as_its_inputs():
+    model = SasRecForNextItem(SasRecConfig(vocab_size=63, max_position_embeddings=10))
+    for packing in (True, False):
+        batch = training_collator(model, TOKENIZER, packing=packing)([{"input_ids": range(3, 63)}])
+        assert ("position_ids" in batch) is packing
+        assert batch["input_ids"].shape == (6, 10)
+
+
+def test_with_a_seed_what_is_hidden_follows_from_seed_epoch_and_histories():
+    model = Bert4RecForNextItem(Bert4RecConfig(vocab_size=63, max_position_embeddings=30))
+
+    def hidden(seed, epoch, first=3):
+        collate = training_collator(model, TOKENIZER, seed=seed)
+        collate.set_epoch(epoch)
+        return collate([{"input_ids": range(first, first + 30)}] * 8)["labels"].ne(-100)
+
+    assert hidden(0, 0).equal(hidden(0, 0))
+    for other in (hidden(1, 0), hidden(0, 1), hidden(0, 0, first=4), hidden(None, 0)):
+        assert not other.equal(hidden(0, 0))
+    assert not hidden(None, 0).equal(hidden(None, 0))
