@@ -1,5 +1,6 @@
 """Configuration of BERT4Rec."""
 
+from seqrec.configuration.config_fields import option
 from seqrec.configuration.configuration_next_item import NextItemConfig
 from seqrec.configuration.strict_config import strict_config
 from seqrec.errors import InputError
@@ -9,13 +10,9 @@ from seqrec.errors import InputError
 class Bert4RecConfig(NextItemConfig):
     """BERT4Rec (Sun et al., CIKM 2019): a bidirectional Transformer that fills in masked items.
 
-    To recommend, a mask is put behind the history, and what it hides is predicted. Fields: see `NextItemConfig`.
-    Departures from the paper: blocks are pre-norm, positions count back from the newest item, and the last layer is
-    the item embedding itself, without a projection before it.
-
-    Args:
-        masking_probability: How probably an item is hidden in training (the paper's ρ).
-        last_item_share: Share of the training windows in which the last item alone is hidden, as when recommending.
+    To recommend, a mask is put behind the history, and the item that it hides is predicted. Departures from the
+    paper: blocks are pre-norm, positions count back from the newest item, and the last layer is the item embedding
+    itself, without a projection before it.
 
     Example:
         >>> from seqrec import Bert4RecConfig
@@ -24,11 +21,14 @@ class Bert4RecConfig(NextItemConfig):
     """
 
     model_type = "bert4rec"
+    is_causal = False
 
-    is_causal: bool = False
-    masking_probability: float | int = 0.2
-    last_item_share: float | int = 0.1
-    training_fields = NextItemConfig.training_fields | {"masking_probability", "last_item_share"}
+    masking_probability: float | int = option(
+        0.2, "training", "Probability that an item is hidden in training (the paper's ρ)."
+    )
+    last_item_share: float | int = option(
+        0.1, "training", "Share of the training windows in which only the last item is hidden, as when recommending."
+    )
 
     @property
     def max_history_length(self) -> int:

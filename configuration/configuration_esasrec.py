@@ -1,5 +1,7 @@
 """Configuration of eSASRec."""
 
+from typing import ClassVar
+
 from seqrec.configuration.configuration_next_item import NextItemConfig
 from seqrec.configuration.strict_config import strict_config
 
@@ -8,8 +10,8 @@ from seqrec.configuration.strict_config import strict_config
 class ESasRecConfig(NextItemConfig):
     """eSASRec (Tikhonovich et al., RecSys 2025): SASRec's shifted targets and sampled softmax, with LiGR blocks.
 
-    Its blocks have gated residuals and SwiGLU feed-forwards. Fields: see `NextItemConfig`. The loss defaults to the
-    full softmax, which costs little on catalogues of common size; `loss="sampled_softmax"` is the paper's.
+    Its blocks have gated residuals and SwiGLU feed-forwards. The loss defaults to the full softmax, which costs little
+    on catalogues of common size; `loss="sampled_softmax"` is the paper's.
 
     Example:
         >>> from seqrec import ESasRecConfig
@@ -18,3 +20,5 @@ class ESasRecConfig(NextItemConfig):
     """
 
     model_type = "esasrec"
+
+    hidden_act: ClassVar[None] = None  # type: ignore[assignment]  # SwiGLU's activation is part of it: there is no such field

@@ -1,14 +1,16 @@
 """What every next-item model's configuration shares."""
 
 from collections.abc import Mapping
-from dataclasses import field, fields
+from dataclasses import fields
 from difflib import get_close_matches
+from os import PathLike
 from typing import Any, Literal
 
 from transformers import PreTrainedConfig
 from transformers.activations import ACT2FN
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
+from seqrec.configuration.config_fields import SCORING, TRAINING, names_for, option
 from seqrec.configuration.strict_config import shown, strict_config
 from seqrec.errors import InputError
 from seqrec.interactions.special_tokens import MASK_ID, NUM_SPECIAL_TOKENS, PAD_ID, UNK_ID
@@ -26,6 +28,8 @@ LARGEST = {
 FLOATS = ("float32", "float16", "bfloat16", "float64")
 LABELS = {"0": "LABEL_0", "1": "LABEL_1"}  # what the library gives every configuration, classifier or not
 REMOTE_MODULES = "transformers_modules"  # where transformers puts classes that it loaded from a repository
+
+SPECIAL_TOKEN_IDS = {"pad_token_id": PAD_ID, "mask_token_id": MASK_ID, "unk_token_id": UNK_ID}
 
 # What the library itself stores in config.json, or takes as a keyword, beside the declared fields.
 LIBRARY_KEYS = frozenset(
@@ -50,75 +54,69 @@ class NextItemConfig(PreTrainedConfig):
     """Fields that all next-item models share; architectures add their own.
 
     The vocabulary is the item catalogue, behind `NUM_SPECIAL_TOKENS` special tokens, which are never recommended
-    and take no probability in the loss.
-
-    Args:
-        vocab_size: Rows of the item embedding, special tokens included.
-        hidden_size: Width D of embeddings and hidden states.
-        num_hidden_layers: Transformer blocks.
-        num_attention_heads: Heads H; must divide `hidden_size`.
-        intermediate_size: Width of the feed-forward's inner layer.
-        hidden_act: Its activation, by its name in `transformers`.
-        max_position_embeddings: Positions of a row; longer histories are cut by the collators, the newest items kept.
-        position_embedding_type: `"learned"` embeddings, added to the items', or `"rotary"` angles between them.
-        hidden_dropout: Dropout on the embeddings and on each block's two outputs.
-        attention_dropout: Dropout on the attention weights.
-        loss: `"cross_entropy"` over the whole catalogue; or, over each target and `num_negatives` sampled items,
-            `"sampled_softmax"`, `"bce"` or `"gbce"`. See `modeling/losses.py`.
-        num_negatives: Items drawn anew for each batch.
-        negatives_shared_by: Whether all tokens of a `"batch"` share them, or those of a `"sequence"` (of a packed
-            row, which may hold several). `bce` and `gbce` learn far better by sequence: an item that a whole batch
-            pushes away at once, and seldom, is pushed too far.
-        negative_sampling: `"uniform"`, or `"log_uniform"`: the popular more often, by Zipf's law along the token ids.
-            `sampled_softmax` corrects for it.
-        gbce_calibration: t of `gbce`, from 0 (`bce`) to 1.
-        context_columns: Registered event parts, by the names of their columns: what is summed into an item's input.
-        item_parts: Registered item parts, by their names: what makes up an item's vector beside its id embedding.
-        logit_scale: Where given, users and items are vectors of length 1, and their product is scaled by this:
-            cosine similarity in place of the product.
-        initializer_range: Standard deviation of the normal initialisation.
-        layer_norm_eps: Epsilon of the layer norms.
-        pad_token_id: Token id of `<|pad|>`.
-        mask_token_id: Token id of `<|mask|>`.
-        unk_token_id: Token id of `<|unk|>`, an item outside the catalogue.
+    and take no probability in the loss. Made by hand, a configuration refuses unknown fields; loaded from a file, it
+    leaves them out, as later versions of seqrec or transformers may have written them.
 
     Raises:
-        ValueError: On an unknown field (with the nearest known name), or values that don't fit together.
+        InputError: On an unknown field (with the nearest known name), or values that don't fit together.
     """
 
-    vocab_size: int = 1003
-    hidden_size: int = 64
-    num_hidden_layers: int = 2
-    num_attention_heads: int = 2
-    intermediate_size: int = 256
-    hidden_act: str = "gelu"
-    max_position_embeddings: int = 200
-    position_embedding_type: Literal["learned", "rotary"] = "learned"
-    hidden_dropout: float | int = 0.2
-    attention_dropout: float | int = 0.0
-    loss: Literal["cross_entropy", "sampled_softmax", "bce", "gbce"] = "cross_entropy"
-    num_negatives: int = 256
-    negatives_shared_by: Literal["batch", "sequence"] = "batch"
-    negative_sampling: Literal["uniform", "log_uniform"] = "uniform"
-    gbce_calibration: float | int = 0.75
-    logit_scale: float | int | None = None
-    context_columns: list[str] = field(default_factory=list)
-    item_parts: list[str] = field(default_factory=list)
-    initializer_range: float | int = 0.02
-    layer_norm_eps: float | int = 1e-8
-    pad_token_id: int | None = 0
-    mask_token_id: int = 1
-    unk_token_id: int = 2
-    is_causal: bool = True
-    tie_word_embeddings: bool = True
+    # Read by the masks of transformers; the architecture decides it, so it is no field.
+    is_causal = True
 
-    # Fields that only training reads. All others decide the scores.
-    training_fields = frozenset(
-        {
-            *("hidden_dropout", "attention_dropout", "loss", "num_negatives", "negatives_shared_by"),
-            *("negative_sampling", "gbce_calibration", "initializer_range"),
-        }
+    vocab_size: int = option(1003, "data", "Rows of the item embedding, special tokens included.")
+    hidden_size: int = option(64, "architecture", "Width D of embeddings and hidden states.")
+    num_hidden_layers: int = option(2, "architecture", "Transformer blocks.")
+    num_attention_heads: int = option(2, "architecture", "Attention heads; must divide `hidden_size`.")
+    intermediate_size: int = option(256, "architecture", "Width of the feed-forward's inner layer.")
+    hidden_act: str = option("gelu", "architecture", "Activation of the feed-forward, by its name in transformers.")
+    max_position_embeddings: int = option(
+        200, "architecture", "Positions of a row. Of longer histories, the newest items are read."
     )
+    position_embedding_type: Literal["learned", "rotary"] = option(
+        "learned",
+        "architecture",
+        "'learned' embeddings, added to those of the items, or 'rotary' angles between queries and keys.",
+    )
+    hidden_dropout: float | int = option(
+        0.2, "training", "Dropout on the embeddings and on the two outputs of each block."
+    )
+    attention_dropout: float | int = option(0.0, "training", "Dropout on the attention weights.")
+    loss: Literal["cross_entropy", "sampled_softmax", "bce", "gbce"] = option(
+        "cross_entropy",
+        "loss",
+        "'cross_entropy' over the whole catalogue; or 'sampled_softmax', 'bce' or 'gbce' over each target and "
+        "`num_negatives` sampled items.",
+    )
+    num_negatives: int = option(256, "sampling", "Negative items, drawn for each batch.")
+    negatives_shared_by: Literal["batch", "sequence"] = option(
+        "batch",
+        "sampling",
+        "Whether the tokens of a 'batch' share their negatives, or those of a 'sequence' (each of a packed row). "
+        "'bce' and 'gbce' learn far better by 'sequence': negatives shared by a batch update few items, rarely but "
+        "strongly, which overshoots.",
+    )
+    negative_sampling: Literal["uniform", "log_uniform"] = option(
+        "uniform",
+        "sampling",
+        "'uniform', or 'log_uniform', which draws popular items more often (Zipf's law over the ranks by "
+        "popularity); 'sampled_softmax' corrects for it.",
+    )
+    gbce_calibration: float | int = option(0.75, "calibration", "Calibration t of 'gbce', from 0 (as 'bce') to 1.")
+    logit_scale: float | int | None = option(
+        None, "architecture", "If set, scores are cosine similarities multiplied by this factor."
+    )
+    context_columns: list[str] = option(
+        [], "parts", "Registered event parts, by their columns' names: context that is added to an item's input."
+    )
+    item_parts: list[str] = option(
+        [], "parts", "Registered item parts, by name, which add to an item's vector beside its id embedding."
+    )
+    initializer_range: float | int = option(0.02, "initialization", "Standard deviation of the initial weights.")
+    layer_norm_eps: float | int = option(1e-8, "numerics", "Epsilon of the layer norms.")
+    pad_token_id: int = option(PAD_ID, "special_token", "Token id of `<|pad|>`.")
+    mask_token_id: int = option(MASK_ID, "special_token", "Token id of `<|mask|>`.")
+    unk_token_id: int = option(UNK_ID, "special_token", "Token id of `<|unk|>`, an item outside the catalogue.")
 
     def __post_init__(self, **kwargs: Any) -> None:
         if not type(self).__module__.startswith(REMOTE_MODULES):
@@ -133,14 +131,40 @@ class NextItemConfig(PreTrainedConfig):
         super().__post_init__(**kwargs)
 
     @classmethod
-    def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any) -> Any:
-        """Make a configuration of what a `config.json` says, with `kwargs` in place of its values.
+    def from_dict(cls, config_dict: dict[str, Any], *, return_unused_kwargs: bool = False, **kwargs: Any) -> Any:
+        """Make a configuration from the content of a `config.json`, whose unknown entries are left out.
+
+        Args:
+            config_dict: What was saved.
+            return_unused_kwargs: Whether to return the keywords that are no fields, as the library's loaders ask for.
+            **kwargs: Fields that shall differ from the saved ones.
 
         Raises:
-            ValueError: As the class itself, and if the file names a kernel of the Hub.
+            InputError: On values that don't fit together, on a keyword that is no field (unless they are returned, or
+                an Auto class hands them on), and if the file names a kernel of the Hub.
         """
         refuse_fetched_kernels(config_dict)
-        return super().from_dict(config_dict, **kwargs)
+        known = {field.name for field in fields(cls)} | LIBRARY_KEYS
+        saved = {name: value for name, value in config_dict.items() if name in known and not is_no_token(name, value)}
+        # The library would set any attribute, such as `num_items`.
+        chosen = {name: value for name, value in kwargs.items() if name in known}
+        unused = {name: value for name, value in kwargs.items() if name not in known}
+        config = super().from_dict(saved, **chosen)
+        if return_unused_kwargs:
+            return config, unused
+        if "name_or_path" not in kwargs:  # which AutoConfig gives, together with arguments meant for models
+            config.refuse_unknown_fields(unused)
+        return config
+
+    @classmethod
+    def from_json_file(cls, json_file: str | PathLike[str]) -> Any:
+        """Make a configuration from a `config.json`, as `from_dict` does."""
+        return cls.from_dict(cls._dict_from_json_file(json_file))
+
+    @classmethod
+    def training_fields(cls) -> frozenset[str]:
+        """Name the fields that only training reads. All others but the special tokens decide the scores."""
+        return names_for(cls, (*TRAINING, "initialization"))
 
     @property
     def num_items(self) -> int:
@@ -162,7 +186,7 @@ class NextItemConfig(PreTrainedConfig):
         unknown = sorted(set(kwargs) - LIBRARY_KEYS)
         if not unknown:
             return
-        near = get_close_matches(unknown[0], self.__dataclass_fields__, n=1)
+        near = get_close_matches(unknown[0], [field.name for field in fields(self)], n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
         raise InputError(f"{type(self).__name__} has no field {unknown[0]!r}.{hint}")
 
@@ -190,10 +214,9 @@ class NextItemConfig(PreTrainedConfig):
                 raise InputError(f"dtype must be one of {', '.join(FLOATS)}, but is {shown(dtype)}.")
 
     def scoring_fields(self) -> dict[str, Any]:
-        """Return what of the configuration decides the scores that given weights lead to: `model_type` and fields."""
-        library = {field.name for field in fields(PreTrainedConfig)}
-        names = {field.name for field in fields(self)} - library - self.training_fields
-        return {"model_type": type(self).model_type, **{name: getattr(self, name) for name in sorted(names)}}
+        """Return the `model_type` and the fields that decide how given weights score."""
+        names = sorted(names_for(self, SCORING))
+        return {"model_type": type(self).model_type, **{name: getattr(self, name) for name in names}}
 
     def validate_architecture(self) -> None:
         """Check that the fields fit together; run by the library after construction, and before a model is built."""
@@ -209,7 +232,7 @@ class NextItemConfig(PreTrainedConfig):
                 f"Rotary positions need heads of an even size, but hidden_size={self.hidden_size} and "
                 f"num_attention_heads={self.num_attention_heads} give {self.hidden_size // self.num_attention_heads}."
             )
-        if self.hidden_act not in ACT2FN:
+        if self.hidden_act is not None and self.hidden_act not in ACT2FN:  # None: an architecture without the field
             raise InputError(f"hidden_act must be one of {', '.join(sorted(ACT2FN))}, but is {shown(self.hidden_act)}.")
         if self.loss == "gbce" and self.negative_sampling != "uniform":
             raise InputError(
@@ -239,8 +262,8 @@ class NextItemConfig(PreTrainedConfig):
                 f"vocab_size={self.vocab_size} leaves no room for items beside the {NUM_SPECIAL_TOKENS} "
                 "special tokens. Pass vocab_size=len(tokenizer)."
             )
-        for name, token_id in {"pad_token_id": PAD_ID, "mask_token_id": MASK_ID, "unk_token_id": UNK_ID}.items():
-            if getattr(self, name) not in (token_id, None):
+        for name, token_id in SPECIAL_TOKEN_IDS.items():
+            if getattr(self, name) != token_id:
                 raise InputError(
                     f"{name} must be {token_id}, as every vocabulary has it, but is {getattr(self, name)}."
                 )
@@ -258,6 +281,11 @@ class NextItemConfig(PreTrainedConfig):
             raise InputError(f"initializer_range must be above 0 and at most 100, but is {self.initializer_range}.")
         if self.logit_scale is not None and not 0 < self.logit_scale <= 10_000:
             raise InputError(f"logit_scale must be above 0 and at most 10000, but is {self.logit_scale}.")
+
+
+def is_no_token(name: str, value: Any) -> bool:
+    """Tell whether a saved configuration says that it has no token of a kind, which version 0.1 let it say."""
+    return name in SPECIAL_TOKEN_IDS and value is None
 
 
 def refuse_fetched_kernels(saved: Mapping[str, Any]) -> None:

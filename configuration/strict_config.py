@@ -1,5 +1,6 @@
 """Configurations whose fields are checked, and whose errors say in one line what is wrong with which field."""
 
+import inspect
 from collections.abc import Callable
 from functools import wraps
 from typing import Any, TypeVar
@@ -7,6 +8,7 @@ from typing import Any, TypeVar
 from huggingface_hub.dataclasses import strict
 from huggingface_hub.errors import StrictDataclassError, StrictDataclassFieldValidationError
 
+from seqrec.configuration.config_fields import documentation
 from seqrec.errors import InputError
 
 MAX_SHOWN = 60
@@ -15,7 +17,10 @@ Config = TypeVar("Config")
 
 
 def strict_config(cls: type[Config]) -> type[Config]:
-    """Check a configuration's fields as `huggingface_hub.dataclasses.strict` does, with `ValueError`s of one line."""
+    """Check a configuration's fields as `huggingface_hub.dataclasses.strict` does, with `ValueError`s of one line.
+
+    The docstring of the class is completed by its fields.
+    """
     cls = strict(cls)
     set_field = cls.__setattr__
 
@@ -30,6 +35,7 @@ def strict_config(cls: type[Config]) -> type[Config]:
     cls.__setattr__ = set_checked_field  # type: ignore[method-assign]
     cls.__init__ = in_one_line(cls.__init__)  # type: ignore[method-assign]
     cls.validate = in_one_line(cls.validate)  # type: ignore[attr-defined]
+    cls.__doc__ = f"{inspect.cleandoc(cls.__doc__ or '')}\n\n{documentation(cls)}"
     return cls
 
 

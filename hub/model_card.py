@@ -13,6 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from huggingface_hub import ModelCard
 
+from seqrec.configuration.config_fields import Purpose, names_for
+from seqrec.configuration.configuration_next_item import NextItemConfig
 from seqrec.errors import InputError
 from seqrec.evaluation.tables import RANKERS
 from seqrec.hub.card_metadata import card_metadata
@@ -32,18 +34,15 @@ from seqrec.hub.markdown import code, fenced, python, text
 from seqrec.hub.weights_hash import belongs_to, weight_files
 from seqrec.interactions.special_tokens import NUM_SPECIAL_TOKENS
 from seqrec.interactions.whole_files import write_text_whole
+from seqrec.modeling.modeling_auto import MODEL_TYPES
 from seqrec.modeling.weight_files import read_tensors
 
 NUM_USAGE_ITEMS = 3
 METRICS = "metrics.json"
 CURVE = "training_curve.png"
 SLICES = {"history_length": "Length of the history", "target_popularity": "Popularity of the held-out item"}
-# Of config.json, what tells how it was saved or is the same for every model, not what this one is.
-BOOKKEEPING = {
-    *("architectures", "auto_map", "custom_pipelines", "dtype", "model_type", "transformers_version", "use_cache"),
-    *("pad_token_id", "mask_token_id", "unk_token_id", "tie_word_embeddings", "initializer_range", "layer_norm_eps"),
-}
-SAMPLING = {"num_negatives", "negatives_shared_by", "negative_sampling"}
+# Fields of the configuration that the card shows, by purpose; those of negative sampling only where they are used.
+SHOWN: tuple[Purpose, ...] = ("data", "architecture", "parts", "loss", "training")
 RESULTS = (results_on_test, other_lengths_on_test, results_on_validation)
 # Flags whose value must never be published; argparse takes them abbreviated too (`--hub_tok`).
 SECRET_FLAG = re.compile(r"--[\w-]*(hub[-_]t|token$)")
@@ -220,10 +219,14 @@ def build_model_card(
 
 
 def architecture_fields(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Pick from a configuration what tells one model from another, without options of a loss that it has not."""
-    left_out = BOOKKEEPING | (SAMPLING if config.get("loss") == "cross_entropy" else set())
-    left_out |= set() if config.get("loss") == "gbce" else {"gbce_calibration"}
-    return {name: config[name] for name in config.keys() - left_out}
+    """Select the fields that distinguish models, omitting options of unused losses."""
+    loss = config.get("loss")
+    sampling: tuple[Purpose, ...] = () if loss == "cross_entropy" else ("sampling",)
+    calibration: tuple[Purpose, ...] = ("calibration",) if loss == "gbce" else ()
+    config_class = MODEL_TYPES.get(config["model_type"], NextItemConfig)
+    names = names_for(config_class, (*SHOWN, *sampling, *calibration))
+    found = {name: value for name, value in config.items() if name in names}
+    return {name: ", ".join(map(str, value)) if isinstance(value, list) else value for name, value in found.items()}
 
 
 def lifts(metrics: Mapping[str, Any]) -> dict[str, float]:

@@ -52,8 +52,8 @@ class NextItemBackbone(NextItemPreTrainedModel):
     }
     objective: Objective = NEXT_ITEM
 
-    def __init__(self, config: NextItemConfig) -> None:
-        super().__init__(config)
+    def __init__(self, config: NextItemConfig, **unknown: Any) -> None:
+        super().__init__(config, **unknown)
         self.item_embedding = ItemEncoder(config)
         self.event_parts = make_event_parts(config)
         self.position_embedding = self.position_classes[config.position_embedding_type](config)

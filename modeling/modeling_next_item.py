@@ -57,8 +57,8 @@ class NextItemHead(NextItemPreTrainedModel):
     backbone_class: type[NextItemBackbone]
     pipeline_class = NextItemRecommendationPipeline
 
-    def __init__(self, config: NextItemConfig) -> None:
-        super().__init__(config)
+    def __init__(self, config: NextItemConfig, **unknown: Any) -> None:
+        super().__init__(config, **unknown)
         self.model = self.backbone_class(config)
         # The items, counted from 0, most popular first, and each one's rank; None where token ids have that order.
         self.register_buffer("items_by_count_I", None, persistent=False)

@@ -36,9 +36,10 @@ class NextItemPreTrainedModel(PreTrainedModel):
     # None, for transformers copies that code then.
     write_code: Callable[[PreTrainedModel, str], Any] | None = None
 
-    def __init__(self, config: NextItemConfig, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, config: NextItemConfig, **unknown: Any) -> None:
+        config.refuse_unknown_fields(unknown)  # `from_pretrained` hands on keywords that nobody knew
         config.validate()  # fields may have been set since it was made
-        super().__init__(config, *args, **kwargs)
+        super().__init__(config)
 
     def save_pretrained(
         self,

@@ -7,7 +7,7 @@ from typing import Any
 from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.utils import cached_file
 
-from seqrec.errors import InputError
+from seqrec.errors import SavedFolderError
 from seqrec.modeling.weight_checks import mark_weights, require_fitting_weights, require_trained_configuration
 from seqrec.modeling.weight_files import INDEX, SINGLE, shard_names
 
@@ -22,7 +22,7 @@ def check_saved(model_class: type[PreTrainedModel], name: str | PathLike[str] | 
     """Check a saved model before it is loaded: arguments as of `from_pretrained`.
 
     Raises:
-        ValueError: If its weights do not fit its configuration, or were trained with another.
+        SavedFolderError: If its weights do not fit its configuration, or were trained with another.
     """
     if name is None or any(kwargs.get(argument) is not None for argument in OTHER_WEIGHTS):
         return
@@ -44,7 +44,7 @@ def find_weights(name: str, **place: Any) -> list[Path]:
     """Find a model's safetensors, in a folder or on the Hub; none where there are none.
 
     Raises:
-        ValueError: If the index of shards is broken, or one of them is not there.
+        SavedFolderError: If the index of shards is broken, or one of them is not there.
     """
     single = find(name, SINGLE, **place)
     if single is not None:
@@ -55,7 +55,7 @@ def find_weights(name: str, **place: Any) -> list[Path]:
     found = {shard: find(name, shard, **place) for shard in shard_names(index)}
     missing = [shard for shard, path in found.items() if path is None]
     if missing:
-        raise InputError(
+        raise SavedFolderError(
             f"{index} names {len(missing)} files that are not there (first: {missing[0]!r}). Save the model again, or "
             "fetch it again."
         )

@@ -14,12 +14,15 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedConfig, PreTrainedModel
 
-from seqrec.errors import InputError
+from seqrec.configuration.config_fields import SCORING, default_of, own_fields, purpose_of
+from seqrec.errors import SavedFolderError
 from seqrec.modeling.weight_files import METADATA, StoredTensor, read_header, read_tensors, rewrite_metadata
 
 FLOATS = ("F16", "BF16", "F32", "F64")
-SCORING = "seqrec_scoring"  # the metadata's entry
+ENTRY = "seqrec_scoring"  # of the metadata
 SIZES = ("vocab_size", "hidden_size", "num_hidden_layers", "intermediate_size")
+# Fields of version 0.1 that were never read, or could have one value only. Of SASRec, hidden_act still is a field.
+UNREAD = ("hidden_act", "mask_token_id", "pad_token_id", "tie_word_embeddings", "unk_token_id")
 REMEDY = "Take both from one training."
 
 
@@ -27,41 +30,58 @@ def mark_weights(files: Iterable[Path], config: Any) -> None:
     """Write into saved weights what of their configuration decides the scores."""
     text = json.dumps(config.scoring_fields(), sort_keys=True)
     for path in files:
-        rewrite_metadata(path, {SCORING: text})
+        rewrite_metadata(path, {ENTRY: text})
 
 
 def require_trained_configuration(files: Iterable[Path], config: Any) -> None:
-    """Raise a `ValueError` if weights were trained with other fields than a configuration has.
+    """Refuse weights that were trained with other fields than a configuration has.
 
-    Files without the entry, as earlier versions wrote them, are taken as they are.
+    Fields that were added since count as their defaults. Files without the entry are taken as they are.
+
+    Raises:
+        SavedFolderError: If a field differs.
     """
+    stated = config.scoring_fields()
     for path in files:
         header, _ = read_header(path)
         trained = read_scoring_fields(path, header.get(METADATA) or {})
-        stated = config.scoring_fields()
-        for name, value in trained.items():
-            if name not in stated or stated[name] != value:
-                raise InputError(
-                    f"{path} was trained with {name}={value!r}, but its config.json says "
-                    f"{stated.get(name, 'nothing of it')!r}. {REMEDY}"
+        if not trained:
+            continue
+        for name, value in {**defaults_of(config), **trained}.items():
+            known = stated[name] if name in stated else value_of_retired(config, name, value)
+            if known != value:
+                raise SavedFolderError(
+                    f"{path} was trained with {name}={value!r}, but its config.json says {known!r}. {REMEDY}"
                 )
+
+
+def defaults_of(config: Any) -> dict[str, Any]:
+    """Return the defaults of the fields that decide the scores."""
+    return {field.name: default_of(field) for field in own_fields(config) if purpose_of(field) in SCORING}
+
+
+def value_of_retired(config: Any, name: str, value: Any) -> Any:
+    """Return the value that a configuration has of a field of version 0.1; any value fits one that nothing read."""
+    if name == "is_causal":
+        return config.is_causal
+    return value if name in UNREAD else "nothing of it"
 
 
 def read_scoring_fields(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
     """Read the metadata's entry; nothing where there is none."""
     try:
-        fields = json.loads(metadata.get(SCORING, "{}"))
+        fields = json.loads(metadata.get(ENTRY, "{}"))
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{path} cannot be read: its {SCORING} is no JSON. Save the model again.") from error
+        raise SavedFolderError(f"{path} cannot be read: its {ENTRY} is no JSON. Save the model again.") from error
     if not isinstance(fields, dict):
-        raise InputError(f"{path} cannot be read: its {SCORING} is no JSON object. Save the model again.")
+        raise SavedFolderError(f"{path} cannot be read: its {ENTRY} is no JSON object. Save the model again.")
     return fields
 
 
 def require_fitting_weights(
     model_class: type[PreTrainedModel], config: PreTrainedConfig, files: list[Path], *, same_shapes: bool = True
 ) -> None:
-    """Raise a `ValueError` unless saved weights are what a model of this configuration needs.
+    """Raise a `SavedFolderError` unless saved weights are what a model of this configuration needs.
 
     Nothing is allocated: sizes are first held against the headers, then the model is built without storage.
 
@@ -93,20 +113,20 @@ def require_fitting_weights(
         }
     )
     if misfits:
-        raise InputError(f"{where} does not fit config.json: {misfits}. {REMEDY}")
+        raise SavedFolderError(f"{where} does not fit config.json: {misfits}. {REMEDY}")
 
 
 def refuse_impossible_sizes(where: str, config: Any, stored: Mapping[str, StoredTensor]) -> None:
-    """Raise a `ValueError` for sizes that make a model of more layers or weights than were saved."""
+    """Raise a `SavedFolderError` for sizes that make a model of more layers or weights than were saved."""
     num_weights = sum(tensor.size for tensor in stored.values())
     for name in SIZES:
         if getattr(config, name) > num_weights:
-            raise InputError(
+            raise SavedFolderError(
                 f"{where} does not fit config.json: {name} is {getattr(config, name)}, but all weights together are "
                 f"{num_weights} numbers. {REMEDY}"
             )
     if config.num_hidden_layers > len(stored):
-        raise InputError(
+        raise SavedFolderError(
             f"{where} does not fit config.json: num_hidden_layers is {config.num_hidden_layers}, but there are "
             f"{len(stored)} tensors in all. {REMEDY}"
         )
@@ -118,14 +138,14 @@ def expected_tensors(where: str, model_class: type[PreTrainedModel], config: Pre
         with torch.device("meta"):
             return model_class(copy.deepcopy(config)).state_dict()
     except (RuntimeError, OverflowError) as error:  # sizes beyond what a number of 64 bits can count
-        raise InputError(f"{where} does not fit config.json: no model can be that large. {REMEDY}") from error
+        raise SavedFolderError(f"{where} does not fit config.json: no model can be that large. {REMEDY}") from error
 
 
 def refuse_other_dtypes(where: str, stored: Mapping[str, StoredTensor], expected: Mapping[str, Tensor]) -> None:
-    """Raise a `ValueError` for weights that are whole, boolean or complex numbers, which would be read as zeros."""
+    """Refuse weights that are whole, boolean or complex numbers, which would be read as zeros."""
     for name, tensor in stored.items():
         if tensor.dtype not in FLOATS and (name not in expected or expected[name].is_floating_point()):
-            raise InputError(
+            raise SavedFolderError(
                 f"{where} holds {name} as {tensor.dtype}, but weights are floating-point numbers "
                 f"({', '.join(FLOATS)}). Save the model again in one of these."
             )

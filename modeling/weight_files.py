@@ -15,7 +15,7 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
-from seqrec.errors import InputError
+from seqrec.errors import SavedFolderError
 
 INDEX = "model.safetensors.index.json"
 SINGLE = "model.safetensors"
@@ -44,7 +44,7 @@ def read_tensors(path: Path) -> dict[str, StoredTensor]:
     """Read which tensors a file holds: name → where and what.
 
     Raises:
-        ValueError: If it is no safetensors file, or a cut one.
+        SavedFolderError: If it is no safetensors file, or a cut one.
     """
     header, length = read_header(path)
     header.pop(METADATA, None)
@@ -58,7 +58,7 @@ def read_header(path: Path) -> tuple[dict[str, Any], int]:
     """Read a file's header, and at which byte the tensors begin.
 
     Raises:
-        ValueError: As `read_tensors`.
+        SavedFolderError: As `read_tensors`.
     """
     try:
         with safe_open(path, framework="pt"):  # which checks it: sizes, overlaps, UTF-8, what the file's length must be
@@ -67,26 +67,28 @@ def read_header(path: Path) -> tuple[dict[str, Any], int]:
             length = int.from_bytes(file.read(8), "little")
             return json.loads(file.read(length)), 8 + length
     except (SafetensorError, OSError) as error:
-        raise InputError(f"{path} cannot be read ({error}). Save the model again, or fetch it again.") from error
+        raise SavedFolderError(f"{path} cannot be read ({error}). Save the model again, or fetch it again.") from error
 
 
 def shard_names(index: Path) -> list[str]:
     """Read the names of a sharded model's files from its index, in order.
 
     Raises:
-        ValueError: If it is no index, or names files outside its folder.
+        SavedFolderError: If it is no index, or names files outside its folder.
     """
     try:
         content = json.loads(index.read_text(encoding="utf-8"))
     except (ValueError, OSError, RecursionError) as error:
-        raise InputError(f"{index} is no JSON ({error}). Save the model again, or fetch it again.") from error
+        raise SavedFolderError(f"{index} is no JSON ({error}). Save the model again, or fetch it again.") from error
     weight_map = content.get("weight_map") if isinstance(content, dict) else None
     if not isinstance(weight_map, dict) or not weight_map:
-        raise InputError(f"{index} has no weight_map from tensors to files. Save the model again, or fetch it again.")
+        raise SavedFolderError(
+            f"{index} has no weight_map from tensors to files. Save the model again, or fetch it again."
+        )
     names = list(weight_map.values())
     if not all(isinstance(name, str) and name == Path(name).name for name in names):
         odd = next(name for name in names if not (isinstance(name, str) and name == Path(name).name))
-        raise InputError(f"{index} names the file {odd!r}, which is none of its folder. Save the model again.")
+        raise SavedFolderError(f"{index} names the file {odd!r}, which is none of its folder. Save the model again.")
     return sorted(set(names))
 
 
@@ -94,7 +96,7 @@ def rewrite_metadata(path: Path, metadata: Mapping[str, str]) -> None:
     """Set entries of a file's metadata. It is copied aside, without being read whole, and takes the old one's place.
 
     Raises:
-        ValueError: As `read_tensors`.
+        SavedFolderError: As `read_tensors`.
     """
     header, begin = read_header(path)
     header[METADATA] = {**(header.get(METADATA) or {}), **metadata}

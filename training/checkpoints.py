@@ -15,10 +15,10 @@ from transformers.trainer import OPTIMIZER_NAME, SCHEDULER_NAME, TRAINER_STATE_N
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 from transformers.utils import SAFE_WEIGHTS_NAME
 
+from seqrec.configuration.config_fields import SCORING, TRAINING, names_for
 from seqrec.configuration.configuration_next_item import NextItemConfig
 from seqrec.errors import InputError
 from seqrec.hub.json_objects import read_json_object
-from seqrec.hub.model_card import BOOKKEEPING
 from seqrec.hub.weights_hash import weight_files
 from seqrec.interactions.list_columns import list_lengths
 from seqrec.modeling.modeling_auto import MODEL_TYPES
@@ -59,7 +59,7 @@ def training_settings(
     eval_sets = eval_rows if isinstance(eval_rows, Mapping) else {"": eval_rows}
     return {
         "model_type": config.model_type,
-        **{name: value for name, value in config.to_dict().items() if name not in BOOKKEEPING},
+        **{name: getattr(config, name) for name in sorted(names_for(config, (*SCORING, *TRAINING)))},
         **{name: values[name] for name in DECISIVE_ARGUMENTS if name in values},
         "num_processes": arguments.world_size,
         "vocabulary_sha256": hashlib.sha256(json.dumps(vocabulary).encode()).hexdigest(),

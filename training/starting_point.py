@@ -6,6 +6,7 @@ from typing import Any
 
 import polars as pl
 
+from seqrec.configuration.config_fields import TRAINING, names_for
 from seqrec.errors import InputError
 from seqrec.hub.saved_folder import (
     load_items,
@@ -43,14 +44,14 @@ def load_starting_point(
     Args:
         name_or_path: Folder, or `"org/name"`.
         revision: Branch, commit or `refs/pr/NUMBER` of the repository.
-        config_fields: Fields of the configuration that only training reads (`training_fields`), to be changed.
+        config_fields: Fields of the configuration that training alone reads, to be changed.
 
     Raises:
         ValueError: On other fields, if a part of the model is missing, or the Hub refuses or cannot be reached.
     """
     fields = dict(config_fields or {})
     config_class = MODEL_TYPES[saved_model_type(name_or_path, revision=revision)]
-    changeable = config_class.training_fields - {"initializer_range"}  # nothing is initialized any more
+    changeable = names_for(config_class, TRAINING)
     fixed = sorted(fields.keys() - changeable)
     if fixed:
         raise InputError(

@@ -1,7 +1,6 @@
 """The flags of `seqrec train`: those of the data, of `TrainingArguments`, and of the chosen architecture."""
 
 import argparse
-import inspect
 import json
 import re
 from collections.abc import Sequence
@@ -15,7 +14,7 @@ import yaml
 from transformers.hf_argparser import string_to_bool
 
 from seqrec.cli_parsers import DataclassParser, FlagParser, finite_number
-from seqrec.configuration.configuration_next_item import NextItemConfig
+from seqrec.configuration.config_fields import TRAINING, help_of, own_fields, purpose_of
 from seqrec.errors import InputError
 from seqrec.hub.saved_folder import saved_model_type
 from seqrec.interactions.one_line import one_line
@@ -24,11 +23,7 @@ from seqrec.modeling.devices import resolve_device
 from seqrec.modeling.modeling_auto import MODEL_TYPES
 from seqrec.training.arguments import SequentialTrainingArguments
 
-# Fields that the data or the architecture decide, not the command line.
-DECIDED_FIELDS = {
-    *("vocab_size", "pad_token_id", "mask_token_id", "unk_token_id", "is_causal", "tie_word_embeddings"),
-    *("context_columns", "item_parts"),
-}
+FLAGS = ("architecture", "numerics", *TRAINING, "initialization")  # fields that the command line sets, by purpose
 # Of the TrainingArguments' many flags, those that `train --help` shows.
 COMMON_FLAGS = {
     *("output_dir", "num_train_epochs", "per_device_train_batch_size", "per_device_eval_batch_size", "learning_rate"),
@@ -109,18 +104,11 @@ def tidy_help(parser: argparse.ArgumentParser, hidden: set[str]) -> None:
 
 
 def config_flags(model_type: str) -> dict[str, tuple[Any, str]]:
-    """Map each field of an architecture's configuration to its default and what its docstring says of it."""
-    config_class = MODEL_TYPES[model_type]
-    texts: dict[str, str] = {}
-    for documented in (NextItemConfig, config_class):
-        for name, text in re.findall(
-            r"^    (\w+): (.+?)(?=^    \w+:|^\S|\Z)", inspect.getdoc(documented) or "", re.M | re.S
-        ):
-            texts[name] = " ".join(text.split())
+    """Map each field of an architecture's configuration that is a flag to its default and help text."""
     return {
-        field.name: (field.default, texts[field.name])
-        for field in fields(config_class)
-        if field.name in texts and field.name not in DECIDED_FIELDS
+        field.name: (field.default, help_of(field))
+        for field in own_fields(MODEL_TYPES[model_type])
+        if purpose_of(field) in FLAGS
     }
 
 

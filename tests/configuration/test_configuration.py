@@ -1,11 +1,17 @@
 """Whatever value a field is given, a model of it computes, or one line says what is wrong with which field."""
 
+import json
 import math
+import re
+from typing import get_args
 
 import pytest
 import torch
+from transformers import AutoConfig
 
 from seqrec import AutoModelForNextItem, SasRecConfig
+from seqrec.configuration.config_fields import Purpose, help_of, own_fields, purpose_of
+from seqrec.configuration.strict_config import strict_config
 from seqrec.errors import InputError
 from seqrec.modeling.modeling_auto import MODEL_TYPES
 
@@ -72,11 +78,63 @@ def test_fields_set_later_are_checked_too(tiny_config):
 def test_what_decides_the_scores_is_all_but_what_training_alone_reads(tiny_config):
     fields = tiny_config.scoring_fields()
     assert fields["model_type"] == tiny_config.model_type
-    assert {"hidden_act", "num_attention_heads", "layer_norm_eps", "logit_scale", "is_causal"} <= set(fields)
-    left_out = set(tiny_config.training_fields)
-    assert left_out <= set(type(tiny_config).__dataclass_fields__)
+    assert {"num_attention_heads", "layer_norm_eps", "logit_scale", "context_columns", "item_parts"} <= set(fields)
+    assert ("hidden_act" in fields) == (tiny_config.model_type != "esasrec")
+    left_out = tiny_config.training_fields()
+    assert left_out <= {field.name for field in own_fields(tiny_config)}
     assert not left_out & set(fields)
+    assert {"loss", "num_negatives", "gbce_calibration", "hidden_dropout", "initializer_range"} <= left_out
     assert ("masking_probability" in left_out) == (tiny_config.model_type == "bert4rec")
+
+
+def test_every_field_has_a_purpose_and_a_sentence_that_documents_it(tiny_config):
+    for field in own_fields(tiny_config):
+        assert purpose_of(field) in get_args(Purpose)
+        assert re.fullmatch(r"[A-Z'].*\.", help_of(field)), field.name
+        assert f"\n    {field.name}: {help_of(field)[:20]}" in type(tiny_config).__doc__
+    assert type(tiny_config).__doc__.count("Args:") == 1
+
+
+def test_a_subclass_without_a_word_on_its_field_keeps_it_among_what_decides_the_scores():
+    @strict_config
+    class OwnConfig(SasRecConfig):
+        model_type = "own"
+        num_towers: int = 3
+
+    assert OwnConfig().scoring_fields()["num_towers"] == 3
+    assert "hidden_size: Width" in OwnConfig.__doc__
+
+
+FROM_LATER = {"invented": 1, "num_labels": 7, "quantization_config": {"bits": 4}, "is_causal": True}
+
+
+@pytest.mark.parametrize("name", ["invented", "is_causal", "tie_word_embeddings", "num_items", "max_length"])
+def test_by_hand_unknown_fields_are_refused(tmp_path, tiny_config, name):
+    refused = pytest.raises(InputError, match=rf"{type(tiny_config).__name__} has no field '{name}'")
+    with refused:
+        type(tiny_config)(**{name: 1})
+    with refused:
+        type(tiny_config).from_dict({}, **{name: 1})
+    tiny_config.save_pretrained(tmp_path)
+    with refused:
+        type(tiny_config).from_pretrained(tmp_path, **{name: 1})
+
+
+def test_unknown_entries_of_a_file_are_left_out(tmp_path, tiny_config):
+    tiny_config.save_pretrained(tmp_path)
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **FROM_LATER, "pad_token_id": None}))
+    for load in (type(tiny_config).from_pretrained, AutoConfig.from_pretrained):
+        loaded = load(tmp_path)
+        assert loaded.to_diff_dict() == tiny_config.to_diff_dict()
+        assert not FROM_LATER.keys() - {"is_causal", "num_labels"} & vars(loaded).keys()
+    assert type(tiny_config).from_json_file(path).scoring_fields() == tiny_config.scoring_fields()
+    assert type(tiny_config).from_pretrained(tmp_path, hidden_dropout=0.5).hidden_dropout == 0.5
+
+
+def test_the_library_s_masks_are_told_the_direction_without_a_field(tiny_config):
+    assert tiny_config.is_causal == (tiny_config.model_type != "bert4rec")
+    assert "is_causal" not in tiny_config.to_dict()
 
 
 @pytest.mark.parametrize("model_type", ["sasrec"])

@@ -49,7 +49,18 @@ with torch.no_grad():
         found[name, "logits"] = head(input_ids).logits
         found[name, "users"] = head.encode_users(input_ids)
         head.save_pretrained(resaved)
-for change in ('"hidden_act": "relu"', '"layer_norm_eps": NaN', '"num_hidden_layers": 1000'):
+text = (Path(resaved) / "config.json").read_text()
+(Path(resaved) / "config.json").write_text(json.dumps({**json.loads(text), "invented": 1}))
+config = AutoConfig.from_pretrained(resaved, trust_remote_code=True)
+AutoModel.from_pretrained(resaved, trust_remote_code=True)
+for by_hand in (type(config), lambda **fields: AutoModel.from_pretrained(resaved, trust_remote_code=True, **fields)):
+    try:
+        by_hand(invented=1)
+    except ValueError as error:
+        assert "has no field 'invented'" in str(error)
+    else:
+        raise AssertionError("invented")
+for change in ('"num_attention_heads": 4', '"layer_norm_eps": NaN', '"num_hidden_layers": 1000'):
     text = (Path(resaved) / "config.json").read_text()
     (Path(resaved) / "config.json").write_text(json.dumps({**json.loads(text), **json.loads("{" + change + "}")}))
     try:

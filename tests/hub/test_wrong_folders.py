@@ -2,16 +2,20 @@
 
 import json
 import math
+import re
 import threading
 
 import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
+from transformers import AutoModel, AutoModelForCausalLM
 from transformers.utils import logging
 
 from seqrec import AutoModelForNextItem, Recommender, SasRecConfig
+from seqrec.errors import InputError, SavedFolderError
 from seqrec.modeling.modeling_auto import MODEL_TYPES
+from seqrec.training.starting_point import load_starting_point
 
 HISTORIES = [["item 5", "item 9", "item 7"], ["item 1"], [f"item {index}" for index in range(20)]]
 WILD = [None, -1, 0, 1.5, 10**6, 1e308, 10**30, math.nan, math.inf, "x", "", [], {}, True, False, {"a": {"b": [1]}}]
@@ -79,8 +83,8 @@ def test_a_wild_value_in_config_json(folder, model_type):
     ("field", "value"),
     [
         *(("num_attention_heads", 4), ("hidden_act", "relu"), ("layer_norm_eps", 0.1), ("logit_scale", 5.0)),
-        *(("is_causal", False), ("position_embedding_type", "rotary"), ("model_type", "bert4rec")),
-        *(("intermediate_size", 64), ("max_position_embeddings", 500)),
+        *(("position_embedding_type", "rotary"), ("model_type", "bert4rec")),
+        *(("intermediate_size", 64), ("max_position_embeddings", 500), ("context_columns", ["device"])),
     ],
 )
 def test_another_configuration_than_was_trained_is_refused(folder, loader, field, value):
@@ -88,8 +92,52 @@ def test_another_configuration_than_was_trained_is_refused(folder, loader, field
     if field == "model_type":
         set_config(folder, masking_probability=0.2)
     load = Recommender.from_pretrained if loader == "seqrec" else AutoModelForNextItem.from_pretrained
-    with pytest.raises(ValueError, match=rf"was trained with {field}=.*, but its config\.json says {value!r}"):
+    with pytest.raises(
+        ValueError, match=rf"was trained with {field}=.*, but its config\.json says {re.escape(repr(value))}"
+    ):
         load(folder)
+
+
+def mark(folder, **fields):
+    """Change what weights say of the configuration that they were trained with; None takes a field out."""
+    with safe_open(folder / WEIGHTS, framework="pt") as weights:
+        metadata = weights.metadata()
+    trained = {**json.loads(metadata["seqrec_scoring"]), **fields}
+    text = json.dumps({name: value for name, value in trained.items() if value is not None})
+    save_file(load_file(folder / WEIGHTS), folder / WEIGHTS, {**metadata, "seqrec_scoring": text})
+
+
+def test_marks_of_version_0_1_are_understood(folder):
+    expected = top(Recommender.from_pretrained(folder))
+    of_old = {"is_causal": True, "tie_word_embeddings": True, "pad_token_id": 0, "mask_token_id": 1, "unk_token_id": 2}
+    mark(folder, **of_old, context_columns=None, item_parts=None)
+    assert top(Recommender.from_pretrained(folder)) == expected
+    set_config(folder, item_parts=["text"])
+    with pytest.raises(SavedFolderError, match=r"trained with item_parts=\[\], but its config\.json says \['text'\]"):
+        Recommender.from_pretrained(folder)
+    set_config(folder, item_parts=[])
+    mark(folder, is_causal=False)  # a SASRec that read histories in both directions, which there is no more
+    with pytest.raises(SavedFolderError, match=r"trained with is_causal=False, but its config\.json says True"):
+        Recommender.from_pretrained(folder)
+    mark(folder, is_causal=True, invented=1)
+    with pytest.raises(SavedFolderError, match="trained with invented=1"):
+        Recommender.from_pretrained(folder)
+
+
+def test_an_unknown_entry_of_config_json_changes_nothing(folder, tmp_path):
+    expected = top(Recommender.from_pretrained(folder))
+    set_config(folder, invented=1, num_labels=5, quantization_config={"bits": 4})
+    recommender = Recommender.from_pretrained(folder)
+    assert top(recommender) == expected
+    recommender.save_pretrained(tmp_path / "again")
+    assert "invented" not in json.loads((tmp_path / "again" / "config.json").read_text())
+    assert load_starting_point(str(folder), config_fields={"hidden_dropout": 0.5}).model.config.hidden_dropout == 0.5
+    for auto_class in (AutoModel, AutoModelForCausalLM, AutoModelForNextItem):
+        assert auto_class.from_pretrained(folder).config.hidden_size == 16
+        with pytest.raises(InputError, match="SasRecConfig has no field 'invented'"):
+            auto_class.from_pretrained(folder, invented=1)
+        with pytest.raises(InputError, match="SasRecConfig has no field 'is_causal'"):
+            auto_class.from_pretrained(folder, is_causal=False)
 
 
 def test_what_only_training_reads_may_differ(folder):
@@ -172,7 +220,7 @@ def unmark(folder):
 @pytest.mark.parametrize(
     "fields",
     [
-        *({"num_hidden_layers": 1000}, {"num_hidden_layers": 10**6}, {"num_labels": 10**6}, {"vocab_size": 2**31}),
+        *({"num_hidden_layers": 1000}, {"num_hidden_layers": 10**6}, {"vocab_size": 2**31}),
         *({"hidden_size": 2**16}, {"intermediate_size": 2**20}, {"max_position_embeddings": 2**20}),
         *({"hidden_size": 15_000, "intermediate_size": 15_000}, {"vocab_size": 10**12}, {"num_hidden_layers": 3}),
     ],

@@ -17,8 +17,6 @@ COUNTS = st.lists(st.integers(0, 5), min_size=1, max_size=20)
 FRAME = pl.DataFrame(
     {"item_id": ["b", "a", "c"], "count": [2, 7, 2], "title": ["Bert", None, "Carl"], "year": [1, 2, 3]}
 )
-    {"item_id": ["b", "a", "c"], "count": [2, 7, 2], "title": ["Bert", None, "Carl"], "year": [1, 2, 3]}
-)
 
 
 def catalogue_of(counts):

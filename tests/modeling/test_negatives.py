@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from seqrec import SasRecConfig, SasRecForNextItem
+from seqrec import AutoModelForNextItem, SasRecConfig, SasRecForNextItem
 from seqrec.modeling.losses import cross_entropy, sampled_softmax
 from seqrec.modeling.negatives import draw_negatives, log_uniform_probability, score_candidates
 
@@ -150,7 +150,7 @@ def test_negatives_are_drawn_as_the_configuration_says(sampling, shared_by, num_
 def test_cosine_logits_are_cosines_times_their_scale(tiny_config):
     tiny_config.logit_scale = 7.0
     torch.manual_seed(0)
-    model = SasRecForNextItem(tiny_config).eval()
+    model = AutoModelForNextItem.from_config(tiny_config).eval()
     history = torch.tensor([[5, 9, 7]])
     users_BD, items_VD = model.encode_users(history), model.encode_items()
     torch.testing.assert_close(users_BD.norm(dim=1), torch.tensor([7.0]))

@@ -1,0 +1,70 @@
+"""Fields of a configuration: each says beside its default what it is for, and whoever reads fields chooses by that.
+
+What a model's scores depend on, what training alone reads, what a card shows and what the command line takes all
+follow from the purposes.
+"""
+
+from collections.abc import Iterable
+from dataclasses import Field, field, fields
+from textwrap import fill
+from typing import Any, Literal
+
+from transformers import PreTrainedConfig
+
+Purpose = Literal[
+    "data",  # a size that the data decide
+    "architecture",
+    "parts",  # names of registered parts
+    "numerics",  # decides scores too, but is seldom changed
+    "loss",
+    "sampling",  # of negatives
+    "calibration",  # of the gbce loss
+    "training",
+    "initialization",
+    "special_token",  # the same for every model
+]
+SCORING: tuple[Purpose, ...] = ("data", "architecture", "parts", "numerics")  # they decide what given weights score
+TRAINING: tuple[Purpose, ...] = ("loss", "sampling", "calibration", "training")  # fine-tuning may change these
+WIDTH = 118
+
+
+def option(default: Any, purpose: Purpose, help: str) -> Any:
+    """Declare a field: its default, its purpose, and the sentence that documents it."""
+    metadata = {"purpose": purpose, "help": help}
+    if isinstance(default, list):
+        return field(default_factory=default.copy, metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+def purpose_of(declared: Field) -> Purpose:
+    """Return what a field is for; one declared without `option` belongs to the architecture."""
+    return declared.metadata.get("purpose", "architecture")
+
+
+def help_of(declared: Field) -> str:
+    """Return the sentence that documents a field."""
+    return declared.metadata.get("help", "")
+
+
+def own_fields(config: Any) -> list[Field]:
+    """List the fields that a configuration, or its class, has beside the library's."""
+    library = {declared.name for declared in fields(PreTrainedConfig)}
+    return [declared for declared in fields(config) if declared.name not in library]
+
+
+def names_for(config: Any, purposes: Iterable[Purpose]) -> frozenset[str]:
+    """Name the fields of a configuration, or of its class, that are there for one of the purposes."""
+    wanted = set(purposes)
+    return frozenset(declared.name for declared in own_fields(config) if purpose_of(declared) in wanted)
+
+
+def default_of(declared: Field) -> Any:
+    """Return a field's default; for a list, a new one."""
+    return declared.default_factory() if callable(declared.default_factory) else declared.default
+
+
+def documentation(config_class: type) -> str:
+    """Write the fields of a configuration class as the `Args` section of its docstring."""
+    entries = [f"{declared.name}: {help_of(declared)}" for declared in own_fields(config_class) if help_of(declared)]
+    lines = [fill(entry, WIDTH, initial_indent=" " * 4, subsequent_indent=" " * 8) for entry in entries]
+    return "\n".join(["Args:", *lines, ""])
