@@ -1,8 +1,8 @@
-"""How sure a mean over users is: percentile bootstrap intervals (Efron & Tibshirani 1993, chapter 13).
+"""Confidence of a mean over users: percentile bootstrap intervals (Efron & Tibshirani 1993, chapter 13).
 
-A resample draws U users with replacement. Users of equal values are interchangeable, so what is drawn is how
-many of each kind there are, a multinomial. That is the same distribution, and kinds are far fewer than users:
-with one target and one k there are k + 1, as all ranks beyond k are worth 0.
+A resample draws U users with replacement. Users with equal values are interchangeable, so it is enough to draw how
+many of each kind a resample holds, from a multinomial distribution. That is equivalent, and there are far fewer kinds
+than users: with one target and one k, only k + 1, since all ranks beyond k count as 0.
 
 Shape suffixes: U users (evaluated rows), G kinds of users, M metrics, R resamples.
 """
@@ -22,16 +22,16 @@ MAX_DRAWS = 2**22  # counts (R, G) drawn at once: 32 MiB
 def bootstrap_interval(
     values_U: ArrayLike, *, level: float = 0.95, num_resamples: int = 1000, seed: int = 0
 ) -> tuple[float, float]:
-    """Find the interval that holds the mean of `level` of all resamples of users.
+    """Compute the interval that contains the mean in a share `level` of resamples of users.
 
     Args:
         values_U: A value for each user, such as `ndcg(ranks, k=10)`.
-        level: Share of resamples within the interval; as many lie above as below.
-        num_resamples: How many samples of U users are drawn.
+        level: Share of resamples within the interval; equally many lie above and below it.
+        num_resamples: Number of samples of U users.
         seed: Equal seeds give equal intervals.
 
     Returns:
-        The lower and the upper end.
+        The lower and upper bound.
 
     Raises:
         ValueError: If there are no values, one is not finite, or `level` or `num_resamples` is out of range.
@@ -39,7 +39,7 @@ def bootstrap_interval(
     values_U = np.asarray(values_U, dtype=np.float64)
     if values_U.ndim != 1 or len(values_U) == 0 or not np.isfinite(values_U).all():
         raise InputError(
-            f"An interval needs finite values, one a user, at least one; given are values of shape "
+            f"An interval needs one finite value per user and at least one user, got values of shape "
             f"{values_U.shape}, {np.sum(~np.isfinite(values_U))} of them not finite."
         )
     values_G, num_users_G = np.unique(values_U, return_counts=True)
@@ -55,14 +55,14 @@ def confidence_intervals(
     num_resamples: int = 1000,
     seed: int = 0,
 ) -> dict[str, tuple[float, float]]:
-    """Find the bootstrap interval of several ranking metrics, all from the same resamples of users.
+    """Compute bootstrap intervals of several ranking metrics from the same resamples of users.
 
     Args:
         ranks: Integer ranks, (U,) or (U, T) padded with 0, as for `ranking_metrics`.
-        ks: Where to cut lists off.
-        level: As in `bootstrap_interval`.
-        num_resamples: As in `bootstrap_interval`.
-        seed: As in `bootstrap_interval`.
+        ks: Lengths at which lists are cut off.
+        level: See `bootstrap_interval`.
+        num_resamples: See `bootstrap_interval`.
+        seed: See `bootstrap_interval`.
 
     Returns:
         `{"ndcg@10": (low, high), "hr@10": …, "mrr@10": …}`, for each k.
@@ -72,20 +72,20 @@ def confidence_intervals(
     """
     values = {f"{name}@{k}": RANKING_METRICS[name](ranks, k) for k in ks for name in METRICS}
     if not values:
-        raise InputError("There is no k to cut lists off at; give at least one.")
+        raise InputError("ks is empty. Give at least one length at which lists are cut off.")
     values_GM, num_users_G = np.unique(np.stack([*values.values()], axis=1), axis=0, return_counts=True)
     means_RM = resample_means(values_GM, num_users_G, num_resamples=num_resamples, seed=seed)
     return {name: percentile_interval(means_RM[:, m], level) for m, name in enumerate(values)}
 
 
 def resample_means(values_GM: np.ndarray, num_users_G: np.ndarray, *, num_resamples: int, seed: int) -> np.ndarray:
-    """Draw samples of as many users as there are and average their values, some samples at a time.
+    """Draw samples of U users and average their values, some samples at a time.
 
     Returns:
         `means_RM`.
     """
     if num_resamples < 1:
-        raise InputError(f"num_resamples={num_resamples}: an interval needs at least 1, and better 1000.")
+        raise InputError(f"num_resamples must be at least 1, and better 1000, got {num_resamples}.")
     generator = np.random.default_rng(seed)
     num_users = num_users_G.sum()
     at_once = max(1, MAX_DRAWS // len(num_users_G))
@@ -98,9 +98,9 @@ def resample_means(values_GM: np.ndarray, num_users_G: np.ndarray, *, num_resamp
 
 
 def percentile_interval(means_R: np.ndarray, level: float) -> tuple[float, float]:
-    """Cut off equal shares of the lowest and the highest means."""
+    """Cut off equal shares of the lowest and highest means."""
     if not 0 < level < 1:
-        raise InputError(f"level={level} is the share of resamples inside the interval: between 0 and 1.")
+        raise InputError(f"level, the share of resamples inside the interval, must be between 0 and 1, got {level}.")
     outside = (1 - level) / 2
     low, high = np.quantile(means_R, [outside, 1 - outside])
     return float(low), float(high)

@@ -1,10 +1,10 @@
-"""How good rankings and recommendation lists are: pure functions of ranks, and of what was recommended.
+"""Metrics of rankings and recommendation lists: pure functions of ranks and of recommended items.
 
-A rank is 1 for the best place. Relevance is binary: an item is a target or it is not.
+Rank 1 is the best. Relevance is binary: an item is a target or it is not.
 
-Ranking metrics take integer ranks: (U,) for one target a user, or (U, T) for up to T targets a user, in
-any order, padded with 0. `NOT_RANKED` is the rank of what could not be recommended, beyond every k. They return
-one float64 value a user (U,), so that confidence intervals and slices are made of the very values that are averaged.
+Ranking metrics take integer ranks: (U,) for one target per user, or (U, T) for up to T targets per user, in
+any order, padded with 0. `NOT_RANKED`, beyond every k, is the rank of a target that could not be recommended. They
+return one float64 value per user (U,), so that confidence intervals and slices use the same values as the averages.
 
 Shape suffixes: U users (evaluated rows), T targets of a user, K list length, V vocabulary (token ids),
 I items of the catalogue (the vocabulary without special tokens), N recommendations.
@@ -21,10 +21,10 @@ from seqrec.search.scoring import NOT_RANKED
 
 
 def hit_rate(ranks: ArrayLike, k: int) -> np.ndarray:
-    """Tell whether any target is among the first k: 1 or 0.
+    """1 if any target is among the first k, else 0.
 
     Raises:
-        ValueError: If ranks or k are not whole numbers from 1, as for all ranking metrics.
+        ValueError: If ranks or k are not positive integers. The other ranking metrics raise it too.
 
     >>> hit_rate([1, 3, 11], k=10)
     array([1., 1., 0.])
@@ -34,7 +34,7 @@ def hit_rate(ranks: ArrayLike, k: int) -> np.ndarray:
 
 
 def recall(ranks: ArrayLike, k: int) -> np.ndarray:
-    """Share of a user's targets that are among the first k. With one target it equals the hit rate.
+    """Share of a user's targets that are among the first k; equals the hit rate if there is one target.
 
     >>> recall([[1, 12], [4, 0]], k=10)
     array([0.5, 1. ])
@@ -44,7 +44,7 @@ def recall(ranks: ArrayLike, k: int) -> np.ndarray:
 
 
 def precision(ranks: ArrayLike, k: int) -> np.ndarray:
-    """Share of the first k places that are taken by targets.
+    """Share of the first k places that hold targets.
 
     >>> precision([[1, 12], [3, 4]], k=10)
     array([0.1, 0.2])
@@ -64,11 +64,11 @@ def mrr(ranks: ArrayLike, k: int) -> np.ndarray:
 
 
 def ndcg(ranks: ArrayLike, k: int) -> np.ndarray:
-    """Discounted cumulative gain at k, as a share of the best possible one.
+    """Discounted cumulative gain at k, divided by that of the best possible list.
 
-    DCG@k = Σ 1 / log2(1 + rank) over targets ranked within k; the best list has min(T, k) of them at its top
+    DCG@k = Σ 1 / log2(1 + rank) over targets ranked within k; the best list begins with min(T, k) targets
     (Järvelin & Kekäläinen 2002, "Cumulated Gain-Based Evaluation of IR Techniques", with the discount of
-    Burges et al. 2005, which also tells rank 1 from rank 2).
+    Burges et al. 2005, which also distinguishes rank 1 from rank 2).
 
     >>> ndcg([1, 3, 11], k=10)
     array([1. , 0.5, 0. ])
@@ -80,10 +80,11 @@ def ndcg(ranks: ArrayLike, k: int) -> np.ndarray:
 
 
 def average_precision(ranks: ArrayLike, k: int) -> np.ndarray:
-    """Mean precision at the ranks of the targets; its mean over users is MAP@k.
+    """Mean of the precision at each target's rank; its mean over users is MAP@k.
 
-    AP@k = Σ i / rank_i over targets ranked within k, the i-th best at rank_i, divided by min(T, k), so that
-    the best list scores 1 (Buckley & Voorhees 2000, "Evaluating Evaluation Measure Stability", cut off at k).
+    AP@k = Σ i / rank_i over targets ranked within k, where rank_i is the rank of the i-th best target, divided by
+    min(T, k), so that the best list scores 1 (Buckley & Voorhees 2000, "Evaluating Evaluation Measure Stability",
+    truncated at k).
 
     >>> average_precision([[1, 4], [2, 0]], k=10)
     array([0.75, 0.5 ])
@@ -109,19 +110,19 @@ def ranking_metrics(ranks: ArrayLike, ks: Sequence[int]) -> dict[str, float]:
 
     Args:
         ranks: Integer ranks, (U,) or (U, T) padded with 0.
-        ks: Where to cut lists off.
+        ks: Lengths at which lists are cut off.
 
     Returns:
         `{"hr@10": …, "ndcg@10": …, "mrr@10": …, "recall@10": …, "precision@10": …, "map@10": …}`, for each k.
 
     Raises:
-        ValueError: If ranks or any k are not whole numbers from 1.
+        ValueError: If ranks or any k are not positive integers.
     """
     return {f"{name}@{k}": float(metric(ranks, k).mean()) for k in ks for name, metric in RANKING_METRICS.items()}
 
 
 def coverage(exposures_I: np.ndarray) -> float:
-    """Share of the catalogue's items that are recommended to anybody (Ge et al. 2010, "Beyond Accuracy").
+    """Share of the catalogue that is recommended to at least one user (Ge et al. 2010, "Beyond Accuracy").
 
     Args:
         exposures_I: How often each item is recommended (see `count_exposures`).
@@ -133,14 +134,14 @@ def coverage(exposures_I: np.ndarray) -> float:
 
 
 def novelty(exposures_I: np.ndarray, item_counts_I: np.ndarray) -> float:
-    """Mean self-information of what is recommended: −log2 of an item's share of all training interactions.
+    """Mean self-information of recommended items: −log2 of an item's share of all training interactions.
 
     Zhou et al. 2010, "Solving the apparent diversity-accuracy dilemma of recommender systems", with the share
     of interactions, not of users, as in Vargas & Castells 2011, "Rank and Relevance in Novelty and Diversity
-    Metrics". An item without training interactions is taken to have one: its novelty would be infinite.
+    Metrics". An item without training interactions counts as having one; otherwise its novelty would be infinite.
 
     Returns:
-        Bits, averaged over all recommendations; not a number where there are none.
+        Bits, averaged over all recommendations; NaN if there are none.
 
     >>> novelty(np.array([1, 1, 0]), np.array([2, 1, 1]))
     1.5
@@ -150,12 +151,12 @@ def novelty(exposures_I: np.ndarray, item_counts_I: np.ndarray) -> float:
 
 
 def popularity_bias(exposures_I: np.ndarray, item_counts_I: np.ndarray) -> float:
-    """Average training interactions of what is recommended.
+    """Average number of training interactions of recommended items.
 
     Yin et al. 2012, "Challenging the Long Tail Recommendation".
 
     Returns:
-        Interactions, averaged over all recommendations; not a number where there are none.
+        Interactions, averaged over all recommendations; NaN if there are none.
 
     >>> popularity_bias(np.array([3, 1, 0]), np.array([20, 4, 1]))
     16.0
@@ -166,11 +167,11 @@ def popularity_bias(exposures_I: np.ndarray, item_counts_I: np.ndarray) -> float
 def gini(exposures_I: np.ndarray) -> float:
     """Inequality of exposure over the catalogue: 0 if all items are recommended equally often.
 
-    G = Σ (2i − n − 1) x_i / (n Σ x_i) over the n items' exposures in rising order; at most 1 − 1/n, where one
-    item is all that is recommended (Fleder & Hosanagar 2009, "Blockbuster Culture's Next Rise or Fall").
+    G = Σ (2i − n − 1) x_i / (n Σ x_i) over the n items' exposures x_i in ascending order. The maximum, 1 − 1/n, is
+    reached if only one item is ever recommended (Fleder & Hosanagar 2009, "Blockbuster Culture's Next Rise or Fall").
 
     Returns:
-        The coefficient; not a number where nothing is recommended.
+        The coefficient; NaN if nothing is recommended.
 
     >>> gini(np.array([2, 2, 2, 2])), gini(np.array([0, 8, 0, 0]))
     (0.0, 0.75)
@@ -181,19 +182,19 @@ def gini(exposures_I: np.ndarray) -> float:
 
 
 def list_metrics(top_UK: ArrayLike, item_counts_V: ArrayLike, ks: Sequence[int]) -> dict[str, float]:
-    """Describe what lists recommend, whether it is right or not, at several k.
+    """Compute metrics of the recommended items, whether they are hits or not, at several k.
 
     Args:
         top_UK: Token ids, best first; 0 where a list has nothing left to recommend.
         item_counts_V: Training interactions of each token id, 0 for special tokens.
-        ks: How much of the lists to look at.
+        ks: Lengths at which lists are cut off.
 
     Returns:
-        `{"coverage@10": …, "novelty@10": …, "popularity@10": …, "gini@10": …}`, for each k, by the
-        functions of these names.
+        `{"coverage@10": …, "novelty@10": …, "popularity@10": …, "gini@10": …}`, for each k; see `coverage`, `novelty`,
+        `popularity_bias` and `gini`.
 
     Raises:
-        ValueError: If a k is less than 1 or more than K, or if lists hold what is no item, or if there are no
+        ValueError: If a k is less than 1 or more than K, if lists hold ids that are not items, or if there are no
             training interactions.
     """
     item_counts_I = checked_counts(item_counts_V)
@@ -212,14 +213,14 @@ def count_exposures(top_UK: ArrayLike, k: int, *, num_items: int) -> np.ndarray:
 
     Args:
         top_UK: Token ids, best first, 0 for an empty place.
-        k: How much of the lists to look at.
+        k: Length at which lists are cut off.
         num_items: Items in the catalogue, I.
 
     Returns:
-        `exposures_I`; its index i stands for token id i + 3.
+        `exposures_I`; index i belongs to token id i + 3.
 
     Raises:
-        ValueError: If k is less than 1 or more than K, or if lists hold what is no item.
+        ValueError: If k is less than 1 or more than K, or if lists hold ids that are not items.
 
     >>> count_exposures([[3, 5], [3, 0]], k=2, num_items=3)
     array([2, 0, 1])
@@ -227,43 +228,45 @@ def count_exposures(top_UK: ArrayLike, k: int, *, num_items: int) -> np.ndarray:
     top_UK = np.asarray(top_UK)
     if top_UK.ndim != 2 or not np.issubdtype(top_UK.dtype, np.integer) or len(top_UK) == 0:
         raise InputError(
-            f"Lists must be integer token ids of shape (users, K), at least one list, not {describe(top_UK)}."
+            f"Lists must be integer token ids of shape (users, K), with at least one list, got {describe(top_UK)}."
         )
     if checked_k(k) > top_UK.shape[1]:
-        raise InputError(f"k={k} is more than the {top_UK.shape[1]} places of the lists; make longer lists.")
+        raise InputError(f"k={k} exceeds the length of the lists, {top_UK.shape[1]}. Make longer lists.")
     ids_N = top_UK[:, :k][top_UK[:, :k] != PAD_ID].astype(np.int64)
     wrong_N = ids_N[(ids_N < NUM_SPECIAL_TOKENS) | (ids_N >= num_items + NUM_SPECIAL_TOKENS)]
     if len(wrong_N):
         raise InputError(
-            f"{len(wrong_N)} of {len(ids_N)} recommendations are no items (first: token id {wrong_N[0]}). "
-            f"Items have ids {NUM_SPECIAL_TOKENS} to {num_items + NUM_SPECIAL_TOKENS - 1}; 0 is no item."
+            f"{len(wrong_N)} of {len(ids_N)} recommendations are not items (first: token id {wrong_N[0]}). "
+            f"Items have ids {NUM_SPECIAL_TOKENS} to {num_items + NUM_SPECIAL_TOKENS - 1}; use 0 for an empty place."
         )
     return np.bincount(ids_N - NUM_SPECIAL_TOKENS, minlength=num_items)
 
 
 def mean_exposed(values_I: np.ndarray, exposures_I: np.ndarray) -> float:
-    """Average a value of the items over all recommendations of them; not a number where there are none."""
+    """Average an item-level value over all recommendations; NaN if there are none."""
     num_recommendations = exposures_I.sum()
     return float(values_I @ exposures_I / num_recommendations) if num_recommendations else float("nan")
 
 
 def sorted_ranks(ranks: ArrayLike) -> np.ndarray:
-    """Check ranks and lay them out as `ranks_UT`, best first, infinite where a user has no more targets."""
+    """Check ranks and return them as `ranks_UT`, best first, with infinity where a user has no more targets."""
     ranks = np.asarray(ranks)
     if ranks.ndim not in (1, 2) or not np.issubdtype(ranks.dtype, np.integer) or ranks.size == 0:
-        raise InputError(f"Ranks must be integers, (users,) or (users, targets), at least one, not {describe(ranks)}.")
+        raise InputError(
+            f"Ranks must be integers of shape (users,) or (users, targets), at least one, got {describe(ranks)}."
+        )
     given_UT = ranks.reshape(len(ranks), -1)
-    least = 1 if ranks.ndim == 1 else 0  # 0 is padding, which only a user of several targets needs
+    least = 1 if ranks.ndim == 1 else 0  # 0 is padding, which only several targets per user need
     if (given_UT < least).any():
-        raise InputError(f"Ranks begin at 1, the best; the least one given is {given_UT.min()}.")
+        raise InputError(f"Ranks begin at 1 (0 pads rows of several targets); the lowest given is {given_UT.min()}.")
     ranks_UT = np.sort(np.where(given_UT == 0, np.inf, given_UT), axis=1)
-    # A user's second best target is behind the best: it ranks 2 at least, and so on.
+    # Ranks of one user are distinct: the second best target ranks at least 2, the third at least 3, and so on.
     possible_U = np.isfinite(ranks_UT[:, 0]) & (ranks_UT > np.arange(ranks_UT.shape[1])).all(axis=1)
     if not possible_U.all():
         row = int(possible_U.argmin())
         raise InputError(
-            f"{np.sum(~possible_U)} of {len(ranks)} rows of ranks cannot be (first: row {row}, "
-            f"{given_UT[row].tolist()}): a user has a target, and the n-th best of them ranks n at the least."
+            f"{np.sum(~possible_U)} of {len(ranks)} rows of ranks are impossible (first: row {row}, "
+            f"{given_UT[row].tolist()}). Each user needs a target, and the n-th best target must rank at least n."
         )
     return ranks_UT
 
@@ -274,26 +277,26 @@ def count_targets(ranks_UT: np.ndarray) -> np.ndarray:
 
 
 def checked_k(k: int) -> int:
-    """Refuse a k that is not a whole number from 1."""
+    """Refuse a k that is not a positive integer."""
     if not isinstance(k, int | np.integer) or not 1 <= k < NOT_RANKED:
-        raise InputError(f"k={k!r} is where lists are cut off: a whole number, at least 1.")
+        raise InputError(f"k must be an integer >= 1 and < {NOT_RANKED}, got {k!r}.")
     return int(k)
 
 
 def checked_counts(item_counts_V: ArrayLike) -> np.ndarray:
-    """Check training interactions by token id and leave out the special tokens: `item_counts_I`."""
+    """Check training interactions by token id and return them without special tokens: `item_counts_I`."""
     counts_V = np.asarray(item_counts_V)
     if counts_V.ndim != 1 or not np.issubdtype(counts_V.dtype, np.integer):
-        raise InputError(f"Item counts must be integers, of shape (vocabulary,), not {describe(counts_V)}.")
+        raise InputError(f"Item counts must be integers of shape (vocabulary,), got {describe(counts_V)}.")
     special, counts_I = counts_V[:NUM_SPECIAL_TOKENS], counts_V[NUM_SPECIAL_TOKENS:]
     if special.any() or (counts_I < 0).any() or not counts_I.any():
         raise InputError(
-            f"Item counts must be 0 for the {NUM_SPECIAL_TOKENS} special tokens, then the interactions of "
-            f"each item, none negative and not all 0. The first ten given are {counts_V[:10].tolist()}."
+            f"Item counts must be 0 for the {NUM_SPECIAL_TOKENS} special tokens, followed by each item's interactions, "
+            f"not negative and not all 0. The first ten given are {counts_V[:10].tolist()}."
         )
-    return counts_I.astype(np.int64)  # small types make logarithms inexact, unsigned ones differences floats
+    return counts_I.astype(np.int64)  # small types give inexact logarithms, unsigned ones float differences
 
 
 def describe(array: np.ndarray) -> str:
-    """Name an array's type and shape for an error message."""
+    """Describe an array's type and shape for an error message."""
     return f"{array.dtype} of shape {array.shape}"

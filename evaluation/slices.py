@@ -1,4 +1,4 @@
-"""For whom, and for which items, a ranking is good: metrics of parts of the evaluated rows.
+"""Metrics for parts of the evaluated rows, by length of the history and popularity of the target.
 
 Shape suffixes: U evaluated rows, V vocabulary, I items of the catalogue.
 """
@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from seqrec.errors import InputError
 from seqrec.evaluation.metrics import checked_counts, hit_rate, ndcg
 
-HISTORY_LENGTH_EDGES = (0, 10, 50, 200)  # the longest history of each slice but the last
+HISTORY_LENGTH_EDGES = (0, 10, 50, 200)  # the longest history in each slice except the last
 HISTORY_LENGTHS = ("0", "1-10", "11-50", "51-200", ">200")
 POPULARITIES = ("head", "middle", "tail")
 
@@ -26,18 +26,19 @@ def slice_metrics(
     item_counts_V: ArrayLike,
     k: int = 10,
 ) -> dict[str, Slices]:
-    """Measure slices by the length of the history, and by the popularity of the target.
+    """Compute metrics by length of the history and by popularity of the target.
 
-    Head, middle and tail each make about a third of training interactions: a target is of the head if the
-    items more popular than it make less than one third of them, of the middle if less than two thirds, else
-    of the tail. Items of equal counts are together, and a target that was never in training is of the tail.
+    Head, middle and tail items each account for about a third of training interactions. A target belongs to the head
+    if all more popular items together have less than one third of the interactions, to the middle if they have less
+    than two thirds, and otherwise to the tail. Items with equal counts are in the same slice; targets that do not occur
+    in training belong to the tail.
 
     Args:
         ranks_U: Rank of each row's target, from 1.
-        lengths_U: Items in each row's whole history.
+        lengths_U: Number of items in each row's full history.
         target_counts_U: Training interactions of each row's target.
         item_counts_V: Training interactions of each token id, 0 for special tokens.
-        k: Where to cut lists off.
+        k: Length at which lists are cut off.
 
     Returns:
         `{"history_length": {"1-10": {"num_users": 12, "hr@10": …, "ndcg@10": …}, …},
@@ -50,9 +51,9 @@ def slice_metrics(
     num_rows = len(np.asarray(ranks_U))
     for name, values in (("lengths_U", lengths_U), ("target_counts_U", target_counts_U)):
         if np.shape(values) != (num_rows,):
-            raise InputError(f"{name} must have one number a row, {num_rows}, not the shape {np.shape(values)}.")
+            raise InputError(f"{name} must have shape ({num_rows},), one number per row, got {np.shape(values)}.")
         if np.min(values) < 0:
-            raise InputError(f"{name} must hold numbers from 0; the least one given is {np.min(values)}.")
+            raise InputError(f"{name} must not be negative; the lowest given is {np.min(values)}.")
     by_length_U = np.searchsorted(HISTORY_LENGTH_EDGES, lengths_U)
     by_popularity_U = popularity_thirds(target_counts_U, checked_counts(item_counts_V))
     return {
@@ -62,7 +63,7 @@ def slice_metrics(
 
 
 def popularity_thirds(target_counts_U: ArrayLike, item_counts_I: np.ndarray) -> np.ndarray:
-    """Tell the third of training interactions that an item of each count falls in: 0, the most popular, to 2.
+    """Return the third of training interactions that an item with each count belongs to, from 0 (most popular) to 2.
 
     >>> popularity_thirds([7, 6, 4, 1, 0], np.array([1, 7, 4, 6]))
     array([0, 1, 2, 2, 2])
@@ -75,7 +76,7 @@ def popularity_thirds(target_counts_U: ArrayLike, item_counts_I: np.ndarray) -> 
 
 
 def average_slices(metrics: dict[str, np.ndarray], slice_U: np.ndarray, names: Sequence[str]) -> Slices:
-    """Average metrics over the rows of each slice; `slice_U` holds indices into `names`."""
+    """Average metrics over the rows of each slice; `slice_U` contains indices into `names`."""
     num_users = np.bincount(slice_U, minlength=len(names))
     sums = {metric: np.bincount(slice_U, values_U, len(names)) for metric, values_U in metrics.items()}
     return {

@@ -1,20 +1,20 @@
-"""Small tables for a terminal."""
+"""Small tables for the terminal."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 from unicodedata import category
 
 SHOWN_METRICS = ("ndcg@10", "hr@10", "mrr@10", "coverage@10", "novelty@10")
-COMMANDS = {"Cc", "Cf", "Cs", "Zl", "Zp"}  # controls, formats, lone surrogates, line and paragraph separators
-JOINERS = "\u200c\u200d"  # formats that Persian, Indic scripts and emoji are spelled with
-RANKERS = {"model": "model", "popularity": "popularity", "item_knn": "item-kNN"}  # and what to call them
+COMMANDS = {"Cc", "Cf", "Cs", "Zl", "Zp"}  # control, format, lone surrogate, line and paragraph separator
+JOINERS = "\u200c\u200d"  # format characters needed to spell Persian, Indic scripts and emoji
+RANKERS = {"model": "model", "popularity": "popularity", "item_knn": "item-kNN"}  # key: display name
 
 
 def metrics_table(figures: Mapping[str, Any]) -> str:
-    """Lay out the metrics of the model and of the baselines, a line for each held-out split.
+    """Format the metrics of the model and the baselines, one line per held-out split.
 
     Args:
-        figures: As in `metrics.json`.
+        figures: The content of `metrics.json`.
     """
     rows = [["", "split", *SHOWN_METRICS]]
     for ranker, name in RANKERS.items():
@@ -25,9 +25,9 @@ def metrics_table(figures: Mapping[str, Any]) -> str:
 
 
 def align(rows: Sequence[Sequence[str]], *, left_columns: int) -> str:
-    """Pad cells so that columns line up: the first to the left, the rest to the right.
+    """Pad cells so that columns line up: the first `left_columns` align left, the rest right.
 
-    Cells are shown as by `printable`.
+    Cells are escaped by `printable`.
     """
     rows = [[printable(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -42,10 +42,10 @@ def align(rows: Sequence[Sequence[str]], *, left_columns: int) -> str:
 
 
 def printable(text: str) -> str:
-    r"""Escape whatever would command a terminal instead of being shown on it.
+    r"""Escape characters that would control a terminal instead of being displayed.
 
-    These are control characters, line breaks, changes of the direction of writing, and other characters that are
-    invisible; lone surrogates, which no terminal can be sent, are escaped as well.
+    These are control characters, line breaks, changes of writing direction, and other invisible characters. Lone
+    surrogates, which cannot be sent to a terminal, are escaped as well.
 
     >>> printable("Le goût\x1b[2J")
     'Le goût\\x1b[2J'

@@ -91,7 +91,7 @@ def test_slices_share_out_all_rows(rows):
 
 
 def test_arrays_of_different_lengths_are_refused():
-    with pytest.raises(ValueError, match="lengths_U must have one number a row, 2, not the shape \\(1,\\)"):
+    with pytest.raises(ValueError, match=r"lengths_U must have shape \(2,\), one number per row, got \(1,\)"):
         slice_metrics([1, 2], lengths_U=[1], target_counts_U=[4, 4], item_counts_V=ITEM_COUNTS)
     with pytest.raises(ValueError, match="target_counts_U must have"):
         slice_metrics([1, 2], lengths_U=[1, 1], target_counts_U=[4, 4, 4], item_counts_V=ITEM_COUNTS)
@@ -107,7 +107,7 @@ def test_any_integers_do(dtype):
 @pytest.mark.parametrize("name", ["lengths_U", "target_counts_U"])
 def test_negative_numbers_are_refused(name):
     numbers = {"lengths_U": [3], "target_counts_U": [4]} | {name: [-5]}
-    with pytest.raises(ValueError, match=f"{name} must hold numbers from 0; the least one given is -5"):
+    with pytest.raises(ValueError, match=f"{name} must not be negative; the lowest given is -5"):
         slice_metrics([1], item_counts_V=ITEM_COUNTS, **numbers)
 
 
