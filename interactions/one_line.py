@@ -1,14 +1,14 @@
-"""Messages of other libraries, short enough to stand in a sentence of ours."""
+"""Shorten messages of other libraries to fit into ours."""
 
 LONGEST = 200  # characters
 
 
 def one_line(message: object, longest: int = LONGEST) -> str:
-    """Put a message on one line, cut off where it is long; of an `OSError`, what the system said.
+    """Put a message on one line and truncate it.
 
     Args:
-        message: Text, or an exception.
-        longest: Characters to keep.
+        message: Text, or an exception; for an `OSError`, the system's own description is used.
+        longest: Maximum length in characters.
     """
     text = message.strerror if isinstance(message, OSError) and message.strerror else str(message)
     text = " ".join("".join(letter if letter.isprintable() else " " for letter in text[: 4 * longest]).split())

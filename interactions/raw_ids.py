@@ -1,7 +1,7 @@
-"""Read raw item ids from whatever holds them, and look them up; refuse what cannot be read in one way only.
+"""Read raw item ids from any container and look them up; refuse ambiguous input.
 
-Lists, tuples, NumPy arrays, Series and columns of pandas, polars and pyarrow, and iterators, which are read once, hold
-ids alike. An id is text or an integer. One level deeper they hold one list of ids for each user.
+Ids may come in lists, tuples, NumPy arrays, Series and columns of pandas, polars and pyarrow, or iterators (which are
+read once). An id is text or an integer. Nested one level deeper, a container holds one list of ids per user.
 """
 
 import re
@@ -17,13 +17,13 @@ from seqrec.interactions.special_tokens import UNK_ID
 
 ItemId = str | int
 ItemIds = Iterable[ItemId]
-Encode = Callable[[list[str]], np.ndarray]  # raw ids to token ids, UNK_ID for what is no item of the vocabulary
+Encode = Callable[[list[str]], np.ndarray]  # raw ids to token ids, UNK_ID where the vocabulary lacks an item
 Unknown = Literal["skip", "error"]
 
 TENSOR_LIBRARIES = {"torch", "tensorflow", "jax", "jaxlib", "mlx"}
 LIST_TYPE = re.compile(r"(large_|fixed_size_)?(list|array)\W", re.IGNORECASE)  # as polars, pyarrow and pandas print it
-ID_KINDS = "UTiuO"  # of NumPy's: text, integers and objects, which are looked at one by one
-SHOWN = 60  # characters of a value in a message
+ID_KINDS = "UTiuO"  # NumPy kinds: text, integers, and objects, which are checked one by one
+SHOWN = 60  # maximum characters of a value in a message
 
 
 def id_text(item_id: object, where: str = "") -> str:
@@ -33,7 +33,7 @@ def id_text(item_id: object, where: str = "") -> str:
         ValueError: If it is neither text nor an integer.
     """
     if isinstance(item_id, str):
-        return str.__str__(item_id)  # of a member of an Enum its text, not its name
+        return str.__str__(item_id)  # gives the text, not the name, of a string Enum's member
     if isinstance(item_id, int | np.integer) and not isinstance(item_id, bool):
         return str(int(item_id))
     raise InputError(
@@ -46,11 +46,11 @@ def read_ids(values: Any, *, where: str = "", ordered: bool = True) -> list[str]
 
     Args:
         values: Anything that holds ids.
-        where: What they are, for messages: "this history", "allow", …
-        ordered: Whether their order has a meaning, so that a set will not do.
+        where: Where the ids come from, for messages: "this history", "allow", …
+        ordered: Whether order matters; if so, sets are refused.
 
     Raises:
-        ValueError: If it holds anything but ids, or is nothing that can be read in one way only.
+        ValueError: If it holds anything but ids, or its meaning is ambiguous.
     """
     require_readable(values, f"Expected a list of item ids{inside(where)}", ordered=ordered)
     return [entry if type(entry) is str else id_text(entry, where) for entry in entries_of(values)]
@@ -60,10 +60,10 @@ def read_histories(values: Any) -> tuple[list[list[str]], bool]:
     """Read one history or several.
 
     Returns:
-        The histories, and whether `values` is a single one, as a list of nothing is.
+        The histories, and whether `values` is a single one. An empty list counts as a single, empty history.
 
     Raises:
-        ValueError: As `read_ids` raises it, or if ids and lists are mixed.
+        ValueError: As for `read_ids`, or if ids and lists are mixed.
     """
     require_readable(values, "A history is a list of item ids, oldest first", ordered=True)
     return read_one_or_several(values, where="this history", ordered=True)
@@ -73,29 +73,29 @@ def read_lists(values: Any, *, where: str) -> tuple[list[list[str]], bool]:
     """Read an allow or deny list.
 
     Returns:
-        The lists, and whether `values` is a single one for all users, as a list of nothing is.
+        The lists, and whether `values` is a single one for all users. An empty list counts as one for all users.
 
     Raises:
-        ValueError: As `read_ids` raises it, or if ids and lists are mixed.
+        ValueError: As for `read_ids`, or if ids and lists are mixed.
     """
-    require_readable(values, f"{where} must be a list of item ids, or one list for each history", ordered=False)
+    require_readable(values, f"{where} must be a list of item ids, or one list per history", ordered=False)
     return read_one_or_several(values, where=where, ordered=False)
 
 
 def read_one_or_several(values: Any, *, where: str, ordered: bool) -> tuple[list[list[str]], bool]:
-    """Read a list of ids, or a list of such lists, and tell whether it is the former."""
+    """Read a list of ids or a list of such lists; also returns whether it is the former."""
     entries = entries_of(values)
-    if all(type(entry) is str for entry in entries):  # the most common case, and the quickest to tell
+    if all(type(entry) is str for entry in entries):  # the most common case, and the fastest to check
         return ([], False) if not entries and holds_lists(values) else ([entries], True)
     if not any(may_hold_ids(entry) for entry in entries):
         return [[id_text(entry, where) for entry in entries]], True
     if isinstance(values, Set):
-        raise InputError(f"A set of lists was given{inside(where)}, and has no order. Give a list of lists.")
+        raise InputError(f"A set of lists was given{inside(where)}, but a set has no order. Give a list of lists.")
     return [read_ids(entry, where=where, ordered=ordered) for entry in entries], False
 
 
 def entries_of(values: Any) -> list[Any]:
-    """Take apart what holds ids or lists of ids; those of arrays and columns come back as Python's own objects."""
+    """Return the entries of a container; those of arrays and columns become plain Python objects."""
     if not isinstance(values, list | tuple):
         for method in ("to_pylist", "to_list", "tolist"):  # pyarrow, polars and pandas, NumPy
             if hasattr(values, method):
@@ -104,11 +104,11 @@ def entries_of(values: Any) -> list[Any]:
 
 
 def require_readable(values: Any, expected: str, *, ordered: bool) -> None:
-    """Raise a `ValueError` that begins with what was expected unless something holds entries, in order if need be."""
+    """Raise a `ValueError` that begins with `expected` unless `values` is a container, ordered if that is required."""
     if type(values) in (list, tuple):
         return
     if is_tensor(values):
-        problem = "a tensor was given, whose numbers may be token ids. Give a list of raw ids"
+        problem = "a tensor was given, and its numbers could be token ids. Give a list of raw ids"
     elif any(hasattr(values, name) for name in ("columns", "column_names", "levels")):
         problem = "a table was given. Give one of its columns, or pass it to recommend_frame"
     elif isinstance(values, Set) and ordered:
@@ -123,42 +123,42 @@ def require_readable(values: Any, expected: str, *, ordered: bool) -> None:
 
 
 def may_hold_ids(value: Any) -> bool:
-    """Tell whether something has entries, and is neither text, bytes, a mapping, a file nor a named tuple."""
+    """Return whether a value is iterable and not text, bytes, a mapping, a file or a named tuple."""
     if isinstance(value, str | bytes | bytearray | memoryview | Mapping | IOBase):
         return False
     return isinstance(value, Iterable) and not hasattr(value, "_fields")
 
 
 def holds_lists(values: Any) -> bool:
-    """Tell of an array or column without rows whether its rows would be lists."""
+    """Return whether the rows of an empty array or column would be lists."""
     if isinstance(values, np.ndarray):
         return values.ndim > 1
     return LIST_TYPE.match(f"{getattr(values, 'dtype', getattr(values, 'type', ''))} ") is not None
 
 
 def is_tensor(value: Any) -> bool:
-    """Tell a tensor of any library, without importing one."""
+    """Return whether a value is a tensor of any library, without importing one."""
     return any(class_.__module__.partition(".")[0] in TENSOR_LIBRARIES for class_ in type(value).__mro__)
 
 
 def shown(value: Any) -> str:
-    """Write a value for a message, on one line."""
+    """Format a value for a message, on one line."""
     text = " ".join(repr(value).split())
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}… ({type(value).__name__})"
 
 
 def inside(where: str) -> str:
-    """Say where something was found, if that is to be said."""
+    """Return " in this history" for "this history", or nothing for an empty string."""
     return f" in {where}" if where else ""
 
 
 def advice(value: Any) -> str:
-    """Say what to do about a value that is no id, or no list of them, if that is known."""
+    """Suggest how to fix a value that is neither an id nor a list of ids, where we know how."""
     kind = value.dtype.kind if isinstance(value, np.ndarray) else ""
     if kind == "S" or isinstance(value, bytes | bytearray | memoryview):
         return " Decode bytes to text first, as b'50'.decode() does."
     if kind == "f" or isinstance(value, float | np.floating):
-        return " Convert whole numbers to integers and leave out what is missing."
+        return " Convert whole numbers to integers and drop missing values."
     if isinstance(value, str):
         return f" Put a single id into a list: [{shown(value)}]."
     return " Give one flat list of ids for each user." if isinstance(value, list | tuple) else ""

@@ -1,4 +1,4 @@
-"""Check what a request for recommendations asks for, beside its ids."""
+"""Check the options of a request for recommendations."""
 
 import numpy as np
 
@@ -6,22 +6,22 @@ from seqrec.errors import InputError
 
 
 def require_list_length(k: object, num_items: int, *, name: str = "k") -> int:
-    """Return how many items are asked for.
+    """Return the number of items requested.
 
     Raises:
-        ValueError: If it is no whole number, less than 1, or more than the catalogue holds.
+        ValueError: If it is not an integer from 1 to the size of the catalogue.
     """
     if isinstance(k, int | np.integer) and not isinstance(k, bool) and 1 <= k <= num_items:
         return int(k)
-    raise InputError(f"{name}={k!r} items were asked for; ask for 1 to {num_items} (the whole catalogue).")
+    raise InputError(f"{name}={k!r} is not an integer from 1 to {num_items}, the size of the catalogue.")
 
 
 def require_switch(value: object, *, name: str) -> bool:
-    """Return what a switch is set to.
+    """Return a switch as a bool.
 
     Raises:
         ValueError: If it is neither True nor False.
     """
     if not isinstance(value, bool | np.bool_):
-        raise InputError(f"{name} must be True or False, but is {value!r}.")
+        raise InputError(f"{name} must be True or False, got {value!r}.")
     return bool(value)

@@ -1,4 +1,4 @@
-"""Made-up interactions with a structure to learn: for offline machines, demonstrations and tests.
+"""Synthetic interactions with a structure that can be learned, for offline machines, demonstrations and tests.
 
 Shape suffixes: U users, V items, T tastes, S successors, L length.
 """
@@ -10,9 +10,9 @@ import polars as pl
 
 from seqrec.errors import InputError
 
-CHUNK_PROBABILITIES = 2**22  # users x items whose next step is drawn at once
+CHUNK_PROBABILITIES = 2**22  # size of the (users, items) matrix drawn from at once
 YEAR = 365 * 86_400
-EPOCH = 1_577_836_800  # 2020-01-01, the time at which made-up logs begin
+EPOCH = 1_577_836_800  # 2020-01-01, the start of synthetic logs
 
 
 def synthetic_interactions(
@@ -24,29 +24,29 @@ def synthetic_interactions(
     follow_probability: float = 0.7,
     seed: int = 0,
 ) -> pl.DataFrame:
-    """Make up users with latent tastes who move from item to item.
+    """Simulate users with latent tastes who move from item to item.
 
-    Item i is of taste i modulo T, and the popularity of a taste's items falls like 1/rank. Each item has 3
-    likely successors of its own taste. A step follows one of them with `follow_probability`; otherwise it
-    goes to an item drawn from the user's own mixture of tastes, by popularity. No user meets an item twice.
+    Item i belongs to taste i modulo T, and the popularity of a taste's items falls as 1/rank. Each item has 3
+    likely successors of the same taste. With `follow_probability`, a step goes to one of them; otherwise it goes to an
+    item drawn by popularity from the user's mixture of tastes. No user meets an item twice.
 
     Args:
         num_users: Users U.
-        num_items: Items V; more than the longest history, which is twice `mean_length`.
-        num_tastes: Tastes T, each of at least 4 items.
-        mean_length: Interactions of a user, on average; at least 3.
+        num_items: Items V; must exceed the longest history, which is twice `mean_length`.
+        num_tastes: Tastes T, each with at least 4 items.
+        mean_length: Average interactions per user; at least 3.
         follow_probability: How often a step follows the last item rather than the user's tastes.
-        seed: The same seed makes the same table.
+        seed: Equal seeds give equal tables.
 
     Returns:
-        An interactions table of text ids and integer timestamps in seconds.
+        An interactions table with text ids and integer timestamps in seconds.
 
     Raises:
-        ValueError: If the numbers do not fit together.
+        ValueError: If the sizes are inconsistent.
     """
     check_sizes(num_users=num_users, num_items=num_items, num_tastes=num_tastes, mean_length=mean_length)
     if not 0 <= follow_probability <= 1:
-        raise InputError(f"follow_probability={follow_probability} was given; expected one from 0 to 1.")
+        raise InputError(f"follow_probability must be from 0 to 1, got {follow_probability}.")
     rng = np.random.default_rng(seed)
     successors_VV = taste_transitions(num_items, num_tastes, rng)
     taste_TV = taste_popularity(num_items, num_tastes, rng)
@@ -69,20 +69,21 @@ def synthetic_interactions(
 
 
 def synthetic_items(*, num_items: int = 300, num_tastes: int = 6) -> pl.DataFrame:
-    """Name the items of `synthetic_interactions`: `item_id` and a `title` that tells the taste."""
+    """Return the items of `synthetic_interactions`: `item_id` and a `title` that names the taste."""
     titles = [f"Item {item} (taste {item % num_tastes})" for item in range(num_items)]
     return pl.DataFrame({"item_id": [str(item) for item in range(num_items)], "title": titles})
 
 
 @dataclass(frozen=True)
 class MarkovSource:
-    """Users who draw each item from a distribution that the last one alone decides.
+    """A Markov chain over items: each item depends only on the one before it.
 
     The best possible recommender is known: it lists the likeliest successors of the last item. Items repeat
-    within a history, so evaluate with seen items left in (`exclude_seen=False`).
+    within a history, so evaluate with `exclude_seen=False`.
 
     Attributes:
-        transitions_VV: Row i is the distribution of what follows item i, whose raw id is `str(i)`.
+        transitions_VV: Transition probabilities; row i is the distribution of the item after item i, whose raw id is
+            `str(i)`.
     """
 
     transitions_VV: np.ndarray
@@ -91,17 +92,16 @@ class MarkovSource:
         rows, columns = self.transitions_VV.shape
         if rows != columns or not np.allclose(self.transitions_VV.sum(axis=1), 1):
             raise InputError(
-                f"Transitions of shape {self.transitions_VV.shape} were given; expected a square matrix "
-                "whose rows each sum to 1."
+                f"transitions_VV must be a square matrix whose rows each sum to 1, got shape "
+                f"{self.transitions_VV.shape} with row sums from {self.transitions_VV.sum(axis=1).min():g} to "
+                f"{self.transitions_VV.sum(axis=1).max():g}."
             )
 
     @classmethod
     def random(cls, *, num_items: int = 50, num_successors: int = 5, seed: int = 0) -> "MarkovSource":
-        """Draw a source in which each item has a few successors, each half as likely as the one before."""
+        """Draw a random chain in which each item has a few successors, each half as likely as the one before."""
         if not 1 <= num_successors <= num_items:
-            raise InputError(
-                f"{num_successors} successors of {num_items} items were asked for; expected 1 to {num_items}."
-            )
+            raise InputError(f"num_successors must be from 1 to num_items ({num_items}), got {num_successors}.")
         rng = np.random.default_rng(seed)
         successors_VS = rng.random((num_items, num_items)).argsort(axis=1)[:, :num_successors]
         weights_S = 0.5 ** np.arange(num_successors)
@@ -110,7 +110,7 @@ class MarkovSource:
         return cls(transitions_VV)
 
     def interactions(self, *, num_users: int = 1000, length: int = 20, seed: int = 0) -> pl.DataFrame:
-        """Draw users with `length` interactions each, from a random first item on."""
+        """Draw users with `length` interactions each, starting from a random item."""
         rng = np.random.default_rng(seed)
         cumulative_VV = self.transitions_VV.cumsum(axis=1)
         items_UL = np.empty((num_users, length), dtype=np.int64)
@@ -122,7 +122,7 @@ class MarkovSource:
     def hit_rates(self, k: int) -> np.ndarray:
         """Return, for each last item (V,), the probability that the next one is among the k likeliest."""
         if k < 1:
-            raise InputError(f"k={k} was given; expected at least 1.")
+            raise InputError(f"k must be at least 1, got {k}.")
         return np.sort(self.transitions_VV, axis=1)[:, ::-1][:, :k].sum(axis=1)
 
     def best_hit_rate(self, k: int, last_items: pl.Series | None = None) -> float:
@@ -130,8 +130,8 @@ class MarkovSource:
 
         Args:
             k: Length of its lists.
-            last_items: The last item of each evaluated history; by default, histories long enough to have
-                forgotten where they began.
+            last_items: The last item of each evaluated history; by default, last items are distributed as in the long
+                run.
         """
         rates_V = self.hit_rates(k)
         if last_items is not None:
@@ -139,9 +139,9 @@ class MarkovSource:
         return float(self.item_shares() @ rates_V)
 
     def item_shares(self) -> np.ndarray:
-        """Return how often each item (V,) occurs in the long run, from a random first item on."""
+        """Return how often each item (V,) occurs in the long run, starting from a random item."""
         probabilities_V = np.full(len(self.transitions_VV), 1 / len(self.transitions_VV))
-        # Half of each step stays, which gives periodic sources a limit too and leaves that of others alone.
+        # A lazy chain, which stays put half of the time, has a limit even if the chain is periodic; otherwise the same.
         lazy_VV = (self.transitions_VV + np.eye(len(self.transitions_VV))) / 2
         for _ in range(30):  # 2^30 steps
             lazy_VV = lazy_VV @ lazy_VV
@@ -150,21 +150,21 @@ class MarkovSource:
 
 
 def check_sizes(*, num_users: int, num_items: int, num_tastes: int, mean_length: int) -> None:
-    """Refuse sizes that leave a taste without successors, or a user without items to meet."""
+    """Refuse sizes that leave a taste without successors, or a user without new items."""
     if num_users < 2 or mean_length < 3 or num_tastes < 1:
         raise InputError(
-            f"num_users={num_users}, num_tastes={num_tastes}, mean_length={mean_length} were given; expected "
-            "at least 2 users, 1 taste and a mean length of 3."
+            f"num_users must be at least 2, num_tastes at least 1 and mean_length at least 3, got "
+            f"num_users={num_users}, num_tastes={num_tastes}, mean_length={mean_length}."
         )
     if num_items < 4 * num_tastes or num_items <= 2 * mean_length:
         raise InputError(
-            f"num_items={num_items} were given; {num_tastes} tastes and a mean length of {mean_length} need "
-            f"at least {max(4 * num_tastes, 2 * mean_length + 1)}."
+            f"num_items={num_items} is too small: {num_tastes} tastes and a mean length of {mean_length} need "
+            f"at least {max(4 * num_tastes, 2 * mean_length + 1)} items."
         )
 
 
 def taste_transitions(num_items: int, num_tastes: int, rng: np.random.Generator) -> np.ndarray:
-    """Give each item 3 successors of its own taste, with probabilities .6, .3 and .1; returns (V, V)."""
+    """Give each item 3 successors of its own taste, with probabilities 0.6, 0.3 and 0.1; returns (V, V)."""
     transitions_VV = np.zeros((num_items, num_items))
     for item in range(num_items):
         same_taste = np.arange(item % num_tastes, num_items, num_tastes)
@@ -174,7 +174,7 @@ def taste_transitions(num_items: int, num_tastes: int, rng: np.random.Generator)
 
 
 def taste_popularity(num_items: int, num_tastes: int, rng: np.random.Generator) -> np.ndarray:
-    """Draw for each taste the popularity of its items, falling like 1/rank; returns (T, V)."""
+    """Draw the popularity of each taste's items, falling as 1/rank; returns (T, V)."""
     popularity_TV = np.zeros((num_tastes, num_items))
     for taste in range(num_tastes):
         items = rng.permutation(np.arange(taste, num_items, num_tastes))
@@ -185,13 +185,13 @@ def taste_popularity(num_items: int, num_tastes: int, rng: np.random.Generator) 
 def walk(
     taste_UV: np.ndarray, successors_VV: np.ndarray, length: int, follow: float, rng: np.random.Generator
 ) -> np.ndarray:
-    """Walk all users through items they have not met; returns their items (U, L)."""
+    """Walk all users through items they have not seen yet; returns their items (U, L)."""
     users_U = np.arange(len(taste_UV))
     unseen_UV = np.ones(taste_UV.shape, dtype=bool)
     items_UL = np.empty((len(taste_UV), length), dtype=np.int64)
     chances_UV = taste_UV
     for step in range(length):
-        # A little of everything, so that a user who has met all items of their tastes finds another.
+        # A small chance for every item, so that users who have seen all items of their tastes still find one.
         allowed_UV = (chances_UV + 1e-9) * unseen_UV
         items_U = draw(allowed_UV.cumsum(axis=1), rng)
         items_UL[:, step] = items_U
@@ -201,13 +201,13 @@ def walk(
 
 
 def draw(cumulative_UV: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Draw one column a row from cumulative weights, which need not end at 1."""
+    """Draw one column per row from cumulative weights, which need not end at 1."""
     thresholds_U = rng.random(len(cumulative_UV)) * cumulative_UV[:, -1]
     return (cumulative_UV <= thresholds_U[:, None]).sum(axis=1)
 
 
 def as_interactions(items_UL: np.ndarray, lengths_U: np.ndarray, rng: np.random.Generator) -> pl.DataFrame:
-    """Give the first items of each user increasing times, about a day apart, within some years."""
+    """Give each user's items increasing timestamps about a day apart, keeping `lengths_U` items of each."""
     num_users, length = items_UL.shape
     starts_U = rng.integers(EPOCH, EPOCH + YEAR, size=(num_users,))
     gaps_UL = 1 + rng.exponential(86_400, size=(num_users, length)).astype(np.int64)

@@ -1,4 +1,4 @@
-"""Taking over another library's frame."""
+"""Convert other libraries' frames to polars."""
 
 import warnings
 from collections.abc import Sequence
@@ -11,20 +11,20 @@ from datasets import Dataset, IterableDataset
 from seqrec.errors import InputError
 from seqrec.interactions.one_line import one_line
 
-STREAMED_ROWS = 100_000  # rows taken from a stream at once
-# What pandas, pyarrow and polars raise on columns that are no Arrow columns.
+STREAMED_ROWS = 100_000  # rows per batch read from a stream
+# Raised by pandas, pyarrow and polars on columns that Arrow cannot hold.
 CONVERSION_ERRORS = (pa.ArrowException, pl.exceptions.PolarsError, TypeError, ValueError, OverflowError)
 
 
 def take_frame(source: Any, used_columns: Sequence[str] = ()) -> pl.DataFrame:
-    """Turn another library's frame into a polars DataFrame.
+    """Convert another library's frame to a polars DataFrame.
 
     Args:
         source: A frame.
-        used_columns: Columns that are needed. Others that Arrow cannot hold are left out, with a warning.
+        used_columns: Columns that are needed. Others are dropped, with a warning, if Arrow cannot hold them.
 
     Raises:
-        ValueError: If it is no frame, or a needed column cannot be taken over.
+        ValueError: If it is not a frame, or a needed column cannot be converted.
     """
     if isinstance(source, pl.DataFrame):
         return source
@@ -44,18 +44,18 @@ def take_frame(source: Any, used_columns: Sequence[str] = ()) -> pl.DataFrame:
         except CONVERSION_ERRORS as error:
             return take_good_columns(source, used_columns, error)
     raise InputError(
-        f"A {type(source).__name__} is no table. Pass a path, or a pandas, polars, pyarrow or datasets frame."
+        f"A {type(source).__name__} is not a table. Pass a path, or a pandas, polars, pyarrow or datasets frame."
     )
 
 
 def take_good_columns(source: Any, used_columns: Sequence[str], error: Exception) -> pl.DataFrame:
-    """Take over a frame one column at a time, and leave out what cannot be taken and is not needed."""
+    """Convert a frame column by column, dropping columns that cannot be converted and are not needed."""
     names = list(getattr(source, "column_names", None) or getattr(source, "columns", []))
     good, bad = [], []
     for name in dict.fromkeys(names):
         if names.count(name) > 1:
             if name in used_columns:
-                raise InputError(f"The table has more than one column '{name}'. Remove or rename the other.")
+                raise InputError(f"The table has more than one column '{name}'. Remove or rename the others.")
             bad.append(name)
             continue
         try:
@@ -63,14 +63,15 @@ def take_good_columns(source: Any, used_columns: Sequence[str], error: Exception
         except CONVERSION_ERRORS as column_error:
             if name in used_columns:
                 raise InputError(
-                    f"The {type(source).__name__} is no Arrow table: column '{name}': {one_line(column_error)}. Give "
-                    f"it values of one type, for instance with frame['{name}'].astype(str) in pandas."
+                    f"Column '{name}' of the {type(source).__name__} cannot be converted to Arrow: "
+                    f"{one_line(column_error)}. Convert its values to one type, for instance with "
+                    f"frame['{name}'].astype(str) in pandas."
                 ) from column_error
             bad.append(name)
     if not good or not bad:
-        raise InputError(f"The {type(source).__name__} is no Arrow table: {one_line(error)}.") from error
+        raise InputError(f"The {type(source).__name__} cannot be converted to Arrow: {one_line(error)}.") from error
     warnings.warn(
-        f"Columns that are not needed and hold values of several types, or of none that Arrow knows, were left out: "
+        f"Columns that are not needed were dropped, because they mix types or hold types that Arrow does not know: "
         f"{one_line(', '.join(map(repr, bad)))}.",
         stacklevel=2,
     )

@@ -1,4 +1,4 @@
-"""Reading a table from a file, a folder of parts or any library's frame, without looking at what it means."""
+"""Read a table from a file, a folder of parts or any library's frame, whatever its columns mean."""
 
 import os
 from collections.abc import Sequence
@@ -15,20 +15,21 @@ from seqrec.interactions.table_parts import read_parts
 
 
 def read_table(source: Any, *, text_columns: Sequence[str] = (), used_columns: Sequence[str] = ()) -> pl.DataFrame:
-    """Read a file or a folder, or take over a frame.
+    """Read a file or folder, or convert a frame.
 
     Args:
-        source: Path of a file with one of `SUFFIXES`, or of a folder with parts of one table, or a polars DataFrame or
-            LazyFrame, a `datasets.Dataset` or `IterableDataset`, or any frame that speaks Arrow (pandas, pyarrow and
-            others).
-        text_columns: Columns of a text file that are text whatever they look like ("007" stays "007").
-        used_columns: Columns that must be right; others of a frame may be left out, with a warning.
+        source: Path of a file with one of `SUFFIXES`; path of a folder with the parts of one table; a polars DataFrame
+            or LazyFrame; a `datasets.Dataset` or `IterableDataset`; or any frame with an Arrow interface (pandas,
+            pyarrow and others).
+        text_columns: Columns of a text file to read as text even if they look like numbers ("007" stays "007").
+        used_columns: Columns that are needed. Other columns of a frame are dropped, with a warning, if Arrow cannot
+            hold them.
 
     Returns:
-        The table as it is, rows in the order of the file.
+        The table unchanged, rows in file order.
 
     Raises:
-        ValueError: If there is no such file, its kind is unknown, it cannot be read, or it has no rows.
+        ValueError: If the file does not exist, its format is unknown, it cannot be read, or it has no rows.
     """
     if isinstance(source, str | Path):
         path = local_path(source)
@@ -37,8 +38,8 @@ def read_table(source: Any, *, text_columns: Sequence[str] = (), used_columns: S
     else:
         table, name = take_frame(source, used_columns), "The table"
     if table.height == 0:
-        raise InputError(f"{name} has no rows. Expected a table with one interaction or item a row.")
+        raise InputError(f"{name} has no rows. Give a table with one interaction or item per row.")
     repeated = [column for column in used_columns if f"{column}_duplicated_0" in table.columns]
     if repeated:
-        raise InputError(f"{name} has more than one column '{repeated[0]}'. Remove or rename the other.")
+        raise InputError(f"{name} has more than one column '{repeated[0]}'. Remove or rename the others.")
     return table

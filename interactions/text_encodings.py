@@ -1,4 +1,4 @@
-"""The encoding of a text file: told where it is certain, else named in the error."""
+"""Detect the encoding of a text file where it is certain; otherwise explain the problem in an error."""
 
 import codecs
 import gzip
@@ -10,15 +10,15 @@ from seqrec.errors import InputError
 
 GZIP_MAGIC = b"\x1f\x8b"
 HEAD_BYTES = 2**16
-# What a file of another kind begins with, whatever its name says.
+# First bytes of other formats, whatever the file's name says.
 OTHER_KINDS = {
-    b"PAR1": "a Parquet file: let its name end in .parquet",
+    b"PAR1": "a Parquet file: rename it to end in .parquet",
     b"PK\x03\x04": "a ZIP archive (or Excel file): unpack it, or save it as CSV",
     b"\x28\xb5\x2f\xfd": "compressed by zstd: unpack it first",
     b"BZh": "compressed by bzip2: unpack it first",
     b"SQLite": "an SQLite database: export the table as CSV",
 }
-# The longer marks first: that of UTF-32 begins with that of UTF-16.
+# Byte order marks, longer ones first: UTF-32's begins with UTF-16's.
 MARKS = {
     codecs.BOM_UTF8: "utf-8-sig",
     codecs.BOM_UTF32_LE: "utf-32",
@@ -29,11 +29,11 @@ MARKS = {
 
 
 def utf8_content(path: Path) -> Path | bytes:
-    """Find what to read a text file's UTF-8 from: the file itself, or bytes if it is in another encoding.
+    """Return the path itself if a text file is UTF-8, or its content converted to UTF-8 otherwise.
 
     Raises:
-        ValueError: If it is empty or no text.
-        OSError: If its compression is damaged or cut off.
+        ValueError: If the file is empty or is not text.
+        OSError: If its compression is damaged or incomplete.
     """
     head = first_bytes(path)
     if not head.strip():
@@ -48,16 +48,18 @@ def utf8_content(path: Path) -> Path | bytes:
     if encoding == "utf-8" and not has_old_line_ends:
         return path
     if encoding not in ("utf-8", "utf-8-sig"):
-        warnings.warn(f"The encoding of '{path.name}' is {encoding.upper()}, not UTF-8; it was read so.", stacklevel=2)
+        warnings.warn(
+            f"The encoding of '{path.name}' is {encoding.upper()}, not UTF-8; it was decoded accordingly.", stacklevel=2
+        )
     try:
         text = read_bytes(path).decode(encoding)
     except UnicodeDecodeError as error:
-        raise InputError(f"'{path}' is no text in the encoding {encoding.upper()}, as which it begins.") from error
+        raise InputError(f"'{path}' begins as {encoding.upper()} text but is not valid. Save it as UTF-8.") from error
     return (text.replace("\r", "\n") if has_old_line_ends else text).encode()
 
 
 def tell_encoding(head: bytes) -> str:
-    """Tell an encoding by its mark, or by the zeros of UTF-16; UTF-8 if there are neither."""
+    """Detect an encoding by its byte order mark, or by the zero bytes of UTF-16; otherwise assume UTF-8."""
     for mark, encoding in MARKS.items():
         if head.startswith(mark):
             return encoding
@@ -69,7 +71,7 @@ def tell_encoding(head: bytes) -> str:
 
 
 def is_gzip(path: Path) -> bool:
-    """Tell whether a file is compressed by gzip, whatever its name says."""
+    """Return whether a file is compressed by gzip, whatever its name says."""
     with path.open("rb") as file:
         return file.read(2) == GZIP_MAGIC
 
@@ -80,10 +82,10 @@ def first_bytes(path: Path) -> bytes:
 
 
 def read_bytes(path: Path, size: int = -1) -> bytes:
-    """Read a file that may be compressed, all of it or only so many bytes.
+    """Read all or the first `size` bytes of a file that may be compressed.
 
     Raises:
-        OSError: If its compression is damaged or cut off.
+        OSError: If its compression is damaged or incomplete.
     """
     if not is_gzip(path):
         with path.open("rb") as file:
@@ -96,13 +98,13 @@ def read_bytes(path: Path, size: int = -1) -> bytes:
 
 
 def explain_bad_text(path: Path, content: bytes) -> str | None:
-    """Say where a text is not UTF-8; None if it is."""
+    """Describe where a text stops being UTF-8; None if all of it is."""
     try:
         content.decode()
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         return (
-            f"The encoding of '{path}' is not UTF-8: line {line} holds the byte 0x{content[error.start]:02x}. Save it "
-            "as UTF-8, for instance with `iconv -f latin1 -t utf-8`."
+            f"The encoding of '{path}' is not UTF-8: line {line} contains the byte 0x{content[error.start]:02x}. "
+            "Convert it to UTF-8, for instance with `iconv -f latin1 -t utf-8`."
         )
     return None

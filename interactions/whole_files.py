@@ -1,6 +1,6 @@
-"""Write files and folders so that they are there whole or not at all.
+"""Write files and folders atomically: complete or not at all.
 
-All is written aside, under a hidden name, and renamed when it is complete. Until then what was there before stays.
+Content is written under a hidden name and renamed when complete. Until then, any earlier file stays in place.
 """
 
 import os
@@ -15,29 +15,29 @@ import polars as pl
 from seqrec.errors import InputError
 from seqrec.interactions.one_line import one_line
 
-PART_PREFIX = ".part-"  # of what is still being written, or was when its process was killed
+PART_PREFIX = ".part-"  # marks files still being written, or left by a process that was killed
 
 
 @contextmanager
 def whole_file(path: str | Path) -> Iterator[Path]:
-    """Write a file whole or not at all.
+    """Write a file atomically.
 
     ```python
     with whole_file("table.csv") as part:
         table.write_csv(part)
     ```
 
-    If the block raises, the part is removed and `path` is as it was. A link is followed; what is no regular file (a
-    pipe, a device) cannot be replaced, and is written to directly.
+    If the block raises, the part is removed and `path` is unchanged. Links are followed. Anything but a regular file (a
+    pipe, a device) cannot be replaced and is written to directly.
 
     Args:
         path: The file. Its folder must exist.
 
     Yields:
-        Where to write: an empty file in the same folder, with the same ending.
+        An empty file to write to, in the same folder and with the same extension.
 
     Raises:
-        ValueError: If it cannot be written: no such folder, no right to, a full disk.
+        ValueError: If the file cannot be written: no such folder, no permission, a full disk.
     """
     target = Path(os.path.realpath(path))
     with explained_failure(path):
@@ -59,30 +59,30 @@ def whole_file(path: str | Path) -> Iterator[Path]:
 
 
 def write_text_whole(path: str | Path, text: str) -> None:
-    """Write a text file in UTF-8, whole or not at all; raises as `whole_file` does."""
+    """Write a UTF-8 text file atomically; raises the same errors as `whole_file`."""
     with whole_file(path) as part:
         part.write_text(text, encoding="utf-8")
 
 
 @contextmanager
 def whole_folder(folder: str | Path, *, last: str) -> Iterator[Path]:
-    """Write a new folder whole or not at all; its parents are made too.
+    """Write a new folder atomically, creating its parents.
 
     Args:
-        folder: It must not exist, or be empty. One that is there stays the same folder (it may be mounted, or the
-            working directory): the files are moved into it at the end.
-        last: Name of the file that moves into it last, and so tells that all others are there.
+        folder: Must be empty or not exist. An existing folder is kept, since it may be mounted or the working
+            directory: files are moved into it at the end.
+        last: Name of the file to move last. Its presence shows that all others are in place.
 
     Yields:
         A folder to write into.
 
     Raises:
-        ValueError: If the folder holds anything, or cannot be written.
+        ValueError: If the folder is not empty or cannot be written.
     """
     target = Path(os.path.realpath(folder))
     with explained_failure(folder):
         if target.exists() and (not target.is_dir() or any(target.iterdir())):
-            raise InputError(f"'{folder}' is there already, and not empty. Choose another folder.")
+            raise InputError(f"'{folder}' already exists and is not empty. Choose another folder.")
         is_new = not target.exists()
         part = part_beside(target) if is_new else part_beside(target / last)
         try:
@@ -102,7 +102,7 @@ def whole_folder(folder: str | Path, *, last: str) -> Iterator[Path]:
 
 @contextmanager
 def explained_failure(path: str | Path) -> Iterator[None]:
-    """Turn a failure of the system, or of polars, to write into a `ValueError` that names the path."""
+    """Turn write errors of the system or of polars into a `ValueError` that names the path."""
     try:
         yield
     except (OSError, pl.exceptions.PolarsError) as error:
@@ -110,11 +110,11 @@ def explained_failure(path: str | Path) -> Iterator[None]:
 
 
 def part_beside(target: Path) -> Path:
-    """Make up a name in the same folder, of the same ending, that nothing has."""
+    """Return an unused name in the same folder, with the same extension."""
     return target.with_name(f"{PART_PREFIX}{secrets.token_hex(4)}-{target.name[-50:]}")
 
 
 def flush_to_disk(path: Path) -> None:
-    """Wait until a file's content is on the disk, so that a power cut after the rename does not leave it empty."""
+    """Wait until a file's content is on disk, so that a power failure after the rename does not leave it empty."""
     with path.open("rb+") as file:
         os.fsync(file.fileno())

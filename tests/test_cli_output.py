@@ -100,7 +100,7 @@ def test_an_output_folder_that_cannot_be_is_refused_before_any_work(place, capsy
 
 def test_a_prepared_set_replaces_nothing(place, capsys):
     assert cli.main(["prepare", "--dataset", "synthetic", "--output_dir", "model"]) == 2
-    assert "is there already, and not empty" in capsys.readouterr().err
+    assert "already exists and is not empty" in capsys.readouterr().err
 
 
 def test_a_folder_that_may_be_is_not_made_by_looking(place):

@@ -46,7 +46,7 @@ def require_output_file(path: str, *, model: str, source: str) -> None:
     if Path(model).is_dir() and any(is_same(target, file) for file in Path(model).iterdir()):
         raise InputError(f"--output {path!r} would replace a file of the model. Give another file.")
     if target.exists() and not os.access(target, os.W_OK):
-        raise InputError(f"--output {path!r} is there already, and may not be written to.")
+        raise InputError(f"--output {path!r} already exists and is not writable. Give another file.")
     require_writable(target.parent, f"--output {path!r}")
 
 
@@ -64,7 +64,7 @@ def require_output_folder(path: str, *, new: bool = False) -> None:
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{what} is a file. Choose another folder.")
     if new and folder.is_dir() and any(folder.iterdir()):
-        raise InputError(f"{what} is there already, and not empty. Choose another folder.")
+        raise InputError(f"{what} already exists and is not empty. Choose another folder.")
     existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
     if not existing.is_dir():
         raise InputError(f"{what} cannot be made: '{existing}' is a file. Choose another folder.")

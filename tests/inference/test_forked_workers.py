@@ -56,7 +56,9 @@ def test_after_polars_was_used_they_answer_or_say_so(fork):
     workers = fork("recommend_frame")
     assert len(workers) == 4
     for found in workers:
-        assert "Start workers by 'spawn', or use polars and recommend_frame in workers only" in found["recommend_frame"]
+        assert (
+            "Start workers with 'spawn', or use polars and recommend_frame in the workers" in found["recommend_frame"]
+        )
         assert found["recommend"] == found["from_pretrained"]
         assert len(found["similar_items"]) == len(found["deny"]) == 5
 

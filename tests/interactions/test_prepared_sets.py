@@ -94,7 +94,7 @@ def test_what_is_no_prepared_set_is_not_taken_for_one(tmp_path):
 
 def test_an_existing_folder_is_left_alone(folder, capsys):
     assert main(["prepare", "--dataset", "synthetic", "--output_dir", str(folder)]) == 2
-    assert "is there already, and not empty" in capsys.readouterr().err
+    assert "already exists and is not empty" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -221,7 +221,7 @@ def test_it_consists_of_the_files_that_are_listed(folder):
 
 def test_nothing_of_a_full_folder_is_touched(folder, tmp_path):
     (tmp_path / "README.md").write_text("mine")
-    with pytest.raises(ValueError, match="is there already, and not empty"):
+    with pytest.raises(ValueError, match="already exists and is not empty"):
         PreparedData.load(folder).save(tmp_path)
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("README.md", "mine")]
 

@@ -133,7 +133,7 @@ REFUSED_CONTAINERS = {
     "integer": (50, "but 50 was given"),
     "None": (None, "but None was given"),
     "dict": ({"50": 1}, r"but \{'50': 1\} was given"),
-    "tensor": (torch.tensor([50]), "a tensor was given, whose numbers may be token ids"),
+    "tensor": (torch.tensor([50]), "a tensor was given, and its numbers could be token ids"),
     "file": (io.StringIO("50\n181\n"), "was given"),
     "row of a table": (next(pd.DataFrame({"item_id": IDS}).itertuples()), "was given"),
     "NumPy scalar": (np.array(50), "was given"),

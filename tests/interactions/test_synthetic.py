@@ -49,7 +49,7 @@ def test_titles_tell_the_taste():
     ],
 )
 def test_sizes_that_do_not_fit_are_refused(sizes):
-    with pytest.raises(ValueError, match="given"):
+    with pytest.raises(ValueError, match=r"must be .* got|is too small"):
         synthetic_interactions(**sizes)
 
 
@@ -90,7 +90,7 @@ def test_what_is_no_source_is_refused():
         MarkovSource(np.eye(3) * 2)
     with pytest.raises(ValueError, match="square matrix"):
         MarkovSource(np.ones((2, 1)))
-    with pytest.raises(ValueError, match="9 successors of 5 items"):
+    with pytest.raises(ValueError, match=r"num_items \(5\), got 9"):
         MarkovSource.random(num_items=5, num_successors=9)
-    with pytest.raises(ValueError, match="k=0"):
+    with pytest.raises(ValueError, match="k must be at least 1, got 0"):
         MarkovSource.random().best_hit_rate(0)

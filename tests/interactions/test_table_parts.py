@@ -55,7 +55,7 @@ def test_a_folder_may_hold_folders_of_interactions_and_items(tmp_path):
 def test_parts_of_different_tables_are_refused(tmp_path):
     folder = write_parts(tmp_path / "log")
     LOG.rename({"user_id": "uid"}).write_parquet(folder / "other.parquet")
-    with pytest.raises(ValueError, match=r"part-00000.parquet' and '.*other.parquet' differ in their columns"):
+    with pytest.raises(ValueError, match=r"part-00000.parquet' and '.*other.parquet' have different columns"):
         load_interactions(folder)
 
 
@@ -66,7 +66,7 @@ def test_a_folder_without_tables_is_a_sentence(tmp_path, monkeypatch, name):
     (tmp_path / "notes" / "notes.txt").write_text("no table")
     (tmp_path / "notes" / "config.json").write_text("{}")
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ValueError, match=r"^The folder '.*' holds no tables[^\n]*$"):
+    with pytest.raises(ValueError, match=r"^The folder '.*' contains no tables[^\n]*$"):
         prepare(DataArguments(dataset=name))
 
 

@@ -58,7 +58,7 @@ def test_a_time_long_ago_is_known_if_it_is_a_datetime():
     ],
 )
 def test_what_64_bits_cannot_hold_is_refused(timestamps):
-    with pytest.raises(ValueError, match=r"1 of 2 timestamps could not be read \(first: row 2, .*numbers of 64 bits"):
+    with pytest.raises(ValueError, match=r"1 of 2 timestamps could not be read \(first: row 2, .*64-bit numbers"):
         parse_timestamps(timestamps)
 
 
@@ -78,7 +78,7 @@ def test_what_64_bits_can_hold_is_read_from_wider_columns(dtype):
 )
 @pytest.mark.parametrize("kind", [pl.Int64, pl.Float64])
 def test_mixed_units_are_told_with_how_many_of_each(factors, told, kind):
-    with pytest.warns(UserWarning, match=f"seem to be mixed: {told} since 1970"):
+    with pytest.warns(UserWarning, match=f"seem to mix units: {told} since 1970"):
         warn_of_mixed_units(pl.Series([SPRING_1998 * factor for factor in factors], dtype=kind))
 
 

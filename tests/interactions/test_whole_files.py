@@ -120,7 +120,7 @@ def test_a_folder_is_made_whole_or_not_at_all(tmp_path, exists):
 def test_a_folder_that_holds_anything_is_left_alone(tmp_path):
     (tmp_path / "mine.txt").write_text("mine")
     for folder in (tmp_path, tmp_path / "mine.txt"):
-        with pytest.raises(ValueError, match="is there already, and not empty"):
+        with pytest.raises(ValueError, match="already exists and is not empty"):
             begin_folder_and_raise(folder, AssertionError("nothing is to be written"))
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
