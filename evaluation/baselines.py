@@ -48,15 +48,13 @@ class PopularityBaseline:
         ranks_V = np.unique(counts_V, return_inverse=True)[1]
         self.scores_V1 = torch.from_numpy(ranks_V.astype(np.float32))[:, None]
 
-    def encode_users(
-        self, input_ids: Tensor, attention_mask: Tensor | None = None, position_ids: Tensor | None = None
-    ) -> Tensor:
+    def encode_users(self, input_ids: Tensor, attention_mask: Tensor | None = None, **columns: Tensor) -> Tensor:
         """Return the same vector for every user, whatever the history: ones (B, 1).
 
         Args:
             input_ids: Histories (B, L); only their number and device count.
             attention_mask: Not needed.
-            position_ids: Not needed.
+            **columns: Not needed.
         """
         return torch.ones(len(input_ids), 1, device=input_ids.device)
 

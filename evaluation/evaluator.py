@@ -15,8 +15,9 @@ from tqdm.auto import tqdm
 from seqrec.errors import InputError
 from seqrec.evaluation.metrics import list_metrics, ranking_metrics
 from seqrec.evaluation.targets import require_rankable
-from seqrec.interactions.collators import HistoryCollator, batches_of_like_length
-from seqrec.interactions.list_columns import ArrowRows, list_lengths
+from seqrec.interactions.events import columns_read_by
+from seqrec.interactions.histories import Histories, as_histories
+from seqrec.interactions.history_collator import HistoryCollator, batches_of_like_length, encoder_inputs
 from seqrec.interactions.special_tokens import NUM_SPECIAL_TOKENS
 from seqrec.search.best_items import Encoder
 from seqrec.search.scoring import CatalogueScores, Products, Scores
@@ -38,8 +39,8 @@ class Scorer(Protocol):
         """V, the token ids that are scored."""
         ...
 
-    def score_users(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Scores:
-        """Score the catalogue for histories (B, L)."""
+    def score_users(self, input_ids: Tensor, attention_mask: Tensor | None = None, **columns: Tensor) -> Scores:
+        """Score the catalogue for histories (B, L); `columns` are further event columns (B, L)."""
         ...
 
 
@@ -59,9 +60,9 @@ class EncoderScorer:
         self.vocab_size = len(self.items_VD)
         self.longest = self.items_VD[NUM_SPECIAL_TOKENS:].float().norm(dim=1).max()
 
-    def score_users(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Scores:
+    def score_users(self, **inputs: Tensor) -> Scores:
         """Multiply the histories' vectors with the items'."""
-        users_BD = self.encoder.encode_users(input_ids, attention_mask)
+        users_BD = self.encoder.encode_users(**inputs)
         if not (users_BD.float().norm(dim=1).max() * self.longest).isfinite():  # no score is larger than this
             raise InputError(
                 "The model's scores are not finite (NaN or infinite): its weights are damaged, or its training "
@@ -93,7 +94,7 @@ class Ranking:
 @torch.no_grad()
 def rank_dataset(
     ranked: Encoder | Scorer,
-    dataset: Dataset,
+    rows: Histories | Dataset,
     *,
     max_length: int,
     exclude_seen: bool = True,
@@ -108,7 +109,7 @@ def rank_dataset(
 
     Args:
         ranked: A model or a baseline.
-        dataset: Rows with `input_ids` (the whole history) and `target`.
+        rows: Whole histories, with the event columns that the model reads, and a `target` each.
         max_length: Newest items that it reads, at least 1; all are left out when seen items are.
         exclude_seen: Whether items of the history are never recommended. A target among them then has the rank
             `NOT_RANKED`, and so has the unknown item.
@@ -117,25 +118,25 @@ def rank_dataset(
         progress: Whether to show a progress bar.
 
     Raises:
-        ValueError: If the data set has no rows or holds what cannot be ranked (see `require_rankable`), the model's
-            scores are not finite, or `max_length` or `list_length` is out of range.
+        ValueError: If there are no rows, a column is missing, the rows cannot be ranked (see `require_rankable`), the
+            model's scores are not finite, or `max_length` or `list_length` is out of range.
     """
     if max_length < 1 or list_length < 0:
         raise InputError(
             f"max_length must be at least 1, got {max_length}, and list_length at least 0, got {list_length}."
         )
     scorer = ranked if isinstance(ranked, Scorer) else EncoderScorer(ranked)
-    require_rankable(dataset, scorer.vocab_size)
-    rows = ArrowRows(dataset, "input_ids", "target")
-    lengths_U = np.minimum(list_lengths(dataset).astype(np.int64), max_length)
-    batches = list(batches_of_like_length(lengths_U, batch_size))
-    collate = HistoryCollator(max_length)
-    ranks_U = np.zeros(len(dataset), dtype=np.int64)
-    top_UK = np.zeros((len(dataset), list_length), dtype=np.int64)
+    columns = columns_read_by(getattr(ranked, "config", None))
+    histories = as_histories(rows, [*columns, "target"])
+    require_rankable(histories, scorer.vocab_size)
+    batches = list(batches_of_like_length(np.minimum(histories.lengths_R, max_length), batch_size))
+    collate = HistoryCollator(max_length, columns)
+    ranks_U = np.zeros(len(histories), dtype=np.int64)
+    top_UK = np.zeros((len(histories), list_length), dtype=np.int64)
     for index_B in tqdm(batches, desc="Ranking", disable=not progress, leave=False):
-        batch = collate(rows.__getitems__(index_B.tolist()))
+        batch = collate(histories.select(index_B))
         batch = {name: tensor.to(scorer.device) for name, tensor in batch.items()}
-        found = scorer.score_users(batch["input_ids"], batch.get("attention_mask"))
+        found = scorer.score_users(**encoder_inputs(batch))
         scores = CatalogueScores(found, batch["seen_ids"] if exclude_seen else None)
         ranks_U[index_B] = scores.rank(batch["targets"]).cpu()
         if list_length:

@@ -8,13 +8,12 @@ import warnings
 from collections.abc import Iterator
 
 import numpy as np
-import pyarrow.compute as pc
 import torch
 from datasets import Dataset
 from torch import Tensor
 
 from seqrec.errors import InputError
-from seqrec.interactions.list_columns import list_lengths
+from seqrec.interactions.histories import Histories, as_histories
 from seqrec.interactions.special_tokens import NUM_SPECIAL_TOKENS
 from seqrec.search.scoring import Scores
 
@@ -35,7 +34,7 @@ class ItemKnnBaseline:
     the sum of Deshpande & Karypis 2004, "Item-Based Top-N Recommendation Algorithms", section 4.
 
     Args:
-        train: Rows of one user each, with `input_ids`, the training history.
+        train: One training history of each user, with `input_ids`.
         vocab_size: V.
         num_neighbours: k.
 
@@ -45,7 +44,7 @@ class ItemKnnBaseline:
 
     device = torch.device("cpu")
 
-    def __init__(self, train: Dataset, vocab_size: int, num_neighbours: int = NUM_NEIGHBOURS) -> None:
+    def __init__(self, train: Histories | Dataset, vocab_size: int, num_neighbours: int = NUM_NEIGHBOURS) -> None:
         if num_neighbours < 1:
             raise InputError(f"num_neighbours={num_neighbours}: an item has 1 neighbour at least.")
         parts = [nearest(*block, num_neighbours) for block in similarities(*user_item_pairs(train), vocab_size)]
@@ -56,12 +55,13 @@ class ItemKnnBaseline:
         self.neighbours_P = torch.from_numpy(neighbours_P)
         self.similarities_P = torch.from_numpy(similarities_P)
 
-    def score_users(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Scores:
+    def score_users(self, input_ids: Tensor, attention_mask: Tensor | None = None, **columns: Tensor) -> Scores:
         """Find the neighbours of the histories' items.
 
         Args:
             input_ids: Histories (B, L).
             attention_mask: 1 where there is an item (B, L); None where nothing is padding.
+            **columns: Not needed.
         """
         if attention_mask is not None:
             input_ids = input_ids.where(attention_mask.bool(), 0)
@@ -97,10 +97,10 @@ class SummedSimilarities:
         return scores_BC.masked_fill_(scores_BC == 0, -torch.inf).view(num_users, num_items)
 
 
-def user_item_pairs(train: Dataset) -> tuple[np.ndarray, np.ndarray]:
+def user_item_pairs(train: Histories | Dataset) -> tuple[np.ndarray, np.ndarray]:
     """Return the row and the item of each training interaction with an item that is known: two arrays (N,)."""
-    users_N = np.repeat(np.arange(len(train)), list_lengths(train))
-    items_N = pc.list_flatten(train.with_format("arrow", columns=["input_ids"])[:]["input_ids"]).to_numpy()
+    events, lengths_R = as_histories(train, ["input_ids"]).compact(["input_ids"])
+    users_N, items_N = np.repeat(np.arange(len(lengths_R)), lengths_R), events["input_ids"]
     is_item_N = items_N >= NUM_SPECIAL_TOKENS
     return users_N[is_item_N], items_N[is_item_N].astype(np.int64)
 

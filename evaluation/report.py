@@ -9,7 +9,6 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from datasets import Dataset
 
 from seqrec.evaluation.baselines import PopularityBaseline, counts_by_token
 from seqrec.evaluation.confidence import confidence_intervals
@@ -17,14 +16,14 @@ from seqrec.evaluation.evaluator import Ranking, rank_dataset
 from seqrec.evaluation.item_knn import ItemKnnBaseline
 from seqrec.evaluation.slices import slice_metrics
 from seqrec.evaluation.targets import share_beyond_reach, warn_of_repeats
-from seqrec.interactions.list_columns import list_lengths
+from seqrec.interactions.histories import Histories, as_histories
 from seqrec.interactions.preparation import HELD_OUT, PreparedData
 
 LIST_LENGTH = 20
 
 
 def measure(
-    rank_model: Callable[[Dataset], Ranking],
+    rank_model: Callable[[Histories], Ranking],
     data: PreparedData,
     *,
     exclude_seen: bool,
@@ -33,7 +32,7 @@ def measure(
     """Rank held-out splits with a model, by popularity and by item-kNN, under one protocol.
 
     Args:
-        rank_model: Ranks a data set's rows with the model, lists of `LIST_LENGTH` included.
+        rank_model: Ranks held-out histories with the model, lists of `LIST_LENGTH` included.
         data: Sequences and catalogue.
         exclude_seen: Whether items of a history are never recommended.
         splits: Which of "validation" and "test".
@@ -44,14 +43,15 @@ def measure(
         `"item_knn"`, each with its metrics by split; and `"confidence"` and `"slices"`, which hold theirs by these
         three and split.
     """
+    held_out = {split: as_histories(data.sequences[split]) for split in splits}
     for split in splits:
-        warn_of_repeats(data.sequences[split], exclude_seen=exclude_seen, split=split)
+        warn_of_repeats(held_out[split], exclude_seen=exclude_seen, split=split)
     item_counts_V = counts_by_token(data.items, len(data.tokenizer))
     popularity = PopularityBaseline(item_counts_V)
     item_knn = ItemKnnBaseline(data.sequences["train"], len(data.tokenizer))
     rank = partial(rank_dataset, exclude_seen=exclude_seen, list_length=LIST_LENGTH)
-    longest = max(int(list_lengths(data.sequences[split]).max(initial=1)) for split in splits)
-    rankers: dict[str, Callable[[Dataset], Ranking]] = {
+    longest = max(int(histories.lengths_R.max(initial=1)) for histories in held_out.values())
+    rankers: dict[str, Callable[[Histories], Ranking]] = {
         "model": rank_model,
         "popularity": partial(rank, popularity, max_length=1),
         "item_knn": partial(rank, item_knn, max_length=longest),
@@ -59,19 +59,18 @@ def measure(
     figures: dict[str, Any] = {
         "protocol": {**data.protocol, "exclude_seen": exclude_seen},
         "unreachable_targets": {
-            split: share_beyond_reach(data.sequences[split], exclude_seen=exclude_seen) for split in splits
+            split: share_beyond_reach(histories, exclude_seen=exclude_seen) for split, histories in held_out.items()
         },
     }
     for name, ranker in rankers.items():
-        for split in splits:
-            ranking = ranker(data.sequences[split])
-            for section, found in describe(ranking, data.sequences[split], item_counts_V).items():
+        for split, histories in held_out.items():
+            for section, found in describe(ranker(histories), histories, item_counts_V).items():
                 by_ranker = figures if section == "metrics" else figures.setdefault(section, {})
                 by_ranker.setdefault(name, {})[split] = found
     return figures
 
 
-def describe(ranking: Ranking, dataset: Dataset, item_counts_V: np.ndarray) -> dict[str, dict[str, Any]]:
+def describe(ranking: Ranking, histories: Histories, item_counts_V: np.ndarray) -> dict[str, dict[str, Any]]:
     """Work out a ranking's metrics (None for what there is none of), their confidence intervals, and its slices."""
     metrics = ranking.metrics(item_counts_V).items()
     return {
@@ -79,8 +78,8 @@ def describe(ranking: Ranking, dataset: Dataset, item_counts_V: np.ndarray) -> d
         "confidence": dict(confidence_intervals(ranking.ranks_U)),
         "slices": slice_metrics(
             ranking.ranks_U,
-            lengths_U=list_lengths(dataset),
-            target_counts_U=item_counts_V[np.asarray(dataset["target"])],
+            lengths_U=histories.lengths_R,
+            target_counts_U=item_counts_V[histories.rows["target"]],
             item_counts_V=item_counts_V,
         ),
     }

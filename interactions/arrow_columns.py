@@ -3,8 +3,7 @@
 Models carry this module with them, so it imports Arrow only where it makes Arrow's own objects.
 """
 
-from collections.abc import Mapping
-from itertools import pairwise
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -13,10 +12,21 @@ from seqrec.errors import InputError
 
 CHUNK_EVENTS = 2**24  # events gathered at once: bounds memory, and the 32-bit offsets of Arrow's lists
 
+NUMBER_TYPES = {
+    *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)),
+    *("halffloat", "float", "double"),
+    "null",  # of lists that are all empty
+}
+
 
 def is_list_type(type_: Any) -> bool:
     """Return whether an Arrow type is one of lists."""
     return hasattr(type_, "value_type") and not hasattr(type_, "index_type")
+
+
+def is_number(type_: Any) -> bool:
+    """Return whether an Arrow type is one of numbers, which NumPy reads without a copy."""
+    return str(type_) in NUMBER_TYPES
 
 
 def read_lists(name: str, column: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -30,18 +40,19 @@ def read_lists(name: str, column: Any) -> tuple[np.ndarray, np.ndarray]:
         The lists' values, end to end, without a copy if the column is one chunk; and the lists' lengths, int64.
 
     Raises:
-        InputError: If a list or a value is null, or the lists do not hold plain values.
+        InputError: If a list or a value is null, or the lists hold something other than numbers.
     """
-    if is_list_type(column.type.value_type):
-        raise InputError(f"{name} holds {column.type}, but histories hold one number an event: flatten it.")
+    if not is_number(column.type.value_type):
+        raise InputError(f"{name} holds {column.type}, but histories hold one number an event.")
     parts = [_values_and_lengths(chunk) for chunk in column.chunks if len(chunk)]
     num_nulls = column.null_count + sum(values.null_count for values, _ in parts)
     if num_nulls:
         raise InputError(f"{name} has {num_nulls} nulls. Fill them, or leave their rows out.")
-    arrays = [values.to_numpy(zero_copy_only=False) for values, _ in parts]
-    if not parts:
-        return np.empty(0, dtype=column.type.value_type.to_pandas_dtype()), np.empty(0, dtype=np.int64)
-    lengths = np.concatenate([lengths for _, lengths in parts])
+    lengths = np.concatenate([lengths for _, lengths in parts] or [np.empty(0, dtype=np.int64)])
+    arrays = [values.to_numpy() for values, _ in parts if len(values)]
+    if not arrays:
+        type_ = column.type.value_type
+        return np.empty(0, dtype=np.int64 if str(type_) == "null" else type_.to_pandas_dtype()), lengths
     return arrays[0] if len(arrays) == 1 else np.concatenate(arrays), lengths
 
 
@@ -54,14 +65,15 @@ def _values_and_lengths(lists: Any) -> tuple[Any, np.ndarray]:
 
 
 def write_dataset(
-    columns: Mapping[str, np.ndarray], places: Any, lengths_R: np.ndarray, rows: Mapping[str, np.ndarray]
+    parts: Iterable[tuple[Mapping[str, np.ndarray], np.ndarray]],
+    dtypes: Mapping[str, np.dtype],
+    rows: Mapping[str, np.ndarray],
 ) -> Any:
     """Make a `datasets.Dataset` whose event columns are lists.
 
     Args:
-        columns: Flat event columns.
-        places: Called with a slice of rows, returns where their events are, end to end.
-        lengths_R: The length of each row.
+        parts: For some rows at a time, event columns that lie end to end, and the rows' lengths.
+        dtypes: The type of each event column.
         rows: Columns of one value a row.
     """
     try:  # outside of `try`, models' code could not be loaded where these are not installed
@@ -69,16 +81,13 @@ def write_dataset(
         from datasets import Dataset
     except ImportError as error:
         raise InputError(f"Making a data set needs a package that is missing: {error}. Install datasets.") from error
-    chunk_R = np.cumsum(lengths_R) // CHUNK_EVENTS
-    bounds = [*np.searchsorted(chunk_R, np.unique(chunk_R)).tolist(), len(lengths_R)]
-    chunks: dict[str, list[Any]] = {name: [] for name in columns}
-    for begin, end in pairwise(bounds):
-        index = places(slice(begin, end))
-        offsets = np.concatenate([[0], np.cumsum(lengths_R[begin:end])]).astype(np.int32)
-        for name, values in columns.items():
-            chunks[name].append(pa.ListArray.from_arrays(offsets, values[index]))
+    chunks: dict[str, list[Any]] = {name: [] for name in dtypes}
+    for events, lengths in parts:
+        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
+        for name, values in events.items():
+            chunks[name].append(pa.ListArray.from_arrays(offsets, values))
     lists = {
-        name: pa.chunked_array(chunks[name], type=pa.list_(pa.from_numpy_dtype(values.dtype)))
-        for name, values in columns.items()
+        name: pa.chunked_array(chunks[name], type=pa.list_(pa.from_numpy_dtype(dtype)))
+        for name, dtype in dtypes.items()
     }
     return Dataset(pa.table({**lists, **{name: pa.array(values) for name, values in rows.items()}}))

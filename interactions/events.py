@@ -140,3 +140,12 @@ def event_column(name: str) -> EventColumn:
 def event_columns(names: Iterable[str]) -> tuple[EventColumn, ...]:
     """Look several columns up; see `event_column`."""
     return tuple(event_column(name) for name in names)
+
+
+def columns_read_by(config: Any) -> tuple[str, ...]:
+    """Return the names of the event columns that a model of this configuration reads; items alone for a baseline.
+
+    Args:
+        config: A configuration, or None.
+    """
+    return tuple(getattr(config, "event_columns", ("input_ids",)))

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from seqrec.errors import InputError
-from seqrec.interactions.arrow_columns import is_list_type, read_lists, write_dataset
+from seqrec.interactions.arrow_columns import CHUNK_EVENTS, is_list_type, is_number, read_lists, write_dataset
 from seqrec.interactions.events import EVENT_COLUMNS
 
 
@@ -85,25 +85,28 @@ class Histories:
             names: The columns to take; all that are lists of numbers, and all single values, if None.
 
         Raises:
-            InputError: If a column is missing, has nulls, or differs from the others in its lengths.
+            InputError: If a column is missing, has nulls, is a list of something else, or differs from the others in
+                its lengths.
         """
-        names = list(dataset.column_names if names is None else names)
-        missing = [name for name in names if name not in dataset.column_names]
-        if missing:
+        if names is not None and (missing := [name for name in names if name not in dataset.column_names]):
             _refuse_missing(missing, dataset.column_names)
-        table = dataset.with_format("arrow", columns=names)[:]
+        table = dataset.with_format("arrow", columns=None if names is None else list(names))[:]
         flat, lengths, rows = {}, {}, {}
-        for name in names:
-            if is_list_type(table[name].type):
-                flat[name], lengths[name] = read_lists(name, table[name])
-            else:
+        for name in table.column_names if names is None else names:
+            type_ = table[name].type
+            if str(type_) == "null" and len(table) == 0 and name in EVENT_COLUMNS:  # a data set of nothing
+                flat[name], lengths[name] = _end_to_end(name, []), np.empty(0, dtype=np.int64)
+            elif not is_list_type(type_):
                 rows[name] = table[name].to_numpy()
+            elif names is not None or is_number(type_.value_type):
+                flat[name], lengths[name] = read_lists(name, table[name])
         starts_R, lengths_R = _same_lengths(lengths)
         return cls(flat, starts_R, lengths_R, rows)
 
     def to_dataset(self) -> Any:
         """Copy the histories into a `datasets.Dataset`, event columns as lists."""
-        return write_dataset(self.columns, lambda part: self.select(part).places(), self.lengths_R, self.rows)
+        parts = (part.compact() for part in self.parts(CHUNK_EVENTS))
+        return write_dataset(parts, {name: values.dtype for name, values in self.columns.items()}, self.rows)
 
     def __len__(self) -> int:
         return len(self.starts_R)
@@ -168,6 +171,23 @@ class Histories:
         """
         where = self.places()
         return {name: self.columns[name][where] for name in names or self.columns}, self.lengths_R
+
+    def parts(self, max_events: int) -> Iterator["Histories"]:
+        """Split the rows into parts of at most so many events, or of one longer row each, to bound memory."""
+        ends_R = self.lengths_R.cumsum()
+        start = 0
+        while start < len(self):
+            before = int(ends_R[start] - self.lengths_R[start])
+            stop = max(start + 1, int(np.searchsorted(ends_R, before + max_events, side="right")))
+            yield self.select(slice(start, stop))
+            start = stop
+
+    def held(self, name: str) -> np.ndarray:
+        """Return what an event column holds in these rows, each event once, however many rows share it."""
+        values = self.columns[name]
+        begun = np.bincount(self.starts_R, minlength=len(values) + 1)
+        ended = np.bincount(self.starts_R + self.lengths_R, minlength=len(values) + 1)
+        return values[(begun - ended).cumsum()[:-1] > 0]
 
     def places(self) -> slice | np.ndarray:
         """Return where the rows' events are in the flat columns, end to end: an index for each column."""

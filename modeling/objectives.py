@@ -69,7 +69,9 @@ class NextItemObjective(Objective):
         self, config: Any, tokenizer: PreTrainedTokenizerBase, *, packing: bool = True, seed: int | None = None
     ) -> NextItemCollator:
         """See `Objective.collator`."""
-        return NextItemCollator(tokenizer, config.max_position_embeddings, packing=packing)
+        return NextItemCollator(
+            tokenizer, config.max_position_embeddings, packing=packing, columns=config.event_columns
+        )
 
     def mask(
         self, config: Any, hidden_BLD: Tensor, attention_mask_BL: Tensor | None, position_ids_BL: Tensor | None
@@ -100,6 +102,7 @@ class MaskedItemObjective(Objective):
             last_item_share=config.last_item_share,
             packing=packing,
             seed=seed,
+            columns=config.event_columns,
         )
 
     def mask(

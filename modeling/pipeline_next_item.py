@@ -170,7 +170,7 @@ class TokenOrder:
     def __init__(self, vocab_size: int) -> None:
         self.scores_V1 = torch.arange(vocab_size, 0, -1, dtype=torch.float32)[:, None]
 
-    def encode_users(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
+    def encode_users(self, input_ids: Tensor, attention_mask: Tensor | None = None, **columns: Tensor) -> Tensor:
         """Return the same vector for every history (B, L): ones (B, 1)."""
         return torch.ones(len(input_ids), 1, device=input_ids.device)
 

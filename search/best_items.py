@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from seqrec.interactions.collators import HistoryCollator, batches_of_like_length, pad
+from seqrec.interactions.histories import Histories
+from seqrec.interactions.history_collator import HistoryCollator, batches_of_like_length, encoder_inputs, pad_items
 from seqrec.search.finite import require_finite
 
 BATCH_SIZE = 256
@@ -21,8 +22,8 @@ TokenLists = Sequence[np.ndarray]
 class Encoder(Protocol):
     """What can be evaluated and served: users and items in one space, score = their product."""
 
-    def encode_users(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
-        """Return user vectors (B, D)."""
+    def encode_users(self, input_ids: Tensor, attention_mask: Tensor | None = None, **columns: Tensor) -> Tensor:
+        """Return user vectors (B, D) of histories (B, L); `columns` are further event columns (B, L)."""
         ...
 
     def encode_items(self) -> Tensor:
@@ -53,7 +54,7 @@ class Answerer:
 def best_items(
     model: Answerer,
     popularity: Answerer,
-    histories: TokenLists,
+    histories: Histories | TokenLists,
     k: int,
     *,
     max_length: int,
@@ -68,7 +69,7 @@ def best_items(
     Args:
         model: Answers histories that hold items.
         popularity: Answers the others.
-        histories: Token ids of each user's items, oldest first.
+        histories: Each user's events, or token ids of items, oldest first.
         k: Length of the lists.
         max_length: Newest items that the model reads.
         exclude_seen: Whether to leave out what is in a history.
@@ -78,9 +79,11 @@ def best_items(
     Returns:
         `scores_BK` and `token_ids_BK`, the latter 0 where nothing was left to recommend.
     """
+    if not isinstance(histories, Histories):
+        histories = Histories.from_lists({"input_ids": histories})
     scores_BK = np.zeros((len(histories), k), dtype=np.float32)
     token_ids_BK = np.zeros((len(histories), k), dtype=np.int64)
-    lengths_B = np.array([len(history) for history in histories])
+    lengths_B = histories.lengths_R
     collate = HistoryCollator(max_length)
     for answerer, chosen_B in ((model, lengths_B > 0), (popularity, lengths_B == 0)):
         rows = np.flatnonzero(chosen_B)
@@ -88,7 +91,7 @@ def best_items(
             batch = rows[places]
             scores_BK[batch], token_ids_BK[batch] = best_items_of_batch(
                 answerer,
-                collate([{"input_ids": histories[row]} for row in batch]),
+                collate(histories.select(batch)),
                 k,
                 exclude_seen=exclude_seen,
                 allowed=None if allowed is None else [allowed[row] for row in batch],
@@ -110,12 +113,12 @@ def best_items_of_batch(
     """Encode one batch and list its best items."""
     device = answerer.index.device
     batch = {name: tensor.to(device) for name, tensor in batch.items()}
-    users_BD = answerer.encoder.encode_users(batch["input_ids"], batch.get("attention_mask"))
+    users_BD = answerer.encoder.encode_users(**encoder_inputs(batch))
     excluded_BS = batch["seen_ids"] if exclude_seen else None
     if denied is not None:
-        denied_BS = pad(denied, fill=0)["input_ids"].to(device)
+        denied_BS = pad_items(Histories.from_lists({"input_ids": denied})).to(device)
         excluded_BS = denied_BS if excluded_BS is None else torch.cat([excluded_BS, denied_BS], dim=1)
-    allowed_BA = None if allowed is None else pad(allowed, fill=0)["input_ids"].to(device)
+    allowed_BA = None if allowed is None else pad_items(Histories.from_lists({"input_ids": allowed})).to(device)
     scores_BK, token_ids_BK = answerer.index.search(users_BD, k, excluded_BS=excluded_BS, allowed_BA=allowed_BA)
     if not (scores_BK < torch.inf).all():  # as NaN is not either; empty places hold -inf
         require_finite(scores_BK.where(scores_BK != -torch.inf, 0), what="Scores")

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from itertools import islice
 from math import ceil
+from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -17,7 +18,7 @@ from tqdm.auto import tqdm
 from transformers import get_scheduler, set_seed
 
 from seqrec.interactions.collators import MaskedItemCollator, NextItemCollator
-from seqrec.interactions.list_columns import ArrowRows
+from seqrec.interactions.histories import Histories, as_histories
 from seqrec.interactions.special_tokens import IGNORED_LABEL
 from seqrec.modeling.modeling_next_item import NextItemHead
 from seqrec.search.finite import require_finite_weights
@@ -27,7 +28,7 @@ MAX_GRADIENT_NORM = 1.0  # as in transformers.TrainingArguments
 
 def train_with_accelerate(
     model: NextItemHead,
-    train_dataset: Dataset,
+    train_dataset: Histories | Dataset,
     collator: NextItemCollator | MaskedItemCollator,
     *,
     num_epochs: int = 50,
@@ -42,7 +43,7 @@ def train_with_accelerate(
 
     Args:
         model: Any model of `seqrec`, with its head.
-        train_dataset: Rows with `input_ids`, each a training history, oldest first.
+        train_dataset: Training histories, oldest event first, with the columns that the collator lays out.
         collator: Makes the batches.
         num_epochs: Passes over the histories.
         batch_size: Histories in a batch, per process.
@@ -60,7 +61,7 @@ def train_with_accelerate(
     """
     set_seed(seed)
     accelerator = accelerator or Accelerator()
-    rows = ArrowRows(train_dataset, "input_ids")
+    rows: Any = as_histories(train_dataset, collator.columns)
     loader = DataLoader(
         rows, batch_size, shuffle=True, collate_fn=collator, generator=torch.Generator().manual_seed(seed)
     )

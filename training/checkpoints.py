@@ -3,12 +3,11 @@
 import hashlib
 import json
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.compute as pc
 from datasets import Dataset
 from transformers import PreTrainedTokenizerBase, TrainingArguments
 from transformers.trainer import OPTIMIZER_NAME, SCHEDULER_NAME, TRAINER_STATE_NAME
@@ -20,12 +19,12 @@ from seqrec.configuration.configuration_next_item import NextItemConfig
 from seqrec.errors import InputError
 from seqrec.hub.json_objects import read_json_object
 from seqrec.hub.weights_hash import weight_files
-from seqrec.interactions.list_columns import list_lengths
+from seqrec.interactions.histories import Histories, as_histories
 from seqrec.modeling.modeling_auto import MODEL_TYPES
 from seqrec.modeling.weight_files import read_tensors
 
 SETTINGS_NAME = "training_settings.json"
-HASHED_ROWS = 100_000  # rows hashed at once
+HASHED_EVENTS = 2**22  # events hashed at once
 # Training arguments that decide what the weights become, or which of them are the best.
 DECISIVE_ARGUMENTS = (
     *("learning_rate", "lr_scheduler_type", "lr_scheduler_kwargs", "warmup_steps", "weight_decay", "max_grad_norm"),
@@ -39,8 +38,8 @@ def training_settings(
     config: NextItemConfig,
     arguments: TrainingArguments,
     tokenizer: PreTrainedTokenizerBase,
-    train_rows: Dataset | None,
-    eval_rows: Dataset | Mapping[str, Dataset] | None,
+    train_rows: Histories | Dataset | None,
+    eval_rows: Histories | Dataset | Mapping[str, Histories | Dataset] | None,
 ) -> dict[str, Any]:
     """Gather what decides a training's result, by which a checkpoint is told from another training's.
 
@@ -48,14 +47,15 @@ def training_settings(
         config: The model's configuration.
         arguments: The training arguments.
         tokenizer: The vocabulary.
-        train_rows: Rows with `input_ids`.
-        eval_rows: The same with `target`, one set or several by name.
+        train_rows: Histories.
+        eval_rows: The same with a `target` each, one set or several by name.
 
     Returns:
         Names and plain values; large ones by their SHA-256.
     """
     values = arguments.to_sanitized_dict()
     vocabulary = sorted(tokenizer.get_vocab().items(), key=lambda entry: entry[1])
+    columns = config.event_columns
     eval_sets = eval_rows if isinstance(eval_rows, Mapping) else {"": eval_rows}
     return {
         "model_type": config.model_type,
@@ -63,22 +63,24 @@ def training_settings(
         **{name: values[name] for name in DECISIVE_ARGUMENTS if name in values},
         "num_processes": arguments.world_size,
         "vocabulary_sha256": hashlib.sha256(json.dumps(vocabulary).encode()).hexdigest(),
-        "train_sha256": rows_sha256(train_rows),
-        **{"_".join(filter(None, ("eval", name, "sha256"))): rows_sha256(rows) for name, rows in eval_sets.items()},
+        "train_sha256": rows_sha256(train_rows, columns),
+        **{
+            "_".join(filter(None, ("eval", name, "sha256"))): rows_sha256(rows, [*columns, "target"])
+            for name, rows in eval_sets.items()
+        },
     }
 
 
-def rows_sha256(rows: Dataset | None) -> str | None:
-    """Hash the histories of a data set, and their targets where it has some; None where there is none."""
+def rows_sha256(rows: Histories | Dataset | None, columns: Sequence[str]) -> str | None:
+    """Hash some columns of histories, however these are stored; None where there are no histories."""
     if rows is None:
         return None
     digest = hashlib.sha256()
-    digest.update(list_lengths(rows).astype(np.int64).tobytes())
-    columns = [name for name in ("input_ids", "target") if name in rows.column_names]
-    for table in rows.with_format("arrow", columns=columns).iter(batch_size=HASHED_ROWS):
-        for name in columns:
-            values = pc.list_flatten(table[name]) if name == "input_ids" else table[name]
-            digest.update(values.to_numpy().astype(np.int64).tobytes())
+    for part in as_histories(rows, columns).parts(HASHED_EVENTS):
+        events, lengths = part.compact([name for name in columns if name in part.columns])
+        by_row = {name: part.rows[name] for name in columns if name in part.rows}
+        for values in ({"": lengths} | events | by_row).values():
+            digest.update(values.astype(np.int64 if values.dtype.kind in "iu" else np.float64).tobytes())
     return digest.hexdigest()
 
 

@@ -1,6 +1,6 @@
 """The Trainer for sequential recommenders: full-catalogue validation, and saving all that a model needs."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from seqrec.evaluation.evaluator import Ranking, rank_dataset
 from seqrec.evaluation.metrics import RANKING_METRICS
 from seqrec.hub.card_metadata import is_repository_name
 from seqrec.hub.model_card import save_model_card
-from seqrec.interactions.list_columns import ArrowRows
+from seqrec.interactions.histories import Histories, as_histories
 from seqrec.interactions.whole_files import whole_file
 from seqrec.modeling.modeling_next_item import NextItemHead
 from seqrec.modeling.objectives import training_collator
@@ -43,9 +43,10 @@ class SequentialTrainer(HubPushing):
     Args:
         model: Any model of `seqrec`, with its head.
         args: Training arguments.
-        train_dataset: Rows with `input_ids`, each a training history, oldest first.
-        eval_dataset: Rows with `input_ids` (the history) and `target` (the token id that came next); or several such
-            sets by name, whose metrics are then named `eval_NAME_ndcg@10`.
+        train_dataset: Training histories, oldest event first, with the event columns that the model reads, `input_ids`
+            among them: `Histories` or a `datasets.Dataset`.
+        eval_dataset: The same with a `target` each, the token id that came next; or several such sets by name, whose
+            metrics are then named `eval_NAME_ndcg@10`.
         processing_class: The `ItemTokenizer`, saved beside the model.
         items: The catalogue (`item_id`, `count`, perhaps `title`) in token order, saved beside the model.
         compute_metrics: Further metrics of your own. It is given an `EvalPrediction` whose `predictions` are the ranks
@@ -65,12 +66,14 @@ class SequentialTrainer(HubPushing):
         args: SequentialTrainingArguments,
         *,
         processing_class: PreTrainedTokenizerBase,
-        train_dataset: Dataset | None = None,
-        eval_dataset: Dataset | Mapping[str, Dataset] | None = None,
+        train_dataset: Histories | Dataset | None = None,
+        eval_dataset: Histories | Dataset | Mapping[str, Histories | Dataset] | None = None,
         items: pl.DataFrame | None = None,
         **kwargs: Any,
     ) -> None:
         refuse_idle_arguments(args, kwargs)
+        if train_dataset is not None:
+            train_dataset = as_histories(train_dataset, model.config.event_columns)
         require_a_batch(args, train_dataset)
         require_same_vocabulary(model, processing_class, train_dataset)
         self.validation_metrics = validation_metrics(
@@ -83,8 +86,6 @@ class SequentialTrainer(HubPushing):
             "data_collator",
             training_collator(model, processing_class, packing=args.packing, seed=seed),
         )
-        if train_dataset is not None:
-            train_dataset = ArrowRows(train_dataset, "input_ids")
         if updates_sparsely(model, args):
             model.get_input_embeddings().sparse = True
             settings = {"lr": args.learning_rate, "betas": (args.adam_beta1, args.adam_beta2), "eps": args.adam_epsilon}
@@ -146,6 +147,9 @@ class SequentialTrainer(HubPushing):
         except NonFiniteError as error:
             raise NonFiniteError(f"After step {self.state.global_step}: {error}") from error
 
+    def _get_collator_with_removed_columns(self, data_collator: Callable, description: str | None = None) -> Callable:
+        return data_collator  # collators take from histories only the columns they lay out
+
     def _run_epoch(self, *args: Any, **kwargs: Any) -> None:
         if not self.control.should_training_stop:  # as when a training that had stopped early is resumed
             super()._run_epoch(*args, **kwargs)
@@ -163,11 +167,12 @@ class SequentialTrainer(HubPushing):
             self.state.best_model_checkpoint = str(moved)
         return found
 
-    def rank(self, dataset: Dataset, list_length: int = 0) -> Ranking:
+    def rank(self, dataset: Histories | Dataset, list_length: int = 0) -> Ranking:
         """Rank each row's target, the rows shared out among the processes; only results cross between them."""
+        histories = as_histories(dataset, [*self.model.config.event_columns, "target"])
         world_size, process = self.args.world_size, self.args.process_index
-        first = min(process, len(dataset) - 1)  # with fewer rows than processes, the last row is ranked again
-        share = dataset.select(range(first, len(dataset), world_size))
+        first = min(process, len(histories) - 1)  # with fewer rows than processes, the last row is ranked again
+        share = histories.select(range(first, len(histories), world_size))
         ranking = rank_dataset(
             self.accelerator.unwrap_model(self.model),
             share,
@@ -179,16 +184,16 @@ class SequentialTrainer(HubPushing):
         )
         if world_size == 1:
             return ranking
-        ranks_U = np.zeros(len(dataset), dtype=np.int64)
-        top_UK = np.zeros((len(dataset), list_length), dtype=np.int64)
+        ranks_U = np.zeros(len(histories), dtype=np.int64)
+        top_UK = np.zeros((len(histories), list_length), dtype=np.int64)
         for other, part in enumerate(gather_object([ranking])):
-            places = range(other, len(dataset), world_size)
+            places = range(other, len(histories), world_size)
             ranks_U[places], top_UK[places] = part.ranks_U[: len(places)], part.top_UK[: len(places)]
         return Ranking(ranks_U, top_UK)
 
     def evaluate(
         self,
-        eval_dataset: Dataset | Mapping[str, Dataset] | str | None = None,
+        eval_dataset: Histories | Dataset | Mapping[str, Histories | Dataset] | str | None = None,
         ignore_keys: list[str] | None = None,
         metric_key_prefix: str = "eval",
     ) -> dict[str, float]:
@@ -212,7 +217,9 @@ class SequentialTrainer(HubPushing):
             )
         return metrics
 
-    def sets_to_evaluate(self, given: Dataset | Mapping[str, Dataset] | str | None, prefix: str) -> dict[str, Dataset]:
+    def sets_to_evaluate(
+        self, given: Histories | Dataset | Mapping[str, Histories | Dataset] | str | None, prefix: str
+    ) -> dict[str, Histories | Dataset]:
         """Return the sets of rows that `evaluate` is asked for, by what their metrics' names begin with."""
         own: Any = self.eval_dataset
         if isinstance(given, str):
@@ -228,12 +235,12 @@ class SequentialTrainer(HubPushing):
         return {prefix: chosen}
 
     def predict(
-        self, test_dataset: Dataset, ignore_keys: list[str] | None = None, metric_key_prefix: str = "test"
+        self, test_dataset: Histories | Dataset, ignore_keys: list[str] | None = None, metric_key_prefix: str = "test"
     ) -> PredictionOutput:
         """Rank the held-out item of each row.
 
         Args:
-            test_dataset: Rows with `input_ids` and `target`.
+            test_dataset: Histories with a `target` each.
             ignore_keys: Not used; part of `Trainer`'s signature.
             metric_key_prefix: What the metrics' names begin with.
 
@@ -244,7 +251,7 @@ class SequentialTrainer(HubPushing):
         self.control = self.callback_handler.on_predict(self.args, self.state, self.control, found.metrics)
         return found
 
-    def measure(self, rows: Dataset, prefix: str) -> PredictionOutput:
+    def measure(self, rows: Histories | Dataset, prefix: str) -> PredictionOutput:
         """Rank the held-out items of a data set, and average the metrics of validation."""
         ranks_U = self.rank(rows).ranks_U
         metrics = {name: average_metric(name, ranks_U) for name in self.validation_metrics}

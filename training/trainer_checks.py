@@ -3,11 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
-import pyarrow.compute as pc
-from datasets import Dataset
 from transformers import PreTrainedTokenizerBase
 
 from seqrec.errors import InputError
+from seqrec.evaluation.targets import require_token_ids
+from seqrec.interactions.histories import Histories
+from seqrec.interactions.special_tokens import PAD_ID
 from seqrec.modeling.modeling_next_item import NextItemHead
 from seqrec.training.arguments import SequentialTrainingArguments
 
@@ -27,7 +28,7 @@ def refuse_idle_arguments(args: SequentialTrainingArguments, others: Mapping[str
 
 
 def require_same_vocabulary(
-    model: NextItemHead, tokenizer: PreTrainedTokenizerBase, train_dataset: Dataset | None
+    model: NextItemHead, tokenizer: PreTrainedTokenizerBase, train_histories: Histories | None
 ) -> None:
     """Raise a `ValueError` unless a model has a row for each token, and histories hold no other tokens."""
     vocab_size = model.config.vocab_size
@@ -36,8 +37,8 @@ def require_same_vocabulary(
             f"The model has {vocab_size} tokens (config.vocab_size), the tokenizer {len(tokenizer)}. Make the model "
             "with vocab_size=len(tokenizer)."
         )
-    if train_dataset is not None:
-        require_known_tokens(train_dataset, vocab_size)
+    if train_histories is not None:
+        require_token_ids("input_ids", train_histories.held("input_ids"), vocab_size, lowest=PAD_ID)
 
 
 def updates_sparsely(model: NextItemHead, args: SequentialTrainingArguments) -> bool:
@@ -60,25 +61,14 @@ def updates_sparsely(model: NextItemHead, args: SequentialTrainingArguments) -> 
     return args.sparse_item_updates
 
 
-def require_a_batch(args: SequentialTrainingArguments, train_dataset: Dataset | None) -> None:
+def require_a_batch(args: SequentialTrainingArguments, train_histories: Histories | None) -> None:
     """Raise a `ValueError` if there would be no batch to train on."""
-    if train_dataset is None:
+    if train_histories is None:
         return
-    if len(train_dataset) == 0:
+    if len(train_histories) == 0:
         raise InputError("There is nothing to train on: train_dataset has no rows.")
-    if args.dataloader_drop_last and len(train_dataset) < args.train_batch_size * args.world_size:
+    if args.dataloader_drop_last and len(train_histories) < args.train_batch_size * args.world_size:
         raise InputError(
-            f"dataloader_drop_last would drop the only batch, of {len(train_dataset)} histories where "
+            f"dataloader_drop_last would drop the only batch, of {len(train_histories)} histories where "
             f"{args.train_batch_size * args.world_size} make one. Leave it out, or use smaller batches."
-        )
-
-
-def require_known_tokens(rows: Dataset, vocab_size: int) -> None:
-    """Raise a `ValueError` if histories hold what is no token of a vocabulary."""
-    token_ids = rows.with_format("arrow", columns=["input_ids"])[:]["input_ids"]
-    bounds = pc.min_max(pc.list_flatten(token_ids)).as_py()
-    if bounds["min"] is not None and not (bounds["min"] >= 0 and bounds["max"] < vocab_size):
-        raise InputError(
-            f"The histories hold token ids from {bounds['min']} to {bounds['max']}, but the vocabulary has "
-            f"{vocab_size} tokens. Encode them with the tokenizer that is given."
         )

@@ -86,7 +86,7 @@ def test_scores_that_cannot_be_finite_are_an_error(tiny_model, dataset, value, b
     if broken == "items":
         tiny_model.get_input_embeddings().weight.data[10, 0] = value
     else:
-        tiny_model.model.encode_users = lambda input_ids, *_: torch.full((len(input_ids), 16), value)
+        tiny_model.model.encode_users = lambda input_ids, *_, **__: torch.full((len(input_ids), 16), value)
     with pytest.raises(ValueError, match="not finite"):
         rank_dataset(tiny_model, dataset, max_length=tiny_model.config.max_history_length, list_length=list_length)
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 import seqrec.evaluation.item_knn as item_knn
 from seqrec.evaluation.evaluator import rank_dataset
 from seqrec.evaluation.item_knn import ItemKnnBaseline
-from seqrec.interactions.collators import HistoryCollator
+from seqrec.interactions.history_collator import HistoryCollator
 from seqrec.search.scoring import CatalogueScores
 
 NUM_ITEMS = 12

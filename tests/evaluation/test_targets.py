@@ -1,11 +1,15 @@
 """What can be ranked, and what can be hit, against looking row by row."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from datasets import Dataset
+from hypothesis import given
+from hypothesis import strategies as st
 
-from seqrec.evaluation import targets
 from seqrec.evaluation.targets import find_repeats, require_rankable, share_beyond_reach, warn_of_repeats
+from seqrec.interactions.histories import Histories, as_histories
 
 VOCAB_SIZE = 13
 
@@ -22,10 +26,8 @@ def some_rows():
     return rows(*zip(histories, rng.integers(2, VOCAB_SIZE, 50).tolist(), strict=True))
 
 
-@pytest.mark.parametrize("rows_at_once", [1, 7, 2**16])
 @pytest.mark.parametrize("chosen", [slice(None), slice(3, 40, 2), slice(0, 0)])
-def test_repeats_are_those_found_row_by_row(some_rows, rows_at_once, chosen, monkeypatch):
-    monkeypatch.setattr(targets, "ROWS_AT_ONCE", rows_at_once)
+def test_repeats_are_those_found_row_by_row(some_rows, chosen):
     some_rows = some_rows.select(range(50)[chosen])
     expected = [row["target"] in row["input_ids"] for row in some_rows]
     assert find_repeats(some_rows).tolist() == expected
@@ -33,6 +35,31 @@ def test_repeats_are_those_found_row_by_row(some_rows, rows_at_once, chosen, mon
     share = share_beyond_reach(some_rows, exclude_seen=True)
     assert share == (np.mean(np.logical_or(expected, unknown)) if expected else 0)
     assert share_beyond_reach(some_rows, exclude_seen=False) == (np.mean(unknown) if unknown else 0)
+
+
+@st.composite
+def overlapping_views(draw):
+    """Histories that are stretches of one log, each with a target that it may hold or not."""
+    items = draw(st.lists(st.integers(2, 8), max_size=15))
+    bounds = st.tuples(st.integers(0, len(items)), st.integers(0, len(items)), st.integers(2, 9))
+    drawn = draw(st.lists(bounds.map(lambda row: (*sorted(row[:2]), row[2])), max_size=9))
+    starts_R, ends_R, targets_R = np.array(drawn, dtype=np.int64).reshape(-1, 3).T
+    columns = {"input_ids": np.array(items, dtype=np.int32)}
+    return Histories(columns, starts_R, ends_R - starts_R, {"target": targets_R})
+
+
+@given(overlapping_views())
+def test_repeats_in_overlapping_histories_are_those_found_row_by_row(histories):
+    assert find_repeats(histories).tolist() == [row["target"] in row["input_ids"] for row in histories]
+
+
+def test_events_that_no_history_holds_are_not_checked():
+    histories = Histories(
+        {"input_ids": np.array([99, 3, 4, 0])}, np.array([1, 1]), np.array([1, 2]), {"target": np.array([4, 5])}
+    )
+    require_rankable(histories, VOCAB_SIZE)
+    with pytest.raises(ValueError, match="input_ids holds token ids from 0 to 4"):
+        require_rankable(replace(histories, lengths_R=np.array([1, 3])), VOCAB_SIZE)
 
 
 def test_many_repeats_are_warned_of_with_the_flags_that_include_them():
@@ -61,22 +88,22 @@ def test_nothing_is_said_of_few_repeats_of_none_or_where_seen_items_may_be_recom
         (rows(([3], 13)), "target holds token ids from 13"),
         (rows(([3], -100)), "target holds token ids from -100"),
         (rows(([3], 1)), "target holds token ids from 1"),
-        (rows(([3], None), ([3], 4)), "target must hold token ids.*1 nulls"),
-        (rows(([3], 4.0)), "target must hold token ids.*double"),
-        (rows((["50"], 4)), "input_ids must hold token ids.*string"),
+        (rows(([3], None), ([3], 4)), "target must hold token ids, integers all and none missing"),
+        (rows(([3], 4.0)), "target must hold token ids.*float64"),
+        (rows((["50"], 4)), "input_ids holds list<.*string>, but histories hold one number an event"),
     ],
 )
 def test_rows_that_a_model_cannot_rank_are_refused_in_one_line(dataset, message):
     with pytest.raises(ValueError, match=message) as caught:
-        require_rankable(dataset, VOCAB_SIZE)
+        require_rankable(as_histories(dataset, ["input_ids", "target"]), VOCAB_SIZE)
     assert "\n" not in str(caught.value)
 
 
 def test_rows_of_empty_histories_and_unknown_items_can_be_ranked():
-    require_rankable(rows(([], 3), ([], 12)), VOCAB_SIZE)
-    require_rankable(rows(([2], 3)), VOCAB_SIZE)
+    require_rankable(as_histories(rows(([], 3), ([], 12))), VOCAB_SIZE)
+    require_rankable(as_histories(rows(([2], 3))), VOCAB_SIZE)
 
 
 def test_unknown_targets_are_counted_in_a_warning():
     with pytest.warns(UserWarning, match="2 of 3 targets are items that the model does not know"):
-        require_rankable(rows(([3], 2), ([3], 2), ([3], 4)), VOCAB_SIZE)
+        require_rankable(as_histories(rows(([3], 2), ([3], 2), ([3], 4))), VOCAB_SIZE)

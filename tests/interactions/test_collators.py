@@ -1,6 +1,7 @@
 """Collators: nothing is lost, nothing is doubled, labels are aligned."""
 
 from collections import Counter
+from functools import partial
 
 import numpy as np
 import pytest
@@ -8,13 +9,19 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seqrec.interactions.collators import (
-    HistoryCollator,
-    MaskedItemCollator,
-    NextItemCollator,
-    best_fit,
-)
+from seqrec.interactions.batch_layout import best_fit
+from seqrec.interactions.collators import MaskedItemCollator, NextItemCollator
+from seqrec.interactions.events import EVENT_COLUMNS, EventColumn
+from seqrec.interactions.histories import Histories
 from seqrec.interactions.tokenization_items import ItemTokenizer
+
+
+@pytest.fixture(scope="module", autouse=True)
+def rating():
+    EVENT_COLUMNS["rating"] = EventColumn("rating", dtype="float32", fill=-1)
+    yield
+    del EVENT_COLUMNS["rating"]
+
 
 TOKENIZER = ItemTokenizer.from_item_ids(range(60))
 rows_strategy = st.lists(
@@ -44,6 +51,32 @@ def test_packed_positions_restart_with_each_window(rows, max_length):
             if positions[column] != 0:
                 assert positions[column] == positions[column - 1] + 1
                 assert ids[column] == labels[column - 1]  # within a window, the next input is the label
+
+
+@given(rows_strategy, st.integers(1, 30), st.booleans(), st.booleans())
+def test_every_column_is_laid_out_as_the_items_are(rows, max_length, packing, masked):
+    """A column that repeats the items is laid out as they are, but for what hides them, and its own fill."""
+    rows = [row | {"rating": [item / 2 for item in row["input_ids"]]} for row in rows]
+    make = partial(MaskedItemCollator, seed=0) if masked else NextItemCollator
+    collate = make(TOKENIZER, max_length, packing=packing, columns=("input_ids", "rating"))
+    batch = collate(rows)
+    alone = make(TOKENIZER, max_length, packing=packing)(rows)
+    assert {name: tensor.tolist() for name, tensor in batch.items() if name != "rating"} == {
+        name: tensor.tolist() for name, tensor in alone.items()
+    }
+    ids = uncovered(batch)[0] if masked else batch["input_ids"]
+    assert batch["rating"].dtype == torch.float32
+    assert torch.equal(batch["rating"], torch.where(ids == 0, -1, ids / 2))
+
+
+@given(rows_strategy, st.integers(1, 30), st.booleans(), st.booleans())
+def test_views_on_a_shared_log_are_collated_as_rows_are(rows, max_length, packing, masked):
+    make = partial(MaskedItemCollator, seed=0) if masked else NextItemCollator
+    collate = make(TOKENIZER, max_length, packing=packing)
+    histories = Histories.from_rows(rows)
+    order = np.arange(len(rows)) // 2  # some twice
+    batch = collate(histories.select(order))
+    torch.testing.assert_close(batch, collate([rows[row] for row in order]), rtol=0, atol=0)
 
 
 def test_packing_example():
@@ -85,14 +118,6 @@ def test_packing_wastes_little():
     lengths = np.random.default_rng(0).geometric(0.02, size=64)
     batch = NextItemCollator(TOKENIZER, 200)([{"input_ids": np.full(n + 1, 5)} for n in lengths])
     assert (batch["labels"] != -100).float().mean() > 0.9
-
-
-def test_histories_are_cut_for_the_model_but_kept_whole_as_seen():
-    batch = HistoryCollator(3)([{"input_ids": [3, 4, 5, 6], "target": 7}, {"input_ids": [8], "target": 9}])
-    assert batch["input_ids"].tolist() == [[4, 5, 6], [8, 0, 0]]
-    assert batch["attention_mask"].tolist() == [[1, 1, 1], [1, 0, 0]]
-    assert batch["seen_ids"].tolist() == [[3, 4, 5, 6], [8, 0, 0, 0]]
-    assert torch.equal(batch["targets"], torch.tensor([7, 9]))
 
 
 def uncovered(batch):

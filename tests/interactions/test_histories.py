@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
 from seqrec.errors import InputError
-from seqrec.interactions import arrow_columns
+from seqrec.interactions import histories as histories_module
 from seqrec.interactions.histories import Histories, as_histories
 
 LISTS = [[3, 4, 5], [], [6], [7, 8], [9, 10, 11, 12]]
@@ -55,6 +55,8 @@ DATASETS = {
     "large lists": Dataset(plain().data.table.cast(
         pa.schema([("input_ids", pa.large_list(pa.int32())), ("timestamps", pa.large_list(pa.float64())),
                    ("target", pa.int32()), ("user_id", pa.string())]))),
+    "nothing": Dataset.from_dict({"input_ids": [], "timestamps": []}),
+    "only empty lists": Dataset.from_dict({"input_ids": [[], []], "target": [7, 8]}),
     "fixed lists": Dataset(pa.table({"input_ids": pa.array([[3, 4], [5, 6]], type=pa.list_(pa.int64(), 2))})),
 }  # fmt: skip
 
@@ -120,7 +122,7 @@ def test_compacting_is_concatenating(histories):
 @given(views(), st.integers(1, 5))
 def test_overlapping_rows_become_a_data_set_of_several_chunks(histories, events_at_once):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(arrow_columns, "CHUNK_EVENTS", events_at_once)
+        patch.setattr(histories_module, "CHUNK_EVENTS", events_at_once)
         dataset = histories.to_dataset()
     assert list(dataset.with_format(None)) == rows_of(histories)
     assert dataset.features["input_ids"].feature.dtype == "int32"
@@ -186,9 +188,28 @@ def test_missing_columns_and_other_kinds_are_refused(rows, message):
         ({"input_ids": [[3], [4, None]]}, "input_ids has 1 nulls"),
         ({"input_ids": [[3], None]}, "input_ids has 1 nulls"),
         ({"input_ids": [[[3]], [[4]]]}, "one number an event"),
+        ({"input_ids": [["3"], ["4"]]}, "holds list<.*string>, but histories hold one number an event"),
         ({"target": [1, 2]}, "at least one event column"),
     ],
 )
 def test_histories_that_do_not_fit_are_refused(columns, message):
     with pytest.raises(InputError, match=message):
-        as_histories(Dataset.from_dict(columns))
+        as_histories(Dataset.from_dict(columns), list(columns))
+
+
+def test_lists_of_text_are_left_out_unless_asked_for():
+    dataset = Dataset.from_dict({"input_ids": LISTS, "words": [["a"]] * 5})
+    assert as_histories(dataset).column_names == ["input_ids"]
+
+
+@given(views(), st.integers(1, 6))
+def test_parts_hold_all_rows_and_few_events(histories, max_events):
+    parts = list(histories.parts(max_events))
+    assert [row for part in parts for row in rows_of(part)] == rows_of(histories)
+    assert all(len(part) == 1 or part.lengths_R.sum() <= max_events for part in parts)
+
+
+@given(views())
+def test_what_rows_hold_is_each_event_once(histories):
+    held = {item for row in rows_of(histories) for item in row["input_ids"]}
+    assert histories.held("input_ids").tolist() == sorted(held)

@@ -1,0 +1,89 @@
+"""Where the events of a batch go in its matrices: one sequence a row, or several packed into a row.
+
+Shape suffixes: N events, of sequences that lie end to end; `lengths` says how long each sequence is.
+"""
+
+from bisect import bisect_left, insort
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from seqrec.interactions.events import EventColumn
+from seqrec.interactions.windows import count_within
+
+
+@dataclass(frozen=True)
+class BatchLayout:
+    """Where each event goes in a matrix of a batch.
+
+    Attributes:
+        places_N: The event's place in the flattened matrix.
+        shape: The matrix's shape.
+    """
+
+    places_N: np.ndarray
+    shape: tuple[int, int]
+
+    @classmethod
+    def padded(cls, lengths: np.ndarray) -> "BatchLayout":
+        """Give each sequence a row, padded on the right."""
+        width = max(1, int(lengths.max(initial=0)))
+        return cls(np.repeat(np.arange(len(lengths)) * width, lengths) + count_within(lengths), (len(lengths), width))
+
+    @classmethod
+    def packed(cls, lengths: np.ndarray, width: int) -> "BatchLayout":
+        """Lay sequences end to end into as few rows as best fit finds.
+
+        Args:
+            lengths: Length of each sequence, none more than `width`.
+            width: Width of the rows; less where as many narrower rows hold everything.
+        """
+        rows, columns, num_rows = best_fit(lengths, width)
+        narrowest = max(1, int(lengths.max(initial=0)), -(-int(lengths.sum()) // num_rows))
+        for narrower in range(narrowest, width):
+            if (fit := best_fit(lengths, narrower))[2] == num_rows:
+                (rows, columns, _), width = fit, narrower
+                break
+        return cls(np.repeat(rows * width + columns, lengths) + count_within(lengths), (num_rows, width))
+
+    def lay_out(self, values_N: np.ndarray, *, fill: int | float = 0, dtype: str = "int64") -> Tensor:
+        """Put values in their places in an otherwise filled matrix."""
+        flat = np.full(self.shape[0] * self.shape[1], fill, dtype=dtype)
+        flat[self.places_N] = values_N
+        return torch.from_numpy(flat.reshape(self.shape))
+
+    def lay_out_events(self, columns: Iterable[EventColumn], events: Mapping[str, np.ndarray]) -> dict[str, Tensor]:
+        """Lay out what events carry, each column with its own fill and type.
+
+        Args:
+            columns: The columns.
+            events: Values (N,) by the columns' names.
+        """
+        return {
+            column.name: self.lay_out(events[column.name], fill=column.fill, dtype=column.dtype) for column in columns
+        }
+
+
+def best_fit(lengths: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray, int]:
+    """Assign each length a row and a column in it: longest first, into the fullest row that still has room.
+
+    Returns:
+        Row and column of each length, and the number of rows (at least 1).
+    """
+    rows, columns = np.zeros(len(lengths), dtype=np.int64), np.zeros(len(lengths), dtype=np.int64)
+    room: list[tuple[int, int]] = []  # (free cells, row), sorted
+    num_rows = 0
+    for index in np.argsort(-lengths, kind="stable"):
+        length = int(lengths[index])
+        fit = bisect_left(room, (length, -1))
+        if fit == len(room):
+            free, row = width, num_rows
+            num_rows += 1
+        else:
+            free, row = room.pop(fit)
+        rows[index], columns[index] = row, width - free
+        insort(room, (free - length, row))
+    return rows, columns, max(1, num_rows)

@@ -1,0 +1,109 @@
+"""Batches of histories to encode, rank and recommend for.
+
+Shape suffixes: B histories, L length, S longest full history.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from seqrec.interactions.batch_layout import BatchLayout
+from seqrec.interactions.events import EventColumn, event_columns
+from seqrec.interactions.histories import Histories, as_histories
+from seqrec.interactions.special_tokens import PAD_ID
+
+
+@dataclass(frozen=True)
+class HistoryCollator:
+    """Make batches of histories to encode, rank and recommend for.
+
+    Args:
+        max_length: Newest events that the model reads.
+        columns: The event columns that the model reads, `input_ids` among them.
+
+    Returns:
+        The columns (B, L), `input_ids` among them, padded on the right; `attention_mask` (B, L) where anything is
+        padding; `seen_ids` (B, S), the items of the full histories, padded; and `targets` (B,) where the rows have a
+        `target`.
+    """
+
+    max_length: int
+    columns: Sequence[str] = ("input_ids",)
+
+    @cached_property
+    def event_columns(self) -> tuple[EventColumn, ...]:
+        """The columns, looked up by their names."""
+        return event_columns(self.columns)
+
+    def __call__(self, rows: Histories | Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
+        """Collate histories, or a list of their rows, oldest event first, perhaps with a `target`."""
+        if not isinstance(rows, Histories):
+            has_targets = len(rows) > 0 and "target" in rows[0]
+            rows = as_histories(rows, [*self.columns, *(["target"] if has_targets else [])])
+        is_single = len(rows) == 1 and rows.lengths_R[0] > 0
+        batch = self.collate_single(rows) if is_single else self.collate(rows)
+        if "target" in rows.rows:
+            batch["targets"] = torch.from_numpy(rows.rows["target"].astype(np.int64))
+        return batch
+
+    def collate(self, histories: Histories) -> dict[str, Tensor]:
+        """Make the batch of any number of histories."""
+        newest = histories.newest(self.max_length)
+        events, lengths_B = newest.compact(self.columns)
+        layout = BatchLayout.padded(lengths_B)
+        batch = layout.lay_out_events(self.event_columns, events)
+        if len(lengths_B) and lengths_B.min() < lengths_B.max():  # models are quicker if they need not look for padding
+            batch["attention_mask"] = layout.lay_out(np.ones(len(layout.places_N), dtype=np.int64))
+        is_cut = histories.lengths_R.max(initial=0) > self.max_length
+        batch["seen_ids"] = pad_items(histories) if is_cut else batch["input_ids"]
+        return batch
+
+    def collate_single(self, histories: Histories) -> dict[str, Tensor]:
+        """Make the batch of one history that is not empty, in few steps: a request often is one."""
+        start, length = int(histories.starts_R[0]), int(histories.lengths_R[0])
+        end = start + length
+        newest = slice(end - min(length, self.max_length), end)
+        batch = {
+            column.name: torch.from_numpy(histories.columns[column.name][None, newest].astype(column.dtype))
+            for column in self.event_columns
+        }
+        ids = batch["input_ids"]
+        if length > self.max_length:
+            ids = torch.from_numpy(histories.columns["input_ids"][None, start:end].astype(np.int64))
+        batch["seen_ids"] = ids
+        return batch
+
+
+def encoder_inputs(batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the part of a `HistoryCollator`'s batch that encoders read: event columns, and the mask if any."""
+    return {name: tensor for name, tensor in batch.items() if name not in ("seen_ids", "targets")}
+
+
+def pad_items(histories: Histories) -> Tensor:
+    """Give the items of each history a row (B, S), padded on the right."""
+    events, lengths_B = histories.compact(["input_ids"])
+    return BatchLayout.padded(lengths_B).lay_out(events["input_ids"], fill=PAD_ID)
+
+
+def batches_of_like_length(lengths: np.ndarray, max_rows: int, max_tokens: int = 2**13) -> Iterator[np.ndarray]:
+    """Share rows out among batches that hold little padding, the longest rows first.
+
+    Args:
+        lengths: Length of each row.
+        max_rows: Rows of a batch.
+        max_tokens: Tokens of a batch, padding included; by default what a processor's cache can still serve.
+
+    Yields:
+        The numbers of the rows of each batch.
+    """
+    order = np.argsort(-lengths, kind="stable")
+    start = 0
+    while start < len(order):
+        num_rows = max(1, min(max_rows, max_tokens // max(1, int(lengths[order[start]]))))
+        yield order[start : start + num_rows]
+        start += num_rows
