@@ -3,7 +3,7 @@
 import ast
 import inspect
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,6 +14,7 @@ from transformers.utils import logging
 
 from seqrec.errors import InputError
 from seqrec.interactions.whole_files import write_text_whole
+from seqrec.modeling.modeling_auto import ARCHITECTURES
 from seqrec.modeling.pipeline_next_item import TASK
 
 PACKAGE = "seqrec"
@@ -29,47 +30,74 @@ def write_remote_code(model: PreTrainedModel, folder: str | Path) -> list[Path]:
     not causal), found by `auto_map`, and `pipeline("next-item-recommendation")`, found by `custom_pipelines`, load the
     folder with `trust_remote_code=True` and nothing but transformers installed.
 
-    Only classes of `seqrec` are written. A model that itself came from remote code is left alone, as
-    transformers has copied its files already; so is a user's own subclass, with a warning in the log:
-    transformers has `register_for_auto_class` for it.
+    Classes of `seqrec` are written, and others that were registered (`register_architecture`,
+    `register_event_part`, `register_item_part`), with the modules of their packages that they import. A model that
+    itself came from remote code is left alone, as transformers has copied its files already; so is a class that was
+    not registered, or whose modules cannot be flattened, with a warning in the log.
 
     Args:
         model: A model that was saved to `folder`.
         folder: Where; must hold `config.json`.
 
     Returns:
-        The Python files written; none for a model of somebody else's class.
+        The Python files written; none for a model that is left alone.
 
     Raises:
-        ValueError: If `folder` holds no `config.json`, or the modules cannot be flattened; see
-            `flatten_modules`.
+        InputError: If `folder` holds no `config.json`.
     """
     classes = auto_classes(model)
-    homes = {class_.__module__.partition(".")[0] for class_ in classes.values()}
-    if REMOTE_PACKAGE in homes:
+    parts = part_classes(model)
+    if any(home(class_) == REMOTE_PACKAGE for class_ in classes.values()):
         return []
-    if homes != {PACKAGE}:
-        logger.warning_once(
-            f"No remote code was written for {type(model).__module__}.{type(model).__qualname__}: it is no "
-            f"class of {PACKAGE}. To share its code too, call its register_for_auto_class() before saving."
+    strangers = [class_ for class_ in classes.values() if not is_registered(class_)]
+    if strangers:
+        warn_without_code(
+            model,
+            f"{strangers[0].__qualname__} is no class of {PACKAGE} and was not registered. Call "
+            "register_architecture() before saving, or its register_for_auto_class()",
         )
         return []
     folder = Path(folder)
     config_file = folder / "config.json"
     if not config_file.is_file():
         raise InputError(f"{folder} holds no config.json. Save the model there before its remote code.")
-    paths = []
-    for name, source in flatten_modules(class_.__module__ for class_ in classes.values()).items():
+    try:
+        sources = flatten_classes(classes.values(), parts)
+    except InputError as error:
+        warn_without_code(model, str(error).rstrip("."))
+        return []
+    for name, source in sources.items():
         path = folder / name
         if not path.is_file() or path.read_bytes() != source.encode():
             write_text_whole(path, source)
-        paths.append(path)
     name_classes(
         config_file,
         auto_map={auto: class_reference(class_) for auto, class_ in classes.items()},
         custom_pipelines=custom_pipelines(model),
     )
-    return paths
+    return [folder / name for name in sources]
+
+
+def warn_without_code(model: PreTrainedModel, reason: str) -> None:
+    """Warn that a model was saved without its code."""
+    name = f"{type(model).__module__}.{type(model).__qualname__}"
+    logger.warning_once(f"No remote code was written for {name}: {reason}.")
+
+
+def home(class_: type) -> str:
+    """Return the package, or the top-level module, in which a class is defined."""
+    return class_.__module__.partition(".")[0]
+
+
+def is_registered(class_: type) -> bool:
+    """Tell whether a class is of this package, or part of a registered architecture."""
+    return home(class_) == PACKAGE or any(class_ in classes for classes in ARCHITECTURES)
+
+
+def part_classes(model: PreTrainedModel) -> list[type]:
+    """Name the classes of a model's event parts and item parts."""
+    backbone = model.base_model
+    return [type(part) for part in (*backbone.event_parts.values(), *backbone.item_encoder.parts.values())]
 
 
 def auto_classes(model: PreTrainedModel) -> dict[str, type]:
@@ -104,41 +132,77 @@ def name_classes(config_file: Path, **references: Mapping[str, Any]) -> None:
     write_text_whole(config_file, json.dumps(config, indent=2, sort_keys=True) + "\n")
 
 
-def flatten_modules(names: Iterable[str], package: str = PACKAGE) -> dict[str, str]:
-    """Gather modules of a package, and those of it that they import, into one flat folder.
+def flatten_classes(classes: Iterable[type], parts: Iterable[type] = ()) -> dict[str, str]:
+    """Gather the modules of a model's classes into one flat folder; see `flatten_modules`.
+
+    Args:
+        classes: Those that `auto_map` names.
+        parts: Event parts and item parts. Where a model's module does not import a part's, a line is added that does,
+            so that it is loaded and registers the part.
+
+    Returns:
+        File name → source.
+
+    Raises:
+        InputError: As of `flatten_modules`, and for a class that is defined in no module that can be imported.
+    """
+    classes, parts = list(classes), list(parts)
+    for class_ in (*classes, *parts):
+        if class_.__module__ == "__main__" or "<locals>" in class_.__qualname__:
+            raise InputError(f"{class_.__qualname__} is defined in no module of its own. Move it into one.")
+    packages = {PACKAGE, *map(home, (*classes, *parts))}
+    files = flatten_modules([class_.__module__ for class_ in (*classes, *parts)], packages)
+    for name in {class_.__module__ for class_ in classes if parts and issubclass(class_, PreTrainedModel)}:
+        read = follow_imports([name], packages)
+        for part in parts:
+            if part.__module__ not in read:
+                line = f"from .{basename(part.__module__)} import {part.__name__}  # registers it"
+                files[f"{basename(name)}.py"] += f"{line}\n"
+    return files
+
+
+def flatten_modules(names: Iterable[str], packages: Collection[str] = frozenset({PACKAGE})) -> dict[str, str]:
+    """Gather modules of some packages, and those of them that they import, into one flat folder.
 
     `from package.room.module import name` becomes `from .module import name`; nothing else is changed. These
     are the only imports that transformers follows, within one folder.
 
     Args:
         names: Full names of the modules to begin with.
-        package: The package that shall not be needed any more.
+        packages: The packages (or modules of the top level) that shall not be needed any more.
 
     Returns:
         File name → source, ordered by the modules' full names.
 
     Raises:
-        ValueError: If a module imports the package in any other way, or two modules share a basename.
+        InputError: If a module imports the packages in any other way, or two modules share a basename.
     """
+    sources = follow_imports(names, packages)
+    refuse_shared_basenames(sources)
+    return {f"{basename(name)}.py": make_relative(name, sources[name], packages) for name in sorted(sources)}
+
+
+def follow_imports(names: Iterable[str], packages: Collection[str]) -> dict[str, str]:
+    """Return the sources of modules, and of those that they import from some packages, by their full names."""
     sources: dict[str, str] = {}
     waiting = list(names)
     while waiting:
         name = waiting.pop()
         if name not in sources:
             sources[name] = inspect.getsource(import_module(name))
-            waiting.extend(node.module or "" for node in package_imports(name, sources[name], package))
-    refuse_shared_basenames(sources)
-    return {f"{basename(name)}.py": make_relative(name, sources[name], package) for name in sorted(sources)}
+            waiting.extend(node.module or "" for node in package_imports(name, sources[name], packages))
+    return sources
 
 
-def package_imports(name: str, source: str, package: str) -> list[ast.ImportFrom]:
-    """Find a module's imports from its own package, and refuse those that cannot be followed."""
+def package_imports(name: str, source: str, packages: Collection[str]) -> list[ast.ImportFrom]:
+    """Find a module's imports from some packages, and refuse those that cannot be followed."""
     tree = ast.parse(source)
     found = []
     for node in ast.walk(tree):
-        if not is_from_package(node, package):
+        if not is_from_packages(node, packages):
             continue
         if not (isinstance(node, ast.ImportFrom) and node in tree.body and is_plain_module(node)):
+            package = imported_package(node, name)
             raise InputError(
                 f"Line {getattr(node, 'lineno', '?')} of {name} ({ast.unparse(node)}) cannot be made remote "
                 f"code. Import from {package} only at the top level of a module, as "
@@ -148,11 +212,19 @@ def package_imports(name: str, source: str, package: str) -> list[ast.ImportFrom
     return found
 
 
-def is_from_package(node: ast.AST, package: str) -> bool:
-    """Tell whether a node imports the package, or anything from it."""
+def is_from_packages(node: ast.AST, packages: Collection[str]) -> bool:
+    """Tell whether a node imports a package, or anything from it."""
     if isinstance(node, ast.ImportFrom):
-        return node.level > 0 or (node.module or "").partition(".")[0] == package
-    return isinstance(node, ast.Import) and any(name.name.partition(".")[0] == package for name in node.names)
+        return node.level > 0 or (node.module or "").partition(".")[0] in packages
+    return isinstance(node, ast.Import) and any(name.name.partition(".")[0] in packages for name in node.names)
+
+
+def imported_package(node: ast.AST, importer: str) -> str:
+    """Name the package that a module's import takes something from; of several, the first."""
+    if isinstance(node, ast.ImportFrom):
+        return (node.module if node.level == 0 and node.module else importer).partition(".")[0]
+    assert isinstance(node, ast.Import)
+    return node.names[0].name.partition(".")[0]
 
 
 def is_plain_module(node: ast.ImportFrom) -> bool:
@@ -172,10 +244,10 @@ def refuse_shared_basenames(names: Iterable[str]) -> None:
             )
 
 
-def make_relative(name: str, source: str, package: str) -> str:
-    """Turn a module's imports from its own package into imports from its own folder."""
+def make_relative(name: str, source: str, packages: Collection[str]) -> str:
+    """Turn a module's imports from some packages into imports from its own folder."""
     lines = source.split("\n")
-    for node in package_imports(name, source, package):
+    for node in package_imports(name, source, packages):
         absolute = f"from {node.module} import"
         assert absolute in lines[node.lineno - 1], f"{name}, line {node.lineno}: not written as `{absolute} …`"
         relative = f"from .{basename(node.module or '')} import"

@@ -71,8 +71,14 @@ class NextItemBackbone(NextItemPreTrainedModel):
         """Replace the item encoder or, if another embedding is given, the id embedding in it."""
         if isinstance(value, ItemEncoder):
             self.item_embedding = value
+            value.resize_parts()
         else:
             self.item_embedding.replace_embedding(value)
+
+    @property
+    def item_encoder(self) -> ItemEncoder:
+        """The item encoder itself, also where an adapter wraps it."""
+        return beneath_adapters(self.item_embedding)
 
     @capture_outputs
     def forward(
@@ -195,7 +201,7 @@ class NextItemBackbone(NextItemPreTrainedModel):
     def encode_items(self, ids: Tensor | None = None) -> Tensor:
         """Return the vectors (…, D) of some token ids (…), or of all (V, D), special tokens included."""
         if ids is None:
-            return self.as_items(beneath_adapters(self.item_embedding).catalogue())
+            return self.as_items(self.item_encoder.catalogue())
         return self.as_items(self.item_embedding(ids))
 
     def as_users(self, hidden: Tensor) -> Tensor:

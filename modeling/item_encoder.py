@@ -81,6 +81,7 @@ class ItemEncoder(nn.Embedding):
     def __init__(self, config: Any) -> None:
         super().__init__(config.vocab_size, config.hidden_size, padding_idx=PAD_ID)
         self.parts = nn.ModuleDict({name: item_part(name)(config) for name in config.item_parts})
+        self.parts_size = config.vocab_size
 
     def forward(self, input: Tensor) -> Tensor:
         """Return the vectors (…, D) of token ids (…)."""
@@ -99,10 +100,15 @@ class ItemEncoder(nn.Embedding):
     def replace_embedding(self, embedding: nn.Embedding) -> None:
         """Take over another id embedding, perhaps of another number of token ids."""
         self.weight = embedding.weight
-        if self.num_embeddings != embedding.num_embeddings:
-            self.num_embeddings = embedding.num_embeddings
+        self.num_embeddings = embedding.num_embeddings
+        self.resize_parts()
+
+    def resize_parts(self) -> None:
+        """Tell the parts if the id embedding has become larger or smaller, as the library resizes it in place."""
+        if self.parts_size != self.num_embeddings:
             for part in self.parts.values():
                 part.resize(self.num_embeddings)
+            self.parts_size = self.num_embeddings
 
 
 def beneath_adapters(module: nn.Module) -> ItemEncoder:

@@ -9,7 +9,7 @@ from filelock import FileLock, Timeout
 
 from seqrec.errors import InputError
 from seqrec.hub.product_files import COMPANIONS
-from seqrec.hub.remote_code import flatten_modules
+from seqrec.hub.remote_code import flatten_classes
 from seqrec.hub.staging import remove_leftovers
 from seqrec.modeling.modeling_auto import ARCHITECTURES
 from seqrec.modeling.weight_files import INDEX, SINGLE
@@ -92,7 +92,8 @@ def require_no_foreign_files(folder: Path) -> None:
 
 def code_files() -> list[str]:
     """Name the Python files that are saved beside the models' weights."""
-    return list(flatten_modules(class_.__module__ for classes in ARCHITECTURES for class_ in classes))
+    own = [class_ for classes in ARCHITECTURES for class_ in classes if class_.__module__.startswith("seqrec.")]
+    return list(flatten_classes(own))
 
 
 def remove_checkpoints(folder: Path) -> None:

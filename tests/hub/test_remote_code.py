@@ -230,7 +230,7 @@ def test_flattening_follows_imports_of_imports(make_package):
             "from PACKAGE.high.maths import FOUR as four\n\nEIGHT = four * TWO\n"
         ),
     )
-    assert flatten_modules([f"{name}.high.start"], name) == {
+    assert flatten_modules([f"{name}.high.start"], {name}) == {
         "maths.py": "from .numbers import TWO\n\nFOUR = TWO + TWO\n",
         "start.py": (
             f'"""Start: from {name}.low.unused import nothing."""\n'
@@ -246,7 +246,7 @@ def test_modules_that_import_each_other_are_each_written_once(make_package):
         room__a="import sys\nfrom PACKAGE.room.b import B\n\nA = 1\n",
         room__b="B = 2\nfrom PACKAGE.room.a import sys\n",
     )
-    assert list(flatten_modules([f"{name}.room.b", f"{name}.room.a"], name)) == ["a.py", "b.py"]
+    assert list(flatten_modules([f"{name}.room.b", f"{name}.room.a"], {name})) == ["a.py", "b.py"]
 
 
 @pytest.mark.parametrize(
@@ -265,7 +265,7 @@ def test_modules_that_import_each_other_are_each_written_once(make_package):
 def test_imports_that_cannot_be_followed_are_refused(make_package, source):
     name = make_package(low__numbers="TWO = 2\n", low__start=source)
     with pytest.raises(ValueError, match=rf"of {name}\.low\.start \(.*import.*\) cannot be made remote code"):
-        flatten_modules([f"{name}.low.start"], name)
+        flatten_modules([f"{name}.low.start"], {name})
 
 
 def test_two_modules_of_one_basename_are_refused(make_package):
@@ -276,7 +276,7 @@ def test_two_modules_of_one_basename_are_refused(make_package):
     with pytest.raises(
         ValueError, match=rf"{name}\.high\.numbers and {name}\.low\.numbers would both become numbers\.py"
     ):
-        flatten_modules([f"{name}.high.numbers"], name)
+        flatten_modules([f"{name}.high.numbers"], {name})
 
 
 def test_masks_are_made_with_and_without_the_argument_that_newer_libraries_leave_out(tiny_model, monkeypatch):

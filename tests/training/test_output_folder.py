@@ -33,7 +33,7 @@ def trained(tmp_path_factory):
     return run(tmp_path_factory.mktemp("trained") / "model")
 
 
-@pytest.mark.parametrize("name", [*PRODUCT, "layers.py", "modeling_sasrec.py"])
+@pytest.mark.parametrize("name", [*PRODUCT, "blocks.py", "modeling_sasrec.py"])
 @pytest.mark.parametrize("overwrite", [False, True])
 def test_a_users_own_file_is_never_replaced(name, overwrite, tmp_path):
     (tmp_path / name).write_text("mine")
