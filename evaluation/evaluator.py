@@ -19,8 +19,8 @@ from seqrec.interactions.events import columns_read_by
 from seqrec.interactions.histories import Histories, as_histories
 from seqrec.interactions.history_collator import HistoryCollator, batches_of_like_length, encoder_inputs
 from seqrec.interactions.special_tokens import NUM_SPECIAL_TOKENS
-from seqrec.search.best_items import Encoder
-from seqrec.search.scoring import CatalogueScores, Products, Scores
+from seqrec.search.interfaces import Encoder
+from seqrec.search.scoring import Scores
 
 DEFAULT_KS = (1, 5, 10, 20)
 
@@ -68,7 +68,7 @@ class EncoderScorer:
                 "The model's scores are not finite (NaN or infinite): its weights are damaged, or its training "
                 "diverged. Take an earlier checkpoint, or train again with a lower learning rate."
             )
-        return Products(users_BD, self.items_VD)
+        return Scores.of_vectors(users_BD, self.items_VD)
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ def rank_dataset(
         batch = collate(histories.select(index_B))
         batch = {name: tensor.to(scorer.device) for name, tensor in batch.items()}
         found = scorer.score_users(**encoder_inputs(batch))
-        scores = CatalogueScores(found, batch["seen_ids"] if exclude_seen else None)
+        scores = found.masked(batch["seen_ids"] if exclude_seen else None)
         ranks_U[index_B] = scores.rank(batch["targets"]).cpu()
         if list_length:
             top_UK[index_B] = scores.top_k(list_length)[1].cpu()

@@ -26,7 +26,7 @@ class ItemKnnBaseline:
 
     The similarity of two items is the cosine of the sets of users that took them in training, c_ij / √(n_i n_j),
     where c_ij users took both, and n_i users took i. Each item keeps the k items most similar to it; of equal
-    ones, those of the lower token id, which are the more popular. A user's score for an item is the sum of its
+    ones, the more popular in training, then those of the lower token id. A user's score for an item is the sum of its
     similarities to those items of the history (each counted once) whose neighbour it is. What is nobody's
     neighbour is not recommended.
 
@@ -47,12 +47,16 @@ class ItemKnnBaseline:
     def __init__(self, train: Histories | Dataset, vocab_size: int, num_neighbours: int = NUM_NEIGHBOURS) -> None:
         if num_neighbours < 1:
             raise InputError(f"num_neighbours={num_neighbours}: an item has 1 neighbour at least.")
-        parts = [nearest(*block, num_neighbours) for block in similarities(*user_item_pairs(train), vocab_size)]
-        items_P, neighbours_P, similarities_P = (np.concatenate(part) for part in zip(*parts, strict=True))
+        users_N, items_N = user_item_pairs(train)
+        # Items are numbered by popularity here, so that the first of equally similar ones are the most popular.
+        by_popularity_V = np.argsort(-np.bincount(items_N, minlength=vocab_size), kind="stable")
+        place_V = np.argsort(by_popularity_V)
+        parts = [nearest(*block, num_neighbours) for block in similarities(users_N, place_V[items_N], vocab_size)]
+        places_P, neighbours_P, similarities_P = (np.concatenate(part) for part in zip(*parts, strict=True))
         self.vocab_size = vocab_size
-        self.starts_V = torch.from_numpy(np.searchsorted(items_P, np.arange(vocab_size)))
-        self.num_neighbours_V = torch.from_numpy(np.bincount(items_P, minlength=vocab_size))
-        self.neighbours_P = torch.from_numpy(neighbours_P)
+        self.starts_V = torch.from_numpy(np.searchsorted(places_P, place_V))
+        self.num_neighbours_V = torch.from_numpy(np.bincount(places_P, minlength=vocab_size)[place_V])
+        self.neighbours_P = torch.from_numpy(by_popularity_V[neighbours_P])
         self.similarities_P = torch.from_numpy(similarities_P)
 
     def score_users(self, input_ids: Tensor, attention_mask: Tensor | None = None, **columns: Tensor) -> Scores:
@@ -72,25 +76,24 @@ class ItemKnnBaseline:
         lengths = self.num_neighbours_V[items]
         before = self.starts_V[items] - (lengths.cumsum(0) - lengths)
         index_E = torch.arange(int(lengths.sum())) + before.repeat_interleave(lengths)
-        return SummedSimilarities(
+        sums = SummedSimilarities(
             users.repeat_interleave(lengths),
             self.neighbours_P[index_E],
             self.similarities_P[index_E],
-            shape=(len(input_ids), self.vocab_size),
+            num_users=len(input_ids),
         )
+        return Scores(sums.stretch, (len(input_ids), self.vocab_size), self.device)
 
 
 class SummedSimilarities:
     """Scores that are sums of similarities, and −inf where there is none."""
 
-    device = torch.device("cpu")
-
-    def __init__(self, users_E: Tensor, items_E: Tensor, similarities_E: Tensor, *, shape: tuple[int, int]) -> None:
-        self.users_E, self.items_E, self.similarities_E, self.shape = users_E, items_E, similarities_E, shape
+    def __init__(self, users_E: Tensor, items_E: Tensor, similarities_E: Tensor, *, num_users: int) -> None:
+        self.users_E, self.items_E, self.similarities_E, self.num_users = users_E, items_E, similarities_E, num_users
 
     def stretch(self, start: int, stop: int) -> Tensor:
         """See `Scores.stretch`."""
-        num_users, num_items = self.shape[0], stop - start
+        num_users, num_items = self.num_users, stop - start
         inside_E = (self.items_E >= start) & (self.items_E < stop)
         cells = self.users_E[inside_E] * num_items + self.items_E[inside_E] - start
         scores_BC = torch.zeros(num_users * num_items).index_add_(0, cells, self.similarities_E[inside_E])

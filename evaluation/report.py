@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from seqrec.evaluation.baselines import PopularityBaseline, counts_by_token
 from seqrec.evaluation.confidence import confidence_intervals
 from seqrec.evaluation.evaluator import Ranking, rank_dataset
 from seqrec.evaluation.item_knn import ItemKnnBaseline
@@ -18,6 +17,7 @@ from seqrec.evaluation.slices import slice_metrics
 from seqrec.evaluation.targets import share_beyond_reach, warn_of_repeats
 from seqrec.interactions.histories import Histories, as_histories
 from seqrec.interactions.preparation import HELD_OUT, PreparedData
+from seqrec.search.popularity import PopularityBaseline
 
 LIST_LENGTH = 20
 
@@ -46,7 +46,7 @@ def measure(
     held_out = {split: as_histories(data.sequences[split]) for split in splits}
     for split in splits:
         warn_of_repeats(held_out[split], exclude_seen=exclude_seen, split=split)
-    item_counts_V = counts_by_token(data.items, len(data.tokenizer))
+    item_counts_V = data.items.counts_by_token
     popularity = PopularityBaseline(item_counts_V)
     item_knn = ItemKnnBaseline(data.sequences["train"], len(data.tokenizer))
     rank = partial(rank_dataset, exclude_seen=exclude_seen, list_length=LIST_LENGTH)

@@ -8,7 +8,8 @@ from seqrec import (
     SequentialTrainer,
     SequentialTrainingArguments,
 )
-from seqrec.interactions.sequences import build_sequences, item_table
+from seqrec.interactions.catalogue import Catalogue
+from seqrec.interactions.sequences import build_sequences
 from seqrec.interactions.sources import load_interactions
 from seqrec.interactions.splitting import leave_one_out
 
@@ -16,7 +17,7 @@ data = load_interactions("synthetic")  # or a CSV, Parquet or JSONL file, a fram
 split = leave_one_out(data.interactions)
 tokenizer = ItemTokenizer.from_interactions(split.train, catalogue=data.interactions["item_id"])
 sequences = build_sequences(split, tokenizer)
-items = item_table(split.train, tokenizer, data.items)
+items = Catalogue.from_interactions(split.train, tokenizer, data.items)
 
 model = SasRecForNextItem(SasRecConfig(vocab_size=len(tokenizer), hidden_size=32, max_position_embeddings=50))
 trainer = SequentialTrainer(

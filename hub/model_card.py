@@ -9,13 +9,11 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 from huggingface_hub import ModelCard
 
 from seqrec.configuration.config_fields import Purpose, names_for
 from seqrec.configuration.configuration_next_item import NextItemConfig
-from seqrec.errors import InputError
+from seqrec.errors import InputError, SavedFolderError
 from seqrec.evaluation.tables import RANKERS
 from seqrec.hub.card_metadata import card_metadata
 from seqrec.hub.card_tables import (
@@ -29,9 +27,11 @@ from seqrec.hub.card_tables import (
     without_folders,
 )
 from seqrec.hub.card_values import is_count, is_known, is_text, mapping, protocol_of, training_of
-from seqrec.hub.json_objects import broken, read_json_object
+from seqrec.hub.json_objects import MEND, broken, read_json_object
 from seqrec.hub.markdown import code, fenced, python, text
 from seqrec.hub.weights_hash import belongs_to, weight_files
+from seqrec.interactions.catalogue import Catalogue
+from seqrec.interactions.item_rows import rows_of
 from seqrec.interactions.special_tokens import NUM_SPECIAL_TOKENS
 from seqrec.interactions.whole_files import write_text_whole
 from seqrec.modeling.modeling_auto import MODEL_TYPES
@@ -151,10 +151,10 @@ def first_item_ids(items_file: Path, number: int) -> list[str]:
         ValueError: If the file is no catalogue.
     """
     try:
-        items = pq.ParquetFile(items_file).read(columns=["item_id"], use_threads=False)
-        return items["item_id"][:number].cast(pa.string()).drop_null().to_pylist()
-    except (pa.ArrowException, KeyError, OSError) as error:
-        raise broken(str(items_file), f"is no catalogue that can be read ({error})") from error
+        items = Catalogue.load(items_file)
+    except InputError as error:
+        raise SavedFolderError(f"{error} {MEND}") from error
+    return [items.item_ids[row] for row in rows_of(items.by_popularity()[:number])]
 
 
 def build_model_card(
@@ -182,7 +182,7 @@ def build_model_card(
     protocol = protocol_of(metrics)
     dataset = without_folders(protocol.get("dataset", ""))
     command = portable_command(training.get("command", ""))
-    num_items = config["vocab_size"] - NUM_SPECIAL_TOKENS
+    num_items = rows_of(config["vocab_size"])
     results = [found for make in RESULTS if (found := make(metrics))]
     template = files("seqrec.model_cards").joinpath("card_template.md")
     return ModelCard.from_template(

@@ -2,13 +2,10 @@
 
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
-import polars as pl
-import pyarrow as pa
-import pyarrow.parquet as pq
 from safetensors import SafetensorError
 from transformers.utils import (
     ADAPTER_SAFE_WEIGHTS_NAME,
@@ -20,11 +17,12 @@ from transformers.utils import (
     cached_file,
 )
 
-from seqrec.errors import InputError
-from seqrec.hub.json_objects import broken, read_json_object
+from seqrec.errors import InputError, SavedFolderError
+from seqrec.hub.json_objects import MEND, broken, read_json_object
 from seqrec.hub.model_card import CURVE, METRICS
 from seqrec.hub.sharing import find_file
 from seqrec.hub.weights_hash import belongs_to
+from seqrec.interactions.catalogue import Catalogue
 from seqrec.interactions.preparation import DataArguments
 from seqrec.interactions.special_tokens import SPECIAL_TOKENS
 from seqrec.interactions.tokenization_items import ItemTokenizer
@@ -55,6 +53,28 @@ def load_model(name: str, *, config_fields: Mapping[str, Any] | None = None, **k
         raise broken(weights_file, f"cannot be read ({error})") from error
 
 
+@dataclass(frozen=True)
+class SavedModel:
+    """A model, its vocabulary and its catalogue, all of the same items."""
+
+    model: NextItemHead
+    tokenizer: ItemTokenizer
+    items: Catalogue
+
+
+def load_saved(name: str, *, config_fields: Mapping[str, Any] | None = None, **kwargs: Any) -> SavedModel:
+    """Load what belongs together; arguments as of `load_model`.
+
+    Raises:
+        ValueError: If a part is missing or broken, or they are not of one catalogue.
+    """
+    model = load_model(name, config_fields=config_fields, **kwargs)
+    tokenizer, items = load_tokenizer(name, **kwargs), load_items(name, **kwargs)
+    require_one_catalogue(model.config.vocab_size, tokenizer, items)
+    model.set_item_counts(items.counts_by_token)
+    return SavedModel(model, tokenizer, items)
+
+
 def load_tokenizer(name: str, **kwargs: Any) -> ItemTokenizer:
     """Load a model's vocabulary.
 
@@ -73,29 +93,17 @@ def load_tokenizer(name: str, **kwargs: Any) -> ItemTokenizer:
     return tokenizer
 
 
-def load_items(name: str, **kwargs: Any) -> pl.DataFrame:
-    """Read a model's catalogue: `item_id`, `count` and perhaps `title`, in token order.
-
-    Arrow reads it, column by column: polars would start its threads, and no process forked later could use them.
+def load_items(name: str, **kwargs: Any) -> Catalogue:
+    """Read a model's catalogue.
 
     Raises:
         ValueError: If `items.parquet` is missing or broken, or lacks a column.
     """
     path = find_file(name, "items.parquet", **kwargs)
     try:
-        table = pq.ParquetFile(path).read(use_threads=False).combine_chunks()
-        table.validate(full=True)
-        items = pl.DataFrame([pl.Series(*column) for column in zip(table.column_names, table.columns, strict=True)])
-    except (pa.ArrowException, pl.exceptions.PolarsError, OSError) as error:
-        raise broken(path, f"is no Parquet file that can be read ({error})") from error
-    schema = items.schema
-    if not (schema.get("item_id") == pl.String and schema.get("count", pl.Null).is_integer()):
-        raise broken(path, f"must hold item_id (text) and count (whole numbers), but holds {dict(schema)}")
-    if items["item_id"].null_count() + items["count"].null_count():
-        raise broken(path, "has rows without an item_id or a count")
-    if schema.get("title", pl.String) != pl.String:
-        raise broken(path, f"must hold titles as text, but holds {schema['title']}")
-    return items
+        return Catalogue.load(path)
+    except InputError as error:
+        raise SavedFolderError(f"{error} {MEND}") from error
 
 
 def load_record(name: str, **kwargs: Any) -> dict[str, bytes]:
@@ -121,16 +129,16 @@ def saved_weights(name: str, **kwargs: Any) -> list[Path]:
     return files if adapter is None else [Path(adapter)]
 
 
-def require_one_catalogue(vocab_size: int, tokenizer: ItemTokenizer, items: pl.DataFrame) -> None:
+def require_one_catalogue(vocab_size: int, tokenizer: ItemTokenizer, items: Catalogue) -> None:
     """Raise a `ValueError` unless model, vocabulary and catalogue are of the same items in the same order."""
     problem = None
-    if not len(tokenizer) == vocab_size == len(items) + len(tokenizer) - tokenizer.num_items:
+    if not len(tokenizer) == vocab_size == items.vocab_size:
         problem = (
             f"the model (config.json) has {vocab_size} tokens, the tokenizer (tokenizer.json) {len(tokenizer)}, "
             f"{tokenizer.num_items} of them items, and the catalogue (items.parquet) {len(items)} items"
         )
-    elif not items["item_id"].equals(tokenizer.item_series, null_equal=True):
-        pairs = zip(tokenizer.item_series, items["item_id"], strict=True)
+    elif items.item_ids != tokenizer.item_ids:
+        pairs = zip(tokenizer.item_ids, items.item_ids, strict=True)
         differing = [f"{one!r} and {other!r}" for one, other in pairs if one != other]
         problem = (
             f"{len(differing)} of {len(items)} items differ between the tokenizer (tokenizer.json) and the catalogue "

@@ -31,3 +31,21 @@ class Recommendations(list[Recommendation]):
         super().__init__(items)
         self.unknown_items = tuple(unknown_items)
         self.is_popularity = is_popularity
+
+
+def describe(
+    scores_K: Sequence[float], token_ids_K: Sequence[int], names_V: Sequence[tuple[str, str | None]]
+) -> list[Recommendation]:
+    """Turn one list of scores and token ids into recommendations, without its empty places.
+
+    Args:
+        scores_K: Scores.
+        token_ids_K: Token ids, 0 in empty places.
+        names_V: Each token id's raw id and title.
+    """
+    found = []
+    for score, token_id in zip(scores_K, token_ids_K, strict=True):
+        if token_id:
+            item_id, title = names_V[token_id]
+            found.append(Recommendation(item_id, score, title))
+    return found

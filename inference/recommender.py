@@ -1,10 +1,9 @@
 """Recommend by raw item ids: the model, its vocabulary and its catalogue in one object.
 
-Shape suffixes: B users, K list length, D hidden size, V vocabulary.
+Shape suffixes: R histories, K list length, D hidden size, V vocabulary.
 """
 
-import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,39 +11,29 @@ from typing import Any, Self, overload
 
 import numpy as np
 import polars as pl
-import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 
-from seqrec.evaluation.baselines import PopularityBaseline, counts_by_token
 from seqrec.hub.model_card import save_model_card
-from seqrec.hub.saved_folder import load_items, load_model, load_record, load_tokenizer, require_one_catalogue
+from seqrec.hub.saved_folder import load_record, load_saved, require_one_catalogue
 from seqrec.hub.sharing import push_folder
 from seqrec.hub.staging import staged
-from seqrec.inference.recommendations import Recommendation, Recommendations
-from seqrec.interactions.interactions import read_interactions
-from seqrec.interactions.raw_ids import (
-    ItemId,
-    ItemIds,
-    Unknown,
-    encode_known,
-    encode_lists,
-    id_text,
-    read_histories,
-    read_ids,
-)
+from seqrec.inference.recommendations import Recommendations, describe
+from seqrec.inference.user_tables import read_user_table, user_lists
+from seqrec.interactions.catalogue import Catalogue
+from seqrec.interactions.raw_ids import ItemId, ItemIds, Unknown, encode_lists, id_text, look_up, read_ids
 from seqrec.interactions.request_options import require_list_length, require_switch
-from seqrec.interactions.sequences import build_histories
+from seqrec.interactions.request_reading import AllowDeny, read_requests, warn_of_empty
 from seqrec.interactions.tokenization_items import ItemTokenizer
 from seqrec.modeling.devices import resolve_device
 from seqrec.modeling.forked_workers import use_one_thread_after_forks
 from seqrec.modeling.modeling_next_item import NextItemHead
 from seqrec.search.approximate_index import IndexName, build_index
-from seqrec.search.best_items import Answerer, Index, best_items
-from seqrec.search.exact_index import ExactIndex
 from seqrec.search.finite import require_finite
+from seqrec.search.interfaces import Index
+from seqrec.search.popularity import PopularityBaseline
+from seqrec.search.retriever import Retriever
 
-AllowDeny = ItemIds | Iterable[ItemIds] | None
+BY_POPULARITY = "the most popular items are recommended for them"
 
 
 class Recommender:
@@ -60,7 +49,8 @@ class Recommender:
     Args:
         model: A next-item model.
         tokenizer: Its vocabulary of items.
-        items: Its catalogue in token order: `item_id`, `count` (training interactions), perhaps `title`.
+        items: Its catalogue, a `Catalogue` or a table in token order: `item_id`, `count` (training interactions),
+            perhaps `title`.
         index: How the catalogue is searched: `"exact"`, or `"ivf"` or `"hnsw"` for catalogues beyond a million
             items, which may miss an item now and then (extra `[index]`). It is prepared here: after training the
             model on, or moving it, make a new `Recommender`.
@@ -81,24 +71,25 @@ class Recommender:
         self,
         model: NextItemHead,
         tokenizer: ItemTokenizer,
-        items: pl.DataFrame,
+        items: Any,
         *,
         index: IndexName = "exact",
         record: Mapping[str, bytes] | None = None,
     ) -> None:
-        require_one_catalogue(model.config.vocab_size, tokenizer, items)
+        self.items = Catalogue.of(items)
+        require_one_catalogue(model.config.vocab_size, tokenizer, self.items)
         use_one_thread_after_forks()
         self.model = model.eval()
         self.index_name = index
         self.record = dict(record or {})
         self.tokenizer = tokenizer
-        self.items = items
-        self.first_item = len(tokenizer) - len(items)
-        self.answerer = Answerer(model, build_index(index, require_finite(model.encode_items(), what="Item vectors")))
-        popularity = PopularityBaseline(counts_by_token(items, len(tokenizer)))
-        self.popularity = Answerer(popularity, ExactIndex(popularity.encode_items().to(model.device)))
-        self.item_ids = tokenizer.item_ids
-        self.titles = items["title"].to_list() if "title" in items.columns else [None] * len(items)
+        self.retriever = Retriever(
+            model,
+            build_index(index, require_finite(model.encode_items(), what="Item vectors")),
+            PopularityBaseline(self.items.counts_by_token),
+            max_length=model.config.max_history_length,
+            columns=model.config.event_columns,
+        )
 
     @classmethod
     def from_pretrained(
@@ -123,9 +114,9 @@ class Recommender:
                 weights are a pickle, the Hub refuses or cannot be reached, or there is no such device.
         """
         name, found_device = str(name_or_path), resolve_device(device)
-        model = load_model(name, **kwargs).to(found_device)
-        tokenizer, items = load_tokenizer(name, **kwargs), load_items(name, **kwargs)
-        return cls(model, tokenizer, items, index=index, record=load_record(name, **kwargs))
+        saved = load_saved(name, **kwargs)
+        record = load_record(name, **kwargs)
+        return cls(saved.model.to(found_device), saved.tokenizer, saved.items, index=index, record=record)
 
     def save_pretrained(self, folder: str | Path, *, repo_id: str | None = None) -> None:
         """Write everything that `from_pretrained` needs, here or where `seqrec` is not installed, and the card.
@@ -142,8 +133,7 @@ class Recommender:
         with staged(folder) as stage:
             self.model.save_pretrained(stage)
             self.tokenizer.save_pretrained(stage)
-            columns = {column.name: column.to_arrow() for column in self.items.get_columns()}  # without polars' threads
-            pq.write_table(pa.table(columns), stage / "items.parquet", compression="zstd")
+            self.items.save(stage / "items.parquet")
             for file_name, content in self.record.items():
                 (stage / file_name).write_bytes(content)
             save_model_card(stage, repo_id=repo_id)
@@ -188,6 +178,7 @@ class Recommender:
         allow: AllowDeny = ...,
         deny: AllowDeny = ...,
         unknown: Unknown = ...,
+        **columns: Any,
     ) -> Recommendations: ...
 
     @overload
@@ -200,6 +191,7 @@ class Recommender:
         allow: AllowDeny = ...,
         deny: AllowDeny = ...,
         unknown: Unknown = ...,
+        **columns: Any,
     ) -> list[Recommendations]: ...
 
     def recommend(
@@ -211,6 +203,7 @@ class Recommender:
         allow: AllowDeny = None,
         deny: AllowDeny = None,
         unknown: Unknown = "skip",
+        **columns: Any,
     ) -> Recommendations | list[Recommendations]:
         """Recommend the items a user will most likely want next.
 
@@ -224,6 +217,8 @@ class Recommender:
             deny: Ids that may not be recommended, likewise.
             unknown: What to do about ids in a history that the model does not know: leave them out with a
                 warning (`"skip"`), or raise (`"error"`).
+            **columns: The event columns that the model reads beside the items, laid out like `history`, such as
+                `device=["tv", "phone"]`.
 
         Returns:
             `Recommendations` (a list of `Recommendation`, best first) for one history; a list of them for
@@ -231,19 +226,30 @@ class Recommender:
 
         Raises:
             ValueError: On what is no history or could be read in more than one way, a k that is less than 1 or more
-                than the catalogue, scores that are not finite, or, with `unknown="error"`, an unknown item.
+                than the catalogue, a column that is missing or that the model does not read, scores that are not
+                finite, or, with `unknown="error"`, an unknown item.
         """
-        histories, is_single = read_histories(history)
-        encoded = [
-            encode_known(names, self.tokenizer.look_up, where="this history", unknown=unknown) for names in histories
-        ]
-        known = [token_ids for token_ids, _ in encoded]
-        scores_BK, token_ids_BK = self.answer(known, k, exclude_seen=exclude_seen, allow=allow, deny=deny)
+        k, exclude_seen = self.check_k(k), require_switch(exclude_seen, name="exclude_seen")
+        requests = read_requests(
+            history,
+            self.tokenizer.look_up,
+            columns=columns,
+            wanted_columns=self.retriever.columns,
+            allow=allow,
+            deny=deny,
+            unknown=unknown,
+        )
+        warn_of_empty(requests.histories, BY_POPULARITY)
+        scores_RK, token_ids_RK = self.retriever.retrieve(
+            requests.histories, k, exclude_seen=exclude_seen, allowed=requests.allowed, denied=requests.denied
+        )
+        lengths, names = requests.histories.lengths_R.tolist(), self.items.names_by_token
+        rows = zip(scores_RK.tolist(), token_ids_RK.tolist(), lengths, requests.unknown_items, strict=True)
         found = [
-            Recommendations(self.describe(scores_K, ids_K), unknown_items=missing, is_popularity=len(token_ids) == 0)
-            for scores_K, ids_K, (token_ids, missing) in zip(scores_BK, token_ids_BK, encoded, strict=True)
+            Recommendations(describe(scores, ids, names), unknown_items=missing, is_popularity=length == 0)
+            for scores, ids, length, missing in rows
         ]
-        return found[0] if is_single else found
+        return found[0] if requests.is_single else found
 
     def recommend_frame(
         self,
@@ -275,40 +281,18 @@ class Recommender:
             ValueError: On a table that cannot be read, and as `recommend` raises it.
             RuntimeError: In a process forked from one that had used polars already.
         """
-        k = self.check_k(k)
-        allow = None if allow is None else read_ids(allow, where="allow", ordered=False)
-        deny = None if deny is None else read_ids(deny, where="deny", ordered=False)
-        interactions = read_interactions(frame, columns=columns, for_training=False)
-        encode_known(
-            read_ids(interactions["item_id"].unique(maintain_order=True), where="the table"),
-            self.tokenizer.look_up,
-            where="the table",
-            unknown=unknown,
-        )
-        histories = build_histories(interactions, self.tokenizer).with_format("numpy")
-        known = [token_ids[token_ids != self.tokenizer.unk_token_id] for token_ids in histories["input_ids"]]
-        scores_BK, token_ids_BK = self.answer(known, k, exclude_seen=exclude_seen, allow=allow, deny=deny)
-        num_without = int((token_ids_BK == 0).all(axis=1).sum())
-        if num_without:
-            warnings.warn(
-                f"No item is left to recommend to {num_without} of {len(known)} users, who have no row in the result.",
-                stacklevel=2,
-            )
-        rows, places = np.nonzero(token_ids_BK)
-        return pl.DataFrame(
-            {
-                "user_id": pl.Series(np.asarray(histories["user_id"])[rows], dtype=interactions["user_id"].dtype),
-                "rank": places + 1,
-                "item_id": self.tokenizer.decode_item_ids(token_ids_BK[rows, places]),
-                "score": scores_BK[rows, places],
-            }
-        )
+        k, exclude_seen = self.check_k(k), require_switch(exclude_seen, name="exclude_seen")
+        allowed, denied = self.encode_list(allow, where="allow"), self.encode_list(deny, where="deny")
+        table = read_user_table(frame, self.tokenizer, columns=columns, unknown=unknown)
+        warn_of_empty(table.histories, BY_POPULARITY)
+        found = self.retriever.retrieve(table.histories, k, exclude_seen=exclude_seen, allowed=allowed, denied=denied)
+        return user_lists(table.user_ids, *found, self.items)
 
     def name_item(self, item_id: ItemId) -> str:
         """Return an item's title, or its id where it has none."""
         name = id_text(item_id, "name_item")
         (token_id,) = self.tokenizer.look_up([name])
-        title = self.titles[token_id - self.first_item] if token_id >= self.first_item else None
+        _, title = self.items.names_by_token[token_id]
         return title or name
 
     def similar_items(self, item_id: ItemId, k: int = 10) -> Recommendations:
@@ -319,50 +303,29 @@ class Recommender:
         """
         k = self.check_k(k)
         name = id_text(item_id, "similar_items")
-        token_ids, _ = encode_known([name], self.tokenizer.look_up, where="similar_items", unknown="error")
+        token_ids, _ = look_up([name], self.tokenizer.look_up, where="similar_items", unknown="error")
         item_1 = torch.as_tensor(token_ids, device=self.model.device)
         vector_1D = require_finite(self.model.encode_items().detach()[item_1].float(), what="Item vectors")
         direction_1D = torch.nn.functional.normalize(vector_1D)
         scores_1K, token_ids_1K = self.directions.search(direction_1D, k, excluded_BS=item_1[None])
-        return Recommendations(self.describe(scores_1K[0].numpy(force=True), token_ids_1K[0].numpy(force=True)))
+        return Recommendations(describe(scores_1K[0].tolist(), token_ids_1K[0].tolist(), self.items.names_by_token))
 
     @cached_property
     def directions(self) -> Index:
-        """Return the item vectors at length 1, prepared when first asked for."""
+        """The item vectors at length 1, prepared when first asked for."""
         vectors_VD = require_finite(self.model.encode_items().detach().float(), what="Item vectors")
         return build_index(self.index_name, torch.nn.functional.normalize(vectors_VD))
 
-    def answer(
-        self, known: Sequence[np.ndarray], k: int, *, exclude_seen: bool, allow: AllowDeny, deny: AllowDeny
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Find the best items for histories of token ids; see `best_items`."""
-        k = self.check_k(k)
-        exclude_seen = require_switch(exclude_seen, name="exclude_seen")
-        num_empty = sum(len(token_ids) == 0 for token_ids in known)
-        if num_empty:
-            warnings.warn(
-                f"{num_empty} of {len(known)} histories hold no known item; "
-                "the most popular items are recommended for them.",
-                stacklevel=3,
-            )
-        return best_items(
-            self.answerer,
-            self.popularity,
-            known,
-            k,
-            max_length=self.model.config.max_history_length,
-            exclude_seen=exclude_seen,
-            allowed=encode_lists(allow, len(known), self.tokenizer.look_up, where="allow"),
-            denied=encode_lists(deny, len(known), self.tokenizer.look_up, where="deny"),
-        )
+    @property
+    def item_ids(self) -> list[str]:
+        """Raw ids of the catalogue, in the order of their token ids."""
+        return self.items.item_ids
 
-    def describe(self, scores_K: np.ndarray, token_ids_K: np.ndarray) -> list[Recommendation]:
-        """Turn one user's scores and token ids into recommendations, without the empty places."""
-        return [
-            Recommendation(self.item_ids[token_id - self.first_item], score, self.titles[token_id - self.first_item])
-            for score, token_id in zip(scores_K.tolist(), token_ids_K.tolist(), strict=True)
-            if token_id > 0
-        ]
+    def encode_list(self, item_ids: ItemIds | None, *, where: str) -> list[np.ndarray] | None:
+        """Encode the known items of an allow or deny list that all users share."""
+        if item_ids is None:
+            return None
+        return encode_lists(read_ids(item_ids, where=where, ordered=False), 0, self.tokenizer.look_up, where=where)
 
     def check_k(self, k: int) -> int:
         """Raise a `ValueError` if k is no whole number, less than 1 or more than the catalogue holds."""

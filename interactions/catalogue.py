@@ -112,6 +112,13 @@ class Catalogue:
         own = [name for name in self.frame.columns if name in new.columns]
         return Catalogue(pl.concat([self.frame, new.select(own)], how="diagonal"))
 
+    def with_titles_of(self, other: "Catalogue") -> "Catalogue":
+        """Return these items; where they have no titles, with those of another catalogue of the same items."""
+        if "title" not in other.frame.columns:
+            return self
+        own = [pl.col("title")] if "title" in self.frame.columns else []
+        return Catalogue(self.frame.with_columns(title=pl.coalesce(*own, other.frame["title"])))
+
     def __len__(self) -> int:
         return len(self.frame)
 

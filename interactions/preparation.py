@@ -9,9 +9,10 @@ from typing import Any, Literal
 import polars as pl
 
 from seqrec.errors import InputError
+from seqrec.interactions.catalogue import Catalogue
 from seqrec.interactions.interactions import drop_duplicates, filter_k_core
 from seqrec.interactions.prepared_sets import PreparedData, find_prepared
-from seqrec.interactions.sequences import build_sequences, item_table
+from seqrec.interactions.sequences import build_sequences
 from seqrec.interactions.sources import load_interactions
 from seqrec.interactions.splitting import Split, leave_one_out, temporal
 from seqrec.interactions.timestamps import period
@@ -138,9 +139,8 @@ def prepare(
         protocol["dataset_is_on_hub"] = True
     if data.terms:
         protocol["dataset_terms"] = data.terms
-    prepared = PreparedData(
-        build_sequences(split, tokenizer), tokenizer, item_table(split.train, tokenizer, data.items), protocol
-    )
+    items = Catalogue.from_interactions(split.train, tokenizer, data.items)
+    prepared = PreparedData(build_sequences(split, tokenizer), tokenizer, items, protocol)
     require_held_out(prepared, held_out)
     return prepared
 

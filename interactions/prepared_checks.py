@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
-import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 from datasets import Dataset
 
 from seqrec.errors import InputError
+from seqrec.interactions.catalogue import Catalogue
 from seqrec.interactions.special_tokens import UNK_ID
 from seqrec.interactions.tokenization_items import ItemTokenizer
 
@@ -17,7 +17,7 @@ PROTOCOL_TYPES = {"dataset": str, "split_method": str, "split_sha256": str, "num
 
 
 def require_fitting(
-    sequences: Mapping[str, Dataset], tokenizer: ItemTokenizer, items: pl.DataFrame, protocol: Any
+    sequences: Mapping[str, Dataset], tokenizer: ItemTokenizer, items: Catalogue, protocol: Any
 ) -> None:
     """Refuse a prepared set whose parts are of other columns than were written, or of another vocabulary.
 
@@ -34,17 +34,14 @@ def require_fitting(
         require_rows(part, rows.data.table, len(tokenizer))
 
 
-def require_catalogue(items: pl.DataFrame, tokenizer: ItemTokenizer) -> None:
+def require_catalogue(items: Catalogue, tokenizer: ItemTokenizer) -> None:
     """Refuse a catalogue that is not that of the tokenizer."""
-    kinds = dict(items.schema)
-    if kinds.pop("title", pl.String) != pl.String or kinds != {"item_id": pl.String, "count": pl.Int64}:
-        raise InputError("items.parquet has other columns than item_id (text), count (Int64) and perhaps title (text).")
-    if not items["item_id"].equals(tokenizer.item_series):
+    if items.item_ids != tokenizer.item_ids:
         raise InputError(
             f"items.parquet has {len(items):,} items, others than the {tokenizer.num_items:,} of the vocabulary."
         )
-    if items["count"].null_count() or (items["count"] < 0).any():
-        raise InputError("items.parquet has counts that are missing or negative.")
+    if (items.counts < 0).any():
+        raise InputError("items.parquet has negative counts.")
 
 
 def require_rows(part: str, table: pa.Table, vocabulary_size: int) -> None:

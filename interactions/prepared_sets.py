@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import polars as pl
 import pyarrow.parquet as pq
 from datasets import Dataset, DatasetDict
 from huggingface_hub import DatasetCard, DatasetCardData, hf_hub_download, snapshot_download
 from huggingface_hub.errors import EntryNotFoundError, HFValidationError
 
 from seqrec.errors import InputError
+from seqrec.interactions.catalogue import Catalogue
 from seqrec.interactions.locations import is_hub_name
 from seqrec.interactions.one_line import one_line
 from seqrec.interactions.prepared_checks import require_fitting
@@ -53,7 +53,7 @@ class PreparedData:
 
     sequences: DatasetDict
     tokenizer: ItemTokenizer
-    items: pl.DataFrame
+    items: Catalogue
     protocol: dict[str, Any]
 
     def save(self, folder: str | Path, *, name: str | None = None) -> None:
@@ -73,7 +73,7 @@ class PreparedData:
                 rows = self.sequences[part]
                 columns = [column for column in rows.column_names if column != "user_id"]
                 rows.select_columns(columns).to_parquet(part_folder / f"{part}.parquet")
-            self.items.write_parquet(part_folder / ITEMS)
+            self.items.save(part_folder / ITEMS)
             self.tokenizer.save_pretrained(part_folder)
             protocol = json.dumps(self.protocol, indent=2) + "\n"
             (part_folder / PROTOCOL).write_text(protocol, encoding="utf-8")
@@ -90,7 +90,7 @@ class PreparedData:
         try:
             sequences = DatasetDict({part: Dataset(pq.read_table(folder / f"{part}.parquet")) for part in PARTS})
             tokenizer = ItemTokenizer.from_pretrained(folder)
-            items = pl.read_parquet(folder / ITEMS, glob=False)
+            items = Catalogue.load(folder / ITEMS)
             protocol = json.loads((folder / PROTOCOL).read_text(encoding="utf-8"))
             require_fitting(sequences, tokenizer, items, protocol)
         except Exception as error:  # whatever a library makes of a damaged file

@@ -164,19 +164,17 @@ def advice(value: Any) -> str:
     return " Give one flat list of ids for each user." if isinstance(value, list | tuple) else ""
 
 
-def encode_known(
-    names: list[str], encode: Encode, *, where: str, unknown: Unknown = "skip"
-) -> tuple[np.ndarray, list[str]]:
-    """Encode raw ids, and tell which of them the vocabulary lacks.
+def look_up(names: list[str], encode: Encode, *, where: str, unknown: Unknown = "skip") -> tuple[np.ndarray, list[str]]:
+    """Encode raw ids, and report those that the vocabulary lacks.
 
     Args:
         names: Item ids, as `read_ids` returns them.
         encode: Looks them up, as `ItemTokenizer.encode_item_ids` does.
         where: What the ids are, for the message: "this history", "allow", …
-        unknown: `"skip"` to leave unknown ids out with a warning, `"error"` to raise.
+        unknown: `"skip"` to warn of unknown ids, `"error"` to raise.
 
     Returns:
-        Token ids of the known ones, in order, and the unknown raw ids.
+        Token ids, `UNK_ID` for unknown items, and the raw ids of these.
 
     Raises:
         ValueError: With `unknown="error"`, on an unknown id; or on one that holds half a character.
@@ -187,18 +185,21 @@ def encode_known(
         token_ids = encode(names)
     except UnicodeEncodeError as error:
         raise InputError(f"An item id in {where} is no text that can be written: {error.object!r}.") from error
-    is_known = token_ids != UNK_ID
-    missing = [name for name, known in zip(names, is_known, strict=True) if not known]
-    if missing:
-        message = f"{len(missing)} of {len(names)} items in {where} are not in the vocabulary (first: {missing[0]!r})."
-        if unknown == "error":
-            raise InputError(f"{message} Pass unknown='skip' to leave them out.")
-        warnings.warn(f"{message} They are left out.", stacklevel=4)
-    return token_ids[is_known], missing
+    if not (token_ids == UNK_ID).any():
+        return token_ids, []
+    missing = [name for name, token_id in zip(names, token_ids, strict=True) if token_id == UNK_ID]
+    message = f"{len(missing)} of {len(names)} items in {where} are not in the vocabulary (first: {missing[0]!r})."
+    if unknown == "error":
+        raise InputError(f"{message} Pass unknown='skip' to leave them out.")
+    warnings.warn(f"{message} They are left out.", stacklevel=4)
+    return token_ids, missing
 
 
 def encode_lists(lists: Any, num_users: int, encode: Encode, *, where: str) -> list[np.ndarray] | None:
-    """Encode an allow or deny list: one for all users, or a list of one for each; a list of nothing is one for all.
+    """Encode the known items of an allow or deny list: one for all users, or one for each.
+
+    Returns:
+        The token ids of one list for all, as a list of nothing is too, or of `num_users` lists.
 
     Raises:
         ValueError: As `read_ids` raises it, or if there are neither one nor `num_users` lists.
@@ -206,11 +207,9 @@ def encode_lists(lists: Any, num_users: int, encode: Encode, *, where: str) -> l
     if lists is None:
         return None
     found, is_one_for_all = read_lists(lists, where=where)
-    encoded = [encode_known(names, encode, where=where)[0] for names in found]
-    if is_one_for_all:
-        return encoded * num_users
-    if len(encoded) != num_users:
+    if not is_one_for_all and len(found) != num_users:
         raise InputError(
-            f"{where} has {len(encoded)} lists for {num_users} histories. Give one list for each, or one for all."
+            f"{where} has {len(found)} lists for {num_users} histories. Give one list for each, or one for all."
         )
-    return encoded
+    encoded = [look_up(names, encode, where=where)[0] for names in found]
+    return [token_ids[token_ids != UNK_ID] for token_ids in encoded]

@@ -55,26 +55,6 @@ def build_histories(interactions: pl.DataFrame, tokenizer: ItemTokenizer) -> Dat
     return Dataset(log.histories(log.starts_U, log.train_lengths_U))
 
 
-def item_table(interactions: pl.DataFrame, tokenizer: ItemTokenizer, items: pl.DataFrame | None = None) -> pl.DataFrame:
-    """Describe the catalogue, one row for each item in token order (row i is token id i + 3).
-
-    Args:
-        interactions: The training interactions, to count in.
-        tokenizer: The catalogue.
-        items: A table with `item_id` and maybe `title`; null where it does not know an item.
-
-    Returns:
-        `item_id` (text), `title` (text; only if `items` has it) and `count` (training interactions, Int64).
-    """
-    table = tokenizer.item_series.to_frame("item_id")
-    if items is not None and "title" in items.columns:
-        titles = items.select(pl.col("item_id", "title").cast(pl.String))
-        table = table.join(titles, on="item_id", how="left", maintain_order="left", validate="m:1")
-    counts = interactions.group_by(pl.col("item_id").cast(pl.String)).agg(count=pl.len().cast(pl.Int64))
-    table = table.join(counts, on="item_id", how="left", maintain_order="left")
-    return table.with_columns(pl.col("count").fill_null(0))
-
-
 @dataclass(frozen=True)
 class EncodedLog:
     """All interactions in the order of user and time, as flat arrays; histories are slices of them."""

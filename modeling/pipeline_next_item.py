@@ -3,38 +3,39 @@
 Shape suffixes: B users, L length, V vocabulary, K list length.
 """
 
-import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from types import GeneratorType
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
 from torch.utils.data import Dataset
 from transformers import Pipeline
 
 from seqrec.errors import InputError
-from seqrec.interactions.raw_ids import ItemIds, encode_known, encode_lists, read_histories, read_lists
+from seqrec.interactions.item_rows import by_token, rows_of, token_ids_of
+from seqrec.interactions.raw_ids import read_lists
 from seqrec.interactions.request_options import require_list_length, require_switch
-from seqrec.interactions.special_tokens import NUM_SPECIAL_TOKENS, UNK_ID
+from seqrec.interactions.request_reading import AllowDeny, Requests, read_requests, warn_of_empty
+from seqrec.interactions.special_tokens import UNK_ID
 from seqrec.modeling.forked_workers import use_one_thread_after_forks
-from seqrec.search.best_items import Answerer, best_items
+from seqrec.modeling.saved_counts import read_counts
 from seqrec.search.exact_index import ExactIndex
 from seqrec.search.finite import require_finite
+from seqrec.search.popularity import PopularityBaseline
+from seqrec.search.retriever import Retriever
 
 TASK = "next-item-recommendation"
 REQUEST_KEYS = ("history", "allow", "deny")
-
-AllowDeny = ItemIds | Iterable[ItemIds] | None
+BY_POPULARITY = "the most popular items are recommended for them"
+BY_TOKEN_ORDER = "for them, items are recommended in the order of their token ids, which is commonly that of popularity"
 
 
 class NextItemRecommendationPipeline(Pipeline):
     """Recommends the items that users will most likely want next.
 
-    Lists and scores are those of `Recommender.recommend`. Weights and tokenizer are all it reads, so it knows no
-    titles; and a history without a known item is answered by the order of the token ids, which is that of popularity
-    where the tokenizer was built from interactions.
+    Lists and scores are those of `Recommender.recommend`, without titles. A history without a known item is answered
+    by popularity, which `items.parquet` beside the model says; where that file or pyarrow is missing, by the order of
+    the token ids, which is that of popularity where the tokenizer was built from interactions.
 
     Example:
         >>> from transformers import pipeline
@@ -57,17 +58,27 @@ class NextItemRecommendationPipeline(Pipeline):
             raise InputError(
                 f"The model has {vocab_size} tokens, the tokenizer {len(self.tokenizer)}. Take both from one training."
             )
-        order = TokenOrder(vocab_size)
-        self.answerer = Answerer(self.model, ExactIndex(require_finite(self.model.encode_items(), what="Item vectors")))
-        self.by_order = Answerer(order, ExactIndex(order.encode_items().to(self.model.device)))
+        config = self.model.config
+        item_ids = self.tokenizer.convert_ids_to_tokens(range(token_ids_of(0), vocab_size))
+        counts_V = read_counts(self.model, item_ids)
+        self.answers_empty = BY_TOKEN_ORDER if counts_V is None else BY_POPULARITY
+        if counts_V is None:
+            counts_V = by_token(np.arange(config.num_items, 0, -1))
+        self.retriever = Retriever(
+            self.model,
+            ExactIndex(require_finite(self.model.encode_items(), what="Item vectors")),
+            PopularityBaseline(counts_V),
+            max_length=config.max_history_length,
+            columns=config.event_columns,
+        )
 
     def __call__(self, inputs: Any, **kwargs: Any) -> Any:
         """Recommend for one history or several.
 
         Args:
             inputs: Raw ids of what one user did, oldest first (a list, array or column); a list of such histories; or a
-                dict with `history` (either of the two) and perhaps `allow` and `deny`, or a list of such dicts. A
-                generator is one of such requests.
+                dict with `history` (either of the two), perhaps `allow` and `deny`, and the further event columns that
+                the model reads, laid out like `history`; or a list of such dicts. A generator is one of such requests.
             **kwargs: `top_k` (10), how many items; `exclude_seen` (True), whether to leave out what is in the history;
                 `allow` and `deny`, ids that alone or never may be recommended: one list for all, or one for each
                 history. `batch_size` has no effect: histories of one list share batches by their length.
@@ -103,44 +114,35 @@ class NextItemRecommendationPipeline(Pipeline):
     def preprocess(self, input_: Any, allow: AllowDeny = None, deny: AllowDeny = None) -> dict[str, Any]:
         """Turn a request's raw ids into token ids, with a warning for those that are unknown."""
         request = input_ if isinstance(input_, Mapping) else {"history": input_}
-        if "history" not in request or not set(request) <= set(REQUEST_KEYS):
-            raise InputError(
-                f"A request has a 'history', and perhaps 'allow' and 'deny', but {list(request)} was given."
-            )
-        histories, is_single = read_histories(request["history"])
-        known = [encode_known(one, self.encode_item_ids, where="this history")[0] for one in histories]
-        allow, deny = request.get("allow", allow), request.get("deny", deny)
-        return {
-            "is_single": is_single,
-            "histories": known,
-            "allowed": encode_lists(allow, len(known), self.encode_item_ids, where="allow"),
-            "denied": encode_lists(deny, len(known), self.encode_item_ids, where="deny"),
-        }
+        columns = {name: values for name, values in request.items() if name not in REQUEST_KEYS}
+        if "history" not in request or not columns.keys() <= set(self.retriever.columns):
+            names = ", ".join(map(repr, [*REQUEST_KEYS[1:], *self.retriever.columns[1:]]))
+            raise InputError(f"A request has a 'history', and perhaps {names}, but {list(request)} was given.")
+        requests = read_requests(
+            request["history"],
+            self.encode_item_ids,
+            columns=columns,
+            wanted_columns=self.retriever.columns,
+            allow=request.get("allow", allow),
+            deny=request.get("deny", deny),
+        )
+        return {"requests": requests}
 
     def _forward(
         self, input_tensors: dict[str, Any], top_k: int = 10, exclude_seen: bool = True
     ) -> dict[str, bool | np.ndarray]:
         top_k = require_list_length(top_k, self.model.config.num_items, name="top_k")
         exclude_seen = require_switch(exclude_seen, name="exclude_seen")
-        histories = input_tensors["histories"]
-        num_empty = sum(len(history) == 0 for history in histories)
-        if num_empty:
-            warnings.warn(
-                f"{num_empty} of {len(histories)} histories hold no known item; for them, items are recommended in the "
-                "order of their token ids, which is commonly that of popularity.",
-                stacklevel=2,
-            )
-        scores_BK, token_ids_BK = best_items(
-            self.answerer,
-            self.by_order,
-            histories,
+        requests: Requests = input_tensors["requests"]
+        warn_of_empty(requests.histories, self.answers_empty)
+        scores_BK, token_ids_BK = self.retriever.retrieve(
+            requests.histories,
             top_k,
-            max_length=self.model.config.max_history_length,
             exclude_seen=exclude_seen,
-            allowed=input_tensors["allowed"],
-            denied=input_tensors["denied"],
+            allowed=requests.allowed,
+            denied=requests.denied,
         )
-        return {"is_single": input_tensors["is_single"], "scores_BK": scores_BK, "token_ids_BK": token_ids_BK}
+        return {"is_single": requests.is_single, "scores_BK": scores_BK, "token_ids_BK": token_ids_BK}
 
     def postprocess(self, model_outputs: dict[str, Any]) -> list[Any]:
         """Turn scores and token ids into raw ids with scores, without the empty places."""
@@ -157,26 +159,7 @@ class NextItemRecommendationPipeline(Pipeline):
     def encode_item_ids(self, item_ids: list[str]) -> np.ndarray:
         """Look up raw ids as `ItemTokenizer.encode_item_ids` does, which a folder's tokenizer lacks without seqrec."""
         token_ids = np.array(self.tokenizer.convert_tokens_to_ids(item_ids), dtype=np.int64)
-        return np.where(token_ids < NUM_SPECIAL_TOKENS, UNK_ID, token_ids)
-
-
-class TokenOrder:
-    """Recommends to everybody the items in the order of their token ids.
-
-    Args:
-        vocab_size: V; up to 2^24, float32 tells all scores apart.
-    """
-
-    def __init__(self, vocab_size: int) -> None:
-        self.scores_V1 = torch.arange(vocab_size, 0, -1, dtype=torch.float32)[:, None]
-
-    def encode_users(self, input_ids: Tensor, attention_mask: Tensor | None = None, **columns: Tensor) -> Tensor:
-        """Return the same vector for every history (B, L): ones (B, 1)."""
-        return torch.ones(len(input_ids), 1, device=input_ids.device)
-
-    def encode_items(self) -> Tensor:
-        """Return the items' scores (V, 1), float32."""
-        return self.scores_V1
+        return np.where(rows_of(token_ids) < 0, UNK_ID, token_ids)
 
 
 def is_list_of_requests(inputs: Any) -> bool:

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from seqrec.errors import InputError
-from seqrec.interactions.special_tokens import NUM_SPECIAL_TOKENS
-from seqrec.search.best_items import Index
+from seqrec.interactions.item_rows import by_row, token_ids_of
 from seqrec.search.exact_index import ExactIndex, rescore
+from seqrec.search.interfaces import Index
 
 IndexName = Literal["exact", "ivf", "hnsw"]
 CELLS_PROBED = 16
@@ -59,7 +59,7 @@ class ApproximateIndex:
         self.exact = exact
         self.device = exact.device
         faiss = import_faiss()  # not kept: modules can be neither pickled nor copied
-        vectors = exact.items_VD[NUM_SPECIAL_TOKENS:].numpy(force=True)
+        vectors = by_row(exact.items_VD).numpy(force=True)
         num_items, width = vectors.shape
         metric = faiss.METRIC_INNER_PRODUCT
         if name == "ivf":
@@ -74,7 +74,6 @@ class ApproximateIndex:
         self.index.add(vectors)
         self.is_graph = name == "hnsw"
 
-    @torch.no_grad()
     def search(
         self, users_BD: Tensor, k: int, *, excluded_BS: Tensor | None = None, allowed_BA: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
@@ -85,9 +84,9 @@ class ApproximateIndex:
         num_candidates = min(max(CANDIDATES_AT_LEAST, 2 * k + num_excluded), self.index.ntotal)
         if num_candidates < k:
             return self.exact.search(users_BD, k, excluded_BS=excluded_BS)
-        users_BD = users_BD.float()
+        users_BD = users_BD.detach().float()
         found_BM = torch.from_numpy(self.candidates(users_BD, num_candidates)).to(users_BD.device)
-        ids_BM = found_BM.sort(dim=1).values + NUM_SPECIAL_TOKENS
+        ids_BM = token_ids_of(found_BM.sort(dim=1).values)
         scores_BM, ids_BM = rescore(users_BD, self.exact.items_VD, ids_BM, num_candidates, excluded_BS)
         scores_BK, ids_BK = scores_BM[:, :k], ids_BM[:, :k]
         lowest_B = scores_BM.where(ids_BM > 0, torch.inf).amin(dim=1)

@@ -37,12 +37,11 @@ class ExactIndex:
             self.coarse_VD = self.items_VD.bfloat16()
             self.longest = self.items_VD.norm(dim=1).max()
 
-    @torch.no_grad()
     def search(
         self, users_BD: Tensor, k: int, *, excluded_BS: Tensor | None = None, allowed_BA: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         """List the k items that score highest for each user; everything as in `scoring.top_k`."""
-        users_BD = users_BD.float()
+        users_BD = users_BD.detach().float()
         num_blocks = BLOCKS_PER_ITEM * k
         if not self.is_coarse or allowed_BA is not None or num_blocks * BLOCK * 4 > len(self.items_VD):
             return top_k(users_BD, self.items_VD, k, excluded_BS=excluded_BS, allowed_BA=allowed_BA)

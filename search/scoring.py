@@ -7,9 +7,9 @@ Shape suffixes: B users, V vocabulary, D hidden size, K list length, C items of 
 A allowed items. Id matrices are padded with 0, the pad token, which is never recommended anyhow.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -23,7 +23,6 @@ CACHED_SCORES = 2**20  # scores that a processor's cache holds
 NOT_RANKED = 2**31 - 1  # rank of a target that can never be recommended: beyond every list
 
 
-@torch.no_grad()
 def top_k(
     users_BD: Tensor,
     items_VD: Tensor,
@@ -48,10 +47,9 @@ def top_k(
     Raises:
         ValueError: If k is less than 1.
     """
-    return CatalogueScores(Products(users_BD, items_VD), excluded_BS, allowed_BA, CACHED_SCORES).top_k(k)
+    return Scores.of_vectors(users_BD, items_VD).masked(excluded_BS, allowed_BA, CACHED_SCORES).top_k(k)
 
 
-@torch.no_grad()
 def rank_targets(
     users_BD: Tensor,
     items_VD: Tensor,
@@ -76,93 +74,57 @@ def rank_targets(
     Returns:
         `ranks_B`, integers from 1.
     """
-    return CatalogueScores(Products(users_BD, items_VD), excluded_BS, allowed_BA).rank(targets_B)
-
-
-class Scores(Protocol):
-    """Scores of B users over a catalogue of V token ids, of which any stretch can be asked for."""
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """B and V."""
-        ...
-
-    @property
-    def device(self) -> torch.device:
-        """Where the scores are computed."""
-        ...
-
-    def stretch(self, start: int, stop: int) -> Tensor:
-        """Return `scores_BC` of the token ids from `start` up to `stop`, float32, a tensor of the caller's own."""
-        ...
-
-
-class Products:
-    """Scores that are the products of user and item vectors.
-
-    Args:
-        users_BD: User vectors.
-        items_VD: Item vectors; row i is token id i.
-    """
-
-    def __init__(self, users_BD: Tensor, items_VD: Tensor) -> None:
-        self.users_BD = users_BD.detach().float()
-        self.items_VD = items_VD.detach()
-        self.shape = len(users_BD), len(items_VD)
-        self.device = users_BD.device
-
-    def stretch(self, start: int, stop: int) -> Tensor:
-        """See `Scores.stretch`."""
-        return products(self.users_BD, self.items_VD[start:stop].float())
-
-
-def products(users_BD: Tensor, items_CD: Tensor) -> Tensor:
-    """Multiply users with items so that equal items score the same, wherever they stand: `scores_BC`.
-
-    A matrix product may add up its last columns in another order than the rest, unless their number is round. Where it
-    is not, the last ones are taken from the product with the last `BLOCK` items.
-    """
-    num_items = len(items_CD)
-    num_round = num_items - num_items % BLOCK
-    if num_items == num_round:
-        return users_BD @ items_CD.T
-    if num_items < BLOCK:
-        return (users_BD @ nn.functional.pad(items_CD, (0, 0, 0, BLOCK - num_items)).T)[:, :num_items]
-    scores_BC = users_BD.new_empty(len(users_BD), num_items)
-    torch.mm(users_BD, items_CD[:num_round].T, out=scores_BC[:, :num_round])
-    scores_BC[:, num_round:] = (users_BD @ items_CD[-BLOCK:].T)[:, num_round - num_items :]
-    return scores_BC
+    return Scores.of_vectors(users_BD, items_VD).masked(excluded_BS, allowed_BA).rank(targets_B)
 
 
 @dataclass
-class CatalogueScores:
-    """All users' scores over the catalogue, chunk by chunk; may be iterated again.
+class Scores:
+    """Scores of B users over a catalogue of V token ids, from which lists and ranks are taken.
 
-    Where both lists and ranks are wanted, take them from one object: a catalogue of one chunk is scored once.
-    Yields `(start, scores_BC)`: the first token id of the chunk, and its float32 scores, in which special
-    tokens, excluded items and items not allowed are −inf.
+    They are computed chunk by chunk. Where both lists and ranks are wanted, take them from one object: a catalogue of
+    one chunk is scored once.
+
+    Attributes:
+        stretch: Computes `scores_BC` of the token ids from one up to another, float32, in a tensor of the caller's own.
+        shape: B and V.
+        device: Where they are computed.
+        excluded_BS: Token ids never to list, a row a user, or one row for all.
+        allowed_BA: Token ids to which lists are confined, likewise.
+        chunk_scores: How many scores are computed at once, about; `CHUNK_SCORES` if None.
     """
 
-    scores: Scores
+    stretch: Callable[[int, int], Tensor]
+    shape: tuple[int, int]
+    device: torch.device
     excluded_BS: Tensor | None = None
     allowed_BA: Tensor | None = None
-    chunk_scores: int = CHUNK_SCORES
+    chunk_scores: int | None = None
+    only_chunk: Tensor | None = field(default=None, init=False, repr=False)
 
-    def __post_init__(self) -> None:
-        self.num_users, self.num_items = self.scores.shape
-        self.device = self.scores.device
-        self.chunk_items = max(1, self.chunk_scores // max(1, self.num_users) // BLOCK) * BLOCK
-        # A catalogue that fits one chunk is scored once, however often it is iterated.
-        self.only_chunk = self.score(0) if self.num_items <= self.chunk_items else None
+    @classmethod
+    def of_vectors(cls, users_BD: Tensor, items_VD: Tensor) -> "Scores":
+        """Multiply user vectors with item vectors; row i of the latter is token id i."""
+        stretch = partial(stretch_of_products, users_BD.detach().float(), items_VD.detach())
+        return cls(stretch, (len(users_BD), len(items_VD)), users_BD.device)
+
+    def masked(
+        self, excluded_BS: Tensor | None, allowed_BA: Tensor | None = None, chunk_scores: int | None = None
+    ) -> "Scores":
+        """Return the same scores, −inf for excluded items and for those that are not allowed."""
+        return Scores(self.stretch, self.shape, self.device, excluded_BS, allowed_BA, chunk_scores)
 
     def __iter__(self) -> Iterator[tuple[int, Tensor]]:
-        if self.only_chunk is not None:
-            yield 0, self.only_chunk
+        """Yield the first token id of each chunk, and its `scores_BC`, in which what may not be recommended is −inf."""
+        num_users, num_tokens = self.shape
+        chunk_tokens = max(1, (self.chunk_scores or CHUNK_SCORES) // max(1, num_users) // BLOCK) * BLOCK
+        if num_tokens > chunk_tokens:
+            for start in range(0, num_tokens, chunk_tokens):
+                yield start, self.score(start, min(start + chunk_tokens, num_tokens))
             return
-        for start in range(0, self.num_items, self.chunk_items):
-            yield start, self.score(start)
+        if self.only_chunk is None:
+            self.only_chunk = self.score(0, num_tokens)
+        yield 0, self.only_chunk
 
-    @torch.no_grad()
     def top_k(self, k: int) -> tuple[Tensor, Tensor]:
         """See the function `top_k`."""
         if k < 1:
@@ -183,10 +145,9 @@ class CatalogueScores:
         # The catalogue holds fewer than k.
         return nn.functional.pad(best_BK, (0, missing), value=-torch.inf), nn.functional.pad(ids_BK, (0, missing))
 
-    @torch.no_grad()
     def rank(self, targets_B: Tensor) -> Tensor:
         """See the function `rank_targets`."""
-        target_scores_B = torch.full((self.num_users,), -torch.inf, device=self.device)
+        target_scores_B = torch.full((self.shape[0],), -torch.inf, device=self.device)
         for start, scores_BC in self:
             column_B = targets_B - start
             inside_B = (column_B >= 0) & (column_B < scores_BC.shape[1])
@@ -200,9 +161,9 @@ class CatalogueScores:
             ranks_B += scores_BC.shape[1] - is_less_BC.sum(dim=1).long()
         return ranks_B.where(target_scores_B > -torch.inf, NOT_RANKED)
 
-    def score(self, start: int) -> Tensor:
+    def score(self, start: int, stop: int) -> Tensor:
         """Score one chunk and mask what may not be recommended."""
-        scores_BC = self.scores.stretch(start, min(start + self.chunk_items, self.num_items))
+        scores_BC = self.stretch(start, stop)
         scores_BC[:, : max(0, NUM_SPECIAL_TOKENS - start)] = -torch.inf
         if self.excluded_BS is not None:
             scores_BC[cells_of(self.excluded_BS, start, scores_BC)] = -torch.inf
@@ -211,6 +172,29 @@ class CatalogueScores:
             kept = scores_BC[allowed]
             scores_BC.fill_(-torch.inf)[allowed] = kept
         return scores_BC
+
+
+def stretch_of_products(users_BD: Tensor, items_VD: Tensor, start: int, stop: int) -> Tensor:
+    """Multiply users with the items of a stretch; see `Scores.stretch`."""
+    return products(users_BD, items_VD[start:stop].float())
+
+
+def products(users_BD: Tensor, items_CD: Tensor) -> Tensor:
+    """Multiply users with items so that equal items score the same, wherever they stand: `scores_BC`.
+
+    A matrix product may add up its last columns in another order than the rest, unless their number is round. Where it
+    is not, the last ones are taken from the product with the last `BLOCK` items.
+    """
+    num_items = len(items_CD)
+    num_round = num_items - num_items % BLOCK
+    if num_items == num_round:
+        return users_BD @ items_CD.T
+    if num_items < BLOCK:
+        return (users_BD @ nn.functional.pad(items_CD, (0, 0, 0, BLOCK - num_items)).T)[:, :num_items]
+    scores_BC = users_BD.new_empty(len(users_BD), num_items)
+    torch.mm(users_BD, items_CD[:num_round].T, out=scores_BC[:, :num_round])
+    scores_BC[:, num_round:] = (users_BD @ items_CD[-BLOCK:].T)[:, num_round - num_items :]
+    return scores_BC
 
 
 def cells_of(token_ids_BS: Tensor, start: int, scores_BC: Tensor) -> tuple[Tensor | slice, Tensor]:

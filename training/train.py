@@ -110,7 +110,7 @@ def load_model_and_data(
         return AutoModelForNextItem.from_config(config), data
     start = load_starting_point(model_name_or_path, revision=model_revision, config_fields=config_fields)
     data = prepare(data_arguments, start.tokenizer, refuse_unknown=True)
-    return start.model, replace(data, items=start.keep_titles(data.items))
+    return start.model, replace(data, items=data.items.with_titles_of(start.items))
 
 
 def run(trainer: SequentialTrainer, checkpoint: str | None) -> None:

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import polars as pl
 from accelerate.utils import gather_object
 from datasets import Dataset
 from torch import Tensor, nn
@@ -17,6 +16,7 @@ from seqrec.evaluation.evaluator import Ranking, rank_dataset
 from seqrec.evaluation.metrics import RANKING_METRICS
 from seqrec.hub.card_metadata import is_repository_name
 from seqrec.hub.model_card import save_model_card
+from seqrec.interactions.catalogue import Catalogue
 from seqrec.interactions.histories import Histories, as_histories
 from seqrec.interactions.whole_files import whole_file
 from seqrec.modeling.modeling_next_item import NextItemHead
@@ -48,7 +48,7 @@ class SequentialTrainer(HubPushing):
         eval_dataset: The same with a `target` each, the token id that came next; or several such sets by name, whose
             metrics are then named `eval_NAME_ndcg@10`.
         processing_class: The `ItemTokenizer`, saved beside the model.
-        items: The catalogue (`item_id`, `count`, perhaps `title`) in token order, saved beside the model.
+        items: The catalogue, a `Catalogue` or a table that it can be made of, saved beside the model.
         compute_metrics: Further metrics of your own. It is given an `EvalPrediction` whose `predictions` are the ranks
             (U,) of the targets, 1 for the best, and whose `label_ids` are their token ids (U,).
         **kwargs: Everything else that `Trainer` takes.
@@ -68,7 +68,7 @@ class SequentialTrainer(HubPushing):
         processing_class: PreTrainedTokenizerBase,
         train_dataset: Histories | Dataset | None = None,
         eval_dataset: Histories | Dataset | Mapping[str, Histories | Dataset] | None = None,
-        items: pl.DataFrame | None = None,
+        items: Any = None,
         **kwargs: Any,
     ) -> None:
         refuse_idle_arguments(args, kwargs)
@@ -98,7 +98,9 @@ class SequentialTrainer(HubPushing):
             processing_class=processing_class,
             **kwargs,
         )
-        self.items = items
+        self.items = None if items is None else Catalogue.of(items)
+        if self.items is not None:
+            model.set_item_counts(self.items.counts_by_token)
         if eval_dataset is not None and args.early_stopping_patience and args.eval_strategy != IntervalStrategy.NO:
             self.add_callback(EarlyStopping(args.early_stopping_patience))
         if hasattr(self.data_collator, "set_epoch"):
@@ -286,7 +288,7 @@ class SequentialTrainer(HubPushing):
         self.processing_class.save_pretrained(folder)
         if self.items is not None:
             with whole_file(folder / "items.parquet") as part:
-                self.items.write_parquet(part)
+                self.items.save(part)
 
     def create_model_card(self, *args: Any, folder: Path | None = None, **kwargs: Any) -> None:
         """Write the card from what lies in a folder, the output folder if None; `Trainer`'s own arguments are not used.

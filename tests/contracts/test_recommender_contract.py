@@ -311,4 +311,4 @@ def test_says_which_part_of_a_model_is_missing(recommender, tmp_path, missing):
 
 def test_refuses_a_vocabulary_of_another_size(recommender):
     with pytest.raises(ValueError, match="not of one catalogue"):
-        Recommender(recommender.model, recommender.tokenizer, recommender.items.head(5))
+        Recommender(recommender.model, recommender.tokenizer, recommender.items.to_frame().head(5))

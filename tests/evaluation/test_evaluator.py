@@ -7,8 +7,8 @@ import pytest
 import torch
 from datasets import Dataset
 
-from seqrec.evaluation.baselines import PopularityBaseline
 from seqrec.evaluation.evaluator import Ranking, rank_dataset
+from seqrec.search.popularity import PopularityBaseline
 from seqrec.search.scoring import NOT_RANKED
 
 

@@ -12,6 +12,7 @@ from seqrec import SasRecConfig, SasRecForNextItem
 from seqrec.evaluation.evaluator import rank_dataset
 from seqrec.evaluation.report import LIST_LENGTH, measure
 from seqrec.evaluation.tables import metrics_table
+from seqrec.interactions.catalogue import Catalogue
 from seqrec.interactions.prepared_sets import PreparedData
 from seqrec.interactions.tokenization_items import ItemTokenizer
 
@@ -20,7 +21,7 @@ def prepared(num_items, train, held_out, validation=None):
     """A catalogue of so many items, training histories, and pairs of a history and its target, to validate with too."""
     tokenizer = ItemTokenizer.from_item_ids([f"s{index}" for index in range(num_items)])
     counts = np.bincount(np.concatenate(train) - 3, minlength=num_items)
-    items = pl.DataFrame({"item_id": tokenizer.item_ids, "count": counts})
+    items = Catalogue(pl.DataFrame({"item_id": tokenizer.item_ids, "count": counts}))
     parts = {
         name: Dataset.from_dict({"input_ids": [ids for ids, _ in rows], "target": [target for _, target in rows]})
         for name, rows in (("validation", validation or held_out), ("test", held_out))

@@ -96,8 +96,9 @@ def test_the_command_trains_a_repository_on(hub, client, tmp_path):
     client.run(
         """
 import polars as pl
+from seqrec.interactions.catalogue import Catalogue
 start = make_recommender("bert4rec")
-start.items = start.items.with_columns(title=pl.format("Title of {}", "item_id"))
+start.items = Catalogue(start.items.to_frame().with_columns(title=pl.format("Title of {}", "item_id")))
 start.push_to_hub("maker/start")
 """
     )
@@ -107,7 +108,7 @@ start.push_to_hub("maker/start")
         """
 tuned, start = Recommender.from_pretrained(folder + "/tuned"), Recommender.from_pretrained("maker/start")
 assert tuned.item_ids == start.item_ids
-assert tuned.titles == start.titles
+assert tuned.items.titles == start.items.titles
 assert tuned.model.config.model_type == "bert4rec" and tuned.model.config.hidden_dropout == 0.1
 assert top(tuned) != top(start)
 """,

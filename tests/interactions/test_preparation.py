@@ -90,8 +90,8 @@ def test_popularity_and_token_order_are_those_of_the_training_part(tmp_path, opt
     data = prepare(DataArguments(dataset=str(path), **options))
     item_ids = data.tokenizer.item_ids
     taken = Counter(item_ids[token_id - 3] for row in data.sequences["train"]["input_ids"] for token_id in row)
-    assert data.items["count"].to_list() == [taken[item_id] for item_id in item_ids]
-    assert data.items["count"].is_sorted(descending=True)
+    assert data.items.counts.tolist() == [taken[item_id] for item_id in item_ids]
+    assert data.items.by_popularity().tolist() == data.items.token_ids.tolist()
     assert set(item_ids) == {item for items in histories.values() for item in items}
     assert item_ids[-1] == "hit"
     assert taken["hit"] == 0
@@ -104,7 +104,7 @@ def test_columns_of_other_names_and_titles_from_a_file_are_read(log, tmp_path):
     titles.write_text("\n".join(["item_id,title", *[f"{100 + number},Title {number}" for number in range(30)]]) + "\n")
     columns = {"user_id_column": "uid", "item_id_column": "iid", "timestamp_column": "at"}
     data = prepare(DataArguments(dataset=str(log), items=str(titles), **columns))
-    assert data.items["title"].to_list() == [f"Title {int(item_id) - 100}" for item_id in data.tokenizer.item_ids]
+    assert data.items.titles == [f"Title {int(item_id) - 100}" for item_id in data.tokenizer.item_ids]
 
 
 def test_the_fractions_of_a_temporal_split_are_those_asked_for(log):
@@ -114,7 +114,7 @@ def test_the_fractions_of_a_temporal_split_are_those_asked_for(log):
 
 def test_users_who_do_not_validate_are_learned_from(log):
     data = prepare(DataArguments(dataset=str(log), validation_users=3))
-    assert (len(data.sequences["validation"]), data.items["count"].sum()) == (3, 20 * 5 - 3)
+    assert (len(data.sequences["validation"]), data.items.counts.sum()) == (3, 20 * 5 - 3)
 
 
 @pytest.mark.parametrize(("keep", "items"), [("first", ["1", "2", "3"]), ("last", ["2", "1", "3"])])

@@ -29,7 +29,7 @@ def test_it_is_what_was_prepared(folder):
     made = prepare(DataArguments(dataset="synthetic", min_item_interactions=3))
     loaded = prepare(DataArguments(dataset=str(folder)))
     assert loaded.protocol == made.protocol
-    assert loaded.items.equals(made.items)
+    assert loaded.items == made.items
     assert loaded.tokenizer.item_ids == made.tokenizer.item_ids
     for part, rows in made.sequences.items():
         assert loaded.sequences[part].to_dict() == rows.remove_columns("user_id").to_dict()
@@ -176,9 +176,12 @@ def beyond(column):
         (change("train.parquet", lambda table: table.with_columns(pl.all().list.head(0))), "histories that are empty"),
         (change("items.parquet", lambda table: table[::-1]), "items.parquet has .* items, others than"),
         (change("items.parquet", lambda table: table[:-1]), "items.parquet has .* items, others than"),
-        (change("items.parquet", lambda table: table.drop("count")), "items.parquet has other columns"),
+        (change("items.parquet", lambda table: table.drop("count")), "items.parquet must hold item_id"),
         (change("items.parquet", lambda table: table.with_columns(count=-1).cast({"count": pl.Int64})), "negative"),
-        (change("items.parquet", lambda table: table.with_columns(title=pl.lit(b"a"))), "items.parquet has other"),
+        (
+            change("items.parquet", lambda table: table.with_columns(title=pl.lit(b"a"))),
+            "items.parquet must hold titles",
+        ),
         (change_protocol(num_users="many"), "protocol.json holds no num_users, or 'many'"),
         (change_protocol(split_method=None), "protocol.json holds no split_method"),
         (lambda folder: (folder / "protocol.json").write_text("[]"), "protocol.json holds no object"),

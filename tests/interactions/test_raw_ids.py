@@ -231,8 +231,8 @@ def test_lists_are_for_all_or_for_each(num_users):
     def encode(names):
         return np.array([int(name) for name in names], dtype=np.int64)
 
-    assert [one.tolist() for one in encode_lists(iter(IDS), num_users, encode, where="deny")] == [NUMBERS] * num_users
-    assert [one.tolist() for one in encode_lists([], num_users, encode, where="deny")] == [[]] * num_users
+    assert [one.tolist() for one in encode_lists(iter(IDS), num_users, encode, where="deny")] == [NUMBERS]
+    assert [one.tolist() for one in encode_lists([], num_users, encode, where="deny")] == [[]]
     each = [iter(["50"])] * 1 + [[]] * (num_users - 1)
     assert [one.tolist() for one in encode_lists(each, num_users, encode, where="deny")] == [[50], [], []][:num_users]
     with pytest.raises(ValueError, match=f"deny has {num_users + 1} lists for {num_users} histories"):

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seqrec.interactions import sequences
-from seqrec.interactions.sequences import build_histories, build_sequences, item_table
+from seqrec.interactions.sequences import build_histories, build_sequences
 from seqrec.interactions.splitting import Split, leave_one_out, temporal
 from seqrec.interactions.tokenization_items import ItemTokenizer
 
@@ -110,13 +110,3 @@ def test_splits_that_leak_the_future_are_refused():
         build_sequences(
             Split.from_parts(split.test, split.validation, split.train), ItemTokenizer.from_interactions(frame)
         )
-
-
-def test_item_table_describes_the_catalogue_in_token_order():
-    train = pl.DataFrame({"item_id": ["b", "a", "b"]})
-    tokenizer = ItemTokenizer.from_interactions(train, catalogue=["c"])
-    items = pl.DataFrame({"item_id": ["a", "b", "z"], "title": ["Anna", "Bert", "Zoe"]})
-    table = item_table(train, tokenizer, items)
-    assert table.schema == {"item_id": pl.String, "title": pl.String, "count": pl.Int64}
-    assert table.rows() == [("b", "Bert", 2), ("a", "Anna", 1), ("c", None, 0)]
-    assert item_table(train, tokenizer).columns == ["item_id", "count"]

@@ -1,6 +1,7 @@
 """The pipeline where seqrec is installed; tests/hub/test_second_environment.py has it where it is not."""
 
 import warnings
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -9,6 +10,8 @@ import torch
 from transformers import pipeline
 from transformers.pipelines import Pipeline
 
+from seqrec import Recommender
+from seqrec.interactions.catalogue import Catalogue
 from seqrec.interactions.special_tokens import SPECIAL_TOKENS
 from seqrec.interactions.tokenization_items import ItemTokenizer
 
@@ -133,10 +136,42 @@ def test_unknown_items_are_reported(pipe):
 
 @pytest.mark.filterwarnings("ignore:1 of 1 items in this history are not in the vocabulary")
 @pytest.mark.parametrize("history", [[], ["x9"]])
-def test_without_a_known_item_it_answers_in_the_order_of_the_vocabulary(pipe, history):
+def test_without_a_known_item_it_answers_by_the_catalogue_s_counts(folder, recommender, history):
+    """The counts are not in the order of the token ids."""
+    items = recommender.items.to_frame().with_columns(count=(pl.int_range(40) * 7) % 40)
+    Catalogue(items).save(folder / "items.parquet")
+    with pytest.warns(UserWarning, match="the most popular items are recommended for them"):
+        found = pipeline(TASK, model=folder, device="cpu")(history, top_k=4, deny=["item 17"])
+    with pytest.warns(UserWarning, match="the most popular items are recommended for them"):
+        expected = Recommender.from_pretrained(folder, device="cpu").recommend(history, k=4, deny=["item 17"])
+    assert [one["item_id"] for one in found] == ["item 17", "item 34", "item 11", "item 28", "item 5"][1:]
+    assert found == as_dicts(expected)
+
+
+def break_file(path):
+    path.write_bytes(b"PAR1 nope")
+
+
+def take_other_items(path):
+    pl.read_parquet(path).with_columns(pl.col("item_id").reverse()).write_parquet(path)
+
+
+def take_other_counts(path):
+    pl.read_parquet(path).with_columns(pl.col("count").cast(pl.String)).write_parquet(path)
+
+
+@pytest.mark.parametrize("spoil", [Path.unlink, break_file, take_other_items, take_other_counts])
+def test_without_a_known_item_and_counts_it_answers_in_the_order_of_the_vocabulary(folder, spoil):
+    spoil(folder / "items.parquet")
     with pytest.warns(UserWarning, match="in the order of their token ids"):
-        found = pipe(history, top_k=3, deny=["item 1"])
-    assert [one["item_id"] for one in found] == ["item 0", "item 2", "item 3"]
+        found = pipeline(TASK, model=folder, device="cpu")([], top_k=3, deny=["item 1"])
+    assert found == [{"item_id": f"item {row}", "score": 40 - row} for row in (0, 2, 3)]
+
+
+def test_a_model_of_no_folder_answers_in_the_order_of_the_vocabulary(recommender):
+    made = pipeline(TASK, model=recommender.model, tokenizer=recommender.tokenizer, device="cpu")
+    with pytest.warns(UserWarning, match="in the order of their token ids"):
+        assert [one["item_id"] for one in made([], top_k=2)] == ["item 0", "item 1"]
 
 
 def test_a_whole_catalogue_holds_no_special_token(pipe):

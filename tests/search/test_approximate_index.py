@@ -144,7 +144,7 @@ def test_a_copy_of_a_recommender_recommends_as_it_does(recommender, name, duplic
 def test_a_recommender_searches_by_the_index_it_is_given(recommender, name, tmp_path):
     recommender.save_pretrained(tmp_path)
     indexed = Recommender.from_pretrained(tmp_path, index=name)
-    assert type(indexed.answerer.index) is type(indexed.directions) is type(build_index(name, torch.randn(43, 16)))
+    assert type(indexed.retriever.index) is type(indexed.directions) is type(build_index(name, torch.randn(43, 16)))
     history = ["item 1", "item 7"]
     found, expected = indexed.recommend(history, k=5), recommender.recommend(history, k=5)
     assert [one.item_id for one in found] == [one.item_id for one in expected]  # 40 items: all are candidates

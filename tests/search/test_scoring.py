@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seqrec.search import largest, scoring
-from seqrec.search.scoring import NOT_RANKED, CatalogueScores, Products, products, rank_targets, top_k
+from seqrec.search.scoring import NOT_RANKED, Scores, products, rank_targets, top_k
 
 NUM_TOKENS = 30
 
@@ -64,7 +64,7 @@ def test_ranks_and_lists_are_those_of_a_full_sort(seed, masks, chunk_scores):
     excluded = excluded if masks in ("excluded", "both") else excluded[:1] if masks == "shared" else None
     allowed = allowed if masks in ("allowed", "both") else allowed[:1] if masks == "shared" else None
     expected = naive_scores(users, items, excluded, allowed)
-    found = CatalogueScores(Products(users, items), excluded, allowed, chunk_scores)
+    found = Scores.of_vectors(users, items).masked(excluded, allowed, chunk_scores)
     assert len(list(found)) == (1 if chunk_scores == WHOLE else 8)
 
     assert_lists(*found.top_k(7), expected)
@@ -134,7 +134,7 @@ def test_a_list_is_the_beginning_of_longer_ones_and_the_same_alone(seed, num_ite
     excluded = torch.tensor(rng.integers(0, num_items + 3, size=(5, 4)))
 
     def lists(rows, length):
-        return CatalogueScores(Products(users[rows], items), excluded[rows], None, chunk_scores).top_k(length)
+        return Scores.of_vectors(users[rows], items).masked(excluded[rows], None, chunk_scores).top_k(length)
 
     everybody = slice(None)
     scores, token_ids = lists(everybody, k)
@@ -174,7 +174,7 @@ def test_lists_of_equal_items_are_in_the_order_of_their_ids(num_users, chunk_sco
 
 def test_vectors_that_want_gradients_can_be_ranked():
     users, items = torch.randn(2, 4, requires_grad=True), torch.randn(70, 4, requires_grad=True)
-    found = CatalogueScores(Products(users, items))
+    found = Scores.of_vectors(users, items)
     assert found.rank(torch.tensor([5, 9])).shape == (2,)
 
 

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from seqrec.search import best_items as module
-from seqrec.search.best_items import Answerer, best_items
+from seqrec.interactions.histories import Histories
+from seqrec.search import retriever as module
 from seqrec.search.exact_index import ExactIndex
+from seqrec.search.retriever import Retriever
 
 VOCAB_SIZE, MAX_LENGTH = 23, 4
 LENGTHS = [3, 0, 7, 1, 0, 5, 1, 0, 2]  # batches take the longest first, and empty histories by themselves
@@ -26,12 +27,12 @@ class CountingEncoder:
         return self.items_V1
 
 
-def answerer(value_of_item):
-    encoder = CountingEncoder(value_of_item)
-    return Answerer(encoder, ExactIndex(encoder.encode_items()))
-
-
 MODEL, POPULARITY = (lambda item: item), (lambda item: -item)
+
+
+def retriever():
+    model, popularity = CountingEncoder(MODEL), CountingEncoder(POPULARITY)
+    return Retriever(model, ExactIndex(model.encode_items()), popularity, max_length=MAX_LENGTH)
 
 
 def expected(history, k, exclude_seen, allowed, denied):
@@ -52,17 +53,26 @@ def test_every_history_is_answered_by_its_own_lists(given, exclude_seen, batch_s
     catalogue = np.arange(3, VOCAB_SIZE)
     histories = [rng.choice(catalogue, length, replace=False) for length in LENGTHS]
     lists = {name: [rng.choice(catalogue, 6 + row, replace=False) for row in range(len(LENGTHS))] for name in given}
-    scores_BK, token_ids_BK = best_items(
-        answerer(MODEL),
-        answerer(POPULARITY),
-        histories,
-        5,
-        max_length=MAX_LENGTH,
-        exclude_seen=exclude_seen,
-        **lists,
-    )
+    together = Histories.from_lists({"input_ids": histories})
+    scores_BK, token_ids_BK = retriever().retrieve(together, 5, exclude_seen=exclude_seen, **lists)
     for row, history in enumerate(histories):
         own = [lists[name][row] if name in lists else None for name in ("allowed", "denied")]
         found = list(zip(scores_BK[row].tolist(), token_ids_BK[row].tolist(), strict=True))
         wanted = expected(history.tolist(), 5, exclude_seen, *own)
         assert found == [pytest.approx(place) for place in wanted], row
+        alone = {name: rows[row : row + 1] for name, rows in lists.items()}
+        scores_1K, token_ids_1K = retriever().retrieve(together.select([row]), 5, exclude_seen=exclude_seen, **alone)
+        assert token_ids_1K.tolist() == [token_ids_BK[row].tolist()]
+        assert scores_1K.tolist() == [scores_BK[row].tolist()]
+
+
+@pytest.mark.parametrize("name", ["allowed", "denied"])
+@pytest.mark.parametrize("tokens", [[], [4], [9, 5, 22]], ids=str)
+def test_one_list_for_all_is_as_one_for_each(name, tokens):
+    histories = Histories.from_lists({"input_ids": [np.arange(3, 3 + length) for length in LENGTHS]})
+    one, each = ({name: [np.array(tokens, dtype=np.int64)] * number} for number in (1, len(LENGTHS)))
+    for exclude_seen in (True, False):
+        found, wanted = (
+            retriever().retrieve(histories, 5, exclude_seen=exclude_seen, **lists) for lists in (one, each)
+        )
+        assert all(map(np.array_equal, found, wanted))

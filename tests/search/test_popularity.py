@@ -3,7 +3,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seqrec.evaluation.baselines import PopularityBaseline
+from seqrec.search.popularity import PopularityBaseline
 from seqrec.search.scoring import rank_targets, top_k
 
 

@@ -1,27 +1,14 @@
-"""What a model must beat, ranked and listed by the same code as the model.
+"""Recommending what is popular: the baseline that a model must beat, and the answer to a history without known items.
 
 Shape suffixes: B users, L length, V vocabulary.
 """
 
 import numpy as np
-import polars as pl
 import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
 from seqrec.errors import InputError
-
-
-def counts_by_token(items: pl.DataFrame, vocab_size: int) -> np.ndarray:
-    """Lay a catalogue's training counts out by token id, 0 for special tokens.
-
-    Args:
-        items: The catalogue in token order, with its `count`.
-        vocab_size: V.
-    """
-    item_counts_V = np.zeros(vocab_size, dtype=np.int64)
-    item_counts_V[vocab_size - len(items) :] = items["count"].to_numpy()
-    return item_counts_V
 
 
 class PopularityBaseline:

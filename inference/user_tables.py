@@ -1,0 +1,59 @@
+"""From a table of interactions to its users' histories, and from their lists to a table again.
+
+Shape suffixes: R users, K list length.
+"""
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from seqrec.interactions.catalogue import Catalogue
+from seqrec.interactions.histories import Histories, as_histories
+from seqrec.interactions.interactions import read_interactions
+from seqrec.interactions.raw_ids import Unknown, look_up, read_ids
+from seqrec.interactions.sequences import build_histories
+from seqrec.interactions.special_tokens import UNK_ID
+from seqrec.interactions.tokenization_items import ItemTokenizer
+
+
+@dataclass(frozen=True)
+class UserTable:
+    """The users of a table, and the known items of their histories."""
+
+    user_ids: pl.Series
+    histories: Histories
+
+
+def read_user_table(
+    frame: Any, tokenizer: ItemTokenizer, *, columns: Mapping[str, str] | None, unknown: Unknown
+) -> UserTable:
+    """Read a table of interactions; arguments as of `Recommender.recommend_frame`."""
+    interactions = read_interactions(frame, columns=columns, for_training=False)
+    item_ids = read_ids(interactions["item_id"].unique(maintain_order=True), where="the table")
+    look_up(item_ids, tokenizer.look_up, where="the table", unknown=unknown)
+    histories = as_histories(build_histories(interactions, tokenizer), ["input_ids", "user_id"])
+    user_ids = pl.Series(histories["user_id"], dtype=interactions["user_id"].dtype)
+    return UserTable(user_ids, histories.keep(histories.columns["input_ids"] != UNK_ID))
+
+
+def user_lists(user_ids: pl.Series, scores_RK: np.ndarray, token_ids_RK: np.ndarray, items: Catalogue) -> pl.DataFrame:
+    """Lay lists out as a table of `user_id`, `rank`, `item_id` and `score`; warn of users whose list is empty."""
+    num_without = int((token_ids_RK == 0).all(axis=1).sum())
+    if num_without:
+        warnings.warn(
+            f"No item is left to recommend to {num_without} of {len(user_ids)} users, who have no row in the result.",
+            stacklevel=3,
+        )
+    rows, places = np.nonzero(token_ids_RK)
+    return pl.DataFrame(
+        {
+            "user_id": user_ids[rows],
+            "rank": places + 1,
+            "item_id": [items.names_by_token[token_id][0] for token_id in token_ids_RK[rows, places].tolist()],
+            "score": scores_RK[rows, places],
+        }
+    )

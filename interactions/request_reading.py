@@ -1,0 +1,139 @@
+"""Read requests for recommendations: histories of raw ids, values beside them, and what may be recommended."""
+
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from seqrec.errors import InputError
+from seqrec.interactions.events import event_column
+from seqrec.interactions.histories import Histories
+from seqrec.interactions.raw_ids import (
+    Encode,
+    ItemIds,
+    Unknown,
+    encode_lists,
+    entries_of,
+    look_up,
+    read_histories,
+    require_readable,
+)
+from seqrec.interactions.special_tokens import UNK_ID
+
+AllowDeny = ItemIds | Iterable[ItemIds] | None
+ITEMS_ONLY = ("input_ids",)
+
+
+@dataclass(frozen=True)
+class Requests:
+    """What was asked for, in token ids.
+
+    Attributes:
+        histories: The known items of each history, with the further columns that the model reads.
+        unknown_items: The raw ids of each history that were left out.
+        is_single: Whether one history was given, not a list of them.
+        allowed: Items that alone may be recommended: one array for all histories, or one for each; None for all items.
+        denied: Items that may not be recommended, likewise; None for no item.
+    """
+
+    histories: Histories
+    unknown_items: list[list[str]]
+    is_single: bool
+    allowed: list[np.ndarray] | None
+    denied: list[np.ndarray] | None
+
+
+def read_requests(
+    history: Any,
+    encode: Encode,
+    *,
+    columns: Mapping[str, Any] | None = None,
+    wanted_columns: Sequence[str] = ITEMS_ONLY,
+    allow: AllowDeny = None,
+    deny: AllowDeny = None,
+    unknown: Unknown = "skip",
+) -> Requests:
+    """Read histories and what goes with them.
+
+    Args:
+        history: Raw ids, oldest first, or several such histories.
+        encode: Looks raw ids up, as `ItemTokenizer.encode_item_ids` does.
+        columns: Values of further event columns by name, laid out like the histories.
+        wanted_columns: The event columns that the model reads, the items first.
+        allow: Raw ids that alone may be recommended: one list for all histories, or one for each.
+        deny: Raw ids that may not be recommended, likewise.
+        unknown: Whether unknown items of a history are left out with a warning (`"skip"`), or refused (`"error"`).
+
+    Raises:
+        InputError: On what cannot be read in one way only, a column that is missing or that the model does not read,
+            values that do not fit the histories, or an unknown item with `unknown="error"`.
+    """
+    histories, is_single = read_histories(history)
+    token_ids, unknown_items = [], []
+    for names in histories:
+        ids, missing = look_up(names, encode, where="this history", unknown=unknown)
+        token_ids.append(ids)
+        unknown_items.append(missing)
+    lists = {"input_ids": token_ids}
+    if columns or len(wanted_columns) > 1:
+        lists |= read_columns(columns or {}, wanted_columns[1:], token_ids, is_single=is_single)
+    if any(unknown_items):
+        is_known = [ids != UNK_ID for ids in token_ids]
+        lists = {name: [row[known] for row, known in zip(rows, is_known, strict=True)] for name, rows in lists.items()}
+    return Requests(
+        histories_of(lists),
+        unknown_items,
+        is_single,
+        encode_lists(allow, len(histories), encode, where="allow"),
+        encode_lists(deny, len(histories), encode, where="deny"),
+    )
+
+
+def read_columns(
+    given: Mapping[str, Any], wanted: Sequence[str], token_ids: Sequence[np.ndarray], *, is_single: bool
+) -> dict[str, list[np.ndarray]]:
+    """Read the event columns beside the items, and refuse those that are missing or that the model does not read."""
+    require_columns(given, wanted)
+    found = {}
+    for name in wanted:
+        require_readable(given[name], f"{name} must be a list of values, one for each item", ordered=True)
+        entries = entries_of(given[name])
+        rows = [entries] if is_single else [entries_of(values) for values in entries]
+        if len(rows) != len(token_ids):
+            raise InputError(f"{name} has {len(rows)} lists for {len(token_ids)} histories. Give one list for each.")
+        for values, ids in zip(rows, token_ids, strict=True):
+            if len(values) != len(ids):
+                raise InputError(f"{name} has {len(values)} values for a history of {len(ids)} items. Give one each.")
+        found[name] = [event_column(name).encode(values) for values in rows]
+    return found
+
+
+def require_columns(given: Iterable[str], wanted: Sequence[str]) -> None:
+    """Raise an `InputError` that names a column that is missing, or that the model does not read."""
+    reads = f"beside the items, this model reads {', '.join(wanted) or 'nothing'}"
+    for name in wanted:
+        if name not in given:
+            raise InputError(f"The column {name} is missing: {reads}. Give its values, one for each item.")
+    for name in given:
+        if name not in wanted:
+            raise InputError(f"There is no use for {name}: {reads}. Leave it out.")
+
+
+def histories_of(lists: Mapping[str, list[np.ndarray]]) -> Histories:
+    """Lay histories end to end; one alone needs no look at its length."""
+    if len(lists["input_ids"]) != 1:
+        return Histories.from_lists(lists)
+    columns = {name: rows[0] for name, rows in lists.items()}
+    return Histories(columns, np.zeros(1, dtype=np.int64), np.array([len(columns["input_ids"])]))
+
+
+def warn_of_empty(histories: Histories, answered_by: str) -> None:
+    """Warn of histories without a known item, and say what is recommended for them."""
+    num_empty = int((histories.lengths_R == 0).sum())
+    if num_empty:
+        warnings.warn(
+            f"{num_empty} of {len(histories)} histories hold no known item; {answered_by}.",
+            stacklevel=3,
+        )

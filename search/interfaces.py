@@ -1,0 +1,39 @@
+"""The two sides of a search: what turns histories and items into vectors, and what finds the best items for a vector.
+
+Shape suffixes: B users, L length, V vocabulary, D hidden size, K list length, S excluded items, A allowed items.
+"""
+
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+
+class Encoder(Protocol):
+    """Users and items as vectors of one space, in which a score is their product."""
+
+    def encode_users(self, input_ids: Tensor, attention_mask: Tensor | None = None, **columns: Tensor) -> Tensor:
+        """Return user vectors (B, D).
+
+        Args:
+            input_ids: Histories (B, L), oldest item first.
+            attention_mask: 1 for items, 0 for padding (B, L); None where nothing is padded.
+            **columns: Further event columns (B, L), if it reads any.
+        """
+        ...
+
+    def encode_items(self) -> Tensor:
+        """Return item vectors (V, D)."""
+        ...
+
+
+class Index(Protocol):
+    """Finds the best items for user vectors, as `scoring.top_k` does, on one device."""
+
+    device: torch.device
+
+    def search(
+        self, users_BD: Tensor, k: int, *, excluded_BS: Tensor | None = None, allowed_BA: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Return `scores_BK` and `token_ids_BK`."""
+        ...

@@ -1,0 +1,123 @@
+"""The one road from histories to lists of items, everything being token ids.
+
+Shape suffixes: B users, R histories, L length, K list length, S excluded items, A allowed items.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from seqrec.interactions.histories import Histories
+from seqrec.interactions.history_collator import HistoryCollator, batches_of_like_length, encoder_inputs, pad_items
+from seqrec.search.exact_index import ExactIndex
+from seqrec.search.finite import require_finite
+from seqrec.search.interfaces import Encoder, Index
+
+BATCH_SIZE = 256
+TokenLists = Sequence[np.ndarray]
+
+
+class Retriever:
+    """Finds the best items for histories, by a model, or by popularity where a history is empty.
+
+    Args:
+        encoder: Encodes histories that hold items.
+        index: The encoder's items, to be searched.
+        popularity: Answers empty histories.
+        max_length: Newest events that the encoder reads.
+        columns: Event columns that the encoder reads.
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        index: Index,
+        popularity: Encoder,
+        *,
+        max_length: int,
+        columns: Sequence[str] = ("input_ids",),
+    ) -> None:
+        self.encoder, self.index = encoder, index
+        self.popularity = popularity, ExactIndex(popularity.encode_items().to(index.device))
+        self.max_length = max_length
+        self.collate = HistoryCollator(max_length, tuple(columns))
+
+    def retrieve(
+        self,
+        histories: Histories,
+        k: int,
+        *,
+        exclude_seen: bool = True,
+        allowed: TokenLists | None = None,
+        denied: TokenLists | None = None,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Find the k best items for each history.
+
+        Histories of like length share a batch, as in evaluation.
+
+        Args:
+            histories: Token ids of each user's items, oldest first, and the encoder's further columns.
+            k: Length of the lists.
+            exclude_seen: Whether to leave out what is in a history.
+            allowed: The only token ids that may be listed: one array for all histories, or one for each.
+            denied: Token ids that may not be listed, likewise.
+
+        Returns:
+            `scores_RK` and `token_ids_RK`, the latter 0 where nothing was left to recommend.
+
+        Raises:
+            NonFiniteError: If a score is not a number, or infinite.
+        """
+        if len(histories) == 1:
+            return self.retrieve_batch(histories, k, exclude_seen, allowed, denied)
+        scores_RK = np.zeros((len(histories), k), dtype=np.float32)
+        token_ids_RK = np.zeros((len(histories), k), dtype=np.int64)
+        for batch in self.batches(histories.lengths_R):
+            scores_RK[batch], token_ids_RK[batch] = self.retrieve_batch(
+                histories.select(batch), k, exclude_seen, lists_of(allowed, batch), lists_of(denied, batch)
+            )
+        return scores_RK, token_ids_RK
+
+    def batches(self, lengths_R: np.ndarray) -> list[np.ndarray]:
+        """Share histories out among batches; empty ones have batches of their own."""
+        read_R = np.minimum(lengths_R, self.max_length)
+        parts = np.flatnonzero(lengths_R > 0), np.flatnonzero(lengths_R == 0)
+        return [rows[places] for rows in parts for places in batches_of_like_length(read_R[rows], BATCH_SIZE)]
+
+    @torch.inference_mode()
+    def retrieve_batch(
+        self,
+        histories: Histories,
+        k: int,
+        exclude_seen: bool,
+        allowed: TokenLists | None,
+        denied: TokenLists | None,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Encode one batch, all or none of whose histories are empty, and list its best items."""
+        encoder, index = (self.encoder, self.index) if histories.lengths_R[0] else self.popularity
+        batch = {name: tensor.to(index.device) for name, tensor in self.collate(histories).items()}
+        users_BD = encoder.encode_users(**encoder_inputs(batch))
+        excluded_BS = batch["seen_ids"] if exclude_seen else None
+        if denied is not None:
+            denied_BS = matrix(denied, index.device)
+            if excluded_BS is None:
+                excluded_BS = denied_BS
+            else:
+                excluded_BS = torch.cat([excluded_BS, denied_BS.expand(len(excluded_BS), -1)], dim=1)
+        allowed_BA = None if allowed is None else matrix(allowed, index.device)
+        scores_BK, token_ids_BK = index.search(users_BD, k, excluded_BS=excluded_BS, allowed_BA=allowed_BA)
+        if not (scores_BK < torch.inf).all():  # as NaN is not either; empty places hold -inf
+            require_finite(scores_BK.where(scores_BK != -torch.inf, 0), what="Scores")
+        return scores_BK.numpy(force=True), token_ids_BK.numpy(force=True)
+
+
+def lists_of(lists: TokenLists | None, rows: np.ndarray) -> TokenLists | None:
+    """Pick the lists of some histories; one for all stays one."""
+    return lists if lists is None or len(lists) == 1 else [lists[row] for row in rows]
+
+
+def matrix(lists: TokenLists, device: torch.device) -> Tensor:
+    """Lay lists of token ids out as rows, padded with 0."""
+    return pad_items(Histories.from_lists({"input_ids": lists})).to(device)
