@@ -42,7 +42,8 @@ class Retriever:
         self.encoder, self.index = encoder, index
         self.popularity = popularity, ExactIndex(popularity.encode_items().to(index.device))
         self.max_length = max_length
-        self.collate = HistoryCollator(max_length, tuple(columns))
+        self.columns = tuple(columns)
+        self.collate = HistoryCollator(max_length, self.columns)
 
     def retrieve(
         self,
