@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from seqrec.errors import InputError
+from seqrec.interactions.events import EVENT_COLUMNS
 
 CHUNK_EVENTS = 2**24  # events gathered at once: bounds memory, and the 32-bit offsets of Arrow's lists
 
@@ -19,14 +20,20 @@ NUMBER_TYPES = {
 }
 
 
-def is_list_type(type_: Any) -> bool:
-    """Return whether an Arrow type is one of lists."""
-    return hasattr(type_, "value_type") and not hasattr(type_, "index_type")
+def holds_lists(name: str, column: Any) -> bool:
+    """Return whether a `pyarrow.ChunkedArray` holds lists, or is an event column of no rows and no type."""
+    is_list = any(hasattr(column.type, part) for part in ("value_field", "list_size"))
+    return is_list or (str(column.type) == "null" and len(column) == 0 and name in EVENT_COLUMNS)
 
 
-def is_number(type_: Any) -> bool:
-    """Return whether an Arrow type is one of numbers, which NumPy reads without a copy."""
-    return str(type_) in NUMBER_TYPES
+def holds_numbers(column: Any) -> bool:
+    """Return whether the lists of a `pyarrow.ChunkedArray` hold numbers, which NumPy reads without a copy."""
+    return str(value_type(column)) in NUMBER_TYPES
+
+
+def value_type(column: Any) -> Any:
+    """Return the Arrow type of the values in a column's lists."""
+    return getattr(column.type, "value_type", column.type)
 
 
 def read_lists(name: str, column: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -42,7 +49,7 @@ def read_lists(name: str, column: Any) -> tuple[np.ndarray, np.ndarray]:
     Raises:
         InputError: If a list or a value is null, or the lists hold something other than numbers.
     """
-    if not is_number(column.type.value_type):
+    if not holds_numbers(column):
         raise InputError(f"{name} holds {column.type}, but histories hold one number an event.")
     parts = [_values_and_lengths(chunk) for chunk in column.chunks if len(chunk)]
     num_nulls = column.null_count + sum(values.null_count for values, _ in parts)
@@ -51,7 +58,7 @@ def read_lists(name: str, column: Any) -> tuple[np.ndarray, np.ndarray]:
     lengths = np.concatenate([lengths for _, lengths in parts] or [np.empty(0, dtype=np.int64)])
     arrays = [values.to_numpy() for values, _ in parts if len(values)]
     if not arrays:
-        type_ = column.type.value_type
+        type_ = value_type(column)
         return np.empty(0, dtype=np.int64 if str(type_) == "null" else type_.to_pandas_dtype()), lengths
     return arrays[0] if len(arrays) == 1 else np.concatenate(arrays), lengths
 

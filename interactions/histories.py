@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from seqrec.errors import InputError
-from seqrec.interactions.arrow_columns import CHUNK_EVENTS, is_list_type, is_number, read_lists, write_dataset
+from seqrec.interactions.arrow_columns import CHUNK_EVENTS, holds_lists, holds_numbers, read_lists, write_dataset
 from seqrec.interactions.events import EVENT_COLUMNS
 
 
@@ -93,13 +93,11 @@ class Histories:
         table = dataset.with_format("arrow", columns=None if names is None else list(names))[:]
         flat, lengths, rows = {}, {}, {}
         for name in table.column_names if names is None else names:
-            type_ = table[name].type
-            if str(type_) == "null" and len(table) == 0 and name in EVENT_COLUMNS:  # a data set of nothing
-                flat[name], lengths[name] = _end_to_end(name, []), np.empty(0, dtype=np.int64)
-            elif not is_list_type(type_):
-                rows[name] = table[name].to_numpy()
-            elif names is not None or is_number(type_.value_type):
-                flat[name], lengths[name] = read_lists(name, table[name])
+            column = table[name]
+            if not holds_lists(name, column):
+                rows[name] = column.to_numpy()
+            elif names is not None or holds_numbers(column):
+                flat[name], lengths[name] = read_lists(name, column)
         starts_R, lengths_R = _same_lengths(lengths)
         return cls(flat, starts_R, lengths_R, rows)
 
