@@ -6,13 +6,15 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import polars as pl
 
 from seqrec.errors import InputError
 from seqrec.interactions.catalogue import Catalogue
+from seqrec.interactions.events import CategoricalColumn, event_column
 from seqrec.interactions.interactions import drop_duplicates, filter_k_core
 from seqrec.interactions.prepared_sets import PreparedData, find_prepared
-from seqrec.interactions.sequences import build_sequences
+from seqrec.interactions.sequences import build_sequences, further
 from seqrec.interactions.sources import load_interactions
 from seqrec.interactions.splitting import Split, leave_one_out, temporal
 from seqrec.interactions.timestamps import period
@@ -94,6 +96,7 @@ def prepare(
     *,
     refuse_unknown: bool = False,
     held_out: Sequence[str] = HELD_OUT,
+    event_columns: Sequence[str] = (),
 ) -> PreparedData:
     """Load, filter, split and encode interactions; or load what was prepared before.
 
@@ -106,16 +109,18 @@ def prepare(
         refuse_unknown: Whether items outside that vocabulary are refused, as training a model on needs it;
             they are `<|unk|>` otherwise, with a warning.
         held_out: Which of "validation" and "test" must have rows.
+        event_columns: Names of the registered event columns that the model reads besides item ids and timestamps.
 
     Raises:
         ValueError: If no data set is named, the interactions cannot be used (see the functions called), none of their
             items is in the vocabulary, or, with `refuse_unknown`, one is not; if a part of `held_out` has no rows; or
-            if a set was prepared in another way than the arguments say, or with another vocabulary than the model's.
+            if a set was prepared in another way than the arguments say, with another vocabulary than the model's, or
+            without its event columns.
     """
     if arguments.dataset is None:
         raise InputError("Name the interactions: --dataset ml-100k, a file, a folder, or a data set of the Hub.")
     if (folder := find_prepared(arguments.dataset)) is not None:
-        prepared = load_prepared(folder, arguments, tokenizer)
+        prepared = load_prepared(folder, arguments, tokenizer, event_columns)
         require_held_out(prepared, held_out)
         return prepared
     columns = {
@@ -126,9 +131,10 @@ def prepare(
     data = load_interactions(arguments.dataset, columns=columns, items=arguments.items, streaming=arguments.streaming)
     interactions = filter_interactions(data.interactions, arguments)
     split = split_interactions(interactions, arguments)
+    train = split.train
     if tokenizer is not None:
         report_unknown_items(split, tokenizer, refuse=refuse_unknown)
-    tokenizer = tokenizer or ItemTokenizer.from_interactions(split.train, catalogue=interactions["item_id"])
+    tokenizer = tokenizer or ItemTokenizer.from_interactions(train, catalogue=interactions["item_id"])
     protocol = {
         "dataset": data.name,
         **arguments.protocol(),
@@ -139,8 +145,8 @@ def prepare(
         protocol["dataset_is_on_hub"] = True
     if data.terms:
         protocol["dataset_terms"] = data.terms
-    items = Catalogue.from_interactions(split.train, tokenizer, data.items)
-    prepared = PreparedData(build_sequences(split, tokenizer), tokenizer, items, protocol)
+    items = Catalogue.from_interactions(train, tokenizer, data.items)
+    prepared = PreparedData(build_sequences(split, tokenizer, event_columns), tokenizer, items, protocol)
     require_held_out(prepared, held_out)
     return prepared
 
@@ -189,14 +195,16 @@ def require_held_out(data: PreparedData, splits: Sequence[str]) -> None:
             )
 
 
-def load_prepared(folder: Path, arguments: DataArguments, tokenizer: ItemTokenizer | None) -> PreparedData:
+def load_prepared(
+    folder: Path, arguments: DataArguments, tokenizer: ItemTokenizer | None, event_columns: Sequence[str] = ()
+) -> PreparedData:
     """Load a prepared set, and refuse it where it is not what is wanted."""
     defaults = DataArguments()
     for name in WHERE - {"dataset"}:
         if getattr(arguments, name) != getattr(defaults, name):
             raise InputError(
                 f"'{arguments.dataset}' is a prepared set, for which {name}={getattr(arguments, name)} means nothing: "
-                f"it holds its items, encoded. Leave --{name} out, or prepare the interactions anew."
+                f"it holds its items, encoded. Leave --{name} out, or prepare the interactions again."
             )
     data = PreparedData.load(folder)
     for name, value in arguments.protocol().items():
@@ -204,14 +212,31 @@ def load_prepared(folder: Path, arguments: DataArguments, tokenizer: ItemTokeniz
         if value not in (made, getattr(defaults, name)):
             raise InputError(
                 f"'{arguments.dataset}' was prepared with {name}={made}, not {value}. Leave the flag out, or prepare "
-                "the interactions anew."
+                "the interactions again."
             )
     if tokenizer is not None and not tokenizer.item_series.equals(data.tokenizer.item_series):
         raise InputError(
             f"'{arguments.dataset}' was prepared with another vocabulary ({data.tokenizer.num_items:,} items) than the "
-            f"model's ({tokenizer.num_items:,} items). Name the interactions themselves, which are then encoded anew."
+            f"model's ({tokenizer.num_items:,} items). Name the interactions themselves, which are then encoded again."
         )
+    require_event_columns(data, event_columns)
     return data
+
+
+def require_event_columns(data: PreparedData, names: Sequence[str]) -> None:
+    """Refuse a prepared set without an event column, or in which it was encoded in another way than now."""
+    held = data.sequences["train"].columns
+    for name in further(names):
+        column = event_column(name)
+        advice = f"Prepare the interactions again with event_columns={list(names)}."
+        if name not in held:
+            raise InputError(
+                f"'{data.protocol['dataset']}' was prepared without the column {name}, which the model reads for each "
+                f"event. {advice}"
+            )
+        num_codes = column.num_codes if isinstance(column, CategoricalColumn) else np.inf
+        if held[name].dtype != column.dtype or (held[name] >= num_codes).any():
+            raise InputError(f"The column {name} of '{data.protocol['dataset']}' was encoded otherwise. {advice}")
 
 
 def describe_interactions(interactions: pl.DataFrame) -> dict[str, Any]:
@@ -219,12 +244,13 @@ def describe_interactions(interactions: pl.DataFrame) -> dict[str, Any]:
 
     Density is the share of all pairs of a user and an item that have interacted.
     """
-    num_users, num_items = (interactions[name].n_unique() for name in ("user_id", "item_id"))
+    num_items = interactions["item_id"].n_unique()
+    items_of_users = interactions.group_by("user_id").agg(pl.col("item_id").n_unique())["item_id"]
     found = {
-        "num_users": num_users,
+        "num_users": len(items_of_users),
         "num_items": num_items,
         "num_interactions": len(interactions),
-        "density": interactions.select("user_id", "item_id").n_unique() / (num_users * num_items),
+        "density": items_of_users.sum() / (len(items_of_users) * num_items),
     }
     days = period(interactions["timestamp"])
     return found if days is None else {**found, "period": [day.isoformat() for day in days]}

@@ -1,14 +1,14 @@
 """Do the files of a prepared set fit each other?"""
 
-from collections.abc import Mapping
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from datasets import Dataset
 
 from seqrec.errors import InputError
+from seqrec.interactions.arrow_columns import is_number
 from seqrec.interactions.catalogue import Catalogue
+from seqrec.interactions.histories import Histories
 from seqrec.interactions.special_tokens import UNK_ID
 from seqrec.interactions.tokenization_items import ItemTokenizer
 
@@ -16,22 +16,17 @@ from seqrec.interactions.tokenization_items import ItemTokenizer
 PROTOCOL_TYPES = {"dataset": str, "split_method": str, "split_sha256": str, "num_users": int, "num_items": int}
 
 
-def require_fitting(
-    sequences: Mapping[str, Dataset], tokenizer: ItemTokenizer, items: Catalogue, protocol: Any
-) -> None:
-    """Refuse a prepared set whose parts are of other columns than were written, or of another vocabulary.
+def require_protocol(protocol: Any) -> None:
+    """Refuse a protocol that lacks what any has.
 
     Raises:
-        ValueError: On the first thing that is wrong.
+        InputError: On the first thing that is wrong.
     """
     if not isinstance(protocol, dict):
         raise InputError("protocol.json holds no object.")
     for name, kind in PROTOCOL_TYPES.items():
         if not isinstance(protocol.get(name), kind):
             raise InputError(f"protocol.json holds no {name}, or {protocol.get(name)!r}.")
-    require_catalogue(items, tokenizer)
-    for part, rows in sequences.items():
-        require_rows(part, rows.data.table, len(tokenizer))
 
 
 def require_catalogue(items: Catalogue, tokenizer: ItemTokenizer) -> None:
@@ -44,31 +39,61 @@ def require_catalogue(items: Catalogue, tokenizer: ItemTokenizer) -> None:
         raise InputError("items.parquet has negative counts.")
 
 
-def require_rows(part: str, table: pa.Table, vocabulary_size: int) -> None:
-    """Refuse histories, times or targets that are of the wrong type, missing, or beyond the vocabulary."""
-    wanted = ["input_ids", "timestamps", *([] if part == "train" else ["target"])]
-    kinds = {name: table.schema.field(name).type for name in table.column_names}
-    numbers = (pa.types.is_int64, pa.types.is_float64)
+def require_events(table: pa.Table, vocabulary_size: int) -> None:
+    """Refuse histories whose events are of the wrong type, missing, or beyond the vocabulary."""
+    kinds = {field.name: field.type for field in table.schema}
     fits = (
-        set(wanted) == set(kinds)
-        and all(pa.types.is_list(kinds[name]) for name in wanted[:2])
+        all(pa.types.is_list(kind) and is_number(kind.value_type) for kind in kinds.values())
+        and {"input_ids", "timestamps"} <= set(kinds)
         and pa.types.is_int32(kinds["input_ids"].value_type)
-        and any(is_kind(kinds["timestamps"].value_type) for is_kind in numbers)
-        and (part == "train" or pa.types.is_int32(kinds["target"]))
+        and is_time(kinds["timestamps"].value_type)
     )
     if not fits:
-        raise InputError(f"{part}.parquet has other columns than {', '.join(wanted)}, or of other types.")
-    if table.num_rows == 0:
+        raise InputError("histories.parquet has other columns than input_ids, timestamps and lists of numbers.")
+    lengths = [pc.list_value_length(column) for column in table.columns]
+    if lengths[0].null_count or any(not others.equals(lengths[0]) for others in lengths):
+        raise InputError("histories.parquet has histories whose timestamps, or other columns, are fewer or more.")
+    if table.num_rows and pc.min(lengths[0]).as_py() < 1:
+        raise InputError("histories.parquet has histories that are empty.")
+    if any(pc.list_flatten(column).null_count for column in table.columns):
+        raise InputError("histories.parquet has gaps.")
+    require_token_ids("histories.parquet", pc.list_flatten(table["input_ids"]), vocabulary_size)
+
+
+def require_views(part: str, table: pa.Table, log: Histories, vocabulary_size: int) -> None:
+    """Refuse rows of a part that are of the wrong type, missing, beyond the vocabulary, or views on no history."""
+    name = f"{part}.parquet"
+    wanted = ["history", "length", *([] if part == "train" else ["target", "target_timestamp"])]
+    kinds = {field.name: field.type for field in table.schema}
+    fits = (
+        set(wanted) == set(kinds)
+        and all(pa.types.is_int64(kinds[name]) for name in wanted[:2])
+        and (part == "train" or (pa.types.is_int32(kinds["target"]) and is_time(kinds["target_timestamp"])))
+    )
+    if not fits:
+        raise InputError(f"{name} has other columns than {', '.join(wanted)}, or of other types.")
+    if any(column.null_count for column in table.columns):
+        raise InputError(f"{name} has gaps.")
+    history_R, length_R = (table[name].to_numpy() for name in wanted[:2])
+    if ((history_R < 0) | (history_R >= len(log))).any():
+        raise InputError(f"{name} names histories beyond the {len(log):,} of histories.parquet.")
+    if ((length_R < 1) | (length_R > log.lengths_R[history_R])).any():
+        raise InputError(f"{name} has rows that are empty, or longer than their histories.")
+    if part != "train":
+        require_token_ids(name, table["target"], vocabulary_size)
+
+
+def require_token_ids(file: str, token_ids: pa.ChunkedArray, vocabulary_size: int) -> None:
+    """Refuse token ids that are neither items nor `<|unk|>`."""
+    if len(token_ids) == 0:
         return
-    lengths = [pc.list_value_length(table[name]) for name in wanted[:2]]
-    if not lengths[0].equals(lengths[1]) or lengths[0].null_count or pc.min(lengths[0]).as_py() < 1:
-        raise InputError(f"{part}.parquet has histories that are empty, or whose timestamps are fewer or more.")
-    columns = [pc.list_flatten(table["input_ids"]), *([] if part == "train" else [table["target"]])]
-    if pc.list_flatten(table["timestamps"]).null_count or any(column.null_count for column in columns):
-        raise InputError(f"{part}.parquet has gaps.")
-    least = min(pc.min(column).as_py() for column in columns)
-    most = max(pc.max(column).as_py() for column in columns)
+    least, most = pc.min_max(token_ids).as_py().values()
     if least < UNK_ID or most >= vocabulary_size:
         raise InputError(
-            f"{part}.parquet holds token ids from {least} to {most}; the vocabulary ends at {vocabulary_size - 1}."
+            f"{file} holds token ids from {least} to {most}; the vocabulary ends at {vocabulary_size - 1}."
         )
+
+
+def is_time(kind: pa.DataType) -> bool:
+    """Return whether an Arrow type is one of those that timestamps are written with."""
+    return pa.types.is_int64(kind) or pa.types.is_float64(kind)

@@ -1,7 +1,8 @@
 """Prepared sets: sequences, vocabulary and catalogue in one folder, or in one repository of the Hub.
 
-The folder holds a Parquet file of each part (`input_ids`, `timestamps`, and `target` where held out), `items.parquet`,
-the tokenizer, and `protocol.json`, which says how they came about. User ids stay behind: nothing needs them any more.
+The folder holds the histories' events (`histories.parquet`), a Parquet file of each part, whose rows are views on them,
+`items.parquet`, the tokenizer, and `protocol.json`, which says how they were made. User ids are left out: nothing
+needs them any more.
 """
 
 import json
@@ -12,23 +13,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
-from datasets import Dataset, DatasetDict
 from huggingface_hub import DatasetCard, DatasetCardData, hf_hub_download, snapshot_download
 from huggingface_hub.errors import EntryNotFoundError, HFValidationError
 
 from seqrec.errors import InputError
 from seqrec.interactions.catalogue import Catalogue
+from seqrec.interactions.histories import Histories
+from seqrec.interactions.history_files import HISTORIES, PART_FILES, read_sequences, write_sequences
 from seqrec.interactions.locations import is_hub_name
 from seqrec.interactions.one_line import one_line
-from seqrec.interactions.prepared_checks import require_fitting
+from seqrec.interactions.prepared_checks import require_catalogue, require_protocol
+from seqrec.interactions.splitting import PARTS
 from seqrec.interactions.tokenization_items import ItemTokenizer
 from seqrec.interactions.whole_files import whole_folder
 
-PARTS = ("train", "validation", "test")
 PROTOCOL, ITEMS, CARD_NAME = "protocol.json", "items.parquet", "README.md"
 TOKENIZER = ("tokenizer.json", "tokenizer_config.json")
-PREPARED_FILES = (*(f"{part}.parquet" for part in PARTS), ITEMS, *TOKENIZER, PROTOCOL, CARD_NAME)
+PREPARED_FILES = (HISTORIES, *PART_FILES, ITEMS, *TOKENIZER, PROTOCOL, CARD_NAME)
 CARD = """---
 {{ card_data }}
 ---
@@ -42,8 +43,10 @@ recommenders by **seqrec**: `{{ split_method }}` split, SHA-256 `{{ split_sha256
 seqrec train --dataset {{ name }} --output_dir runs/model
 ```
 
-`input_ids` are token ids, oldest first; `items.parquet` tells the items' own ids in token order, from 3 on, and
-`protocol.json` how the data were filtered and split.
+Each row of `histories.parquet` is one user's events, oldest first; `input_ids` are token ids. The rows of the parts are
+views on them: the first `length` events of row number `history`, counted from 0, and what came next (`target`,
+`target_timestamp`) where it is held out. `items.parquet` lists the items' own ids in the order of their token ids, from
+3 on, and `protocol.json` says how the data were filtered and split.
 """
 
 
@@ -51,7 +54,7 @@ seqrec train --dataset {{ name }} --output_dir runs/model
 class PreparedData:
     """Sequences ready for training and evaluation, their vocabulary, and how they came about."""
 
-    sequences: DatasetDict
+    sequences: dict[str, Histories]
     tokenizer: ItemTokenizer
     items: Catalogue
     protocol: dict[str, Any]
@@ -69,10 +72,7 @@ class PreparedData:
             ValueError: If the folder holds anything, or cannot be written.
         """
         with whole_folder(folder, last=PROTOCOL) as part_folder:
-            for part in PARTS:
-                rows = self.sequences[part]
-                columns = [column for column in rows.column_names if column != "user_id"]
-                rows.select_columns(columns).to_parquet(part_folder / f"{part}.parquet")
+            write_sequences(self.sequences, part_folder)
             self.items.save(part_folder / ITEMS)
             self.tokenizer.save_pretrained(part_folder)
             protocol = json.dumps(self.protocol, indent=2) + "\n"
@@ -88,30 +88,35 @@ class PreparedData:
         """
         folder = Path(folder)
         try:
-            sequences = DatasetDict({part: Dataset(pq.read_table(folder / f"{part}.parquet")) for part in PARTS})
             tokenizer = ItemTokenizer.from_pretrained(folder)
             items = Catalogue.load(folder / ITEMS)
             protocol = json.loads((folder / PROTOCOL).read_text(encoding="utf-8"))
-            require_fitting(sequences, tokenizer, items, protocol)
+            require_protocol(protocol)
+            require_catalogue(items, tokenizer)
+            sequences = read_sequences(folder, len(tokenizer))
         except Exception as error:  # whatever a library makes of a damaged file
             raise InputError(
-                f"The prepared set in {folder} cannot be read; prepare it anew. {one_line(error)}"
+                f"The prepared set in {folder} cannot be read; prepare it again. {one_line(error)}"
             ) from error
         return cls(sequences, tokenizer, items, protocol)
 
 
 def describe(protocol: Mapping[str, Any], name: str) -> DatasetCard:
-    """Make a prepared set's card; its metadata tells `datasets` which files are which split.
+    """Make a prepared set's card; its metadata says to `datasets` which files are which split.
 
-    Training and held-out rows differ in their columns, and so are two configurations.
+    Files that differ in their columns are different configurations.
     """
-    parts = {"train": PARTS[:1], "held_out": PARTS[1:]}
+    files = {
+        "histories": {"histories": HISTORIES},
+        "train": {"train": PART_FILES[0]},
+        "held_out": dict(zip(PARTS[1:], PART_FILES[1:], strict=True)),
+    }
     return DatasetCard.from_template(
         DatasetCardData(
             tags=["sequential-recommendation", "seqrec"],
             configs=[
-                {"config_name": name, "data_files": [{"split": part, "path": f"{part}.parquet"} for part in own]}
-                for name, own in parts.items()
+                {"config_name": name, "data_files": [{"split": part, "path": file} for part, file in own.items()]}
+                for name, own in files.items()
             ],
         ),
         template_str=CARD,
@@ -153,10 +158,10 @@ def find_prepared_folder(folder: Path) -> Path | None:
     """Return a folder if it holds a prepared set, and refuse half of one."""
     if (folder / PROTOCOL).is_file():
         return folder
-    parts = [f"{part}.parquet" for part in PARTS if (folder / f"{part}.parquet").exists()]
+    parts = [file for file in (HISTORIES, *PART_FILES) if (folder / file).exists()]
     if parts and (folder / TOKENIZER[0]).exists():
         raise InputError(
             f"'{folder}' holds {', '.join(parts)} and a vocabulary, but no {PROTOCOL}: it is half a prepared set. "
-            "Prepare it anew."
+            "Prepare it again."
         )
     return None

@@ -2,10 +2,10 @@
 
 import warnings
 
-import polars as pl
+import numpy as np
 
 from seqrec.errors import InputError
-from seqrec.interactions.splitting import Split
+from seqrec.interactions.splitting import PARTS, Split
 from seqrec.interactions.tokenization_items import ItemTokenizer
 
 
@@ -20,8 +20,7 @@ def report_unknown_items(split: Split, tokenizer: ItemTokenizer, *, refuse: bool
     Raises:
         ValueError: If no item is known; or, with `refuse`, if one is not.
     """
-    parts = {"training": split.train, "validation": split.validation, "test": split.test}
-    item_ids = pl.concat([part["item_id"] for part in parts.values()]).unique(maintain_order=True)
+    item_ids = split.interactions["item_id"].unique(maintain_order=True)
     unknown = item_ids.filter(tokenizer.encode_item_ids(item_ids) == tokenizer.unk_token_id)
     if unknown.is_empty():
         return
@@ -38,8 +37,11 @@ def report_unknown_items(split: Split, tokenizer: ItemTokenizer, *, refuse: bool
             f"{message}, whose items have ids such as '{tokenizer.item_series[0]}'. Are these its data, and is "
             "item_id the right column?"
         )
+    is_unknown_N = split.interactions["item_id"].is_in(unknown.implode()).to_numpy()
+    sizes, unknown_sizes = (np.bincount(parts, minlength=3) for parts in (split.part_N, split.part_N[is_unknown_N]))
+    names = ("training", *PARTS[1:])
     counts = ", ".join(
-        f"{part['item_id'].is_in(unknown.implode()).sum():,} of {len(part):,} {name}" for name, part in parts.items()
+        f"{few:,} of {all_:,} {name}" for few, all_, name in zip(unknown_sizes, sizes, names, strict=True)
     )
     warnings.warn(
         f"{message}: {counts} interactions are with them. In histories they say nothing, and as targets they count as "

@@ -105,11 +105,13 @@ def load_model_and_data(
 ) -> tuple[NextItemHead, PreparedData]:
     """Load the model to fine-tune and encode the data with its vocabulary, or make a new model for the data."""
     if model_name_or_path is None:
-        data = prepare(data_arguments)
-        config = MODEL_TYPES[model_type](vocab_size=len(data.tokenizer), **config_fields)
+        config_class = MODEL_TYPES[model_type]
+        data = prepare(data_arguments, event_columns=config_class(**config_fields).event_columns)
+        config = config_class(vocab_size=len(data.tokenizer), **config_fields)
         return AutoModelForNextItem.from_config(config), data
     start = load_starting_point(model_name_or_path, revision=model_revision, config_fields=config_fields)
-    data = prepare(data_arguments, start.tokenizer, refuse_unknown=True)
+    columns = start.model.config.event_columns
+    data = prepare(data_arguments, start.tokenizer, refuse_unknown=True, event_columns=columns)
     return start.model, replace(data, items=data.items.with_titles_of(start.items))
 
 

@@ -129,7 +129,8 @@ def evaluate_command(argv: Sequence[str]) -> None:
         split_as_trained(parser, argv, protocol)
         data_arguments, rest = parser.parse_all(argv)
         recommender = Recommender.from_pretrained(rest.model, device=resolve_device(rest.device))
-        data = prepare(data_arguments, recommender.tokenizer, held_out=[rest.split])
+        columns = recommender.model.config.event_columns
+        data = prepare(data_arguments, recommender.tokenizer, held_out=[rest.split], event_columns=columns)
         if protocol.get("split_sha256") not in (None, data.protocol["split_sha256"]):
             warnings.warn(
                 "These interactions, or their split, are not those that the model was trained on. If they overlap, it "

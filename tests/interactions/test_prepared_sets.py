@@ -13,6 +13,7 @@ from pyarrow.types import is_large_list
 
 from seqrec import ItemTokenizer
 from seqrec.cli import main
+from seqrec.interactions import events
 from seqrec.interactions.preparation import DataArguments, prepare
 from seqrec.interactions.prepared_sets import PREPARED_FILES, PreparedData, find_prepared
 
@@ -32,8 +33,52 @@ def test_it_is_what_was_prepared(folder):
     assert loaded.items == made.items
     assert loaded.tokenizer.item_ids == made.tokenizer.item_ids
     for part, rows in made.sequences.items():
-        assert loaded.sequences[part].to_dict() == rows.remove_columns("user_id").to_dict()
-        assert loaded.sequences[part].features == rows.remove_columns("user_id").features
+        read, expected = loaded.sequences[part].to_dataset(), rows.to_dataset().remove_columns("user_id")
+        assert read.to_dict() == expected.to_dict()
+        assert read.features == expected.features
+
+
+def test_events_are_stored_once(tmp_path):
+    made = prepare(DataArguments(dataset="synthetic", split_method="temporal"))
+    made.save(tmp_path / "set")
+    loaded = PreparedData.load(tmp_path / "set")
+    for part, rows in made.sequences.items():
+        expected = rows.to_dataset().remove_columns("user_id")
+        assert loaded.sequences[part].to_dataset().to_dict() == expected.to_dict()
+        assert loaded.sequences[part].columns is loaded.sequences["train"].columns
+    num_events = pq.read_table(tmp_path / "set" / "histories.parquet")["input_ids"].combine_chunks().values
+    assert len(num_events) <= made.protocol["num_interactions"]
+
+
+def test_a_set_with_further_event_columns_keeps_them(tmp_path, monkeypatch):
+    monkeypatch.setattr(events, "EVENT_COLUMNS", dict(events.EVENT_COLUMNS))
+    events.register_event_column(events.CategoricalColumn("device", values=("tv", "phone")))
+    rows = [f"u{user},{step},{step},{'tv' if (user + step) % 3 else 'phone'}" for user in range(9) for step in range(6)]
+    (tmp_path / "log.csv").write_text("\n".join(["user_id,item_id,timestamp,device", *rows]) + "\n")
+    arguments = DataArguments(dataset=str(tmp_path / "log.csv"))
+    prepare(arguments, event_columns=["device"]).save(tmp_path / "with")
+    prepare(arguments).save(tmp_path / "without")
+    loaded = prepare(DataArguments(dataset=str(tmp_path / "with")), event_columns=["input_ids", "device"])
+    steps = range(5)
+    for user, codes in enumerate(loaded.sequences["test"]["device"]):
+        assert codes.tolist() == [1 if (user + step) % 3 else 2 for step in steps]
+    with pytest.raises(ValueError, match="'log' was prepared without the column device, which the model reads"):
+        prepare(DataArguments(dataset=str(tmp_path / "without")), event_columns=["device"])
+    for other in (events.CategoricalColumn("device", values=("tv",)), events.EventColumn("device", "float32")):
+        events.EVENT_COLUMNS["device"] = other
+        with pytest.raises(ValueError, match=r"The column device of 'log' was encoded otherwise. Prepare"):
+            prepare(DataArguments(dataset=str(tmp_path / "with")), event_columns=["device"])
+
+
+def test_a_set_of_an_earlier_version_is_to_be_prepared_again(folder, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    for part, rows in PreparedData.load(folder).sequences.items():
+        rows.to_dataset().to_parquet(copy / f"{part}.parquet")
+    (copy / "histories.parquet").unlink()
+    with pytest.raises(ValueError, match=r"prepare it again. It was written by an earlier version of seqrec") as caught:
+        PreparedData.load(copy)
+    assert "\n" not in str(caught.value)
 
 
 def test_it_holds_no_user_ids(folder):
@@ -44,6 +89,11 @@ def test_datasets_reads_it_by_itself(folder):
     read = {**load_dataset(str(folder), "train"), **load_dataset(str(folder), "held_out")}
     expected = PreparedData.load(folder).sequences
     assert {part: len(rows) for part, rows in read.items()} == {part: len(rows) for part, rows in expected.items()}
+    histories = load_dataset(str(folder), "histories", split="histories")
+    for part, rows in read.items():
+        views = [histories[row["history"]]["input_ids"][: row["length"]] for row in rows]
+        assert views == [items.tolist() for items in expected[part]["input_ids"]]
+    assert read["test"]["target"][:] == expected["test"]["target"].tolist()
     card = DatasetCard.load(folder / "README.md")
     assert card.data.tags == ["sequential-recommendation", "seqrec"]
     assert "seqrec train --dataset made-up" in card.text
@@ -74,7 +124,9 @@ def test_another_vocabulary_is_refused(folder):
 
 
 @pytest.mark.parametrize("damage", ["missing", "cut off"])
-@pytest.mark.parametrize("name", ["train.parquet", "items.parquet", "tokenizer.json", "protocol.json"])
+@pytest.mark.parametrize(
+    "name", ["histories.parquet", "train.parquet", "items.parquet", "tokenizer.json", "protocol.json"]
+)
 def test_a_damaged_one_is_refused(folder, tmp_path, name, damage):
     for path in folder.iterdir():
         (tmp_path / path.name).write_bytes(path.read_bytes())
@@ -82,7 +134,7 @@ def test_a_damaged_one_is_refused(folder, tmp_path, name, damage):
         (tmp_path / name).unlink()
     else:
         (tmp_path / name).write_bytes((folder / name).read_bytes()[:20])
-    with pytest.raises(ValueError, match=f"prepared set in {tmp_path} cannot be read; prepare it anew"):
+    with pytest.raises(ValueError, match=f"prepared set in {tmp_path} cannot be read; prepare it again"):
         PreparedData.load(tmp_path)
 
 
@@ -151,29 +203,53 @@ def beyond(column):
     return pl.col(column) + 10**6
 
 
+def each(column, value):
+    return pl.col(column).list.eval(value)
+
+
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
         (change("test.parquet", lambda table: table.drop("target")), "test.parquet has other columns"),
-        (change("train.parquet", lambda table: table.rename({"input_ids": "ids"})), "train.parquet has other columns"),
         (change("test.parquet", lambda table: table.cast({"target": pl.Int64})), "test.parquet has other columns"),
-        (
-            change("train.parquet", lambda table: table.cast({"input_ids": pl.List(pl.String)})),
-            "train.parquet has other",
-        ),
+        (change("test.parquet", lambda table: table.cast({"target_timestamp": pl.String})), "test.parquet has other"),
+        (change("train.parquet", lambda table: table.rename({"length": "size"})), "train.parquet has other columns"),
+        (change("train.parquet", lambda table: table.cast({"length": pl.Float64})), "train.parquet has other columns"),
         (change("train.parquet", lambda table: table.with_columns(user_id=1)), "train.parquet has other columns"),
         (change("test.parquet", lambda table: table.with_columns(target=pl.lit(None, pl.Int32))), "has gaps"),
-        (change("test.parquet", lambda table: table.with_columns(beyond("target"))), "token ids from 3 to 10"),
+        (change("train.parquet", lambda table: table.with_columns(length=pl.lit(None, pl.Int64))), "has gaps"),
+        (change("test.parquet", lambda table: table.with_columns(beyond("target"))), "token ids from .* to 10"),
         (change("test.parquet", lambda table: table.with_columns(target=pl.lit(0, pl.Int32))), "token ids from 0 to"),
+        (change("test.parquet", lambda table: table.with_columns(beyond("history"))), "names histories beyond the"),
+        (change("train.parquet", lambda table: table.with_columns(history=pl.lit(-1, pl.Int64))), "histories beyond"),
+        (change("test.parquet", lambda table: table.with_columns(beyond("length"))), "longer than their histories"),
+        (change("train.parquet", lambda table: table.with_columns(length=pl.lit(0, pl.Int64))), "rows that are empty"),
+        (change("histories.parquet", lambda table: table.rename({"input_ids": "ids"})), "histories.parquet has other"),
+        (change("histories.parquet", lambda table: table.cast({"input_ids": pl.List(pl.String)})), "has other columns"),
+        (change("histories.parquet", lambda table: table.cast({"input_ids": pl.List(pl.Int64)})), "has other columns"),
+        (change("histories.parquet", lambda table: table.cast({"timestamps": pl.List(pl.Int32)})), "has other columns"),
+        (change("histories.parquet", lambda table: table.with_columns(user_id=1)), "histories.parquet has other"),
+        (change("histories.parquet", lambda table: table[:-1]), "names histories beyond the"),
         (
-            change("train.parquet", lambda table: table.with_columns(pl.col("input_ids").list.eval(pl.element() - 5))),
-            "train.parquet holds token ids from -2",
+            change("histories.parquet", lambda table: table.with_columns(each("input_ids", pl.element() - 5))),
+            "histories.parquet holds token ids from -2",
         ),
         (
-            change("train.parquet", lambda table: table.with_columns(pl.col("timestamps").list.head(1))),
-            "timestamps are fewer or more",
+            change("histories.parquet", lambda table: table.with_columns(each("timestamps", pl.lit(None, pl.Int64)))),
+            "histories.parquet has gaps",
         ),
-        (change("train.parquet", lambda table: table.with_columns(pl.all().list.head(0))), "histories that are empty"),
+        (
+            change("histories.parquet", lambda table: table.with_columns(pl.col("timestamps").list.head(1))),
+            "timestamps, or other columns, are fewer or more",
+        ),
+        (change("histories.parquet", lambda table: table.with_columns(pl.all().list.head(0))), "that are empty"),
+        (
+            change(
+                "histories.parquet",
+                lambda table: table.with_columns(pl.lit(None).cast(pl.List(pl.Int32)).alias("input_ids")),
+            ),
+            "fewer or more",
+        ),
         (change("items.parquet", lambda table: table[::-1]), "items.parquet has .* items, others than"),
         (change("items.parquet", lambda table: table[:-1]), "items.parquet has .* items, others than"),
         (change("items.parquet", lambda table: table.drop("count")), "items.parquet must hold item_id"),
@@ -194,7 +270,7 @@ def test_parts_that_do_not_fit_each_other_are_one_line(folder, tmp_path, damage,
     copy = tmp_path / "copy"
     shutil.copytree(folder, copy)
     damage(copy)
-    with pytest.raises(ValueError, match=rf"^The prepared set in {copy} cannot be read; prepare it anew. ") as caught:
+    with pytest.raises(ValueError, match=rf"^The prepared set in {copy} cannot be read; prepare it again. ") as caught:
         PreparedData.load(copy)
     assert re.search(message, str(caught.value))
     assert "\n" not in str(caught.value)
@@ -214,7 +290,7 @@ def test_half_a_prepared_set_is_not_taken_for_a_folder_of_parts(folder, tmp_path
     shutil.copytree(folder, copy)
     (copy / "protocol.json").unlink()
     (copy / "validation.parquet").write_bytes(b"")
-    with pytest.raises(ValueError, match=r"no protocol.json: it is half a prepared set. Prepare it anew"):
+    with pytest.raises(ValueError, match=r"no protocol.json: it is half a prepared set. Prepare it again"):
         prepare(DataArguments(dataset=str(copy)))
 
 

@@ -65,7 +65,7 @@ def test_it_learns_from_the_training_part_with_the_fields_given(job):
     done = job(fields=fields, num_train_epochs=1, packing=False, data_seed=5)
     rows = done.trainer.train_dataset
     learned_from = [row["input_ids"].tolist() for row in rows.__getitems__(range(len(rows)))]
-    assert learned_from == done.data.sequences["train"]["input_ids"][:]
+    assert learned_from == [token_ids.tolist() for token_ids in done.data.sequences["train"]["input_ids"]]
     collator = done.trainer.data_collator
     assert (collator.masking_probability, collator.last_item_share) == (0.7, 0.4)
     assert (collator.max_length, collator.packing, collator.seed) == (12, False, 5)

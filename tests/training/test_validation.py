@@ -104,7 +104,7 @@ def test_a_validation_set_of_an_unknown_name_is_told(several, make):
 
 def test_own_metrics_are_computed_from_ranks_and_may_select_the_best(make):
     def median_rank(prediction):
-        assert prediction.label_ids.tolist() == make.sequences["validation"]["target"][:]
+        assert prediction.label_ids.tolist() == make.sequences["validation"]["target"].tolist()
         return {"median_rank": float(np.median(prediction.predictions))}
 
     settings = {"metric_for_best_model": "median_rank", "greater_is_better": False}
@@ -119,7 +119,7 @@ def test_predictions_are_the_ranks_of_the_targets(make):
     found = trainer.predict(make.sequences["test"])
     ranks_U = rank_dataset(trainer.model, make.sequences["test"], max_length=12).ranks_U
     assert found.predictions.tolist() == ranks_U.tolist()
-    assert found.label_ids.tolist() == make.sequences["test"]["target"][:]
+    assert found.label_ids.tolist() == make.sequences["test"]["target"].tolist()
     assert found.metrics["test_ndcg@10"] == RANKING_METRICS["ndcg"](ranks_U, 10).mean()
 
 

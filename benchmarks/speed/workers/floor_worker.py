@@ -9,6 +9,7 @@ V vocabulary.
 
 from itertools import cycle
 
+import numpy as np
 import torch
 from protocol import Channel, Message, serve, serve_turns
 from seqrec_data import load_training
@@ -26,10 +27,10 @@ def train(request: Message, channel: Channel) -> None:
     config = settings["config"]
     histories, tokenizer = load_training(request)
     collate = NextItemCollator(tokenizer, config["max_position_embeddings"])
-    rows = histories.with_format("numpy").shuffle(seed=42)
+    rows = histories.select(np.random.default_rng(42).permutation(len(histories)))
     batches = []
     for start in range(0, NUM_BATCHES * settings["batch_size"], settings["batch_size"]):
-        labels = collate([rows[index] for index in range(start, start + settings["batch_size"])])["labels"]
+        labels = collate(rows.select(slice(start, start + settings["batch_size"])))["labels"]
         batches.append((*labels.shape, int((labels != -100).sum())))
     order = cycle(batches)
 

@@ -18,7 +18,7 @@ def train(request: Message, channel: Channel) -> None:
     settings = request["settings"]
     histories, tokenizer = load_training(request)
     length = settings["max_length"] + 1
-    rows = [{"input_ids": torch.as_tensor(ids[-length:])} for ids in histories.with_format("numpy")["input_ids"]]
+    rows = [{"input_ids": torch.as_tensor(ids[-length:])} for ids in histories["input_ids"]]
     torch.manual_seed(42)
     config = GPT2Config(vocab_size=len(tokenizer), n_positions=length, attn_pdrop=0.0, **settings["config"])
     model = GPT2LMHeadModel(config)

@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from datasets import Dataset
 
+from seqrec.interactions.histories import Histories
 from seqrec.interactions.sequences import build_histories, build_sequences
 from seqrec.interactions.splitting import Split
 from seqrec.interactions.tokenization_items import ItemTokenizer
@@ -13,7 +13,7 @@ from seqrec.interactions.tokenization_items import ItemTokenizer
 TRAIN, VALIDATION, TEST = 0, 1, 2
 
 
-def load_training(request: dict[str, Any]) -> tuple[Dataset, ItemTokenizer]:
+def load_training(request: dict[str, Any]) -> tuple[Histories, ItemTokenizer]:
     """Load the training histories that a request names, or make those that it describes."""
     if request["data"] is None:
         return synthetic_histories(**request["settings"]["synthetic"])
@@ -23,7 +23,7 @@ def load_training(request: dict[str, Any]) -> tuple[Dataset, ItemTokenizer]:
     return build_histories(train, tokenizer), tokenizer
 
 
-def load_test(path: str) -> tuple[Dataset, ItemTokenizer]:
+def load_test(path: str) -> tuple[Histories, ItemTokenizer]:
     """Load the test rows: whole histories and their targets."""
     table = pl.read_parquet(path)
     train, validation, test = (table.filter(pl.col("part") == part) for part in (TRAIN, VALIDATION, TEST))
@@ -31,7 +31,7 @@ def load_test(path: str) -> tuple[Dataset, ItemTokenizer]:
     return build_sequences(Split.from_parts(train, validation, test), tokenizer)["test"], tokenizer
 
 
-def synthetic_histories(num_users: int, num_items: int, length: int, seed: int = 42) -> tuple[Dataset, ItemTokenizer]:
+def synthetic_histories(num_users: int, num_items: int, length: int, seed: int = 42) -> tuple[Histories, ItemTokenizer]:
     """Make histories of one length, their items drawn with popularity as by Zipf's law."""
     tokenizer = ItemTokenizer.from_item_ids(range(num_items))
     popularity = 1 / np.arange(1, num_items + 1)
@@ -39,4 +39,4 @@ def synthetic_histories(num_users: int, num_items: int, length: int, seed: int =
     draws = np.random.default_rng(seed).random((num_users, length))
     first_item = len(tokenizer) - tokenizer.num_items
     token_ids = np.searchsorted(cumulative, draws).clip(max=num_items - 1) + first_item
-    return Dataset.from_dict({"input_ids": list(token_ids.astype(np.int32))}), tokenizer
+    return Histories.from_lists({"input_ids": list(token_ids.astype(np.int32))}), tokenizer

@@ -1,0 +1,70 @@
+"""The Parquet files of a prepared set's histories: events are stored once, and the parts are views on them.
+
+`histories.parquet` has a row for each history: its event columns, as lists. Each part's file has a row for each of the
+part's rows: `history`, the number of a row of `histories.parquet` from 0 on, `length`, how many of its first events
+the row has, and columns of one value a row, such as `target`.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from datasets import Dataset
+
+from seqrec.errors import InputError
+from seqrec.interactions.histories import Histories
+from seqrec.interactions.prepared_checks import require_events, require_views
+from seqrec.interactions.splitting import PARTS
+
+HISTORIES = "histories.parquet"
+PART_FILES = tuple(f"{part}.parquet" for part in PARTS)
+
+
+def write_sequences(sequences: Mapping[str, Histories], folder: Path) -> None:
+    """Write the parts of a split, without user ids.
+
+    Args:
+        sequences: The parts by name, all of them views on the same event columns.
+        folder: An existing folder.
+    """
+    parts = [sequences[part] for part in PARTS]
+    columns = parts[0].columns
+    assert all(part.columns is columns for part in parts)
+    starts_R = np.concatenate([part.starts_R for part in parts])
+    ends_R = starts_R + np.concatenate([part.lengths_R for part in parts])
+    starts_H, history_R = np.unique(starts_R, return_inverse=True)
+    ends_H = starts_H.copy()
+    np.maximum.at(ends_H, history_R, ends_R)
+    Histories(columns, starts_H, ends_H - starts_H).to_dataset().to_parquet(folder / HISTORIES)
+    last_rows = np.cumsum([len(part) for part in parts])[:-1]
+    for file, part, history_P in zip(PART_FILES, parts, np.split(history_R, last_rows), strict=True):
+        rows = {name: values for name, values in part.rows.items() if name != "user_id"}
+        Dataset(pa.table({"history": history_P, "length": part.lengths_R, **rows})).to_parquet(folder / file)
+
+
+def read_sequences(folder: Path, vocabulary_size: int) -> dict[str, Histories]:
+    """Read what `write_sequences` wrote.
+
+    Raises:
+        InputError: If the files do not fit each other or the vocabulary, or were written by an earlier version.
+    """
+    require_present_layout(folder)
+    table = pq.read_table(folder / HISTORIES)
+    require_events(table, vocabulary_size)
+    log = Histories.from_dataset(Dataset(table))
+    sequences = {}
+    for part, file in zip(PARTS, PART_FILES, strict=True):
+        table = pq.read_table(folder / file)
+        require_views(part, table, log, vocabulary_size)
+        rows = {name: table[name].to_numpy() for name in table.column_names}
+        starts_R = log.starts_R[rows.pop("history")]
+        sequences[part] = Histories(log.columns, starts_R, rows.pop("length"), rows)
+    return sequences
+
+
+def require_present_layout(folder: Path) -> None:
+    """Refuse a set in which each row has a copy of its history, as version 0.1 wrote it."""
+    if not (folder / HISTORIES).exists() and "input_ids" in pq.read_schema(folder / PART_FILES[0]).names:
+        raise InputError(f"It was written by an earlier version of seqrec, without {HISTORIES}.")
