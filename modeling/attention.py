@@ -29,6 +29,7 @@ class AttentionContext(NamedTuple):
         packed: Where packed sequences lie, as flash attention takes it; see `packed_lengths`.
         query_position: In each row the one position to compute; all if None.
         is_causal: Whether a query sees no later key, where no mask says so.
+        implementation: Of attention, by its name in transformers.
     """
 
     mask: AttentionMask = None
@@ -37,6 +38,7 @@ class AttentionContext(NamedTuple):
     packed: dict[str, Any] | None = None
     query_position: Tensor | int | None = None
     is_causal: bool = True
+    implementation: str = "sdpa"
 
     def at(self, query_position: Tensor | int) -> "AttentionContext":
         """Return the context of one query a row: (B,) positions, or one number for all rows."""
@@ -48,11 +50,10 @@ class AttentionContext(NamedTuple):
 
 
 class SelfAttention(nn.Module):
-    """Multi-head self-attention through whichever implementation `config._attn_implementation` names."""
+    """Multi-head self-attention through whichever implementation the context names."""
 
     def __init__(self, config: PreTrainedConfig, layer_idx: int) -> None:
         super().__init__()
-        self.config = config
         self.layer_idx = layer_idx
         self.head_dim = config.hidden_size // config.num_attention_heads
         self.attention_dropout = config.attention_dropout
@@ -85,7 +86,7 @@ class SelfAttention(nn.Module):
         self, query_BHLE: Tensor, key_BHLE: Tensor, value_BHLE: Tensor, context: AttentionContext
     ) -> tuple[Tensor, Tensor | None]:
         """Return the mixed values (B, L, H, E), and from eager attention the weights."""
-        attention: Callable = ALL_ATTENTION_FUNCTIONS.get_interface(self.config._attn_implementation, eager_attention)
+        attention: Callable = ALL_ATTENTION_FUNCTIONS.get_interface(context.implementation, eager_attention)
         mask = context.mask
         if context.bias_BHLL is not None:
             is_causal = context.is_causal and context.query_position is None
@@ -175,5 +176,5 @@ def query_row(matrix_BHLL: Any, position: Tensor | int) -> Any:
 def take_position(values: Tensor, position: Tensor | int) -> Tensor:
     """Take from each row (B, L, …) the one position that is named for it, or for all rows: (B, 1, …)."""
     if isinstance(position, int):
-        return values[:, position, None]
+        return values.narrow(1, position, 1)
     return values[torch.arange(values.shape[0], device=values.device), position][:, None]

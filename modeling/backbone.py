@@ -57,6 +57,8 @@ class NextItemBackbone(NextItemPreTrainedModel):
         self.item_embedding = ItemEncoder(config)
         self.event_parts = make_event_parts(config)
         self.position_embedding = self.position_classes[config.position_embedding_type](config)
+        # SASRec's code scales items by √D, which its paper does not say, lest positions drown them.
+        self.input_scale = config.hidden_size**0.5
         self.embedding_dropout = Dropout(config.hidden_dropout)
         self.layers = nn.ModuleList(self.block_class(config, index) for index in range(config.num_hidden_layers))
         self.final_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
@@ -119,8 +121,7 @@ class NextItemBackbone(NextItemPreTrainedModel):
     ) -> Tensor:
         """Turn item vectors and the events' other columns into hidden states: `forward` without its records."""
         self.check_length(items_BLD.shape[1])
-        # SASRec's code scales items by √D, which its paper does not say, lest positions drown them.
-        hidden_BLD = sum_events(self.event_parts, items_BLD, columns) * self.config.hidden_size**0.5
+        hidden_BLD = sum_events(self.event_parts, items_BLD, columns) * self.input_scale
         positions = self.locate(hidden_BLD, attention_mask_BL, position_ids_BL)
         if positions.added_BLD is not None:
             hidden_BLD = hidden_BLD + positions.added_BLD
@@ -131,7 +132,7 @@ class NextItemBackbone(NextItemPreTrainedModel):
             hidden_BLD = layer(hidden_BLD, context)
         if query_position is None:
             return self.final_norm(last_layer(hidden_BLD, context))
-        if self.config._attn_implementation in MATRIX_MASKS:
+        if context.implementation in MATRIX_MASKS:
             return self.final_norm(last_layer(hidden_BLD, context.at(query_position)))
         return self.final_norm(take_position(last_layer(hidden_BLD, context), query_position))
 
@@ -154,14 +155,18 @@ class NextItemBackbone(NextItemPreTrainedModel):
         implementation = self.config._attn_implementation
         has_bias = positions.bias_BHLL is not None
         require_usable_attention(implementation, hidden_BLD.device, has_bias=has_bias)
-        mask = self.objective.mask(self.config, hidden_BLD, attention_mask_BL, position_ids_BL)
+        mask = None
+        if attention_mask_BL is not None or position_ids_BL is not None or implementation != "sdpa":
+            mask = self.objective.mask(self.config, hidden_BLD, attention_mask_BL, position_ids_BL)
+            mask = additive_mask(mask, hidden_BLD.dtype)
         is_packed_for_flash = position_ids_BL is not None and is_flash_attention_requested(self.config)
         return AttentionContext(
-            mask=additive_mask(mask, hidden_BLD.dtype),
+            mask=mask,
             bias_BHLL=positions.bias_BHLL,
             rotary=positions.rotary,
             packed=packed_lengths(position_ids_BL) if is_packed_for_flash else None,
             is_causal=self.objective.is_causal,
+            implementation=implementation,
         )
 
     def check_length(self, length: int) -> None:

@@ -29,8 +29,6 @@ def causal_mask(
         attention_mask_BL: 1 for items and 0 for padding, or None.
         position_ids_BL: Positions that restart at 0 with every packed sequence, or None.
     """
-    if attention_mask_BL is None and position_ids_BL is None and config._attn_implementation == "sdpa":
-        return None  # skip the library's own check: it costs 5 % of a request
     return create_causal_mask(
         config=config,
         inputs_embeds=hidden_BLD,
@@ -44,8 +42,6 @@ def bidirectional_mask(
     config: Any, hidden_BLD: Tensor, attention_mask_BL: Tensor | None, position_ids_BL: Tensor | None
 ) -> AttentionMask:
     """Let each position see all of its own sequence; arguments as of `causal_mask`."""
-    if attention_mask_BL is None and position_ids_BL is None and config._attn_implementation == "sdpa":
-        return None
     same_sequence = None
     if position_ids_BL is not None:
         same_sequence = packed_sequence_mask_function((position_ids_BL == 0).cumsum(dim=-1))
