@@ -21,4 +21,5 @@ class ESasRecConfig(NextItemConfig):
 
     model_type = "esasrec"
 
-    hidden_act: ClassVar[None] = None  # type: ignore[assignment]  # SwiGLU's activation is part of it: there is no such field
+    # SwiGLU has an activation of its own, so that there is no such field.
+    hidden_act: ClassVar[None] = None  # type: ignore[assignment,misc]
