@@ -1,4 +1,4 @@
-"""The metadata at the head of a model card, by which the Hub finds and lists a model."""
+"""The metadata at the top of a model card, which the Hub uses to find and list a model."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,10 +15,10 @@ TASK = "sequential-recommendation"
 
 
 def card_metadata(metrics: Mapping[str, Any], *, dataset: str, model_name: str, model_type: str) -> ModelCardData:
-    """Make the metadata, with the model's measured accuracy as `model-index` if the data set has a name.
+    """Build the metadata, with the model's accuracy as `model-index` if the data set has a name.
 
-    There is no `pipeline_tag`: of the Hub's tasks none is recommendation, and a neighbouring one would promise a
-    widget and a way of calling that the model has not.
+    There is no `pipeline_tag`: the Hub has no recommendation task, and a related one would promise a widget and an
+    interface that the model does not have.
     """
     training = training_of(metrics)
     dataset, model_name = one_line(dataset), one_line(model_name)
@@ -43,7 +43,7 @@ def card_metadata(metrics: Mapping[str, Any], *, dataset: str, model_name: str, 
         datasets=[dataset] if dataset and protocol_of(metrics).get("dataset_is_on_hub") else None,
         tags=[*TAGS, one_line(model_type)],
         eval_results=results or None,
-        model_name=model_name if results else None,  # belongs to the results
+        model_name=model_name if results else None,  # only allowed with results
     )
 
 
@@ -53,7 +53,7 @@ def stated(value: str | None) -> str | None:
 
 
 def is_repository_name(name: str) -> bool:
-    """Tell whether a name could be that of a repository on the Hub: `org/name`."""
+    """Return whether a name could be a repository on the Hub: `org/name`."""
     try:
         validate_repo_id(name)
     except HFValidationError:

@@ -1,4 +1,4 @@
-"""The tables of a model card. Rows, columns and tables of which nothing is known are left out."""
+"""The tables of a model card. Rows, columns and tables without known values are left out."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePosixPath, PureWindowsPath
@@ -10,14 +10,14 @@ from seqrec.hub.markdown import code, text
 
 ACCURACY = ("ndcg@10", "hr@10", "mrr@10", "ndcg@5", "ndcg@20", "hr@1", "hr@5", "hr@20")
 MAIN = ACCURACY[:3]
-# What lists of 10 are made of: what to call it, and how to write it.
+# Metrics of lists of 10: description and number format.
 CATALOGUE_USE = {
-    "coverage@10": ("Coverage: share of all items that anybody is recommended", "{:.1%}"),
-    "popularity@10": ("Popularity bias: training interactions of a recommended item, on average", "{:,.0f}"),
-    "novelty@10": ("Novelty: bits by which a recommended item surprises, on average", "{:.2f}"),
-    "gini@10": ("Gini coefficient: 0 if all items are recommended equally often, near 1 if few are", "{:.2f}"),
+    "coverage@10": ("Coverage: share of all items recommended to at least one user", "{:.1%}"),
+    "popularity@10": ("Popularity bias: average training interactions of recommended items", "{:,.0f}"),
+    "novelty@10": ("Novelty: average self-information of recommended items, in bits", "{:.2f}"),
+    "gini@10": ("Gini coefficient: 0 if all items are recommended equally often, near 1 if only a few are", "{:.2f}"),
 }
-# What the names of slices mean, where they do not say it.
+# Display names of slices, where the key is not clear enough.
 SLICE_NAMES = {
     "0": "no item",
     "1-10": "1 to 10 items",
@@ -31,22 +31,22 @@ SPLITS = ("validation", "test")
 
 
 def results_on_test(metrics: Mapping[str, Any]) -> str:
-    """Set the model beside the baselines on test, with confidence intervals."""
+    """Compare the model with the baselines on test, with confidence intervals."""
     return accuracy_table(metrics, "test", MAIN, "On test")
 
 
 def other_lengths_on_test(metrics: Mapping[str, Any]) -> str:
-    """Likewise, for lists of other lengths than 10."""
-    return accuracy_table(metrics, "test", ACCURACY[3:], "Other lengths of list, on test")
+    """Compare the model with the baselines on test, for list lengths other than 10."""
+    return accuracy_table(metrics, "test", ACCURACY[3:], "Other list lengths, on test")
 
 
 def results_on_validation(metrics: Mapping[str, Any]) -> str:
-    """Set the model beside the baselines on what its best epoch was chosen by."""
+    """Compare the model with the baselines on validation, which selected the best epoch."""
     return accuracy_table(metrics, "validation", MAIN, "On validation")
 
 
 def accuracy_table(metrics: Mapping[str, Any], split: str, names: Sequence[str], title: str) -> str:
-    """Write a line for the model and for each baseline, with intervals on test."""
+    """Format one row for the model and for each baseline, with intervals on test."""
     return table(
         [title, *map(label, names)],
         [[title_of(ranker), *(accuracy_cell(metrics, ranker, split, name) for name in names)] for ranker in RANKERS],
@@ -54,12 +54,12 @@ def accuracy_table(metrics: Mapping[str, Any], split: str, names: Sequence[str],
 
 
 def title_of(ranker: str) -> str:
-    """Name the model or a baseline; the model stands out."""
+    """Return the display name of a baseline or of the model, the latter in bold."""
     return "**this model**" if ranker == "model" else RANKERS[ranker]
 
 
 def accuracy_cell(metrics: Mapping[str, Any], ranker: str, split: str, name: str) -> str:
-    """Write one metric, on test with its interval."""
+    """Format one metric, with its interval on test."""
     value = number(dig(metrics, ranker, split, name))
     interval = dig(metrics, "confidence", ranker, split, name)
     if not value or not is_interval(interval) or split != "test":
@@ -69,12 +69,12 @@ def accuracy_cell(metrics: Mapping[str, Any], ranker: str, split: str, name: str
 
 
 def is_interval(value: Any) -> bool:
-    """Tell whether a value is a lower and an upper bound."""
+    """Return whether a value is a pair of a lower and an upper bound."""
     return isinstance(value, list) and len(value) == 2 and all(map(is_known, value))
 
 
 def catalogue_table(metrics: Mapping[str, Any]) -> str:
-    """Say what the lists recommended on test make of the catalogue."""
+    """Describe the items recommended on test: coverage, popularity, novelty, concentration."""
     return table(
         ["Lists of 10, on test", *map(title_of, RANKERS)],
         [
@@ -85,7 +85,7 @@ def catalogue_table(metrics: Mapping[str, Any]) -> str:
 
 
 def slice_table(metrics: Mapping[str, Any], name: str, title: str) -> str:
-    """Show the accuracy on test for each slice of the users, and the baselines' beside it."""
+    """Compare the model's accuracy with the baselines' for each slice of the test users."""
     baselines = [ranker for ranker in RANKERS if ranker != "model"]
     return table(
         [title, "Held out", "HR@10", "NDCG@10", *(f"NDCG@10 of {RANKERS[baseline]}" for baseline in baselines)],
@@ -104,7 +104,7 @@ def slice_table(metrics: Mapping[str, Any], name: str, title: str) -> str:
 
 
 def fields_table(header: Sequence[str], fields: Mapping[str, Any]) -> str:
-    """List names and plain values, in order of name; nested values are not shown."""
+    """List names and plain values, sorted by name; nested values are left out."""
     return table(
         header,
         [
@@ -116,7 +116,7 @@ def fields_table(header: Sequence[str], fields: Mapping[str, Any]) -> str:
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Write a Markdown table: the first column to the left, the others to the right."""
+    """Format a Markdown table: the first column aligns left, the others right."""
     rows = [row for row in rows if any(row[1:])]
     columns = [index for index in range(len(header)) if any(row[index] for row in rows)]
     if not rows:
@@ -126,32 +126,32 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def label(metric: str) -> str:
-    """Write a metric's name for people: `ndcg@10` as NDCG@10."""
+    """Return a metric's display name: NDCG@10 for `ndcg@10`."""
     return metric.upper()
 
 
 def number(value: Any) -> str:
-    """Write a metric between 0 and 1 with 4 decimals, an unknown one not at all."""
+    """Format a metric between 0 and 1 with 4 decimals; an empty string if it is unknown."""
     return written(value, "{:.4f}")
 
 
 def written(value: Any, layout: str) -> str:
-    """Write a measured value in a layout, an unknown one not at all."""
+    """Format a measured value; an empty string if it is unknown."""
     return layout.format(value) if is_known(value) else ""
 
 
 def plain(value: Any) -> str:
-    """Write a value of a configuration, a whole number without decimals."""
+    """Format a configuration's value, whole numbers without decimals."""
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def count(value: Any) -> str:
-    """Write a count, an unknown one not at all."""
+    """Format a count; an empty string if it is unknown."""
     return f"{value:,}" if is_count(value) else ""
 
 
 def dig(tree: Mapping[str, Any], *path: str) -> Any:
-    """Follow keys into nested mappings; None where one is missing."""
+    """Look up nested keys; None if one is missing."""
     found: Any = tree
     for key in path:
         found = found.get(key) if isinstance(found, Mapping) else None
@@ -159,7 +159,7 @@ def dig(tree: Mapping[str, Any], *path: str) -> Any:
 
 
 def without_folders(path: str) -> str:
-    """Leave only the last part of an absolute path, of whichever system; other text stays as it is."""
+    """Keep only the last part of an absolute path, of POSIX or Windows; other text is unchanged."""
     for kind in (PurePosixPath, PureWindowsPath):
         if kind(path).is_absolute():
             return kind(path).name

@@ -1,4 +1,4 @@
-"""What a card reads of `metrics.json`: values of the type that they must have. All else is left out."""
+"""The values of `metrics.json` that a card uses. Values of the wrong type are left out."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -8,39 +8,39 @@ MAX_SECONDS = 10**10
 
 
 def is_text(value: Any) -> bool:
-    """Tell whether a value is a text that says anything."""
+    """Return whether a value is text and not blank."""
     return isinstance(value, str) and bool(value.strip())
 
 
 def is_known(value: Any) -> bool:
-    """Tell whether something was measured, and came out as a number."""
+    """Return whether a value is a finite number."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
     return abs(value) < 1e300 and math.isfinite(value)
 
 
 def is_count(value: Any) -> bool:
-    """Tell whether a value counts something."""
+    """Return whether a value is a count: a non-negative integer."""
     return is_known(value) and isinstance(value, int) and value >= 0
 
 
 def is_share(value: Any) -> bool:
-    """Tell whether a value lies between 0 and 1."""
+    """Return whether a value is a number from 0 to 1."""
     return is_known(value) and 0 <= value <= 1
 
 
 def is_positive(value: Any) -> bool:
-    """Tell whether a value is an amount of something, seconds and kWh among them."""
+    """Return whether a value is a plausible amount of seconds, epochs or kWh."""
     return is_known(value) and 0 <= value < MAX_SECONDS
 
 
 def is_flag(value: Any) -> bool:
-    """Tell whether a value is true or false."""
+    """Return whether a value is true or false."""
     return isinstance(value, bool)
 
 
 def is_period(value: Any) -> bool:
-    """Tell whether a value is a first and a last day."""
+    """Return whether a value is a pair of a first and a last day."""
     return isinstance(value, list) and len(value) == 2 and all(map(is_text, value))
 
 
@@ -63,12 +63,12 @@ ENERGY: Kinds = {"kwh": is_positive, "assumption": is_text}
 
 
 def protocol_of(metrics: Mapping[str, Any]) -> dict[str, Any]:
-    """Read how the data were filtered and split."""
+    """Return how the data were filtered and split."""
     return of_kind(metrics.get("protocol"), PROTOCOL)
 
 
 def training_of(metrics: Mapping[str, Any]) -> dict[str, Any]:
-    """Read how the model was trained."""
+    """Return how the model was trained."""
     given = metrics.get("training")
     found = of_kind(given, TRAINING)
     for name in ("versions", "arguments"):
@@ -82,10 +82,10 @@ def training_of(metrics: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def of_kind(given: Any, kinds: Kinds) -> dict[str, Any]:
-    """Keep the entries that are what they must be."""
+    """Keep the entries of the right type."""
     return {name: value for name, value in mapping(given).items() if name in kinds and kinds[name](value)}
 
 
 def mapping(value: Any) -> Mapping[str, Any]:
-    """Return a mapping as it is, and an empty one for anything else."""
+    """Return a mapping unchanged, or an empty one for any other value."""
     return value if isinstance(value, Mapping) else {}

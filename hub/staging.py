@@ -1,4 +1,4 @@
-"""Save a model as a whole or not at all: write aside, then move into place, `config.json` last."""
+"""Save a model atomically: write to a temporary folder, then move into place, `config.json` last."""
 
 import os
 import shutil
@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 from seqrec.errors import InputError
 
 CONFIG = "config.json"  # nothing loads without it
-RECORD = ("metrics.json", "training_curve.png")  # of the model that lies there, and of no other
+RECORD = ("metrics.json", "training_curve.png")  # describe one model only, so they are removed with it
 WEIGHTS = (
     *("model.safetensors", "model.safetensors.index.json", "model-*-of-*.safetensors"),
     *("adapter_config.json", "adapter_model.safetensors"),
@@ -23,18 +23,18 @@ DAY = 24 * 3600
 
 @contextmanager
 def staged(folder: str | Path) -> Iterator[Path]:
-    """Give a folder to save a model to, and move what was saved into place when all of it is written.
+    """Provide a folder to save a model to, and move its files into place once all are written.
 
-    Nobody meets half a model: an earlier one in `folder` loses its `config.json`, without which it does not load,
-    before anything else of it is replaced, and the new `config.json` comes last. Weights, metrics and training curve
-    of the earlier model go, even where the new one has none; other files stay unless the new model has a file of that
-    name. If the block raises, `folder` stays as it was.
+    A half-replaced model never loads: an earlier model in `folder` loses its `config.json` before any other file is
+    replaced, and the new `config.json` is moved last. The earlier model's weights, metrics and training curve are
+    deleted even if the new model has none; other files stay unless the new model has a file of the same name. If the
+    block raises, `folder` is unchanged.
 
     Args:
-        folder: Where the model shall lie; made if it is not there.
+        folder: Final place of the model; created if it does not exist.
 
     Yields:
-        An empty folder of the same name, inside `folder`.
+        An empty folder with the same name, inside `folder`.
 
     Raises:
         ValueError: If `folder` is a file.
@@ -54,13 +54,13 @@ def staged(folder: str | Path) -> Iterator[Path]:
             move_into_place(stage, folder)
     finally:
         if is_new:
-            with suppress(OSError):  # it is not empty: the model lies there
+            with suppress(OSError):  # not empty if the model was saved
                 folder.rmdir()
 
 
 def move_into_place(stage: Path, folder: Path) -> None:
-    """Replace the model in a folder by a staged one, so that what is there at any moment is a whole one or none."""
-    if (folder / CONFIG).exists():  # else a file of these names is nobody's record
+    """Replace the model in a folder by a staged one. At any moment, the folder holds a complete model or none."""
+    if (folder / CONFIG).exists():  # without it, files of these names belong to no model
         remove(folder / name for name in RECORD)
         remove([folder / CONFIG])
     remove(chain.from_iterable(folder.glob(pattern) for pattern in WEIGHTS))
@@ -71,13 +71,13 @@ def move_into_place(stage: Path, folder: Path) -> None:
 
 
 def remove(paths: Iterable[Path]) -> None:
-    """Delete files that may be there."""
+    """Delete files if they exist."""
     for path in paths:
         path.unlink(missing_ok=True)
 
 
 def remove_leftovers(folder: Path, *, older_than: float = DAY) -> None:
-    """Delete what saves that were killed left behind, so many seconds ago: a younger one may still be under way."""
+    """Delete leftovers of killed saves older than this many seconds; newer ones may still be in progress."""
     for stage in folder.glob(f"{STAGE}*"):
         with suppress(FileNotFoundError):
             if time.time() - stage.stat().st_mtime >= older_than:

@@ -1,4 +1,4 @@
-"""A hash of a saved model's weights, which ties to them what was measured with them."""
+"""A hash of a saved model's weights, to check that metrics were measured with them."""
 
 import hashlib
 import warnings
@@ -16,27 +16,27 @@ WEIGHTS_SHA256 = "weights_sha256"  # the entry of `metrics.json`
 
 
 def weights_sha256(folder: str | Path) -> str:
-    """Hash the weights in a folder: of each tensor, in order of name, its name, dtype, shape and bytes.
+    """Hash the weights in a folder: each tensor's name, dtype, shape and bytes, sorted by name.
 
-    Sharding and the files' metadata make no difference, so that a model loaded and saved again keeps its hash.
+    Sharding and file metadata do not matter, so a model that is loaded and saved again keeps its hash.
 
     Args:
-        folder: Holds `model.safetensors`, or the shards of an index; or else an adapter's weights.
+        folder: Contains `model.safetensors`, an index and its shards, or an adapter's weights.
 
     Returns:
         64 hexadecimal digits.
 
     Raises:
-        ValueError: If there are no weights, or broken ones.
+        ValueError: If there are no weights, or they are broken.
     """
     files = weight_files(Path(folder))
     if not files:
-        raise InputError(f"{folder} holds no weights: expected {SINGLE} there, or {INDEX} and the files that it names.")
+        raise InputError(f"{folder} holds no weights. Expected {SINGLE}, or {INDEX} and the files that it lists.")
     return hash_of_files(files)
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """List the files that hold a folder's weights, or else an adapter's; none where there are none."""
+    """List the files with a folder's weights, or else an adapter's; empty if there are none."""
     if (folder / SINGLE).exists():
         return [folder / SINGLE]
     if (folder / INDEX).exists():
@@ -47,7 +47,7 @@ def weight_files(folder: Path) -> list[Path]:
 
 
 def hash_of_files(files: list[Path]) -> str:
-    """Hash the tensors of one model, whichever files they lie in; see `weights_sha256`."""
+    """Hash the tensors of one model, however they are spread over files; see `weights_sha256`."""
     tensors = {name: tensor for file in files for name, tensor in read_tensors(file).items()}
     digest = hashlib.sha256()
     for name, tensor in sorted(tensors.items()):
@@ -62,11 +62,13 @@ def hash_of_files(files: list[Path]) -> str:
 
 
 def belongs_to(metrics: dict[str, Any], files: Sequence[Path], where: str) -> bool:
-    """Tell whether metrics were measured with these weights, and warn if not; those that do not say are believed.
+    """Return whether metrics were measured with these weights, and warn if not.
+
+    Metrics without a recorded hash are trusted.
 
     Args:
         metrics: The content of `metrics.json`.
-        files: The weights; none where there are none to compare.
+        files: The weights' files; empty if there are none to compare with.
         where: The model's folder or repository, for the warning.
 
     Raises:
@@ -76,6 +78,7 @@ def belongs_to(metrics: dict[str, Any], files: Sequence[Path], where: str) -> bo
     if measured is None or not files or measured == hash_of_files(list(files)):
         return True
     warnings.warn(
-        f"metrics.json of {where} was measured with other weights than lie beside it, and is left out.", stacklevel=3
+        f"metrics.json of {where} was measured with different weights from those next to it, and is ignored.",
+        stacklevel=3,
     )
     return False

@@ -79,7 +79,9 @@ def shard_names(index: Path) -> list[str]:
     try:
         content = json.loads(index.read_text(encoding="utf-8"))
     except (ValueError, OSError, RecursionError) as error:
-        raise SavedFolderError(f"{index} is no JSON ({error}). Save the model again, or fetch it again.") from error
+        raise SavedFolderError(
+            f"{index} is not valid JSON ({error}). Save the model again, or fetch it again."
+        ) from error
     weight_map = content.get("weight_map") if isinstance(content, dict) else None
     if not isinstance(weight_map, dict) or not weight_map:
         raise SavedFolderError(

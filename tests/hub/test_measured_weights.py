@@ -11,7 +11,7 @@ from seqrec.hub.model_card import save_model_card
 from seqrec.hub.saved_folder import load_record, read_protocol
 from seqrec.hub.weights_hash import weights_sha256
 
-LEFT_OUT = "was measured with other weights than lie beside it, and is left out"
+LEFT_OUT = "was measured with different weights from those next to it, and is ignored"
 
 
 @pytest.fixture

@@ -88,8 +88,8 @@ BREAKAGES = {
     ),
     "config that does not fit": (set_config(hidden_size=15), r"config\.json does not describe .*Choose a multiple"),
     "config of other weights": (set_config(transformers_weights="x.bin"), r"config\.json does not describe"),
-    "config no JSON": (write("config.json", b"{nope"), r"config\.json is no JSON"),
-    "config no text": (write("config.json", b"\xff\xfe\x00"), r"config\.json is no JSON"),
+    "config no JSON": (write("config.json", b"{nope"), r"config\.json is not valid JSON"),
+    "config no text": (write("config.json", b"\xff\xfe\x00"), r"config\.json is not valid JSON"),
     "config no object": (write("config.json", b"[]"), r"config\.json must hold a JSON object, but holds list"),
     "weights missing": (remove("model.safetensors"), r"model\.safetensors was not found"),
     "weights' head cut": (cut("model.safetensors", 100), r"model\.safetensors cannot be read"),
@@ -106,7 +106,7 @@ BREAKAGES = {
     "tokenizer cut": (cut("tokenizer.json", 500), r"tokenizer\.json cannot be read"),
     "tokenizer of nothing": (write("tokenizer.json", b"{}"), r"tokenizer\.json cannot be read"),
     "tokenizer's settings missing": (remove("tokenizer_config.json"), r"tokenizer_config\.json was not found"),
-    "tokenizer's settings no JSON": (write("tokenizer_config.json", b"{"), r"tokenizer_config\.json is no JSON"),
+    "tokenizer's settings no JSON": (write("tokenizer_config.json", b"{"), r"tokenizer_config\.json is not valid JSON"),
     "tokenizer of other special tokens": (other_special_tokens, r"it is no ItemTokenizer's"),
     "tokenizer of another size": (
         other_vocabulary,
@@ -162,7 +162,7 @@ def test_auto_classes_refuse_a_pickle_too(folder, recommender):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("{nope", "is no JSON"),
+        ("{nope", "is not valid JSON"),
         ("[]", "must hold a JSON object"),
         ("{}", "must hold a protocol"),
         ('{"protocol": 5}', "must hold a protocol"),

@@ -71,5 +71,5 @@ def test_a_recommender_of_parts_has_a_card_without_a_record(recommender, tmp_pat
 def test_a_broken_record_is_named(folder, tmp_path):
     (folder / "metrics.json").write_text("{")
     recommender = Recommender.from_pretrained(folder)  # whose recommendations need it not
-    with pytest.raises(ValueError, match=r"metrics\.json is no JSON"):
+    with pytest.raises(ValueError, match=r"metrics\.json is not valid JSON"):
         recommender.save_pretrained(tmp_path / "second")
