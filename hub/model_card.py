@@ -199,6 +199,7 @@ def build_model_card(
         architecture=ARCHITECTURES.get(config["model_type"]),
         fields=fields_table(["Field", "Value"], architecture_fields(config)),
         num_items=num_items,
+        history_length=history_length(config),
         num_parameters=num_parameters,
         dataset=dataset,
         protocol=protocol,
@@ -229,8 +230,20 @@ def architecture_fields(config: Mapping[str, Any]) -> dict[str, Any]:
     return {name: ", ".join(map(str, value)) if isinstance(value, list) else value for name, value in found.items()}
 
 
+def history_length(config: Mapping[str, Any]) -> int | None:
+    """Return how many items of a history the model reads; None if unknown."""
+    config_class = MODEL_TYPES.get(config["model_type"], NextItemConfig)
+    positions = config.get("max_position_embeddings")
+    if not is_count(positions):
+        return None
+    try:
+        return config_class(vocab_size=config["vocab_size"], max_position_embeddings=positions).max_history_length
+    except InputError:
+        return None
+
+
 def lifts(metrics: Mapping[str, Any]) -> dict[str, float]:
-    """Return how many times a baseline's NDCG@10 on test the model's is, for each baseline of which it can be told."""
+    """Return the ratio of the model's NDCG@10 on test to each baseline's, where both are known."""
     found = {name: dig(metrics, name, "test", "ndcg@10") for name in RANKERS}
     model = found.pop("model")
     return {name: model / value for name, value in found.items() if is_known(model) and is_known(value) and value > 0}

@@ -141,7 +141,7 @@ def test_the_hub_can_read_the_metadata(metrics, tmp_path):
     found = {(result.dataset_split, result.metric_type): result.metric_value for result in results}
     assert found[("test", "ndcg@10")] == metrics["model"]["test"]["ndcg@10"]
     assert len(found) == 2 * len(ACCURACY)
-    assert "Trained further from `someone/sasrec`." in build(metrics).text
+    assert "Fine-tuned from `someone/sasrec`." in build(metrics).text
 
 
 def test_only_a_data_set_of_the_hub_is_linked(metrics):
@@ -177,7 +177,7 @@ def test_everything_measured_is_told(metrics):
         assert f"**{ratio:.2f} times** {name}" in text
     for told in (
         f"{metrics['item_knn']['test']['hr@10']:.4f} (0.0822 to 0.0833)",
-        "Density: 6.3% of all pairs",
+        "Density: 6.3% of all user-item pairs",
         "1997-09-20 to 1998-04-22",
         "Terms of the data: for research",
         "The model: `apache-2.0`.",
@@ -192,7 +192,7 @@ def test_everything_measured_is_told(metrics):
         "100,000",
         "ab" * 32,
         "Users with fewer than 5",
-        "last but one",
+        "the second-to-last the validation target",
         "are not recommended",
         "207,936 parameters",
         "0:01:40",
@@ -239,7 +239,7 @@ def test_a_missing_part_of_the_metrics_leaves_no_trace(metrics, gone):
     assert card.text.count(" times**") == {"model": 0, "popularity": 1, "item_knn": 1}.get(gone, 2)
     name = {"model": "**this model**", "item_knn": "item-kNN"}.get(gone, gone)
     assert f"\n| {name} |" not in card.text
-    assert ("In brackets" in card.text) is (gone != "confidence")
+    assert ("Brackets show" in card.text) is (gone != "confidence")
 
 
 def test_no_token_is_published(metrics):
@@ -273,15 +273,27 @@ def test_temporal_split_in_words(metrics):
     text = build(metrics).text
     assert "the latest 10% of interactions are for test, the 7% before them for validation." in text
     assert "may be recommended again" in text
-    assert "Leave one out" not in text
+    assert "Leave-one-out" not in text
 
 
 def test_users_who_validate_in_words(metrics):
-    assert "users validate" not in build(metrics).text
+    assert "evenly spaced" not in build(metrics).text
     metrics["protocol"]["validation_users"] = 2048
     text = build(metrics).text
-    assert "Only 2,048 users validate" in text
+    assert "Only 2,048 users, evenly spaced among the sorted user ids, are used for validation" in text
     assert not re.search(r"\n{4,}", text)
+
+
+@pytest.mark.parametrize(("model_type", "length"), [("sasrec", 200), ("esasrec", 200), ("bert4rec", 199)])
+def test_the_history_is_as_long_as_the_model_reads(model_type, length):
+    text = build({}, config={**CONFIG, "model_type": model_type}).text
+    assert f"It reads the newest {length} items of a history" in text
+
+
+@pytest.mark.parametrize("positions", [None, "200", -1, 10**9])
+def test_a_history_of_unknown_length_is_not_told(positions):
+    text = build({}, config={**CONFIG, "max_position_embeddings": positions}).text
+    assert "It reads the newest items of a history" in text
 
 
 def test_unknown_architecture_is_named_and_not_cited():
