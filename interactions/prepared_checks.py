@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from seqrec.errors import InputError
-from seqrec.interactions.arrow_columns import is_number
+from seqrec.interactions.arrow_columns import NUMBER_TYPES
 from seqrec.interactions.catalogue import Catalogue
 from seqrec.interactions.histories import Histories
 from seqrec.interactions.special_tokens import UNK_ID
@@ -43,7 +43,7 @@ def require_events(table: pa.Table, vocabulary_size: int) -> None:
     """Refuse histories whose events are of the wrong type, missing, or beyond the vocabulary."""
     kinds = {field.name: field.type for field in table.schema}
     fits = (
-        all(pa.types.is_list(kind) and is_number(kind.value_type) for kind in kinds.values())
+        all(pa.types.is_list(kind) and str(kind.value_type) in NUMBER_TYPES for kind in kinds.values())
         and {"input_ids", "timestamps"} <= set(kinds)
         and pa.types.is_int32(kinds["input_ids"].value_type)
         and is_time(kinds["timestamps"].value_type)
