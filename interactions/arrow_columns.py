@@ -28,7 +28,12 @@ def holds_lists(name: str, column: Any) -> bool:
 
 def holds_numbers(column: Any) -> bool:
     """Return whether the lists of a `pyarrow.ChunkedArray` hold numbers, which NumPy reads without a copy."""
-    return str(value_type(column)) in NUMBER_TYPES
+    return is_number(value_type(column))
+
+
+def is_number(type_: Any) -> bool:
+    """Return whether an Arrow type is one of numbers, or that of lists that are all empty."""
+    return str(type_) in NUMBER_TYPES
 
 
 def value_type(column: Any) -> Any:

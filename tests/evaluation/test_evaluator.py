@@ -1,13 +1,18 @@
 """Ranking a data set, against sorting each row's scores by hand."""
 
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from datasets import Dataset
+from torch import nn
 
+from seqrec.errors import InputError
 from seqrec.evaluation.evaluator import Ranking, rank_dataset
+from seqrec.interactions.events import EVENT_COLUMNS, EventColumn
+from seqrec.interactions.histories import Histories
 from seqrec.search.popularity import PopularityBaseline
 from seqrec.search.scoring import NOT_RANKED
 
@@ -62,6 +67,34 @@ def test_a_target_that_was_seen_counts_as_never_recommended(tiny_model):
         ]
         <= 40
     )
+
+
+class LastRating:
+    """An encoder that reads a column beside the items: it likes the item of which the newest rating is the number."""
+
+    config = SimpleNamespace(event_columns=("input_ids", "rating"))
+
+    def encode_users(self, input_ids, attention_mask=None, *, rating):
+        assert rating.shape == input_ids.shape
+        assert rating.dtype == torch.float32
+        newest_B = (input_ids != 0).sum(dim=1) - 1
+        assert (rating[input_ids == 0] == -1).all()
+        return nn.functional.one_hot(rating[torch.arange(len(rating)), newest_B].long(), 43).float()
+
+    def encode_items(self):
+        return torch.eye(43)
+
+
+@pytest.mark.parametrize("form", [list, lambda rows: rows, Histories.to_dataset])
+def test_columns_that_a_model_asks_for_are_handed_to_it(form, monkeypatch):
+    monkeypatch.setitem(EVENT_COLUMNS, "rating", EventColumn("rating", dtype="float32", fill=-1))
+    columns = {"input_ids": np.arange(3, 11), "rating": np.arange(20, 28), "unread": np.arange(8)}
+    rows = Histories(columns, np.array([0, 2, 1]), np.array([4, 3, 1]), {"target": np.array([23, 24, 3])})
+    ranking = rank_dataset(LastRating(), form(rows), max_length=2, list_length=1)
+    assert ranking.top_UK.tolist() == [[23], [24], [21]]
+    assert ranking.ranks_U[:2].tolist() == [1, 1]
+    with pytest.raises(InputError, match="no rating; their columns are input_ids, target"):
+        rank_dataset(LastRating(), Dataset.from_dict({"input_ids": [[3]], "target": [4]}), max_length=2)
 
 
 def test_metrics_of_a_ranking():

@@ -2,18 +2,22 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+from datasets import List, Value
 from safetensors.torch import load_file
 from transformers import TrainerCallback
 
 from seqrec.errors import NonFiniteError
+from seqrec.interactions.histories import Histories
 from seqrec.interactions.preparation import DataArguments
 from seqrec.interactions.synthetic import synthetic_interactions
 from seqrec.modeling.modeling_auto import MODEL_TYPES
 from seqrec.training.arguments import SequentialTrainingArguments
-from seqrec.training.checkpoints import checkpoints_in, what_is_missing
+from seqrec.training.checkpoints import checkpoints_in, rows_sha256, what_is_missing
 from seqrec.training.output_folder import find_checkpoint
 from seqrec.training.train import train
 from seqrec.training.trainer import SequentialTrainer
@@ -217,6 +221,28 @@ def test_a_checkpoint_with_other_items_of_the_same_number_is_refused(folder, tab
     frame.with_columns(item_id="new" + frame["item_id"]).write_csv(other)
     with pytest.raises(ValueError, match="its vocabulary holds other items"):
         run(folder, other, resume_from_checkpoint="true")
+
+
+def test_histories_have_one_hash_however_they_are_stored():
+    """Views that overlap, copies of them, and copies in another type have one; other rows have others."""
+    columns = {"input_ids": np.arange(3, 13, dtype=np.int32), "timestamps": np.arange(10) / 2}
+    views = Histories(columns, np.array([0, 0, 4]), np.array([3, 6, 2]), {"target": np.array([6, 9, 9])})
+    names = ["input_ids", "timestamps", "target"]
+    expected = rows_sha256(views, names)
+    copies = views.to_dataset()
+    assert rows_sha256(copies, names) == expected
+    assert rows_sha256(copies.cast_column("input_ids", List(Value("int64"))), names) == expected
+    others = (
+        (replace(views, rows={"target": np.array([6, 9, 8])}), names),
+        (views.select([1, 0, 2]), names),
+        (views.newest(3), names),
+        (replace(views, columns=columns | {"timestamps": np.arange(10) / 4}), names),
+        (views, ["input_ids", "target"]),
+    )
+    hashes = {rows_sha256(rows, some) for rows, some in others}
+    assert len(hashes) == len(others)
+    assert expected not in hashes
+    assert rows_sha256(None, names) is None
 
 
 def test_arguments_that_decide_nothing_may_differ(folder, table):

@@ -15,6 +15,8 @@ from transformers import Trainer, TrainingArguments
 from seqrec import AutoModelForNextItem, NextItemCollator, SequentialTrainer, SequentialTrainingArguments
 from seqrec.evaluation.evaluator import rank_dataset
 from seqrec.evaluation.metrics import ranking_metrics
+from seqrec.interactions.histories import Histories, as_histories
+from seqrec.training import trainer as trainer_module
 from seqrec.training.accelerate_loop import train_with_accelerate
 
 SCRIPT = Path(__file__).parents[1] / "fixtures" / "train_tiny.py"
@@ -133,6 +135,65 @@ def test_plain_trainer_and_bare_loop_train_the_same_model(tmp_path, packing):
     assert bare_losses == [pytest.approx(loss, abs=1e-5)]
     torch.testing.assert_close(plain_weights, weights, atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(bare.state_dict(), weights, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("loop", ["ours", "plain", "bare"])
+def test_histories_and_a_data_set_of_their_rows_train_the_same_model(loop, tmp_path):
+    sequences, tokenizer = tiny_data()
+    histories = as_histories(sequences["train"], ["input_ids", "timestamps"])
+    found = []
+    for rows in (histories, histories.to_dataset()):
+        model, collator = tiny_model(len(tokenizer)), NextItemCollator(tokenizer, 12)
+        settings = arguments(tmp_path, eval_strategy="no", save_strategy="no", load_best_model_at_end=False)
+        if loop == "bare":
+            train_with_accelerate(model, rows, collator, num_epochs=1, accelerator=Accelerator(cpu=True))
+        elif loop == "plain":
+            Trainer(model, settings, data_collator=collator, train_dataset=rows).train()
+        else:
+            SequentialTrainer(model, settings, processing_class=tokenizer, train_dataset=rows).train()
+        found.append(model.state_dict())
+    torch.testing.assert_close(*found, rtol=0, atol=0)
+
+
+def test_batches_come_to_the_collator_as_histories(tmp_path):
+    """Not a row at a time, as the library would hand them on to leave columns out."""
+    sequences, tokenizer = tiny_data()
+    trainer = SequentialTrainer(
+        tiny_model(len(tokenizer)),
+        arguments(tmp_path, eval_strategy="no", load_best_model_at_end=False),
+        processing_class=tokenizer,
+        train_dataset=sequences["train"],
+        data_collator=lambda rows: {"kind": type(rows), "names": rows.column_names},
+    )
+    batch = next(iter(trainer.get_train_dataloader()))
+    assert batch["kind"] is Histories
+    assert "input_ids" in batch["names"]
+
+
+@pytest.mark.parametrize("process", [0, 1, 2])
+def test_processes_share_out_rows_that_are_views(process, tmp_path, monkeypatch):
+    """Of a Ranking gathered from three processes, each row's is its own."""
+    sequences, tokenizer = tiny_data()
+    held_out = as_histories(sequences["validation"], ["input_ids", "target"]).select(range(11))
+    trainer = SequentialTrainer(
+        tiny_model(len(tokenizer)), arguments(tmp_path), processing_class=tokenizer, eval_dataset=held_out
+    )
+    whole = trainer.rank(held_out, list_length=3)
+    parts = [
+        rank_dataset(trainer.model, held_out.select(range(start, 11, 3)), max_length=12, list_length=3)
+        for start in range(3)
+    ]
+    monkeypatch.setattr(SequentialTrainingArguments, "world_size", 3)
+    monkeypatch.setattr(SequentialTrainingArguments, "process_index", process)
+
+    def gather(own):
+        assert own[0].ranks_U.tolist() == parts[process].ranks_U.tolist()
+        return parts
+
+    monkeypatch.setattr(trainer_module, "gather_object", gather)
+    shared = trainer.rank(held_out, list_length=3)
+    assert shared.ranks_U.tolist() == whole.ranks_U.tolist()
+    assert shared.top_UK.tolist() == whole.top_UK.tolist()
 
 
 def test_validation_is_the_evaluator_s(tmp_path):
