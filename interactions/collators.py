@@ -123,8 +123,7 @@ class MaskedItemCollator:
         """Choose what to hide in windows that lie end to end."""
         chance = torch.rand(int(lengths.sum()), generator=generator).numpy()
         window = np.repeat(np.arange(len(lengths)), lengths)
-        lowest = np.full(len(lengths), np.inf)
-        np.minimum.at(lowest, window, chance)
+        lowest = np.minimum.reduceat(chance, lengths.cumsum() - lengths)
         is_hidden = (chance < self.masking_probability) | (chance == lowest[window])
         only_last = torch.rand(len(lengths), generator=generator).numpy() < self.last_item_share
         is_last = count_within(lengths) == np.repeat(lengths, lengths) - 1

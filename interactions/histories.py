@@ -47,15 +47,19 @@ class Histories:
             rows: Columns of one value a row.
 
         Raises:
-            InputError: If columns differ in their lengths.
+            InputError: If columns differ in their lengths, or do not have one value a row.
         """
         flat, lengths = {}, {}
         for name, values in lists.items():
             arrays = [value if isinstance(value, np.ndarray) else np.asarray(value) for value in values]
             lengths[name] = np.fromiter(map(len, arrays), dtype=np.int64, count=len(arrays))
             flat[name] = _end_to_end(name, arrays)
+        starts_R, lengths_R = _same_lengths(lengths)
         by_row = {name: np.asarray(values) for name, values in (rows or {}).items()}
-        return cls(flat, *_same_lengths(lengths), by_row)
+        for name, values_R in by_row.items():
+            if values_R.shape != lengths_R.shape:
+                raise InputError(f"There are {len(lengths_R)} histories, but {name} is of shape {values_R.shape}.")
+        return cls(flat, starts_R, lengths_R, by_row)
 
     @classmethod
     def from_rows(cls, rows: Sequence[Mapping[str, Any]], names: Sequence[str] | None = None) -> "Histories":

@@ -197,6 +197,14 @@ def test_histories_that_do_not_fit_are_refused(columns, message):
         as_histories(Dataset.from_dict(columns), list(columns))
 
 
+def test_a_column_of_rows_has_one_value_for_each():
+    for targets in ([7], [7, 8, 9], [[7], [8]]):
+        with pytest.raises(InputError, match="There are 2 histories, but target is of shape"):
+            Histories.from_lists({"input_ids": [[3], [4]]}, {"target": targets})
+    with pytest.raises(InputError, match="There are 2 rows of input_ids, but 1 of timestamps"):
+        Histories.from_lists({"input_ids": [[3], [4]], "timestamps": [[1]]})
+
+
 def test_lists_of_text_are_left_out_unless_asked_for():
     dataset = Dataset.from_dict({"input_ids": LISTS, "words": [["a"]] * 5})
     assert as_histories(dataset).column_names == ["input_ids"]
