@@ -10,15 +10,19 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from transformers import Trainer, TrainingArguments
 
-from seqrec import SasRecConfig, SasRecForNextItem
+from seqrec import SasRecConfig, SasRecForNextItem, SequentialTrainer, SequentialTrainingArguments
 from seqrec.hub import remote_code
 from seqrec.interactions.events import EVENT_COLUMNS
+from seqrec.interactions.histories import Histories
 from seqrec.modeling.event_parts import EVENT_PARTS
 from seqrec.modeling.item_encoder import ITEM_PARTS
 from seqrec.modeling.modeling_auto import ARCHITECTURES, HEADS, MODEL_TYPES, register_architecture
+from seqrec.modeling.objectives import training_collator
 
 OUTSIDE = Path(__file__).parent.parent / "fixtures" / "outside"
 SIZES = {"vocab_size": 43, "hidden_size": 16, "intermediate_size": 32, "max_position_embeddings": 12}
@@ -168,6 +172,40 @@ def test_the_vocabulary_grows_with_its_parts(model):
     assert len(model.encode_items()) == 50
     torch.testing.assert_close(model.encode_items()[:43], before["items"])
     torch.testing.assert_close(model.encode_users(IDS, device=DEVICE), before["users"])
+
+
+def histories():
+    """Histories in which the device decides the next item: on each, a chain of its own."""
+    generator, rows = np.random.default_rng(0), []
+    for _ in range(60):
+        device, item = generator.integers(1, 3), generator.integers(0, 40)
+        steps = np.arange(generator.integers(3, 20)) * (1 if device == 1 else 7)
+        rows.append({"input_ids": (item + steps) % 40 + 3, "device": np.full(len(steps), device)})
+    return Histories.from_rows(rows)
+
+
+@pytest.mark.parametrize("packing", [True, False])
+@pytest.mark.parametrize("loop", ["SequentialTrainer", "Trainer"])
+def test_it_is_trained_with_its_columns(model, tokenizer, loop, packing, tmp_path):
+    rows = histories()
+    settings = {"num_train_epochs": 2, "per_device_train_batch_size": 8, "learning_rate": 0.01, "report_to": "none"}
+    settings |= {"save_strategy": "no", "disable_tqdm": True, "use_cpu": True, "logging_steps": 1}
+    settings |= {"dataloader_pin_memory": False}
+    before = {name: weight.clone() for name, weight in model.state_dict().items()}
+    if loop == "SequentialTrainer":
+        arguments = SequentialTrainingArguments(
+            str(tmp_path), packing=packing, eval_strategy="no", load_best_model_at_end=False, **settings
+        )
+        trainer = SequentialTrainer(model, arguments, processing_class=tokenizer, train_dataset=rows)
+    else:
+        arguments = TrainingArguments(str(tmp_path), remove_unused_columns=False, **settings)
+        collator = training_collator(model, tokenizer, packing=packing)
+        trainer = Trainer(model, arguments, data_collator=collator, train_dataset=rows.to_dataset())
+    trainer.train()
+    losses = [log["loss"] for log in trainer.state.log_history if "loss" in log]
+    assert losses[-1] < losses[0]
+    unmoved = {name for name, weight in model.state_dict().items() if torch.equal(weight, before[name])}
+    assert unmoved == {"model.item_embedding.parts.description.vectors"}
 
 
 def test_it_loads_where_neither_package_can_be_imported(model, tmp_path):

@@ -158,3 +158,61 @@ def test_cosine_logits_are_cosines_times_their_scale(tiny_config):
     asked = history if model.objective.is_causal else torch.nn.functional.pad(history, (0, 1), value=1)
     torch.testing.assert_close(model(asked).logits[:, -1, 3:], (users_BD @ items_VD.T)[:, 3:])
     assert model(asked).logits[..., 3:].abs().max() <= 7.0001
+
+
+COUNTS = torch.tensor([0, 0, 0, 2, 9, 2, 5])  # items 4, 6, 3, 5 by count, ties by token id
+
+
+def test_log_uniform_negatives_follow_the_counts():
+    torch.manual_seed(0)
+    model = SasRecForNextItem(SasRecConfig(vocab_size=7, hidden_size=16, loss="sampled_softmax"))
+    model.set_item_counts(COUNTS.numpy())
+    order, ranks = model.items_by_count_I, model.ranks_by_count_I
+    assert (order + 3).tolist() == [4, 6, 3, 5]
+    drawn = draw_negatives("log_uniform", 4, (100, 5000), CPU, order)
+    share = torch.bincount(drawn.flatten(), minlength=7).double() / drawn.numel()
+    expected = log_uniform_probability(torch.arange(3, 7), 4, ranks)
+    torch.testing.assert_close(share[3:].float(), expected, atol=2e-3, rtol=0)
+    by_rank = log_uniform_probability(torch.arange(3, 7), 4)
+    assert expected.tolist() == by_rank[[2, 0, 3, 1]].tolist()
+    assert not {"items_by_count_I", "ranks_by_count_I"} & model.state_dict().keys()
+
+
+@pytest.mark.parametrize("counts", [[0, 0, 0, 9, 5, 2, 2], [0, 0, 0, 4, 4, 4, 4]])
+def test_counts_in_the_order_of_token_ids_change_nothing(counts):
+    model = SasRecForNextItem(SasRecConfig(vocab_size=7, hidden_size=16))
+    model.set_item_counts(COUNTS)
+    model.set_item_counts(torch.tensor(counts))
+    assert model.items_by_count_I is model.ranks_by_count_I is None
+
+
+def test_the_loss_corrects_for_how_counts_draw():
+    """As a model whose items are numbered by their counts has it."""
+    config = SasRecConfig(
+        vocab_size=7, hidden_size=16, loss="sampled_softmax", negative_sampling="log_uniform", initializer_range=0.5
+    )
+    torch.manual_seed(0)
+    by_counts, by_order = (SasRecForNextItem(config).eval() for _ in range(2))
+    by_order.load_state_dict(by_counts.state_dict())
+    new_id = torch.tensor([0, 1, 2, 5, 3, 6, 4])  # of each token id, where the most popular comes first
+    weight = by_order.model.item_embedding.weight.data
+    weight[new_id] = weight.clone()
+    by_counts.set_item_counts(COUNTS)
+    ids = torch.tensor([[3, 4, 5, 6]])
+    losses = []
+    for model, inputs in ((by_counts, ids), (by_order, new_id[ids])):
+        torch.manual_seed(1)
+        losses.append(model(inputs, torch.ones_like(ids), labels=inputs.roll(-1, 1)).loss)
+    torch.testing.assert_close(*losses)
+    by_counts.set_item_counts(torch.arange(7, 0, -1))
+    torch.manual_seed(1)
+    assert not torch.isclose(by_counts(ids, torch.ones_like(ids), labels=ids.roll(-1, 1)).loss, losses[0])
+
+
+def test_counts_must_be_those_of_the_vocabulary_and_are_forgotten_with_it():
+    model = SasRecForNextItem(SasRecConfig(vocab_size=7, hidden_size=16))
+    with pytest.raises(ValueError, match=r"Counts are of the shape \(4,\), but the model has 7 token ids"):
+        model.set_item_counts(COUNTS[3:])
+    model.set_item_counts(COUNTS)
+    model.resize_token_embeddings(9, mean_resizing=False)
+    assert model.items_by_count_I is None

@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from seqrec import Bert4RecConfig, Bert4RecForNextItem, SasRecConfig, SasRecForNextItem
+from seqrec.interactions.events import EVENT_COLUMNS, EventColumn
 from seqrec.interactions.tokenization_items import ItemTokenizer
-from seqrec.modeling.objectives import training_collator
+from seqrec.modeling.objectives import MASKED_ITEM, NEXT_ITEM, training_collator
 
 TOKENIZER = ItemTokenizer.from_item_ids(range(60))
 
@@ -50,3 +51,43 @@ def test_with_a_seed_what_is_hidden_follows_from_seed_epoch_and_histories():
     for other in (hidden(1, 0), hidden(0, 1), hidden(0, 0, first=4), hidden(None, 0)):
         assert not other.equal(hidden(0, 0))
     assert not hidden(None, 0).equal(hidden(None, 0))
+
+
+@pytest.mark.parametrize(("side", "mask"), [("right", [1, 1, 1, 0]), ("left", [0, 1, 1, 1]), ("none", None)])
+def test_a_request_to_fill_in_masks_has_one_behind_the_history(side, mask, monkeypatch):
+    monkeypatch.setitem(EVENT_COLUMNS, "mood", EventColumn("mood", dtype="float32", fill=-1))
+    ids, mood = {
+        "right": ([5, 6, 7, 0], [0.5, 0.6, 0.7, 9.0]),
+        "left": ([0, 5, 6, 7], [9.0, 0.5, 0.6, 0.7]),
+        "none": ([5, 6, 7], [0.5, 0.6, 0.7]),
+    }[side]
+    ids, mask, columns = MASKED_ITEM.request(
+        torch.tensor([ids]), None if mask is None else torch.tensor([mask]), {"mood": torch.tensor([mood])}
+    )
+    is_real = torch.ones_like(ids, dtype=torch.bool) if mask is None else mask.bool()
+    assert ids[is_real].tolist() == [5, 6, 7, 1]
+    torch.testing.assert_close(columns["mood"][is_real], torch.tensor([0.5, 0.6, 0.7, -1.0]))
+    assert columns["mood"].dtype == torch.float32
+    assert ids[~is_real].sum() == 0
+
+
+def test_a_request_for_the_next_item_is_the_history():
+    ids, mask, columns = torch.tensor([[5, 6]]), torch.tensor([[1, 1]]), {"device": torch.tensor([[1, 2]])}
+    found = NEXT_ITEM.request(ids, mask, columns)
+    assert found[0] is ids
+    assert found[1] is mask
+    assert found[2]["device"] is columns["device"]
+
+
+def test_outputs_carry_each_task_s_loss_and_labels(tiny_model):
+    ids = torch.tensor([[5, 6, 7, 8]])
+    labels = torch.tensor([[6, 7, 8, -100]])
+    found = tiny_model(ids, attention_mask=torch.ones_like(ids), labels=labels, num_items_in_batch=6)
+    ((name, mean),) = found.losses.items()
+    assert name == tiny_model.objective.name
+    assert found.num_labels[name] == 3
+    torch.testing.assert_close(found.loss.detach(), mean * 3 / 6)
+    assert found.loss.requires_grad
+    assert not mean.requires_grad
+    assert found.logits is None
+    assert tiny_model(ids).losses is None
