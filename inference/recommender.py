@@ -169,7 +169,7 @@ class Recommender:
             )
 
     @overload
-    def recommend(  # type: ignore[overload-overlap]  # an id is a str, and a str a sequence
+    def recommend(
         self,
         history: ItemIds,
         k: int = ...,

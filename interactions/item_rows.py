@@ -6,10 +6,12 @@ Shape suffixes: I items, V vocabulary.
 from typing import TypeVar
 
 import numpy as np
+from torch import Tensor
 
 from seqrec.interactions.special_tokens import NUM_SPECIAL_TOKENS
 
-Numbers = TypeVar("Numbers", int, np.ndarray)
+Numbers = TypeVar("Numbers", int, np.ndarray, Tensor)
+Values = TypeVar("Values", np.ndarray, Tensor)
 
 
 def token_ids_of(rows: Numbers) -> Numbers:
@@ -39,10 +41,10 @@ def by_token(counts_I: np.ndarray) -> np.ndarray:
     return np.concatenate([np.zeros(NUM_SPECIAL_TOKENS, dtype=counts_I.dtype), counts_I])
 
 
-def by_row(counts_V: np.ndarray) -> np.ndarray:
-    """Leave out the special tokens: `counts_I`, a view.
+def by_row(values_V: Values) -> Values:
+    """Leave out the special tokens: `values_I`, a view.
 
     >>> by_row(np.array([0, 0, 0, 7, 4]))
     array([7, 4])
     """
-    return counts_V[NUM_SPECIAL_TOKENS:]
+    return values_V[NUM_SPECIAL_TOKENS:]

@@ -85,7 +85,7 @@ def read_lists(values: Any, *, where: str) -> tuple[list[list[str]], bool]:
 def read_one_or_several(values: Any, *, where: str, ordered: bool) -> tuple[list[list[str]], bool]:
     """Read a list of ids or a list of such lists; also returns whether it is the former."""
     entries = entries_of(values)
-    if all(type(entry) is str for entry in entries):  # the most common case, and the fastest to check
+    if set(map(type, entries)) <= {str}:  # the most common case, and the fastest to check
         return ([], False) if not entries and holds_lists(values) else ([entries], True)
     if not any(may_hold_ids(entry) for entry in entries):
         return [[id_text(entry, where) for entry in entries]], True

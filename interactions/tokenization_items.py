@@ -140,9 +140,10 @@ class ItemTokenizer(TokenizersBackend):
 
     def look_up(self, names: list[str]) -> np.ndarray:
         """Look up N raw ids that are text already, as `encode_item_ids` does."""
-        if len(names) >= max(BULK, self.num_items // SHARE_IN_BULK):
+        if len(names) >= BULK and len(names) >= self.num_items // SHARE_IN_BULK:
             return self.look_up_in_bulk(pa.array(names, type=pa.large_string()))
-        found = [self.backend_tokenizer.token_to_id(name) for name in names]
+        id_of = self.backend_tokenizer.token_to_id
+        found = [id_of(name) for name in names]
         found = [id_ if id_ is not None and id_ >= NUM_SPECIAL_TOKENS else UNK_ID for id_ in found]
         return np.array(found, dtype=np.int64)
 

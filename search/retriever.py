@@ -71,15 +71,16 @@ class Retriever:
         Raises:
             NonFiniteError: If a score is not a number, or infinite.
         """
-        if len(histories) == 1:
-            return self.retrieve_batch(histories, k, exclude_seen, allowed, denied)
-        scores_RK = np.zeros((len(histories), k), dtype=np.float32)
-        token_ids_RK = np.zeros((len(histories), k), dtype=np.int64)
-        for batch in self.batches(histories.lengths_R):
-            scores_RK[batch], token_ids_RK[batch] = self.retrieve_batch(
-                histories.select(batch), k, exclude_seen, lists_of(allowed, batch), lists_of(denied, batch)
-            )
-        return scores_RK, token_ids_RK
+        with torch.inference_mode():
+            if len(histories) == 1:
+                return self.retrieve_batch(histories, k, exclude_seen, allowed, denied)
+            scores_RK = np.zeros((len(histories), k), dtype=np.float32)
+            token_ids_RK = np.zeros((len(histories), k), dtype=np.int64)
+            for batch in self.batches(histories.lengths_R):
+                scores_RK[batch], token_ids_RK[batch] = self.retrieve_batch(
+                    histories.select(batch), k, exclude_seen, lists_of(allowed, batch), lists_of(denied, batch)
+                )
+            return scores_RK, token_ids_RK
 
     def batches(self, lengths_R: np.ndarray) -> list[np.ndarray]:
         """Share histories out among batches; empty ones have batches of their own."""
@@ -87,7 +88,6 @@ class Retriever:
         parts = np.flatnonzero(lengths_R > 0), np.flatnonzero(lengths_R == 0)
         return [rows[places] for rows in parts for places in batches_of_like_length(read_R[rows], BATCH_SIZE)]
 
-    @torch.inference_mode()
     def retrieve_batch(
         self,
         histories: Histories,
@@ -103,10 +103,9 @@ class Retriever:
         excluded_BS = batch["seen_ids"] if exclude_seen else None
         if denied is not None:
             denied_BS = matrix(denied, index.device)
-            if excluded_BS is None:
-                excluded_BS = denied_BS
-            else:
-                excluded_BS = torch.cat([excluded_BS, denied_BS.expand(len(excluded_BS), -1)], dim=1)
+            if excluded_BS is not None:
+                denied_BS = torch.cat([excluded_BS, denied_BS.expand(len(excluded_BS), -1)], dim=1)
+            excluded_BS = denied_BS
         allowed_BA = None if allowed is None else matrix(allowed, index.device)
         scores_BK, token_ids_BK = index.search(users_BD, k, excluded_BS=excluded_BS, allowed_BA=allowed_BA)
         if not (scores_BK < torch.inf).all():  # as NaN is not either; empty places hold -inf

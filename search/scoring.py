@@ -102,10 +102,17 @@ class Scores:
     only_chunk: Tensor | None = field(default=None, init=False, repr=False)
 
     @classmethod
-    def of_vectors(cls, users_BD: Tensor, items_VD: Tensor) -> "Scores":
-        """Multiply user vectors with item vectors; row i of the latter is token id i."""
-        stretch = partial(stretch_of_products, users_BD.detach().float(), items_VD.detach())
-        return cls(stretch, (len(users_BD), len(items_VD)), users_BD.device)
+    def of_vectors(cls, users_BD: Tensor, items_VD: Tensor, num_tokens: int | None = None) -> "Scores":
+        """Multiply user vectors with item vectors; row i of the latter is token id i.
+
+        Args:
+            users_BD: User vectors.
+            items_VD: Item vectors, perhaps followed by filler that makes their number round (see `round_up`).
+            num_tokens: V; the number of item vectors if None.
+        """
+        users_BD = users_BD.detach().float()
+        stretch = partial(stretch_of_products, users_BD, items_VD.detach())
+        return cls(stretch, (users_BD.shape[0], num_tokens or items_VD.shape[0]), users_BD.device)
 
     def masked(
         self, excluded_BS: Tensor | None, allowed_BA: Tensor | None = None, chunk_scores: int | None = None
@@ -164,11 +171,13 @@ class Scores:
     def score(self, start: int, stop: int) -> Tensor:
         """Score one chunk and mask what may not be recommended."""
         scores_BC = self.stretch(start, stop)
-        scores_BC[:, : max(0, NUM_SPECIAL_TOKENS - start)] = -torch.inf
+        if start < NUM_SPECIAL_TOKENS:
+            scores_BC[:, : NUM_SPECIAL_TOKENS - start] = -torch.inf
+        is_whole = stop - start == self.shape[1]
         if self.excluded_BS is not None:
-            scores_BC[cells_of(self.excluded_BS, start, scores_BC)] = -torch.inf
+            scores_BC[cells_of(self.excluded_BS, start, scores_BC, is_whole=is_whole)] = -torch.inf
         if self.allowed_BA is not None:
-            allowed = cells_of(self.allowed_BA, start, scores_BC)
+            allowed = cells_of(self.allowed_BA, start, scores_BC, is_whole=is_whole)
             kept = scores_BC[allowed]
             scores_BC.fill_(-torch.inf)[allowed] = kept
         return scores_BC
@@ -176,7 +185,15 @@ class Scores:
 
 def stretch_of_products(users_BD: Tensor, items_VD: Tensor, start: int, stop: int) -> Tensor:
     """Multiply users with the items of a stretch; see `Scores.stretch`."""
-    return products(users_BD, items_VD[start:stop].float())
+    filled = stop + (start - stop) % BLOCK
+    if filled > items_VD.shape[0]:
+        return products(users_BD, items_VD[start:stop].float())
+    return (users_BD @ items_VD[start:filled].float().T)[:, : stop - start]
+
+
+def round_up(items_VD: Tensor) -> Tensor:
+    """Put rows of zeros behind item vectors, so that their number is a multiple of `BLOCK`; see `products`."""
+    return nn.functional.pad(items_VD, (0, 0, 0, -items_VD.shape[0] % BLOCK))
 
 
 def products(users_BD: Tensor, items_CD: Tensor) -> Tensor:
@@ -185,23 +202,36 @@ def products(users_BD: Tensor, items_CD: Tensor) -> Tensor:
     A matrix product may add up its last columns in another order than the rest, unless their number is round. Where it
     is not, the last ones are taken from the product with the last `BLOCK` items.
     """
-    num_items = len(items_CD)
+    num_items = items_CD.shape[0]
     num_round = num_items - num_items % BLOCK
     if num_items == num_round:
         return users_BD @ items_CD.T
     if num_items < BLOCK:
         return (users_BD @ nn.functional.pad(items_CD, (0, 0, 0, BLOCK - num_items)).T)[:, :num_items]
-    scores_BC = users_BD.new_empty(len(users_BD), num_items)
+    scores_BC = users_BD.new_empty(users_BD.shape[0], num_items)
     torch.mm(users_BD, items_CD[:num_round].T, out=scores_BC[:, :num_round])
     scores_BC[:, num_round:] = (users_BD @ items_CD[-BLOCK:].T)[:, num_round - num_items :]
     return scores_BC
 
 
-def cells_of(token_ids_BS: Tensor, start: int, scores_BC: Tensor) -> tuple[Tensor | slice, Tensor]:
-    """Turn lists of token ids, a row a user or one row for all, into an index of one chunk's scores."""
+def cells_of(
+    token_ids_BS: Tensor, start: int, scores_BC: Tensor, *, is_whole: bool = False
+) -> tuple[Tensor | slice, Tensor]:
+    """Turn lists of token ids, a row a user or one row for all, into an index of one chunk's scores.
+
+    Args:
+        token_ids_BS: Token ids.
+        start: The chunk's first token id.
+        scores_BC: The chunk's scores.
+        is_whole: Whether the chunk is the whole catalogue, so that no id is outside it.
+    """
+    if is_whole and token_ids_BS.shape[0] == 1:
+        return slice(None), token_ids_BS[0]
+    if is_whole:
+        return torch.arange(token_ids_BS.shape[0], device=token_ids_BS.device)[:, None], token_ids_BS
     column_BS = token_ids_BS - start
     inside_BS = (column_BS >= 0) & (column_BS < scores_BC.shape[1])
-    if len(token_ids_BS) == 1:
+    if token_ids_BS.shape[0] == 1:
         return slice(None), column_BS[inside_BS]
     row, place = inside_BS.nonzero(as_tuple=True)
     return row, column_BS[row, place]
