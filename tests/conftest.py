@@ -12,18 +12,10 @@ import torch
 
 from seqrec.interactions.tokenization_items import ItemTokenizer
 from seqrec.modeling.modeling_auto import ARCHITECTURES, MODEL_TYPES, AutoModelForNextItem
+from seqrec.testing.model_contract import NUM_ITEMS, TINY
 
 hypothesis.settings.register_profile("seqrec", deadline=None)  # how long an example takes says little of the code
 hypothesis.settings.load_profile("seqrec")
-
-NUM_ITEMS = 40
-TINY = {
-    "hidden_size": 16,
-    "num_attention_heads": 2,
-    "num_hidden_layers": 2,
-    "intermediate_size": 32,
-    "max_position_embeddings": 12,
-}
 
 
 @pytest.fixture(params=[config_class.model_type for config_class, _, _ in ARCHITECTURES])

@@ -23,6 +23,7 @@ from seqrec.modeling.event_parts import EVENT_PARTS
 from seqrec.modeling.item_encoder import ITEM_PARTS
 from seqrec.modeling.modeling_auto import ARCHITECTURES, HEADS, MODEL_TYPES, register_architecture
 from seqrec.modeling.objectives import training_collator
+from seqrec.testing.model_contract import ModelContract
 
 OUTSIDE = Path(__file__).parent.parent / "fixtures" / "outside"
 SIZES = {"vocab_size": 43, "hidden_size": 16, "intermediate_size": 32, "max_position_embeddings": 12}
@@ -267,3 +268,9 @@ def test_names_are_taken_once(outside, model):
         same = type(part.__name__, (part,), {})
         with pytest.raises(ValueError, match="There is another"):
             getattr(importlib.import_module(module), name)(same)
+
+
+class TestTheirArchitecture(ModelContract):
+    @pytest.fixture
+    def config_class(self, outside):
+        return outside.AlibiRecConfig
