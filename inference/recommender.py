@@ -265,7 +265,8 @@ class Recommender:
         """Recommend for every user of a table of interactions.
 
         Args:
-            frame: A file or frame with `user_id`, `item_id`, `timestamp`, as `read_interactions` takes it.
+            frame: A file or frame with `user_id`, `item_id`, `timestamp`, as `read_interactions` takes it, and with the
+                event columns that the model reads besides the items.
             k: How many items for each user.
             exclude_seen: Whether to leave out what the user's rows hold.
             allow: The only ids that may be recommended.
@@ -283,7 +284,9 @@ class Recommender:
         """
         k, exclude_seen = self.check_k(k), require_switch(exclude_seen, name="exclude_seen")
         allowed, denied = self.encode_list(allow, where="allow"), self.encode_list(deny, where="deny")
-        table = read_user_table(frame, self.tokenizer, columns=columns, unknown=unknown)
+        table = read_user_table(
+            frame, self.tokenizer, event_columns=self.retriever.columns, columns=columns, unknown=unknown
+        )
         warn_of_empty(table.histories, BY_POPULARITY)
         found = self.retriever.retrieve(table.histories, k, exclude_seen=exclude_seen, allowed=allowed, denied=denied)
         return user_lists(table.user_ids, *found, self.items)

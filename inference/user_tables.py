@@ -4,7 +4,7 @@ Shape suffixes: R users, K list length.
 """
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 
 from seqrec.interactions.catalogue import Catalogue
-from seqrec.interactions.histories import Histories, as_histories
+from seqrec.interactions.histories import Histories
 from seqrec.interactions.interactions import read_interactions
 from seqrec.interactions.raw_ids import Unknown, look_up, read_ids
 from seqrec.interactions.sequences import build_histories
@@ -29,13 +29,29 @@ class UserTable:
 
 
 def read_user_table(
-    frame: Any, tokenizer: ItemTokenizer, *, columns: Mapping[str, str] | None, unknown: Unknown
+    frame: Any,
+    tokenizer: ItemTokenizer,
+    *,
+    event_columns: Sequence[str] = ("input_ids",),
+    columns: Mapping[str, str] | None = None,
+    unknown: Unknown = "skip",
 ) -> UserTable:
-    """Read a table of interactions; arguments as of `Recommender.recommend_frame`."""
+    """Read a table of interactions.
+
+    Args:
+        frame: A file or frame, as of `Recommender.recommend_frame`.
+        tokenizer: The vocabulary.
+        event_columns: The event columns that the model reads, the items first.
+        columns: Other names of the table's columns.
+        unknown: Whether unknown items are left out with a warning, or refused.
+
+    Raises:
+        InputError: If the table cannot be read, lacks a column, or, with `unknown="error"`, holds an unknown item.
+    """
     interactions = read_interactions(frame, columns=columns, for_training=False)
     item_ids = read_ids(interactions["item_id"].unique(maintain_order=True), where="the table")
     look_up(item_ids, tokenizer.look_up, where="the table", unknown=unknown)
-    histories = as_histories(build_histories(interactions, tokenizer), ["input_ids", "user_id"])
+    histories = build_histories(interactions, tokenizer, event_columns[1:])
     user_ids = pl.Series(histories["user_id"], dtype=interactions["user_id"].dtype)
     return UserTable(user_ids, histories.keep(histories.columns["input_ids"] != UNK_ID))
 

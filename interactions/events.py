@@ -11,7 +11,10 @@ from seqrec.interactions.special_tokens import PAD_ID
 
 # Names that batches, rows and models use for other things.
 RESERVED_NAMES = frozenset(
-    ("labels", "attention_mask", "position_ids", "inputs_embeds", "seen_ids", "target", "targets", "user_id", "item_id")
+    (
+        *("labels", "attention_mask", "position_ids", "inputs_embeds", "seen_ids", "target", "targets", "user_id"),
+        *("item_id", "timestamp", "history", "k", "exclude_seen", "allow", "deny", "unknown"),
+    )
 )
 
 

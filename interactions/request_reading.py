@@ -94,13 +94,12 @@ def read_requests(
 def read_columns(
     given: Mapping[str, Any], wanted: Sequence[str], token_ids: Sequence[np.ndarray], *, is_single: bool
 ) -> dict[str, list[np.ndarray]]:
-    """Read the event columns beside the items, and refuse those that are missing or that the model does not read."""
+    """Read the event columns besides the items, and refuse those that are missing or that the model does not read."""
     require_columns(given, wanted)
     found = {}
     for name in wanted:
-        require_readable(given[name], f"{name} must be a list of values, one for each item", ordered=True)
-        entries = entries_of(given[name])
-        rows = [entries] if is_single else [entries_of(values) for values in entries]
+        entries = read_values(given[name], name)
+        rows = [entries] if is_single else [read_values(values, name) for values in entries]
         if len(rows) != len(token_ids):
             raise InputError(f"{name} has {len(rows)} lists for {len(token_ids)} histories. Give one list for each.")
         for values, ids in zip(rows, token_ids, strict=True):
@@ -110,9 +109,15 @@ def read_columns(
     return found
 
 
+def read_values(values: Any, name: str) -> list[Any]:
+    """Take one list apart, whatever holds it."""
+    require_readable(values, f"{name} must be a list of values, one for each item", ordered=True)
+    return entries_of(values)
+
+
 def require_columns(given: Iterable[str], wanted: Sequence[str]) -> None:
     """Raise an `InputError` that names a column that is missing, or that the model does not read."""
-    reads = f"beside the items, this model reads {', '.join(wanted) or 'nothing'}"
+    reads = f"besides the items, this model reads {', '.join(wanted) or 'nothing'}"
     for name in wanted:
         if name not in given:
             raise InputError(f"The column {name} is missing: {reads}. Give its values, one for each item.")
