@@ -12,7 +12,7 @@ from datasets import Dataset
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from seqrec.errors import InputError
+from seqrec.errors import InputError, NonFiniteError
 from seqrec.evaluation.metrics import list_metrics, ranking_metrics
 from seqrec.evaluation.targets import require_rankable
 from seqrec.interactions.events import columns_read_by
@@ -64,7 +64,7 @@ class EncoderScorer:
         """Multiply the histories' vectors with the items'."""
         users_BD = self.encoder.encode_users(**inputs)
         if not (users_BD.float().norm(dim=1).max() * self.longest).isfinite():  # no score is larger than this
-            raise InputError(
+            raise NonFiniteError(
                 "The model's scores are not finite (NaN or infinite): its weights are damaged, or its training "
                 "diverged. Take an earlier checkpoint, or train again with a lower learning rate."
             )

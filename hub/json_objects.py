@@ -11,8 +11,12 @@ LONGEST = 500
 MEND = "Save the model again, or download it again from its source."
 
 
-def read_json_object(path: str, mend: str = MEND) -> dict[str, Any]:
-    """Read a file that must contain a JSON object."""
+def read_json_object(path: str | Path, mend: str = MEND) -> dict[str, Any]:
+    """Read a file that must contain a JSON object.
+
+    Raises:
+        SavedFolderError: If it cannot be read, or holds something else.
+    """
     try:
         content = json.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
@@ -24,6 +28,6 @@ def read_json_object(path: str, mend: str = MEND) -> dict[str, Any]:
     return content
 
 
-def broken(path: str, what: str, mend: str = MEND) -> SavedFolderError:
+def broken(path: str | Path, what: str, mend: str = MEND) -> SavedFolderError:
     """Build the one-line error that names a broken file."""
     return SavedFolderError(f"{path} {one_line(what, LONGEST)}. {mend}")

@@ -111,11 +111,13 @@ def save_model_card(
         The card's path.
 
     Raises:
-        ValueError: If the folder holds no `config.json`, or a broken JSON file.
+        SavedFolderError: If the folder holds no `config.json`, or a broken JSON file.
     """
     folder = Path(folder)
     if not (folder / "config.json").is_file():
-        raise InputError(f"{folder} holds no config.json, so there is no model to describe. Save one there first.")
+        raise SavedFolderError(
+            f"{folder} holds no config.json, so there is no model to describe. Save one there first."
+        )
     metrics_file, items_file = folder / METRICS, folder / "items.parquet"
     metrics = read_json_object(str(metrics_file)) if metrics_file.is_file() else {}
     is_own = belongs_to(metrics, weight_files(folder), str(folder))
@@ -148,7 +150,7 @@ def first_item_ids(items_file: Path, number: int) -> list[str]:
     """Read the ids of the catalogue's most popular items.
 
     Raises:
-        ValueError: If the file is no catalogue.
+        SavedFolderError: If the file is no catalogue.
     """
     try:
         items = Catalogue.load(items_file)

@@ -17,18 +17,19 @@ from transformers.utils import (
     cached_file,
 )
 
-from seqrec.errors import InputError, SavedFolderError
+from seqrec.errors import InputError, SavedFolderError, SeqrecError
 from seqrec.hub.json_objects import MEND, broken, read_json_object
 from seqrec.hub.model_card import CURVE, METRICS
-from seqrec.hub.sharing import find_file
 from seqrec.hub.weights_hash import belongs_to
 from seqrec.interactions.catalogue import Catalogue
+from seqrec.interactions.hub_errors import explain
+from seqrec.interactions.locations import require_model_name
 from seqrec.interactions.preparation import DataArguments
 from seqrec.interactions.special_tokens import SPECIAL_TOKENS
 from seqrec.interactions.tokenization_items import ItemTokenizer
 from seqrec.modeling.modeling_auto import HEADS, MODEL_TYPES
 from seqrec.modeling.modeling_next_item import NextItemHead
-from seqrec.modeling.saved_weights import find_weights
+from seqrec.modeling.saved_weights import find, find_weights
 
 RECORD = (METRICS, CURVE)
 
@@ -42,8 +43,12 @@ def load_model(name: str, *, config_fields: Mapping[str, Any] | None = None, **k
         **kwargs: Where and how to look, as in `transformers`: `revision`, `token`, `cache_dir`, …
 
     Raises:
-        ValueError: If `config.json` or the weights are missing, broken, of no model of seqrec, or do not fit together;
-            or if the weights are a pickle.
+        InputError: If the name is a mistyped path.
+        SavedFolderError: If `config.json` or the weights are missing, broken, of no model of seqrec, or do not fit
+            together; or if the weights are a pickle.
+        NonFiniteError: If a weight is infinite or not a number.
+        HubError: If the Hub refuses.
+        HubConnectionError: If the Hub cannot be reached, or fails.
     """
     head_class = HEADS[saved_model_type(name, **kwargs)]
     weights_file = require_weights(name, **kwargs)
@@ -66,11 +71,12 @@ def load_saved(name: str, *, config_fields: Mapping[str, Any] | None = None, **k
     """Load what belongs together; arguments as of `load_model`.
 
     Raises:
-        ValueError: If a part is missing or broken, or they are not of one catalogue.
+        SavedFolderError: If a part is missing or broken, or they are not of one catalogue. Other errors as of
+            `load_model`.
     """
     model = load_model(name, config_fields=config_fields, **kwargs)
     tokenizer, items = load_tokenizer(name, **kwargs), load_items(name, **kwargs)
-    require_one_catalogue(model.config.vocab_size, tokenizer, items)
+    require_one_catalogue(model.config.vocab_size, tokenizer, items, error=SavedFolderError)
     model.set_item_counts(items.counts_by_token)
     return SavedModel(model, tokenizer, items)
 
@@ -79,7 +85,8 @@ def load_tokenizer(name: str, **kwargs: Any) -> ItemTokenizer:
     """Load a model's vocabulary.
 
     Raises:
-        ValueError: If its files are missing or broken, or are no `ItemTokenizer`'s.
+        SavedFolderError: If its files are missing or broken, or are no `ItemTokenizer`'s. Other errors as of
+            `find_file`.
     """
     path = find_file(name, "tokenizer.json", **kwargs)
     read_json_object(find_file(name, "tokenizer_config.json", **kwargs))
@@ -97,7 +104,7 @@ def load_items(name: str, **kwargs: Any) -> Catalogue:
     """Read a model's catalogue.
 
     Raises:
-        ValueError: If `items.parquet` is missing or broken, or lacks a column.
+        SavedFolderError: If `items.parquet` is missing or broken, or lacks a column. Other errors as of `find_file`.
     """
     path = find_file(name, "items.parquet", **kwargs)
     try:
@@ -115,22 +122,24 @@ def load_record(name: str, **kwargs: Any) -> dict[str, bytes]:
     paths = {file_name: find(name, file_name, **kwargs) for file_name in RECORD}
     metrics_path = paths[METRICS]
     if metrics_path is not None:
-        with suppress(ValueError):
+        with suppress(SavedFolderError):
             metrics = read_json_object(metrics_path)
             if not belongs_to(metrics, saved_weights(name, **kwargs), name):
                 return {}
-    return {file_name: Path(path).read_bytes() for file_name, path in paths.items() if path is not None}
+    return {file_name: path.read_bytes() for file_name, path in paths.items() if path is not None}
 
 
 def saved_weights(name: str, **kwargs: Any) -> list[Path]:
     """Find a model's weights, or else an adapter's; none where there are none."""
     files = find_weights(name, **kwargs)
     adapter = None if files else find(name, ADAPTER_SAFE_WEIGHTS_NAME, **kwargs)
-    return files if adapter is None else [Path(adapter)]
+    return files if adapter is None else [adapter]
 
 
-def require_one_catalogue(vocab_size: int, tokenizer: ItemTokenizer, items: Catalogue) -> None:
-    """Raise a `ValueError` unless model, vocabulary and catalogue are of the same items in the same order."""
+def require_one_catalogue(
+    vocab_size: int, tokenizer: ItemTokenizer, items: Catalogue, *, error: type[SeqrecError] = InputError
+) -> None:
+    """Raise an error unless model, vocabulary and catalogue are of the same items in the same order."""
     problem = None
     if not len(tokenizer) == vocab_size == items.vocab_size:
         problem = (
@@ -145,14 +154,15 @@ def require_one_catalogue(vocab_size: int, tokenizer: ItemTokenizer, items: Cata
             f"(items.parquet); the first are {differing[0]}"
         )
     if problem:
-        raise InputError(f"These are not of one catalogue: {problem}. Take all three from one training.")
+        raise error(f"These are not of one catalogue: {problem}. Take all three from one training.")
 
 
 def read_protocol(name: str) -> dict[str, Any]:
     """Read from a model's `metrics.json` how its data were filtered and split; empty where it has none of its own.
 
     Raises:
-        ValueError: If the file is broken, or says what no data set can be prepared by.
+        InputError: If the name is a mistyped path.
+        SavedFolderError: If the file is broken, or no data set can be prepared by it.
     """
     path = find(name, METRICS)
     if path is None:
@@ -183,7 +193,8 @@ def saved_model_type(name: str, **kwargs: Any) -> str:
     """Read which architecture a saved model has.
 
     Raises:
-        ValueError: If its `config.json` is missing, broken, or describes no model of seqrec.
+        SavedFolderError: If its `config.json` is missing, broken, or describes no model of seqrec. Other errors as of
+            `find_file`.
     """
     path = find_file(name, "config.json", **kwargs)
     config = read_json_object(path)
@@ -198,7 +209,7 @@ def saved_model_type(name: str, **kwargs: Any) -> str:
     return model_type
 
 
-def require_weights(name: str, **kwargs: Any) -> str:
+def require_weights(name: str, **kwargs: Any) -> Path:
     """Find a model's weights, or their index, and make sure that none is a pickle, which could run any code."""
     if not find(name, ADAPTER_SAFE_WEIGHTS_NAME, **kwargs):  # else the library takes no other
         refuse_pickles(name, [ADAPTER_WEIGHTS_NAME] if find(name, ADAPTER_WEIGHTS_NAME, **kwargs) else [])
@@ -215,18 +226,43 @@ def require_weights(name: str, **kwargs: Any) -> str:
 
 
 def refuse_pickles(name: str, weight_files: Iterable[str]) -> None:
-    """Raise a `ValueError` if there are weights in any other format than safetensors."""
+    """Refuse weights in any other format than safetensors."""
     pickles = sorted({file_name for file_name in weight_files if not file_name.endswith(".safetensors")})
     if pickles:
-        raise InputError(
+        raise SavedFolderError(
             f"{name!r} offers weights as a pickle ({pickles[0]}), which can run any code when it is read, and so never "
             "is. Ask its author for safetensors."
         )
 
 
-def find(name: str, file_name: str, **kwargs: Any) -> str | None:
-    """Find a file of a model, in a folder or on the Hub; None where there is none."""
+def find_file(name: str, file_name: str, **kwargs: Any) -> Path:
+    """Find a file that a model must have, in a folder or on the Hub, where it is downloaded.
+
+    Args:
+        name: Folder, or repository.
+        file_name: The file.
+        **kwargs: `revision`, `token`, `cache_dir`, … as in `transformers`.
+
+    Raises:
+        InputError: If the name is a mistyped path.
+        SavedFolderError: If the file is not there.
+        HubError: If the Hub refuses.
+        HubConnectionError: If the Hub cannot be reached, or fails.
+    """
+    require_model_name(name)
     try:
-        return cached_file(name, file_name, **kwargs)
-    except OSError:
-        return None
+        path, reason = cached_file(name, file_name, **kwargs), ""
+    except OSError as error:
+        path, reason = None, f" ({error})"
+        trouble = explain(error, token=kwargs.get("token"))
+        if trouble is not None:
+            raise trouble.kind(
+                f"{name!r} is no folder here, and could not be loaded from the Hub: {trouble.reason}"
+            ) from error
+    if path is None:
+        raise SavedFolderError(
+            f"{name!r} is not a recommender that seqrec can load: {file_name} was not found there. "
+            "Give a folder written by `seqrec train` or `Recommender.save_pretrained`, or a repository that "
+            f"holds one.{reason}"
+        )
+    return Path(path)

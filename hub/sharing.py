@@ -6,17 +6,16 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Any
 
 from huggingface_hub import CommitOperationAdd, HfApi
 from huggingface_hub.utils import validate_repo_id
-from transformers.utils import cached_file
 
-from seqrec.errors import InputError
-from seqrec.hub.hub_errors import explain, explained
+from seqrec.errors import InputError, SavedFolderError
 from seqrec.hub.json_objects import broken
 from seqrec.hub.markdown import python
 from seqrec.hub.product_files import ADAPTER, CARD, prepared_set_files, product_files
+from seqrec.interactions.hub_errors import explained
+from seqrec.interactions.locations import similar
 from seqrec.modeling.weight_files import INDEX, SINGLE
 
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.pickle", "*.joblib")
@@ -52,8 +51,11 @@ def push_folder(
         Address of the repository, branch or pull request.
 
     Raises:
-        ValueError: If the folder holds no model, a pickle, or a link in place of a file to be shared; on
-            `create_pr` with a `revision`; if the Hub refuses, or cannot be reached.
+        InputError: If there is no such folder, it holds a pickle, or a link in place of a file to be shared; on
+            `create_pr` with a `revision`, or a `repo_id` that is no name of a repository.
+        SavedFolderError: If the folder holds no model, or a damaged one.
+        HubError: If the Hub refuses.
+        HubConnectionError: If the Hub cannot be reached, or fails.
     """
     folder = Path(folder)
     require_model(folder)
@@ -95,7 +97,9 @@ def push_prepared_set(
         Address of the data set.
 
     Raises:
-        ValueError: If a file is a link, or the Hub refuses, or cannot be reached.
+        InputError: If a file is a link, or `repo_id` is no name of a repository.
+        HubError: If the Hub refuses.
+        HubConnectionError: If the Hub cannot be reached, or fails.
     """
     paths = prepared_set_files(Path(folder))
     api = HfApi(token=token)
@@ -112,13 +116,13 @@ def push_prepared_set(
 
 
 def require_model(folder: Path) -> None:
-    """Raise a `ValueError` if a folder holds neither a model nor an adapter."""
+    """Refuse a folder that holds neither a model nor an adapter."""
     if not folder.is_dir():
-        raise InputError(f"{folder} is no folder. Give the one that holds a saved model.")
+        raise InputError(f"{folder} is no folder. Give the one that holds a saved model.{similar(folder)}")
     names = {path.name for path in folder.iterdir()}
     is_model = "config.json" in names and not names.isdisjoint({SINGLE, INDEX})
     if not is_model and not names.issuperset(ADAPTER):
-        raise InputError(
+        raise SavedFolderError(
             f"{folder} holds no model: expected config.json and model.safetensors there, as `seqrec train` and "
             "`save_pretrained` write them."
         )
@@ -157,32 +161,3 @@ def without_data_file_warning() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="It seems that you are about to commit a data file")
         yield
-
-
-def find_file(name_or_path: str, file_name: str, **kwargs: Any) -> str:
-    """Find a file of a model, in a folder or on the Hub, where it is downloaded.
-
-    Args:
-        name_or_path: Folder, or repository.
-        file_name: The file.
-        **kwargs: `revision`, `token`, `cache_dir`, … as in `transformers`.
-
-    Raises:
-        ValueError: If it is not there, or the Hub refuses or cannot be reached.
-    """
-    try:
-        path, reason = cached_file(name_or_path, file_name, **kwargs), ""
-    except OSError as error:
-        path, reason = None, f" ({error})"
-        trouble = explain(error, token=kwargs.get("token"))
-        if trouble is not None:
-            raise InputError(
-                f"{name_or_path!r} is no folder here, and could not be loaded from the Hub: {trouble}"
-            ) from error
-    if path is None:
-        raise InputError(
-            f"{name_or_path!r} is not a recommender that seqrec can load: {file_name} was not found there. "
-            "Give a folder written by `seqrec train` or `Recommender.save_pretrained`, or a repository that "
-            f"holds one.{reason}"
-        )
-    return path

@@ -8,7 +8,7 @@ from typing import Any
 
 from transformers.utils import ADAPTER_SAFE_WEIGHTS_NAME
 
-from seqrec.errors import InputError
+from seqrec.errors import SavedFolderError
 from seqrec.modeling.weight_files import INDEX, SINGLE, read_tensors, shard_names
 
 CHUNK_BYTES = 2**20
@@ -27,11 +27,11 @@ def weights_sha256(folder: str | Path) -> str:
         64 hexadecimal digits.
 
     Raises:
-        ValueError: If there are no weights, or they are broken.
+        SavedFolderError: If there are no weights, or they are broken.
     """
     files = weight_files(Path(folder))
     if not files:
-        raise InputError(f"{folder} holds no weights. Expected {SINGLE}, or {INDEX} and the files that it lists.")
+        raise SavedFolderError(f"{folder} holds no weights. Expected {SINGLE}, or {INDEX} and the files that it lists.")
     return hash_of_files(files)
 
 
@@ -72,7 +72,7 @@ def belongs_to(metrics: dict[str, Any], files: Sequence[Path], where: str) -> bo
         where: The model's folder or repository, for the warning.
 
     Raises:
-        ValueError: If the weights are broken.
+        SavedFolderError: If the weights are broken.
     """
     measured = metrics.get(WEIGHTS_SHA256)
     if measured is None or not files or measured == hash_of_files(list(files)):

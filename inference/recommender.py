@@ -58,8 +58,8 @@ class Recommender:
             `training_curve.png`, by these names. Leave it out for a model that was trained on since.
 
     Raises:
-        ValueError: If the three are not of the same catalogue, the item vectors are not finite, or there is no such
-            index.
+        InputError: If the three are not of the same catalogue, or there is no such index.
+        NonFiniteError: If an item vector is infinite or not a number.
         ImportError: If the index needs faiss and that is not installed.
 
     Example:
@@ -110,8 +110,12 @@ class Recommender:
             **kwargs: Where and how to look, as in `transformers`: `revision`, `token`, `cache_dir`, …
 
         Raises:
-            ValueError: If a part of the model is missing there or broken, the parts are not of one catalogue, the
-                weights are a pickle, the Hub refuses or cannot be reached, or there is no such device.
+            InputError: If the name is a mistyped path, or there is no such device or index.
+            SavedFolderError: If a part of the model is missing or damaged, the parts do not fit together, or the
+                weights are a pickle.
+            NonFiniteError: If a weight or an item vector is infinite or not a number.
+            HubError: If the Hub refuses.
+            HubConnectionError: If the Hub cannot be reached, or fails.
         """
         name, found_device = str(name_or_path), resolve_device(device)
         saved = load_saved(name, **kwargs)
@@ -128,7 +132,8 @@ class Recommender:
             repo_id: The repository that the card shall name, if it is to be pushed to one.
 
         Raises:
-            ValueError: If `folder` is a file, or the record broken.
+            InputError: If `folder` is a file.
+            SavedFolderError: If the record is broken.
         """
         with staged(folder) as stage:
             self.model.save_pretrained(stage)
@@ -154,7 +159,9 @@ class Recommender:
             Address of the repository, branch or pull request.
 
         Raises:
-            ValueError: If the Hub refuses, or cannot be reached.
+            InputError: If `repo_id` is no name of a repository.
+            HubError: If the Hub refuses.
+            HubConnectionError: If the Hub cannot be reached, or fails.
         """
         with TemporaryDirectory() as folder:
             self.save_pretrained(folder, repo_id=repo_id)

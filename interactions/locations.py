@@ -1,14 +1,24 @@
-"""What the name of a data set can be: a path, an address, or a repository of the Hub."""
+"""What the name of a data set or a model can be: a path, an address, or a repository of the Hub.
 
+Whatever can only be a mistyped path is refused here; the Hub is never asked for it.
+"""
+
+import os
 import re
+from difflib import get_close_matches
 from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from seqrec.errors import InputError
+from seqrec.interactions.one_line import one_line
 
+SUFFIXES: tuple[str, ...] = (".csv", ".csv.gz", ".parquet", ".jsonl", ".jsonl.gz", ".tsv", ".tsv.gz")
+SUFFIXES += tuple(suffix + packed for suffix in (".ndjson", ".json", ".txt", ".dat") for packed in ("", ".gz"))
+OTHER_FILES = (".safetensors", ".bin", ".pt", ".pth", ".onnx", ".yaml", ".yml", ".zip", ".gz")
 HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?(:[\w.+\[\]%-]+)?", re.ASCII)
 LONGEST_HUB_NAME = 96  # the Hub's own limit
+MOST_SIMILAR = 3
 WINDOWS_DRIVE = re.compile(r"[A-Za-z]:")
 ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/")  # of a drive, the name has one letter
 HUB_ADDRESS = re.compile(r"(?:hf://|https?://huggingface\.co/)datasets/([^/]+/[^/?#@]+)")
@@ -41,7 +51,51 @@ def local_path(dataset: str | Path) -> Path:
         raise InputError(f"There is no file or folder '{text}': its home folder is not known.") from error
 
 
-def is_hub_name(dataset: str) -> bool:
-    """Tell whether something can be the name of a data set of the Hub, with splits after a colon if need be."""
-    is_short = len(dataset.partition(":")[0]) <= LONGEST_HUB_NAME
-    return is_short and HUB_NAME.fullmatch(dataset) is not None and WINDOWS_DRIVE.match(dataset) is None
+def table_suffix(path: Path) -> str | None:
+    """Return the ending that says what kind of table a path names, or None for any other path."""
+    lower = path.name.lower()
+    return max((suffix for suffix in SUFFIXES if lower.endswith(suffix)), key=len, default=None)
+
+
+def is_hub_name(name: str) -> bool:
+    """Tell whether something that is no path here can be the name of a repository: of a data set, with splits behind a
+    colon if need be.
+
+    `runs/model` can be none where there is a folder `runs`, nor can the name of a file, such as `logs/may.csv`.
+    """
+    repository = name.partition(":")[0]
+    has_form = HUB_NAME.fullmatch(name) is not None and WINDOWS_DRIVE.match(name) is None
+    if not has_form or len(repository) > LONGEST_HUB_NAME:
+        return False
+    organization, slash, _ = repository.partition("/")
+    is_path_here = slash and os.path.isdir(organization)
+    return not is_path_here and not repository.lower().endswith((*SUFFIXES, *OTHER_FILES))
+
+
+def require_model_name(name: str | os.PathLike[str]) -> None:
+    """Refuse what names neither a folder here nor, possibly, a model on the Hub, before the Hub is asked for it.
+
+    Raises:
+        InputError: On a mistyped path; names folders of similar names.
+    """
+    text = str(name)
+    if os.path.exists(text) or (text.count("/") == 1 and ":" not in text and is_hub_name(text)):
+        return
+    raise InputError(
+        f"'{one_line(text)}' is no folder here, and is not looked for on the Hub, whose repositories are called "
+        f"org/name.{similar(text)}"
+    )
+
+
+def similar(name: str | os.PathLike[str]) -> str:
+    """Return a sentence with names like a path's in the deepest folder of it that exists; nothing if there are none."""
+    try:
+        missing = Path(str(name).replace("\\", "/")).expanduser()
+        while missing.parent != missing and not missing.parent.exists():
+            missing = missing.parent
+        names = {shown: name for name in os.listdir(missing.parent) for shown in (Path(name).stem, name)}
+    except (OSError, RuntimeError, ValueError):  # a name that no path can have, or a home folder that is not known
+        return ""
+    near = get_close_matches(missing.name, names, n=MOST_SIMILAR)
+    found = [f"'{missing.parent / name}'" for name in dict.fromkeys(names[one] for one in near)]
+    return f" Did you mean {' or '.join(found)}?" if found else ""

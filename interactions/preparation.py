@@ -112,10 +112,13 @@ def prepare(
         event_columns: Names of the registered event columns that the model reads besides item ids and timestamps.
 
     Raises:
-        ValueError: If no data set is named, the interactions cannot be used (see the functions called), none of their
-            items is in the vocabulary, or, with `refuse_unknown`, one is not; if a part of `held_out` has no rows; or
-            if a set was prepared in another way than the arguments say, with another vocabulary than the model's, or
-            without its event columns.
+        InputError: If no data set is named or the name is a mistyped path; if the interactions cannot be used (see the
+            functions called), none of their items is in the vocabulary, or, with `refuse_unknown`, one is not; if a
+            part of `held_out` has no rows; or if a set was prepared in another way than the arguments say, with
+            another vocabulary than the model's, or without its event columns.
+        SavedFolderError: If a prepared set is incomplete or damaged.
+        HubError: If the Hub has no such data set, or refuses.
+        HubConnectionError: If the Hub cannot be reached, or fails.
     """
     if arguments.dataset is None:
         raise InputError("Name the interactions: --dataset ml-100k, a file, a folder, or a data set of the Hub.")

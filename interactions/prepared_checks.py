@@ -5,7 +5,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from seqrec.errors import InputError
+from seqrec.errors import SavedFolderError
 from seqrec.interactions.arrow_columns import NUMBER_TYPES
 from seqrec.interactions.catalogue import Catalogue
 from seqrec.interactions.histories import Histories
@@ -20,23 +20,23 @@ def require_protocol(protocol: Any) -> None:
     """Refuse a protocol that lacks what any has.
 
     Raises:
-        InputError: On the first thing that is wrong.
+        SavedFolderError: On the first thing that is wrong.
     """
     if not isinstance(protocol, dict):
-        raise InputError("protocol.json holds no object.")
+        raise SavedFolderError("protocol.json holds no object.")
     for name, kind in PROTOCOL_TYPES.items():
         if not isinstance(protocol.get(name), kind):
-            raise InputError(f"protocol.json holds no {name}, or {protocol.get(name)!r}.")
+            raise SavedFolderError(f"protocol.json holds no {name}, or {protocol.get(name)!r}.")
 
 
 def require_catalogue(items: Catalogue, tokenizer: ItemTokenizer) -> None:
     """Refuse a catalogue that is not that of the tokenizer."""
     if items.item_ids != tokenizer.item_ids:
-        raise InputError(
+        raise SavedFolderError(
             f"items.parquet has {len(items):,} items, others than the {tokenizer.num_items:,} of the vocabulary."
         )
     if (items.counts < 0).any():
-        raise InputError("items.parquet has negative counts.")
+        raise SavedFolderError("items.parquet has negative counts.")
 
 
 def require_events(table: pa.Table, vocabulary_size: int) -> None:
@@ -49,14 +49,14 @@ def require_events(table: pa.Table, vocabulary_size: int) -> None:
         and is_time(kinds["timestamps"].value_type)
     )
     if not fits:
-        raise InputError("histories.parquet has other columns than input_ids, timestamps and lists of numbers.")
+        raise SavedFolderError("histories.parquet has other columns than input_ids, timestamps and lists of numbers.")
     lengths = [pc.list_value_length(column) for column in table.columns]
     if lengths[0].null_count or any(not others.equals(lengths[0]) for others in lengths):
-        raise InputError("histories.parquet has histories whose timestamps, or other columns, are fewer or more.")
+        raise SavedFolderError("histories.parquet has histories whose timestamps, or other columns, are fewer or more.")
     if table.num_rows and pc.min(lengths[0]).as_py() < 1:
-        raise InputError("histories.parquet has histories that are empty.")
+        raise SavedFolderError("histories.parquet has histories that are empty.")
     if any(pc.list_flatten(column).null_count for column in table.columns):
-        raise InputError("histories.parquet has gaps.")
+        raise SavedFolderError("histories.parquet has gaps.")
     require_token_ids("histories.parquet", pc.list_flatten(table["input_ids"]), vocabulary_size)
 
 
@@ -71,14 +71,14 @@ def require_views(part: str, table: pa.Table, log: Histories, vocabulary_size: i
         and (part == "train" or (pa.types.is_int32(kinds["target"]) and is_time(kinds["target_timestamp"])))
     )
     if not fits:
-        raise InputError(f"{name} has other columns than {', '.join(wanted)}, or of other types.")
+        raise SavedFolderError(f"{name} has other columns than {', '.join(wanted)}, or of other types.")
     if any(column.null_count for column in table.columns):
-        raise InputError(f"{name} has gaps.")
+        raise SavedFolderError(f"{name} has gaps.")
     history_R, length_R = (table[name].to_numpy() for name in wanted[:2])
     if ((history_R < 0) | (history_R >= len(log))).any():
-        raise InputError(f"{name} names histories beyond the {len(log):,} of histories.parquet.")
+        raise SavedFolderError(f"{name} names histories beyond the {len(log):,} of histories.parquet.")
     if ((length_R < 1) | (length_R > log.lengths_R[history_R])).any():
-        raise InputError(f"{name} has rows that are empty, or longer than their histories.")
+        raise SavedFolderError(f"{name} has rows that are empty, or longer than their histories.")
     if part != "train":
         require_token_ids(name, table["target"], vocabulary_size)
 
@@ -89,7 +89,7 @@ def require_token_ids(file: str, token_ids: pa.ChunkedArray, vocabulary_size: in
         return
     least, most = pc.min_max(token_ids).as_py().values()
     if least < UNK_ID or most >= vocabulary_size:
-        raise InputError(
+        raise SavedFolderError(
             f"{file} holds token ids from {least} to {most}; the vocabulary ends at {vocabulary_size - 1}."
         )
 

@@ -16,10 +16,11 @@ from typing import Any
 from huggingface_hub import DatasetCard, DatasetCardData, hf_hub_download, snapshot_download
 from huggingface_hub.errors import EntryNotFoundError, HFValidationError
 
-from seqrec.errors import InputError
+from seqrec.errors import SavedFolderError
 from seqrec.interactions.catalogue import Catalogue
 from seqrec.interactions.histories import Histories
 from seqrec.interactions.history_files import HISTORIES, PART_FILES, read_sequences, write_sequences
+from seqrec.interactions.hub_errors import explained
 from seqrec.interactions.locations import is_hub_name
 from seqrec.interactions.one_line import one_line
 from seqrec.interactions.prepared_checks import require_catalogue, require_protocol
@@ -84,7 +85,7 @@ class PreparedData:
         """Read what `save` wrote.
 
         Raises:
-            ValueError: If a file is missing, cannot be read, or does not fit the others.
+            SavedFolderError: If a file is missing, cannot be read, or does not fit the others.
         """
         folder = Path(folder)
         try:
@@ -95,7 +96,7 @@ class PreparedData:
             require_catalogue(items, tokenizer)
             sequences = read_sequences(folder, len(tokenizer))
         except Exception as error:  # whatever a library makes of a damaged file
-            raise InputError(
+            raise SavedFolderError(
                 f"The prepared set in {folder} cannot be read; prepare it again. {one_line(error)}"
             ) from error
         return cls(sequences, tokenizer, items, protocol)
@@ -138,7 +139,9 @@ def find_prepared(dataset: str | Path) -> Path | None:
     """Return the folder of a prepared set, fetched if it is on the Hub; None if this names no prepared set.
 
     Raises:
-        ValueError: If it is half a prepared set, or cannot be fetched whole.
+        SavedFolderError: If it is half a prepared set.
+        HubError: If the Hub does not give all of it.
+        HubConnectionError: If the Hub cannot be reached, or fails, after it gave a part of it.
     """
     if os.path.exists(os.path.expanduser(dataset)):
         return find_prepared_folder(Path(dataset).expanduser())
@@ -148,10 +151,8 @@ def find_prepared(dataset: str | Path) -> Path | None:
         hf_hub_download(str(dataset), PROTOCOL, repo_type="dataset")
     except (EntryNotFoundError, HFValidationError, OSError):
         return None  # whoever loads it as a table of interactions says what is wrong with it
-    try:
+    with explained(str(dataset), "fetched"):
         return Path(snapshot_download(str(dataset), repo_type="dataset", allow_patterns=list(PREPARED_FILES)))
-    except OSError as error:
-        raise InputError(f"The prepared set '{dataset}' could not be fetched: {one_line(error)}") from error
 
 
 def find_prepared_folder(folder: Path) -> Path | None:
@@ -160,7 +161,7 @@ def find_prepared_folder(folder: Path) -> Path | None:
         return folder
     parts = [file for file in (HISTORIES, *PART_FILES) if (folder / file).exists()]
     if parts and (folder / TOKENIZER[0]).exists():
-        raise InputError(
+        raise SavedFolderError(
             f"'{folder}' holds {', '.join(parts)} and a vocabulary, but no {PROTOCOL}: it is half a prepared set. "
             "Prepare it again."
         )

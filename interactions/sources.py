@@ -9,16 +9,16 @@ from typing import Any
 import polars as pl
 import pyarrow as pa
 from datasets import Dataset, IterableDataset, load_dataset, load_dataset_builder
-from datasets.exceptions import DatasetsError
+from datasets.exceptions import DatasetNotFoundError, DatasetsError
 
-from seqrec.errors import InputError
+from seqrec.errors import HubError, InputError, SeqrecError
+from seqrec.interactions.hub_errors import explain
 from seqrec.interactions.interactions import read_interactions
 from seqrec.interactions.item_tables import read_items, warn_of_untitled
-from seqrec.interactions.locations import is_hub_name, local_path
+from seqrec.interactions.locations import SUFFIXES, is_hub_name, local_path, similar, table_suffix
 from seqrec.interactions.movielens import ml_100k_folder
 from seqrec.interactions.one_line import one_line
 from seqrec.interactions.synthetic import synthetic_interactions, synthetic_items
-from seqrec.interactions.table_files import SUFFIXES, table_suffix
 from seqrec.interactions.table_parts import read_parts
 
 NAMED_SETS = ("ml-100k", "synthetic")
@@ -61,7 +61,9 @@ def load_interactions(
         streaming: Whether to read a data set of the Hub as it arrives, without keeping a copy of its files.
 
     Raises:
-        ValueError: If there is no such data set, it cannot be downloaded, or its tables cannot be used.
+        InputError: If there is no such file or folder, or its tables cannot be used.
+        HubError: If the Hub has no such data set, or does not give it.
+        HubConnectionError: If the Hub cannot be reached, or fails.
     """
     found = locate(dataset, columns=columns or {}, streaming=streaming)
     items = found.items if items is None else items
@@ -118,6 +120,7 @@ def locate(dataset: Any, *, columns: Mapping[str, str], streaming: bool) -> Loca
     if not is_hub_name(str(dataset)):
         raise InputError(
             f"There is no file or folder '{one_line(dataset)}', and a data set of the Hub has a name such as org/name."
+            f"{similar(path)}"
         )
     table = load_hub_table(str(dataset), text_columns=text_columns, streaming=streaming)
     return Located(str(dataset).partition(":")[0], table, is_on_hub=True)
@@ -135,6 +138,14 @@ def table_name(path: Path) -> str:
     return path.resolve().parent.name if stem == "interactions" else stem
 
 
+def kind_of(error: Exception) -> type[SeqrecError]:
+    """Choose the error to raise for one of `datasets`, which wraps those of the Hub's client."""
+    trouble = explain(error)
+    if trouble is not None:
+        return trouble.kind
+    return HubError if isinstance(error, DatasetNotFoundError) else InputError
+
+
 def load_hub_table(
     dataset: str, *, text_columns: Sequence[str] = (), streaming: bool = False
 ) -> Dataset | IterableDataset:
@@ -148,7 +159,7 @@ def load_hub_table(
         options = {"converters": dict.fromkeys(text_columns, str)} if is_csv else {}
         loaded = load_dataset(name, split=split or None, streaming=streaming, **options)
     except (OSError, ValueError, DatasetsError, pa.ArrowException) as error:
-        raise InputError(
+        raise kind_of(error)(
             f"'{dataset}' is neither a named set ({', '.join(NAMED_SETS)}) nor a file or folder with "
             f"interactions.* here, and could not be loaded as a data set of the Hub: {one_line(error)}"
         ) from error

@@ -8,19 +8,12 @@ import polars as pl
 
 from seqrec.errors import InputError
 from seqrec.interactions.delimited_text import read_delimited
+from seqrec.interactions.locations import SUFFIXES, similar, table_suffix
 from seqrec.interactions.one_line import one_line
 from seqrec.interactions.text_encodings import explain_bad_text, first_bytes, is_gzip, read_bytes, utf8_content
 
 SEPARATED = {".csv": ",", ".tsv": "\t", ".txt": None, ".dat": None}  # with their usual separators
 JSON = (".jsonl", ".ndjson", ".json")
-SUFFIXES: tuple[str, ...] = (".csv", ".csv.gz", ".parquet", ".jsonl", ".jsonl.gz", ".tsv", ".tsv.gz")
-SUFFIXES += tuple(suffix + packed for suffix in (".ndjson", ".json", ".txt", ".dat") for packed in ("", ".gz"))
-
-
-def table_suffix(path: Path) -> str | None:
-    """Return the ending that says what kind of table a path names, or None for any other path."""
-    lower = path.name.lower()
-    return max((suffix for suffix in SUFFIXES if lower.endswith(suffix)), key=len, default=None)
 
 
 def read_file(path: Path, text_columns: Sequence[str] = ()) -> pl.DataFrame:
@@ -33,7 +26,7 @@ def read_file(path: Path, text_columns: Sequence[str] = ()) -> pl.DataFrame:
     if suffix is None:
         raise InputError(f"'{path}' is of an unknown kind. Known are files ending in {', '.join(SUFFIXES)}.")
     if not os.path.isfile(path):  # Path.is_file raises on names that are too long
-        raise InputError(f"There is no file '{path}'.")
+        raise InputError(f"There is no file '{path}'.{similar(path)}")
     kind = suffix.removesuffix(".gz")
     try:
         if kind == ".parquet":

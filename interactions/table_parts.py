@@ -7,8 +7,9 @@ from pathlib import Path
 import polars as pl
 
 from seqrec.errors import InputError
+from seqrec.interactions.locations import table_suffix
 from seqrec.interactions.one_line import one_line
-from seqrec.interactions.table_files import read_file, table_suffix
+from seqrec.interactions.table_files import read_file
 
 DEEPEST, MOST_ENTRIES = 3, 20_000  # levels and entries searched for parts
 # Extensions that are not only used for tables: such files count as parts only if they are named the way Spark does.

@@ -1,6 +1,8 @@
 """Register the architectures with the library's Auto classes, and choose among them by `model_type`."""
 
 from collections import OrderedDict
+from os import PathLike
+from typing import Any
 
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoModelForMaskedLM
 from transformers.models.auto.auto_factory import _BaseAutoModelClass, _LazyAutoMapping
@@ -11,6 +13,7 @@ from seqrec.configuration.configuration_esasrec import ESasRecConfig
 from seqrec.configuration.configuration_next_item import NextItemConfig
 from seqrec.configuration.configuration_sasrec import SasRecConfig
 from seqrec.errors import InputError
+from seqrec.interactions.locations import require_model_name
 from seqrec.modeling.backbone import NextItemBackbone
 from seqrec.modeling.modeling_bert4rec import Bert4RecForNextItem, Bert4RecModel
 from seqrec.modeling.modeling_esasrec import ESasRecForNextItem, ESasRecModel
@@ -34,6 +37,16 @@ class AutoModelForNextItem(_BaseAutoModelClass):
     """
 
     _model_mapping = _LazyAutoMapping(OrderedDict(), OrderedDict())
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: str | PathLike[str], *args: Any, **kwargs: Any) -> Any:
+        """Load a model; arguments and errors as of `NextItemPreTrainedModel.from_pretrained`.
+
+        Raises:
+            InputError: Beside these, if the name is a mistyped path.
+        """
+        require_model_name(pretrained_model_name_or_path)
+        return super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
 
 
 def register_architecture(

@@ -80,8 +80,10 @@ class NextItemPreTrainedModel(PreTrainedModel):
         They must fit the configuration, be the ones that it was trained with, and be finite.
 
         Raises:
-            ValueError: If they are or do not, or `use_safetensors=False` is asked for.
-            OSError: If there are no safetensors.
+            InputError: If the name is a mistyped path, a keyword is no field, or `use_safetensors=False` is asked for.
+            SavedFolderError: If the weights are damaged, do not fit, or were trained with another configuration.
+            NonFiniteError: If a weight is infinite or not a number.
+            OSError: If there are no safetensors, and, from the library, if the Hub refuses or cannot be reached.
         """
         if use_safetensors is False:
             raise InputError(f"{cls.__name__} reads weights from safetensors alone. Leave out use_safetensors=False.")

@@ -8,6 +8,7 @@ from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.utils import cached_file
 
 from seqrec.errors import SavedFolderError
+from seqrec.interactions.locations import require_model_name
 from seqrec.modeling.weight_checks import mark_weights, require_fitting_weights, require_trained_configuration
 from seqrec.modeling.weight_files import INDEX, SINGLE, shard_names
 
@@ -22,9 +23,13 @@ def check_saved(model_class: type[PreTrainedModel], name: str | PathLike[str] | 
     """Check a saved model before it is loaded: arguments as of `from_pretrained`.
 
     Raises:
+        InputError: If the name is a mistyped path.
         SavedFolderError: If its weights do not fit its configuration, or were trained with another.
     """
-    if name is None or any(kwargs.get(argument) is not None for argument in OTHER_WEIGHTS):
+    if name is None:
+        return
+    require_model_name(name)
+    if any(kwargs.get(argument) is not None for argument in OTHER_WEIGHTS):
         return
     place = {argument: kwargs[argument] for argument in PLACE_ARGUMENTS if argument in kwargs}
     files = find_weights(str(name), **place)
@@ -63,7 +68,12 @@ def find_weights(name: str, **place: Any) -> list[Path]:
 
 
 def find(name: str, file_name: str, **place: Any) -> Path | None:
-    """Find a file of a model, in a folder or on the Hub; None where there is none."""
+    """Find a file of a model, in a folder or on the Hub; None where there is none.
+
+    Raises:
+        InputError: If the name is a mistyped path.
+    """
+    require_model_name(name)
     try:
         path = cached_file(name, file_name, **place)
     except OSError:

@@ -16,7 +16,7 @@ from transformers.utils import SAFE_WEIGHTS_NAME
 
 from seqrec.configuration.config_fields import SCORING, TRAINING, names_for
 from seqrec.configuration.configuration_next_item import NextItemConfig
-from seqrec.errors import InputError
+from seqrec.errors import InputError, SavedFolderError
 from seqrec.hub.json_objects import read_json_object
 from seqrec.hub.weights_hash import weight_files
 from seqrec.interactions.histories import Histories, as_histories
@@ -92,7 +92,12 @@ def write_settings(checkpoint: Path, settings: Mapping[str, Any]) -> None:
 
 
 def require_same_training(checkpoint: Path, settings: Mapping[str, Any]) -> None:
-    """Raise a `ValueError` if a checkpoint was left by a training with other settings, data or vocabulary."""
+    """Refuse a checkpoint that was left by a training with other settings, data or vocabulary.
+
+    Raises:
+        InputError: If anything differs.
+        SavedFolderError: If the checkpoint's settings are missing or damaged.
+    """
     made = read_json_object(str(checkpoint / SETTINGS_NAME))
     wanted = json.loads(json.dumps(settings, default=str))
     differing = [name for name in {**made, **wanted} if made.get(name) != wanted.get(name)]
@@ -160,7 +165,7 @@ def has_whole_weights(folder: Path) -> bool:
     try:
         files = weight_files(folder)
         return bool(files) and all(read_tensors(path) for path in files)
-    except ValueError:
+    except SavedFolderError:
         return False
 
 
@@ -168,5 +173,5 @@ def read_json(path: Path) -> dict[str, Any] | None:
     """Read a JSON object; None where there is none."""
     try:
         return read_json_object(str(path))
-    except ValueError:
+    except SavedFolderError:
         return None

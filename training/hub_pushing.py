@@ -11,9 +11,9 @@ from transformers.trainer import PushInProgress
 from transformers.trainer_utils import HubStrategy
 from transformers.utils import logging
 
-from seqrec.hub.hub_errors import explained
 from seqrec.hub.product_files import product_files
 from seqrec.hub.sharing import push_folder
+from seqrec.interactions.hub_errors import explained
 
 logger = logging.get_logger(__name__)
 
@@ -57,7 +57,8 @@ class HubPushing(Trainer):
             Address of the repository, or a `Future` of it if not `blocking`; None but on the first process.
 
         Raises:
-            ValueError: If the Hub refuses or cannot be reached. The model is in the output folder then.
+            HubError: If the Hub refuses. The model is in the output folder then.
+            HubConnectionError: If the Hub cannot be reached, or fails; likewise.
         """
         self.callback_handler.on_push_begin(self.args, self.state, self.control)
         token = token or self.args.hub_token

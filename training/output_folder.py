@@ -7,7 +7,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from seqrec.errors import InputError
+from seqrec.errors import InputError, SavedFolderError
 from seqrec.hub.product_files import COMPANIONS
 from seqrec.hub.remote_code import flatten_classes
 from seqrec.hub.staging import remove_leftovers
@@ -25,7 +25,7 @@ def claimed(folder: Path) -> Iterator[None]:
     """Hold a job's output folder, which is made if it is not there, so that no second training writes into it.
 
     Raises:
-        ValueError: If another training holds it, or it cannot be written to.
+        InputError: If another training holds it, or it cannot be written to.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -59,8 +59,9 @@ def resume_point(folder: Path, resume_from_checkpoint: str | bool | None, *, ove
         The checkpoint to go on from, or None to start afresh.
 
     Raises:
-        ValueError: If the folder holds a model or checkpoints and neither flag says what to do, if it holds files of
-            others that a model would replace, or if there is no checkpoint to resume from.
+        InputError: If the folder holds a model or checkpoints and neither flag says what to do, or files of others
+            that a model would replace.
+        SavedFolderError: If there is no complete checkpoint to resume from.
     """
     require_no_foreign_files(folder)
     if resume_from_checkpoint:
@@ -107,14 +108,14 @@ def find_checkpoint(folder: Path, wanted: str) -> str:
     if wanted.lower() not in NEWEST:
         missing = what_is_missing(Path(wanted))
         if missing is not None:
-            raise InputError(
+            raise SavedFolderError(
                 f"{wanted} is no complete checkpoint: {missing} is missing there, or was not written to its end. "
                 "Resume from another one, or start a new training."
             )
         return wanted
     complete = [path for path in checkpoints_in(folder) if what_is_missing(path) is None]
     if not complete:
-        raise InputError(
+        raise SavedFolderError(
             f"There is no complete checkpoint in {folder} to resume from; a training that came to its end leaves none. "
             "Leave out --resume_from_checkpoint to start anew."
         )

@@ -20,7 +20,10 @@ def load_starting_point(
         config_fields: Fields of the configuration that training alone reads, to be changed.
 
     Raises:
-        ValueError: On other fields, if a part of the model is missing, or the Hub refuses or cannot be reached.
+        InputError: On other fields, and if the name is a mistyped path.
+        SavedFolderError: If a part of the model is missing or damaged, or the parts do not fit together.
+        HubError: If the Hub refuses.
+        HubConnectionError: If the Hub cannot be reached, or fails.
     """
     fields = dict(config_fields or {})
     config_class = MODEL_TYPES[saved_model_type(name_or_path, revision=revision)]

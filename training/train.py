@@ -64,8 +64,12 @@ def train(
         command: The command line that started the job, for the card, which leaves out its folders and secrets.
 
     Raises:
-        ValueError: On an unknown model type, unusable interactions, or an `output_dir` that holds a model or somebody
-            else's files, or that another training writes into; on items that the model to fine-tune does not know.
+        InputError: On an unknown model type, unusable interactions, a mistyped path, or an `output_dir` that holds a
+            model or somebody else's files, or that another training writes into; on items that the model to fine-tune
+            does not know; if the checkpoint to resume from was left by another training.
+        SavedFolderError: If the prepared set, the model to fine-tune or the checkpoint is incomplete or damaged.
+        HubError: If the Hub refuses.
+        HubConnectionError: If the Hub cannot be reached, or fails.
         NonFiniteError: If the training diverges.
     """
     if model_type not in MODEL_TYPES:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from transformers import EvalPrediction, PreTrainedTokenizerBase, TrainerControl
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, IntervalStrategy, PredictionOutput, TrainOutput
 
-from seqrec.errors import InputError, NonFiniteError
+from seqrec.errors import InputError, NonFiniteError, SavedFolderError
 from seqrec.evaluation.evaluator import Ranking, rank_dataset
 from seqrec.evaluation.metrics import RANKING_METRICS
 from seqrec.hub.card_metadata import is_repository_name
@@ -54,7 +54,7 @@ class SequentialTrainer(HubPushing):
         **kwargs: Everything else that `Trainer` takes.
 
     Raises:
-        ValueError: If model and vocabulary differ in size, if rows hold token ids beyond it, if the metric that selects
+        InputError: If model and vocabulary differ in size, if rows hold token ids beyond it, if the metric that selects
             the best checkpoint is not measured, or if an argument would have no effect.
     """
 
@@ -121,7 +121,8 @@ class SequentialTrainer(HubPushing):
             ignore_keys_for_eval: As in `Trainer.train`.
 
         Raises:
-            ValueError: If there is no complete checkpoint, or another training left it.
+            InputError: If another training left the checkpoint.
+            SavedFolderError: If there is no complete checkpoint, or the best one is missing.
             NonFiniteError: If the loss or a weight becomes infinite or not a number. Checkpoints saved before stay.
         """
         if resume_from_checkpoint:
@@ -162,7 +163,7 @@ class SequentialTrainer(HubPushing):
         if is_lost and self.args.load_best_model_at_end:
             moved = Path(self.args.output_dir, f"{PREFIX_CHECKPOINT_DIR}-{self.state.best_global_step}")
             if not moved.is_dir():
-                raise InputError(
+                raise SavedFolderError(
                     f"The best checkpoint, {moved.name}, is missing in {self.args.output_dir}, so that resuming could "
                     "end with a worse model. Put it back, or start a new training."
                 )

@@ -21,10 +21,10 @@ from seqrec.errors import InputError
 from seqrec.evaluation.evaluator import rank_dataset
 from seqrec.evaluation.report import LIST_LENGTH, measure
 from seqrec.evaluation.tables import metrics_table, printable
-from seqrec.hub.hub_errors import explained
 from seqrec.hub.saved_folder import read_protocol
 from seqrec.hub.sharing import push_folder, push_prepared_set
 from seqrec.inference.recommender import Recommender
+from seqrec.interactions.hub_errors import explained
 from seqrec.interactions.preparation import HELD_OUT, SPLIT_FIELDS, DataArguments, PreparedData, prepare
 from seqrec.modeling.devices import resolve_device
 from seqrec.search.approximate_index import IndexName

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 from transformers import HfArgumentParser
 
-from seqrec.errors import InputError
+from seqrec.errors import InputError, SeqrecError
 
 ID = re.compile(r'\s*(?:"((?:[^"]|"")*)"|((?!\s*")[^,]*?))\s*(?:,|\Z)')
 SETTING = re.compile(r"""(?<![\w.-])([a-z]\w*)=('[^']*'|"[^"]*"|[\w.+-]*[\w+-])""")
@@ -36,7 +36,8 @@ class FlagParser(argparse.ArgumentParser):
         try:
             yield
         except ValueError as error:
-            raise InputError(self.with_flags(str(error))) from error
+            kind = type(error) if isinstance(error, SeqrecError) else InputError
+            raise kind(self.with_flags(str(error))) from error
 
     def with_flags(self, message: str) -> str:
         """Write settings as flags, those that this parser has."""

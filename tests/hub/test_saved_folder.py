@@ -87,7 +87,6 @@ BREAKAGES = {
         r"config\.json does not describe a sasrec model .*hidden_size",
     ),
     "config that does not fit": (set_config(hidden_size=15), r"config\.json does not describe .*Choose a multiple"),
-    "config of other weights": (set_config(transformers_weights="x.bin"), r"config\.json does not describe"),
     "config no JSON": (write("config.json", b"{nope"), r"config\.json is not valid JSON"),
     "config no text": (write("config.json", b"\xff\xfe\x00"), r"config\.json is not valid JSON"),
     "config no object": (write("config.json", b"[]"), r"config\.json must hold a JSON object, but holds list"),

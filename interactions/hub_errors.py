@@ -1,0 +1,127 @@
+"""The exceptions of the Hub's client, as errors of ours that say what to do."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+from huggingface_hub import constants, get_token
+from huggingface_hub.errors import (
+    GatedRepoError,
+    HfHubHTTPError,
+    HFValidationError,
+    HTTPError,
+    LocalEntryNotFoundError,
+    LocalTokenNotFoundError,
+    OfflineModeIsEnabled,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+
+from seqrec.errors import HubConnectionError, HubError, InputError, SeqrecError
+from seqrec.interactions.one_line import one_line
+
+LOG_IN = "Log in with `hf auth login`, set HF_TOKEN, or pass a token"
+OFFLINE = "it would need the Hub, but HF_HUB_OFFLINE=1 says to stay offline. Unset it, or use a local folder."
+NO_NAME = (
+    "this is no name of a repository. Give ORG/NAME of letters, digits, '-', '_' and '.' "
+    "(not '--', '..', or '-' or '.' at an end; at most 96 characters)."
+)
+LONGEST = 500
+CONNECTION = (HTTPError, ConnectionError, TimeoutError)  # HTTPError: also what the client's HTTP library raises
+
+
+class Trouble(NamedTuple):
+    """What went wrong: the error to raise, and why."""
+
+    kind: type[SeqrecError]
+    reason: str
+
+
+@contextmanager
+def explained(repo_id: str, doing: str, *, token: str | bool | None = None) -> Iterator[None]:
+    """Turn the Hub's refusals, and a lost connection, into an error of one line.
+
+    Args:
+        repo_id: The repository concerned.
+        doing: What is done with it, for the message: "pushed", …
+        token: The token given, if one was.
+
+    Raises:
+        InputError: If `repo_id` cannot be the name of a repository.
+        HubError: If the Hub refuses.
+        HubConnectionError: If it cannot be reached, or fails. What has nothing to do with the Hub passes through.
+    """
+    try:
+        yield
+    except Exception as error:
+        trouble = explain(error, token=token)
+        if trouble is None:
+            raise
+        raise trouble.kind(f"{repo_id!r} could not be {doing}: {trouble.reason}") from error
+
+
+def explain(error: BaseException, *, token: str | bool | None = None) -> Trouble | None:
+    """Explain an exception of the client, or what it was raised from; None if it is none of the Hub's."""
+    has_token = bool(token or (token is None and get_token()))
+    cause: BaseException | None = error
+    while cause is not None:
+        trouble = explain_one(cause, has_token=has_token)
+        if trouble is not None:
+            return trouble._replace(reason=one_line(trouble.reason, LONGEST))  # the Hub's own words may span several
+        cause = cause.__cause__
+    return None
+
+
+def explain_one(error: BaseException, *, has_token: bool) -> Trouble | None:
+    """Explain one exception, whatever it was raised from; None if it is none of the Hub's."""
+    if isinstance(error, OfflineModeIsEnabled) or (
+        isinstance(error, LocalEntryNotFoundError) and constants.is_offline_mode()
+    ):
+        return Trouble(HubConnectionError, OFFLINE)
+    if isinstance(error, HFValidationError):
+        return Trouble(InputError, NO_NAME)
+    if isinstance(error, LocalTokenNotFoundError):
+        return Trouble(HubError, f"no token was found. {LOG_IN}.")
+    if isinstance(error, HfHubHTTPError):
+        return explain_answer(error, has_token=has_token)
+    if isinstance(error, CONNECTION):
+        return Trouble(
+            HubConnectionError,
+            f"the connection to {constants.ENDPOINT} failed ({error or type(error).__name__}). Check it, then do the "
+            "same again.",
+        )
+    return None
+
+
+def explain_answer(error: HfHubHTTPError, *, has_token: bool) -> Trouble | None:
+    """Explain the Hub's answer; None for a file that is not there, which the caller knows more about."""
+    status = error.response.status_code
+    reason = refusal(error, status, has_token=has_token)
+    if reason is not None:
+        return Trouble(HubError, reason)
+    if status == 404:
+        return None
+    is_temporary = status >= 500 or status in (408, 429)  # timeouts and too many requests
+    kind = HubConnectionError if is_temporary else HubError
+    return Trouble(kind, f"the Hub answered {status} ({error.server_message or 'without a reason'}).")
+
+
+def refusal(error: HfHubHTTPError, status: int, *, has_token: bool) -> str | None:
+    """Say what the Hub refused and how to get it; None if it did not refuse."""
+    if isinstance(error, RevisionNotFoundError):
+        return "it has no such revision. Give the name of one of its branches, a commit's id, or refs/pr/NUMBER."
+    if isinstance(error, GatedRepoError):
+        return "access to it must be asked for on its page first."
+    if isinstance(error, RepositoryNotFoundError):
+        remedy = "that may see it" if has_token else f"if it is private. {LOG_IN}"
+        return f"there is no such repository, or a token is needed {remedy}."
+    if status == 401:
+        if not has_token:
+            return f"no token was found. {LOG_IN}."
+        return f"the Hub does not accept the token; it may be mistyped or revoked. {LOG_IN} that is valid."
+    if status == 403:
+        return (
+            "the token has no right to do that. Use one with write access to this namespace, or offer the files as a "
+            "pull request to an existing repository (create_pr)."
+        )
+    return None
