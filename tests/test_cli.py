@@ -93,9 +93,9 @@ def test_evaluate_splits_as_training_did_and_says_if_it_cannot(tmp_path, capsys)
     found = json.loads(evaluate(folder, capsys, "--json"))
     assert found["model"]["test"] == metrics["model"]["test"]
     assert found["protocol"] == metrics["protocol"]
-    with pytest.warns(UserWarning, match="not those that the model was trained on"):
+    with pytest.warns(UserWarning, match="differ from those in training"):
         evaluate(folder, capsys, "--test_fraction", "0.3")
-    with pytest.warns(UserWarning, match="not those that the model was trained on"):
+    with pytest.warns(UserWarning, match="differ from those in training"):
         found = json.loads(evaluate(folder, capsys, "--split_method", "leave_one_out", "--json"))
     assert found["protocol"]["split_method"] == "leave_one_out"
 

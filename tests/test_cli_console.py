@@ -97,7 +97,7 @@ def test_closed_streams_do_no_harm(command, monkeypatch, closed):
         (PermissionError(13, "Permission denied", "runs/model"), "runs/model: Permission denied."),
         (OSError(28, "No space left on device"), "No space left on device"),
         (ConnectionResetError("the other side hung up"), "the other side hung up"),
-        (MemoryError(), "There is not enough memory. Try a smaller batch or model."),
+        (MemoryError(), "There is not enough memory. Use a smaller batch or model."),
         (RuntimeError("[enforce fail at alloc_cpu.cpp:121] . can't allocate memory"), "[enforce fail at alloc_cpu.cpp"),
         (RuntimeError("WandbCallback requires wandb to be installed."), "WandbCallback requires wandb to be installed"),
         (ImportError("The index needs faiss."), "The index needs faiss."),

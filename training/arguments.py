@@ -1,4 +1,4 @@
-"""How a sequential recommender is trained."""
+"""Training arguments of sequential recommenders."""
 
 import math
 import warnings
@@ -20,76 +20,77 @@ LOWEST = {
 
 @dataclass
 class SequentialTrainingArguments(TrainingArguments):
-    """`transformers.TrainingArguments` with defaults for recommenders, and what only they need.
+    """`transformers.TrainingArguments` with defaults and additional arguments for recommenders.
 
-    Validation ranks the full catalogue after every epoch, the best epoch by `ndcg@10` is kept, and training
-    stops once `early_stopping_patience` epochs brought no better one.
+    After every epoch, validation ranks the full catalogue. The epoch with the best `ndcg@10` is kept, and training
+    stops after `early_stopping_patience` epochs without improvement.
     """
 
     output_dir: str = field(
         default="runs/model",
-        metadata={"help": "Folder for the model, its metrics and its card, and for checkpoints meanwhile."},
+        metadata={"help": "Folder for the model, its metrics and card, and for checkpoints during training."},
     )
     resume_from_checkpoint: str | None = field(
         default=None,
-        metadata={"help": "true to go on from the newest checkpoint in output_dir, or a checkpoint's path."},
+        metadata={"help": "true to resume from the newest checkpoint in output_dir, or the path of a checkpoint."},
     )
-    packing: bool = field(default=True, metadata={"help": "Let several histories share a row, instead of padding."})
+    packing: bool = field(default=True, metadata={"help": "Pack several histories into a row instead of padding."})
     sparse_item_updates: bool | None = field(
         default=None,
         metadata={
-            "help": "Update only the items that a step touched (lazy AdamW). By default so where negatives are "
+            "help": "Update only the items used in a step (lazy AdamW). Enabled by default when negatives are "
             "sampled from a catalogue of over 100,000 items."
         },
     )
-    exclude_seen: bool = field(default=True, metadata={"help": "Leave items of the history out of the ranking."})
+    exclude_seen: bool = field(default=True, metadata={"help": "Leave items in the history out of the ranking."})
     early_stopping_patience: int | None = field(
         default=10,
-        metadata={"help": "Stop after this many evaluations without improvement; 0 to never stop early."},
+        metadata={"help": "Stop after this many evaluations without improvement; 0 disables early stopping."},
     )
     license: str | None = field(
-        default=None, metadata={"help": "License of the model for its card, as the Hub writes it, such as apache-2.0."}
+        default=None, metadata={"help": "License of the model, for its card: the Hub's identifier, such as apache-2.0."}
     )
 
-    per_device_train_batch_size: int = field(default=32, metadata={"help": "Users in a training batch, per device."})
-    per_device_eval_batch_size: int = field(default=256, metadata={"help": "Users ranked at once, per device."})
+    per_device_train_batch_size: int = field(default=32, metadata={"help": "Users per training batch and device."})
+    per_device_eval_batch_size: int = field(default=256, metadata={"help": "Users ranked at once per device."})
     num_train_epochs: float = field(default=50, metadata={"help": "Passes over the training histories."})
     learning_rate: float = field(default=1e-3, metadata={"help": "The initial learning rate."})
     bf16: bool = field(
         default=False,
-        metadata={"help": "Train in bfloat16; a processor without instructions for it uses float32 instead."},
+        metadata={"help": "Train in bfloat16; processors without native support use float32 instead."},
     )
     adam_beta2: float = field(default=0.98, metadata={"help": "Beta2 of AdamW (SASRec's value)."})
     eval_strategy: str = field(default="epoch", metadata={"help": "When to validate: no, steps or epoch."})
     save_strategy: str = field(default="epoch", metadata={"help": "When to save a checkpoint: no, steps or epoch."})
     logging_strategy: str = field(default="epoch", metadata={"help": "When to log: no, steps or epoch."})
-    save_total_limit: int | None = field(default=1, metadata={"help": "Checkpoints kept beside the best one."})
+    save_total_limit: int | None = field(default=1, metadata={"help": "Checkpoints to keep in addition to the best."})
     restore_callback_states_from_checkpoint: bool = field(
-        default=True, metadata={"help": "Whether a resumed training keeps its patience for early stopping."}
+        default=True, metadata={"help": "Whether a resumed training continues to count its early-stopping patience."}
     )
-    load_best_model_at_end: bool = field(default=True, metadata={"help": "End with the best model, not the last."})
+    load_best_model_at_end: bool = field(default=True, metadata={"help": "Load the best model at the end of training."})
     metric_for_best_model: str | None = field(
         default="ndcg@10",
         metadata={
-            "help": "Metric that selects the best checkpoint: hr, ndcg, mrr, recall, precision or map, at any length."
+            "help": "Metric that selects the best checkpoint: hr, ndcg, mrr, recall, precision or map at any list "
+            "length, such as hr@20."
         },
     )
-    greater_is_better: bool | None = field(default=True, metadata={"help": "Whether more of it is better."})
+    greater_is_better: bool | None = field(default=True, metadata={"help": "Whether higher values are better."})
 
     def __post_init__(self) -> None:
         if not torch.accelerator.is_available():
-            self.use_cpu = True  # else the library refuses bfloat16, which processors have too
-            self.dataloader_pin_memory = False  # there is nothing to copy to, and torch would warn of it
+            self.use_cpu = True  # otherwise the library refuses bfloat16, which CPUs support too
+            self.dataloader_pin_memory = False  # useless without a GPU, and torch would warn
         if self.label_smoothing_factor:
             raise InputError(
-                f"label_smoothing_factor={self.label_smoothing_factor} cannot be used: it spreads probability over "
+                f"label_smoothing_factor={self.label_smoothing_factor} cannot be used: it would give probability to "
                 "special tokens, which are never recommended. Leave it out."
             )
         require_ranges(self)
         if self.bf16 and self.use_cpu and not multiplies_bfloat16():
             warnings.warn(
-                "This processor has no instructions for bfloat16, which would be many times slower than float32: "
-                "training in float32 instead of bf16.",
+                "This processor has no instructions for bfloat16, so bf16 would be many times slower than float32. "
+                "Training in float32 instead.",
                 stacklevel=2,
             )
             self.bf16 = False
@@ -99,7 +100,7 @@ class SequentialTrainingArguments(TrainingArguments):
 
 
 def require_ranges(arguments: SequentialTrainingArguments) -> None:
-    """Raise a `ValueError` for numbers that are not finite, or by which nothing or the wrong thing would be learned."""
+    """Raise a `ValueError` for numbers that are not finite or out of range."""
     for name in ABOVE_0:
         if not 0 < getattr(arguments, name) < math.inf:
             raise InputError(f"{name}={getattr(arguments, name)} must be above 0.")

@@ -1,4 +1,4 @@
-"""What happens between a trainer's steps."""
+"""Callbacks of the trainer."""
 
 from typing import Any
 
@@ -6,19 +6,19 @@ from transformers import EarlyStoppingCallback, TrainerCallback, TrainerControl,
 
 
 class EarlyStopping(EarlyStoppingCallback):
-    """Early stopping that a resumed training remembers: where patience had run out, nothing more is trained."""
+    """Early stopping that survives resuming: a training that ran out of patience does not continue."""
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Stop before the first step if the checkpoint was the last one of a training that had stopped."""
+        """Stop before the first step if the training had already stopped early at this checkpoint."""
         super().on_train_begin(args, state, control, **kwargs)
         if self.early_stopping_patience_counter >= self.early_stopping_patience:
             control.should_training_stop = True
 
 
 class EpochOfCollator(TrainerCallback):
-    """Tells a collator that draws random numbers which epoch begins."""
+    """Passes the current epoch to a collator that draws random numbers."""
 
     def __init__(self, collator: Any) -> None:
         self.collator = collator
@@ -26,5 +26,5 @@ class EpochOfCollator(TrainerCallback):
     def on_epoch_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Set the epoch, counted from 0; within an epoch, `state.epoch` holds a fraction."""
+        """Set the epoch, counted from 0; `state.epoch` is fractional within an epoch."""
         self.collator.set_epoch(int(state.epoch or 0))

@@ -1,4 +1,4 @@
-"""The training curve: what the loss and the validation metric did, epoch by epoch."""
+"""The training curve: loss and validation metric by epoch."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,12 +12,12 @@ LOSS_COLOUR, METRIC_COLOUR = "#8a8a8a", "#1f6feb"
 
 
 def save_training_curve(log_history: Sequence[dict[str, Any]], path: Path, metric: str = "ndcg@10") -> None:
-    """Draw the loss and a validation metric over epochs, the best epoch marked, as a PNG.
+    """Plot the loss and a validation metric over epochs as a PNG, with the best epoch marked.
 
     Args:
         log_history: `trainer.state.log_history`.
         path: The file to write.
-        metric: The validation metric, as evaluation names it.
+        metric: Name of the validation metric, such as "ndcg@10".
     """
     losses = [(entry["epoch"], entry["loss"]) for entry in log_history if "loss" in entry]
     metrics = [(entry["epoch"], entry[f"eval_{metric}"]) for entry in log_history if f"eval_{metric}" in entry]
@@ -44,7 +44,7 @@ def save_training_curve(log_history: Sequence[dict[str, Any]], path: Path, metri
             ha="right" if epoch > metrics[-1][0] / 2 else "left",
             color=METRIC_COLOUR,
         )
-        metric_axis.set_ylim(0, 1.05 * best or None)  # so that the best point is not cut
+        metric_axis.set_ylim(0, 1.05 * best or None)  # keeps the marker of the best point inside
         metric_axis.spines[["top"]].set_visible(False)
     loss_axis.spines[["top"]].set_visible(False)
     figure.savefig(path)

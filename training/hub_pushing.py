@@ -1,4 +1,4 @@
-"""How a trainer shares its model: whole products, without pickles or whatever else lies in its folder."""
+"""Push a trainer's model to the Hub: its complete files, without pickles or anything else in the output folder."""
 
 import shutil
 from functools import partial
@@ -19,17 +19,17 @@ logger = logging.get_logger(__name__)
 
 
 class HubPushing(Trainer):
-    """A `Trainer` whose pushes hold what belongs to a model, and only that.
+    """A `Trainer` that pushes the files of its model, and nothing else.
 
-    `hub_strategy="end"` pushes when training is done; `"every_save"` at each checkpoint too, in the background;
-    `"checkpoint"` and `"all_checkpoints"` add what resuming needs, the optimizer's pickles among it, in folders of
-    their own.
+    `hub_strategy="end"` pushes at the end of training; `"every_save"` also at each checkpoint, in the background;
+    `"checkpoint"` and `"all_checkpoints"` also push the files needed to resume, including the optimizer's pickles, in
+    separate folders.
     """
 
     push_in_progress: PushInProgress | None
 
     def init_hf_repo(self, token: str | None = None, private: bool | None = None) -> None:
-        """Create the repository before training, so that what stands in the way of pushing is known by then."""
+        """Create the repository before training, so that problems with pushing show up early."""
         repo_id = self.args.hub_model_id or Path(self.args.output_dir).absolute().name
         with explained(repo_id, "created", token=token or self.args.hub_token):
             super().init_hf_repo(token=token, private=private)
@@ -43,18 +43,18 @@ class HubPushing(Trainer):
         private: bool | None = None,
         **kwargs: Any,
     ) -> Any:
-        """Save the model and its card, and push what belongs to it.
+        """Save the model and its card, and push them with the other files of the model.
 
         Args:
-            commit_message: What to call the commit.
-            blocking: Whether to wait for the upload's end.
-            token: Token with the right to write, in place of the arguments'.
-            revision: Branch, in place of the arguments'.
+            commit_message: Commit message.
+            blocking: Whether to wait until the upload is complete.
+            token: Token with write access, instead of `hub_token` in the arguments.
+            revision: Branch, instead of `hub_revision` in the arguments.
             private: Whether a new repository is private.
-            **kwargs: Passed on to `create_model_card`.
+            **kwargs: Passed to `create_model_card`.
 
         Returns:
-            Address of the repository, or a `Future` of it if not `blocking`; None but on the first process.
+            URL of the repository, or a `Future` of it if not `blocking`; None except on the first process.
 
         Raises:
             HubError: If the Hub refuses. The model is in the output folder then.
@@ -78,14 +78,14 @@ class HubPushing(Trainer):
         token: str | None = None,
         revision: str | None = None,
     ) -> Any:
-        """Push what lies in the output folder, after the pushes that are under way; arguments as in `push_to_hub`."""
+        """Push the model in the output folder once earlier pushes have finished; for arguments, see `push_to_hub`."""
         self._finish_current_push()
         return self.start_push(commit_message, blocking=blocking, token=token, revision=revision)
 
     def start_push(
         self, commit_message: str | None, *, blocking: bool, token: str | None = None, revision: str | None = None
     ) -> Any:
-        """Push the output folder, now or in the background."""
+        """Push the output folder, either now or in the background."""
         push = partial(
             push_folder,
             self.args.output_dir,

@@ -1,4 +1,4 @@
-"""AdamW that updates only those rows of an embedding that a step touched."""
+"""AdamW that updates only the embedding rows used in a step."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -8,22 +8,22 @@ from torch import Tensor, nn
 
 
 class LazyAdamW(torch.optim.AdamW):
-    """`torch.optim.AdamW` that also takes sparse gradients, as an `Embedding(sparse=True)` gives them.
+    """`torch.optim.AdamW` that also accepts sparse gradients, such as those of `Embedding(sparse=True)`.
 
-    Of a parameter with a sparse gradient only the touched rows are updated: their moments, their decay, their
-    values. A step then costs what it touched, not what the catalogue holds. It is the lazy variant of Adam that
-    `torch.optim.SparseAdam` has, with decoupled weight decay, and in one optimizer with the dense parameters.
-    The bias correction counts all steps, not those of a row.
+    For a parameter with a sparse gradient, only rows that have a gradient are updated: their moments, weight decay and
+    values. The cost of a step then depends on the rows used, not on the size of the catalogue. This is the lazy variant
+    of Adam in `torch.optim.SparseAdam`, plus decoupled weight decay and support for dense parameters in the same
+    optimizer. The bias correction counts all steps, not only those that updated a row.
     """
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> Any:
-        """Update all parameters that have a gradient."""
+        """Update all parameters with a gradient."""
         for group in self.param_groups:
             for parameter in group["params"]:
                 if parameter.grad is not None and parameter.grad.is_sparse:
                     update_rows(parameter, self.state[parameter], group)
-                    parameter.grad = None  # the dense update passes it by
+                    parameter.grad = None  # so that the dense update skips it
         return super().step(closure)
 
 
@@ -34,7 +34,7 @@ def update_rows(parameter: Tensor, state: dict[str, Tensor], group: dict[str, An
         state["exp_avg"], state["exp_avg_sq"] = torch.zeros_like(parameter), torch.zeros_like(parameter)
     state["step"] += 1
     step, learning_rate, (beta1, beta2) = state["step"].item(), float(group["lr"]), group["betas"]
-    gradient = parameter.grad.coalesce()  # type: ignore[union-attr]  # the caller has looked
+    gradient = parameter.grad.coalesce()  # type: ignore[union-attr]  # checked by the caller
     rows, values = gradient.indices()[0], gradient.values()
     average = state["exp_avg"][rows].lerp_(values, 1 - beta1)
     square = state["exp_avg_sq"][rows].mul_(beta2).addcmul_(values, values, value=1 - beta2)
@@ -46,15 +46,15 @@ def update_rows(parameter: Tensor, state: dict[str, Tensor], group: dict[str, An
 
 @torch.no_grad()
 def clip_grad_norm(parameters: Iterable[nn.Parameter], max_norm: float) -> Tensor:
-    """Scale all gradients, sparse ones too, so that their norm together is at most `max_norm`.
+    """Scale all gradients, including sparse ones, so that their joint norm is at most `max_norm`.
 
     Returns:
-        The norm as it was.
+        The norm before scaling.
     """
     gradients = []
     for parameter in parameters:
         if parameter.grad is not None and parameter.grad.is_sparse:
-            parameter.grad = parameter.grad.coalesce()  # a row that was touched twice has one gradient
+            parameter.grad = parameter.grad.coalesce()  # sums the gradients of a row used twice
             gradients.append(parameter.grad.values())
         elif parameter.grad is not None:
             gradients.append(parameter.grad)

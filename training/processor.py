@@ -1,4 +1,4 @@
-"""What this machine's processor can do."""
+"""Features of this machine's processor."""
 
 import platform
 
@@ -8,10 +8,10 @@ X86 = ("x86_64", "AMD64", "amd64", "i386", "i686")
 
 
 def multiplies_bfloat16() -> bool:
-    """Tell whether the processor multiplies bfloat16 numbers itself, at least as fast as float32.
+    """Return whether the processor multiplies bfloat16 natively, at least as fast as float32.
 
-    On x86 that takes AVX-512 with BF16 or AMX, and a torch that uses them (ATEN_CPU_CAPABILITY may forbid it). Other
-    processors are trusted.
+    On x86 this requires AVX-512 BF16 or AMX, and that torch uses them (ATEN_CPU_CAPABILITY may disable them). Other
+    processors are assumed to.
     """
     if platform.machine() not in X86:
         return True

@@ -1,4 +1,4 @@
-"""Where and with what a model was trained, told without naming anybody's machine."""
+"""Hardware, energy and package versions of a training, without naming the machine."""
 
 import os
 import platform
@@ -11,7 +11,7 @@ from transformers import TrainingArguments
 PACKAGES = ("seqrec", "transformers", "torch", "datasets", "accelerate", "tokenizers", "polars")
 
 
-# Watts that a GPU may draw at most, by the name that its driver gives it, from NVIDIA's data sheets.
+# Maximum power of a GPU in watts, by its driver's name for it, from NVIDIA's data sheets.
 GPU_WATTS = {
     "NVIDIA A100 80GB PCIe": 300,
     "NVIDIA A100-PCIE-40GB": 250,
@@ -30,7 +30,7 @@ CPU_CORE_WATTS = 12  # a round figure: server processors are rated at 4 to 16 W 
 
 
 def hardware(arguments: TrainingArguments) -> str:
-    """Say on what the training ran, as "1 process on 2 CPU cores (x86_64)"."""
+    """Describe the hardware of a training, such as "1 process on 2 CPU cores (x86_64)"."""
     processes = f"{arguments.world_size} process{'es' if arguments.world_size > 1 else ''}"
     if arguments.device.type == "cuda":
         return f"{processes} on {torch.cuda.get_device_name(arguments.device)}"
@@ -38,11 +38,11 @@ def hardware(arguments: TrainingArguments) -> str:
 
 
 def estimated_energy(arguments: TrainingArguments, seconds: float) -> dict[str, Any] | None:
-    """Estimate what the device drew: its rated power over the whole wall time.
+    """Estimate the energy used by the device: its rated power times the wall time.
 
     Returns:
-        `{"kwh": …, "assumption": …}`, the latter in words; None where the device's power is not known, as of a GPU
-        without a row in `GPU_WATTS`, and of several processes that may share CPU cores or not.
+        `{"kwh": …, "assumption": …}`, the latter in words. None if the device's power is unknown, such as that of a
+        GPU not in `GPU_WATTS`, or if several processes may share CPU cores.
     """
     if arguments.device.type == "cuda":
         name = torch.cuda.get_device_name(arguments.device)
@@ -67,10 +67,10 @@ def cpu_cores() -> int:
 
 
 def cores(number: int) -> str:
-    """Write a number of CPU cores."""
+    """Format a number of CPU cores."""
     return f"{number} CPU core{'s' if number > 1 else ''}"
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of Python and of the packages that decide a result."""
+    """Return the versions of Python and of the packages that affect results."""
     return {"python": platform.python_version(), **{package: version(package) for package in PACKAGES}}

@@ -1,4 +1,4 @@
-"""Which metrics validation measures, and which of them chooses the best checkpoint."""
+"""The metrics computed in validation, and the one that selects the best checkpoint."""
 
 import re
 from collections.abc import Mapping
@@ -10,40 +10,40 @@ from transformers.trainer_utils import SaveStrategy
 from seqrec.errors import InputError
 from seqrec.evaluation.metrics import RANKING_METRICS
 
-DEFAULT_METRICS = ("ndcg@10", "hr@10", "mrr@10")  # with one target a row, the others are the same or a multiple
+DEFAULT_METRICS = ("ndcg@10", "hr@10", "mrr@10")  # with one target per row, all others are multiples of these
 METRIC = re.compile(rf"({'|'.join(RANKING_METRICS)})@([1-9]\d*)")
 
 
 def validation_metrics(arguments: TrainingArguments, eval_sets: Any, *, has_own_metrics: bool) -> tuple[str, ...]:
-    """Name the metrics that validation measures: the usual ones, and the one that selects the best checkpoint.
+    """Return the metrics to compute in validation: the default ones and the one that selects the best checkpoint.
 
     Args:
         arguments: The training arguments.
-        eval_sets: The validation rows, or several sets by name; then the metric's name begins with the set's.
-        has_own_metrics: Whether the user's function computes others, which are not known beforehand.
+        eval_sets: The validation rows, or a dictionary of sets; then the metric's name begins with a set's name.
+        has_own_metrics: Whether the user's `compute_metrics` adds metrics, whose names are not known beforehand.
 
     Raises:
-        ValueError: If validation does not measure the metric that selects the best checkpoint, or if that would be the
-            worst by it.
+        ValueError: If validation does not compute the metric that selects the best checkpoint, or if
+            `greater_is_better=False` would select the worst one.
     """
     name = arguments.metric_for_best_model or ""
     if isinstance(eval_sets, Mapping):
         name = next((name.removeprefix(f"{key}_") for key in eval_sets if name.startswith(f"{key}_")), "")
     if METRIC.fullmatch(name):
         if arguments.greater_is_better is False:
-            raise InputError(f"greater_is_better=False would keep the worst checkpoint by {name}. Leave it out.")
+            raise InputError(f"greater_is_better=False would keep the checkpoint with the worst {name}. Leave it out.")
         return tuple(dict.fromkeys((*DEFAULT_METRICS, name)))
     if selects_checkpoints(arguments) and eval_sets is not None and not has_own_metrics:
         first = f"{next(iter(eval_sets))}_" if isinstance(eval_sets, Mapping) else ""
         raise InputError(
-            f"metric_for_best_model={arguments.metric_for_best_model!r} is no metric that validation measures. Give "
-            f"one of {', '.join(RANKING_METRICS)} with '@' and a length of list, such as '{first}ndcg@10'."
+            f"metric_for_best_model={arguments.metric_for_best_model!r} is not computed in validation. Give one of "
+            f"{', '.join(RANKING_METRICS)} with '@' and a list length, such as '{first}ndcg@10'."
         )
     return DEFAULT_METRICS
 
 
 def selects_checkpoints(arguments: TrainingArguments) -> bool:
-    """Tell whether a metric decides which checkpoint is kept, or when training stops."""
+    """Return whether a metric decides which checkpoint is kept or when training stops."""
     return (
         arguments.load_best_model_at_end
         or arguments.save_strategy == SaveStrategy.BEST

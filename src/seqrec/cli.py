@@ -32,13 +32,13 @@ from seqrec.training.train import train
 
 USAGE = """seqrec COMMAND [flags]
 
-  prepare    split and encode interactions once, for many trainings
-  train      train a model on interactions, evaluate, save and document it
-  evaluate   measure a saved model on held-out interactions
-  recommend  recommend items for one history, or for every user of a file
+  prepare    split and encode interactions once, for several trainings
+  train      train, evaluate, save and document a model
+  evaluate   evaluate a saved model on held-out interactions
+  recommend  recommend items for one history, or for every user in a file
   push       share a saved model on the Hub
 
-`seqrec COMMAND --help` tells each command's flags."""
+`seqrec COMMAND --help` lists a command's flags."""
 
 
 COLUMNS = {"user_id": "user_id_column", "item_id": "item_id_column", "timestamp": "timestamp_column"}  # and their flags
@@ -46,7 +46,7 @@ DEFAULT_K = 10
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; return its exit status, as `exit_status` describes."""
+    """Run a command and return its exit status; see `exit_status`."""
     ready_console()
     argv = list(sys.argv[1:] if arguments is None else arguments)
     if not argv or argv[0] in ("-h", "--help"):
@@ -55,11 +55,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if command is None:
         tell(f"seqrec: there is no command {argv[0]!r}. Choose one of: {', '.join(COMMANDS)}.")
         return REFUSED
-    disable_progress_bar()  # those of loading and saving; training and ranking keep theirs
+    disable_progress_bar()  # for loading and saving; training and ranking keep theirs
     with plain_warnings():
         status = exit_status(argv[0], partial(command, argv[1:]))
     if status == INTERRUPTED and argv[0] == "train":
-        tell("Finished epochs are kept: add --resume_from_checkpoint true to go on.")
+        tell("Completed epochs are kept: add --resume_from_checkpoint true to continue.")
     return status
 
 
@@ -92,15 +92,15 @@ def prepare_command(argv: Sequence[str]) -> None:
     parser = DataclassParser(
         [DataArguments],
         prog="seqrec prepare",
-        description="Split and encode interactions once. `seqrec train --dataset DIR` then starts from there.",
+        description="Split and encode interactions once; then train on them with `seqrec train --dataset DIR`.",
     )
     parser.add_argument("--output_dir", required=True, help="New folder for sequences, vocabulary and catalogue.")
-    parser.add_argument("--repo_id", type=not_empty, help="Data set of the Hub (org/name) to push it to as well.")
-    parser.add_argument("--private", action="store_true", default=None, help="Let only members see a new data set.")
+    parser.add_argument("--repo_id", type=not_empty, help="Also push it to this data set on the Hub (org/name).")
+    parser.add_argument("--private", action="store_true", default=None, help="Make a new data set private.")
     with parser.naming_flags():
         data_arguments, rest = parser.parse_all(argv)
         if rest.private and rest.repo_id is None:
-            raise InputError("--private means nothing without --repo_id. Leave it out, or name the data set.")
+            raise InputError("--private has no effect without --repo_id. Leave it out, or give --repo_id.")
         if rest.repo_id is not None:
             with explained(rest.repo_id, "pushed"):
                 validate_repo_id(rest.repo_id)
@@ -118,12 +118,12 @@ def evaluate_command(argv: Sequence[str]) -> None:
     parser = DataclassParser(
         [DataArguments],
         prog="seqrec evaluate",
-        description="Measure a saved model on held-out interactions, split as in training unless flags say otherwise.",
+        description="Evaluate a saved model on held-out interactions, split as in training unless flags say otherwise.",
     )
     add_model_flags(parser)
-    parser.add_argument("--split", choices=HELD_OUT, default="test", help="Which held-out rows (default: test).")
-    parser.add_argument("--include_seen", action="store_true", help="Let items of the history be recommended again.")
-    parser.add_argument("--json", action="store_true", help="Print all figures as JSON, not the table.")
+    parser.add_argument("--split", choices=HELD_OUT, default="test", help="Held-out split (default: test).")
+    parser.add_argument("--include_seen", action="store_true", help="Allow items in the history to be recommended.")
+    parser.add_argument("--json", action="store_true", help="Print all metrics as JSON instead of the table.")
     with parser.naming_flags():
         protocol = read_protocol(parser.parse_known_args(argv)[0].model)
         split_as_trained(parser, argv, protocol)
@@ -133,8 +133,8 @@ def evaluate_command(argv: Sequence[str]) -> None:
         data = prepare(data_arguments, recommender.tokenizer, held_out=[rest.split], event_columns=columns)
         if protocol.get("split_sha256") not in (None, data.protocol["split_sha256"]):
             warnings.warn(
-                "These interactions, or their split, are not those that the model was trained on. If they overlap, it "
-                "may have learnt what it is now measured on.",
+                "These interactions, or their split, differ from those in training. If they overlap, the model may "
+                "have been trained on interactions that it is now evaluated on.",
                 stacklevel=2,
             )
         exclude_seen = protocol.get("exclude_seen", True) and not rest.include_seen
@@ -143,15 +143,15 @@ def evaluate_command(argv: Sequence[str]) -> None:
 
 
 def split_as_trained(parser: DataclassParser, argv: Sequence[str], protocol: dict[str, Any]) -> None:
-    """Make a model's own split the default, as far as the flags ask for no other."""
+    """Make the model's own split the default, which flags override."""
     defaults = {field.name: field.default for field in fields(DataArguments) if field.name != "dataset"}
     parser.set_defaults(**{name: value for name, value in protocol.items() if name in defaults})
-    if parser.parse_known_args(argv)[0].split_method != protocol.get("split_method"):  # its settings mean nothing then
+    if parser.parse_known_args(argv)[0].split_method != protocol.get("split_method"):  # its settings do not apply then
         parser.set_defaults(**{name: defaults[name] for name in set().union(*SPLIT_FIELDS.values())})
 
 
 def add_model_flags(parser: FlagParser) -> None:
-    """Add the flags of the commands that run a saved model."""
+    """Add the flags shared by commands that run a saved model."""
     parser.add_argument(
         "--model", required=True, type=not_empty, help="Folder of the model, or its repository on the Hub."
     )
@@ -159,7 +159,7 @@ def add_model_flags(parser: FlagParser) -> None:
 
 
 def measure_saved(recommender: Recommender, data: PreparedData, split: str, *, exclude_seen: bool) -> dict[str, Any]:
-    """Measure as the training did, on one split."""
+    """Evaluate on one split, in the same way as the training."""
     rank = partial(
         rank_dataset,
         recommender.model,
@@ -174,23 +174,27 @@ def measure_saved(recommender: Recommender, data: PreparedData, split: str, *, e
 def recommend_command(argv: Sequence[str]) -> None:
     """`seqrec recommend`."""
     parser = FlagParser(
-        prog="seqrec recommend", description="Recommend items for one history, or for every user of a file."
+        prog="seqrec recommend", description="Recommend items for one history, or for every user in a file."
     )
     add_model_flags(parser)
-    parser.add_argument("--history", type=split_ids, help="Raw item ids, oldest first, with commas between them.")
+    parser.add_argument("--history", type=split_ids, help="Raw item ids, oldest first, separated by commas.")
     parser.add_argument("--input", type=not_empty, help="File of interactions, instead of --history.")
     for column, flag in COLUMNS.items():
-        parser.add_argument(f"--{flag}", type=not_empty, help=f"Its column of the {column}s (default: {column}).")
-    parser.add_argument("--output", help=f"File for its recommendations ({', '.join(WRITERS)}).")
-    parser.add_argument("--k", type=positive_integer, help=f"How many items (default: {DEFAULT_K}).")
-    parser.add_argument("--allow", type=some_ids, help="The only ids that may be recommended.")
-    parser.add_argument("--deny", type=some_ids, help="Ids that may not be recommended.")
+        parser.add_argument(
+            f"--{flag}", type=not_empty, help=f"Column of --input with the {column}s (default: {column})."
+        )
+    parser.add_argument("--output", help=f"File for the recommendations for --input ({', '.join(WRITERS)}).")
+    parser.add_argument("--k", type=positive_integer, help=f"Number of items per history (default: {DEFAULT_K}).")
+    parser.add_argument("--allow", type=some_ids, help="Recommend only these ids.")
+    parser.add_argument("--deny", type=some_ids, help="Never recommend these ids.")
     parser.add_argument(
-        "--index", default="exact", choices=get_args(IndexName), help="How the catalogue is searched (default: exact)."
+        "--index", default="exact", choices=get_args(IndexName), help="How to search the catalogue (default: exact)."
     )
-    parser.add_argument("--include_seen", action="store_true", help="Let items of the history be recommended again.")
-    parser.add_argument("--unknown", choices=("skip", "error"), default="skip", help="On ids the model does not know.")
-    parser.add_argument("--json", action="store_true", help="Print JSON, not the table.")
+    parser.add_argument("--include_seen", action="store_true", help="Allow items in the history to be recommended.")
+    parser.add_argument(
+        "--unknown", choices=("skip", "error"), default="skip", help="How to treat unknown ids (default: skip)."
+    )
+    parser.add_argument("--json", action="store_true", help="Print JSON instead of a table.")
     with parser.naming_flags():
         flags = parser.parse_args(argv)
         columns = {column: getattr(flags, flag) for column, flag in COLUMNS.items() if getattr(flags, flag) is not None}
@@ -215,16 +219,16 @@ def recommend_command(argv: Sequence[str]) -> None:
 
 
 def require_one_source(flags: argparse.Namespace, columns: dict[str, str]) -> None:
-    """Raise a `ValueError` unless there is one history, or one file and one to write, and flags that suit it."""
+    """Raise a `ValueError` unless the flags give one history, or an input and an output file, and go together."""
     if (flags.history is None) == (flags.input is None):
         raise InputError("Give either --history or --input.")
     if (flags.input is None) != (flags.output is None):
-        raise InputError("--input and --output go together.")
+        raise InputError("--input and --output go together. Give both or neither.")
     if flags.input is None and columns:
-        raise InputError(f"--{COLUMNS[next(iter(columns))]} means nothing without --input. Leave it out.")
+        raise InputError(f"--{COLUMNS[next(iter(columns))]} has no effect without --input. Leave it out.")
     if flags.input is not None:
         if flags.json:
-            raise InputError("--json prints, but --output writes a file. Leave --json out, or end --output in .jsonl.")
+            raise InputError("--json only applies to printing, not to --output. For JSON, let --output end in .jsonl.")
         require_output_file(flags.output, model=flags.model, source=flags.input)
 
 
@@ -232,24 +236,24 @@ def push_command(argv: Sequence[str]) -> None:
     """`seqrec push`."""
     parser = FlagParser(
         prog="seqrec push",
-        description="Share a saved model on the Hub: weights, vocabulary, metrics, card and code, and nothing else of "
-        "what lies in its folder. An interrupted push is completed by another.",
+        description="Share a saved model on the Hub: weights, vocabulary, metrics, card and code, and nothing else in "
+        "its folder. To complete an interrupted push, run it again.",
     )
     parser.add_argument("--model", required=True, type=not_empty, help="Folder of the model.")
-    parser.add_argument("--repo_id", required=True, help="ORG/NAME; created if there is no such repository.")
-    parser.add_argument("--private", action="store_true", default=None, help="Let only members see a new repository.")
+    parser.add_argument("--repo_id", required=True, help="Repository (ORG/NAME), created if it does not exist.")
+    parser.add_argument("--private", action="store_true", default=None, help="Make a new repository private.")
     parser.add_argument(
-        "--revision", type=not_empty, help="Branch to push to, created if there is none (default: main)."
+        "--revision", type=not_empty, help="Branch to push to, created if it does not exist (default: main)."
     )
-    parser.add_argument("--create_pr", action="store_true", help="Propose it as a pull request.")
-    parser.add_argument("--commit_message", type=not_empty, help="What to call the commit.")
+    parser.add_argument("--create_pr", action="store_true", help="Open a pull request instead of pushing directly.")
+    parser.add_argument("--commit_message", type=not_empty, help="Commit message.")
     parser.add_argument(
-        "--token", type=not_empty, help="Token with the right to write (default: HF_TOKEN, or `hf auth login`'s)."
+        "--token", type=not_empty, help="Token with write access (default: HF_TOKEN, or that of `hf auth login`)."
     )
     with parser.naming_flags():
         flags = parser.parse_args(argv)
         if flags.private and flags.create_pr:
-            raise InputError("--private is of a new repository, --create_pr of one that is there. Leave one out.")
+            raise InputError("--private needs a new repository, --create_pr an existing one. Leave one out.")
         address = push_folder(
             flags.model,
             flags.repo_id,

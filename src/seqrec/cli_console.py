@@ -1,4 +1,4 @@
-"""The console: any encoding, readers that go away, Ctrl-C, warnings in one line, and one line for what went wrong."""
+"""Console behaviour: any encoding, closed pipes, Ctrl-C, and one-line warnings and errors."""
 
 import json
 import os
@@ -14,25 +14,25 @@ from safetensors import SafetensorError
 
 from seqrec.evaluation.tables import printable
 
-REFUSED, INTERRUPTED, BROKEN_PIPE = 2, 130, 141  # exit statuses; the last two as shells report them
-# What libraries say of a full disk, too little memory and a missing package in a `RuntimeError`.
+REFUSED, INTERRUPTED, BROKEN_PIPE = 2, 130, 141  # exit statuses; the last two are those of shells
+# In the message of a `RuntimeError`, these mean a full disk, too little memory or a missing package.
 FORESEEN_WORDS = ("PytorchStreamWriter", "inline_container", "allocate memory", "alloc_cpu", "to be installed")
 
 
 def exit_status(name: str, command: Callable[[], object]) -> int:
-    """Run a command, and turn what may go wrong without a fault of ours into one line and an exit status.
+    """Run a command, and turn expected errors into one line and an exit status.
 
     Returns:
-        0; 2 for a mistake of the user or a failure of the system (a full disk, no permission, no connection); 130
-        for Ctrl-C; 141, as tools that die of SIGPIPE, if whoever read the output is gone.
+        0 for success; 2 for a user's mistake or a system failure (a full disk, no permission, no connection); 130 for
+        Ctrl-C; 141 if the reader of the output is gone, like tools killed by SIGPIPE.
 
     Raises:
-        Exception: What we did not foresee, with its traceback.
+        Exception: Any unexpected error, with its traceback.
     """
     try:
         try:
             command()
-        except SystemExit:  # argparse printed a help
+        except SystemExit:  # argparse printed a help text
             flush_output()
             raise
         flush_output()
@@ -52,12 +52,12 @@ def exit_status(name: str, command: Callable[[], object]) -> int:
 
 
 def foreseen(error: Exception) -> str | None:
-    """Tell in one line what went wrong; None for an exception that only a fault of ours explains."""
+    """Describe an expected error in one line; None for an exception that can only be a bug."""
     if isinstance(error, OSError):
         reason = error.strerror or str(error) or type(error).__name__
         return in_one_line(f"{error.filename!s}: {reason}." if error.filename else reason)
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return "There is not enough memory. Try a smaller batch or model."
+        return "There is not enough memory. Use a smaller batch or model."
     if isinstance(error, RuntimeError) and not any(words in str(error) for words in FORESEEN_WORDS):
         return None
     if isinstance(error, ValueError | ImportError | SafetensorError | RuntimeError):
@@ -66,33 +66,33 @@ def foreseen(error: Exception) -> str | None:
 
 
 def in_one_line(message: object) -> str:
-    """Put a message on one line, its control characters escaped."""
+    """Put a message on one line, with control characters escaped."""
     return printable(" ".join(str(message).split()))
 
 
 def tell(message: str) -> None:
-    """Write a line to standard error, if anybody still reads it."""
+    """Write a line to standard error, if it is still open."""
     with suppress(OSError):
         print(message, file=sys.stderr, flush=True)
 
 
 def ready_console() -> None:
-    """Make printing safe whatever the streams are, and let Ctrl-C end whatever waits."""
+    """Make printing safe for any kind of stream, and let Ctrl-C interrupt anything that waits."""
     sys.stdout, sys.stderr = (stream or open_nothing() for stream in (sys.stdout, sys.stderr))
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
-    if hasattr(signal, "siginterrupt"):  # polars has system calls restarted, so that a stalled connection goes on
+    if hasattr(signal, "siginterrupt"):  # polars makes system calls restart, so Ctrl-C would not end a stalled one
         signal.siginterrupt(signal.SIGINT, True)
 
 
 def open_nothing() -> TextIO:
-    """Open a stream in place of one that was closed before we began."""
+    """Open a replacement for a stream that was already closed at the start."""
     return open(os.devnull, "w", encoding="utf-8")
 
 
 def flush_output() -> None:
-    """Write what is buffered, while a failure can still be told."""
+    """Write buffered output while errors can still be reported."""
     try:
         sys.stdout.flush()
     except OSError:
@@ -101,7 +101,7 @@ def flush_output() -> None:
 
 
 def discard_output() -> None:
-    """Point standard output and error to nothing, so that Python does not fail again when it flushes them at exit."""
+    """Redirect standard output and error to nowhere, so that Python does not fail again when flushing them at exit."""
     nothing = os.open(os.devnull, os.O_WRONLY)
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError):
@@ -111,7 +111,7 @@ def discard_output() -> None:
 
 @contextmanager
 def plain_warnings() -> Iterator[None]:
-    """Print each warning as one line, once, without the place in the code that it comes from."""
+    """Print each warning once, on one line, without its location in the code."""
     told: set[str] = set()
     format_before = warnings.formatwarning
 
@@ -130,7 +130,7 @@ def plain_warnings() -> Iterator[None]:
 
 
 def json_text(value: Any, indent: int | None = None) -> str:
-    """Write JSON that any console shows as it is: beyond ASCII only where all of it can be printed."""
+    """Format JSON for any console: with characters beyond ASCII only if all of them can be printed."""
     text = json.dumps(value, ensure_ascii=False, indent=indent)
     try:
         text.encode(sys.stdout.encoding or "ascii")

@@ -1,4 +1,4 @@
-"""Where commands write: checked before any work, and written whole or not at all."""
+"""Output of commands: checked before any work, and written completely or not at all."""
 
 import os
 import tempfile
@@ -20,29 +20,29 @@ WRITERS: dict[str, Callable[[pl.DataFrame, Path], Any]] = {
 
 
 def write_frame(frame: pl.DataFrame, path: str) -> None:
-    """Write a table in the format that its file's name tells, whole or not at all."""
+    """Write a table atomically, in the format given by the file's extension."""
     with whole_file(path) as part:
         WRITERS[Path(path).suffix.lower()](frame, part)
 
 
 def require_output_file(path: str, *, model: str, source: str) -> None:
-    """Raise a `ValueError` unless a table can be written here, and replaces neither a model's file nor its source.
+    """Raise a `ValueError` unless a table can be written here without replacing its source or a file of the model.
 
     Args:
         path: The file to write.
-        model: The model's folder, or its repository.
-        source: What is read: a file, or a folder of files.
+        model: The model's folder or repository.
+        source: The input: a file, or a folder of files.
     """
     output = Path(path)
     if output.suffix.lower() not in WRITERS:
         raise InputError(f"--output {path!r} must end in one of {', '.join(WRITERS)}.")
-    target = Path(os.path.realpath(output))  # links are followed, as when it is written
+    target = Path(os.path.realpath(output))  # writing follows links too
     if target.is_dir():
         raise InputError(f"--output {path!r} is a folder. Give the name of a file.")
     if not target.parent.is_dir():
-        raise InputError(f"--output {path!r} lies in no folder that is there. Make '{target.parent}' first.")
+        raise InputError(f"--output {path!r} is in a folder that does not exist. Create '{target.parent}' first.")
     if is_same(target, Path(source)) or is_same(target.parent, Path(source)):
-        raise InputError(f"--output {path!r} would replace or join --input {source!r}. Give another file.")
+        raise InputError(f"--output {path!r} would replace or add to --input {source!r}. Give another file.")
     if Path(model).is_dir() and any(is_same(target, file) for file in Path(model).iterdir()):
         raise InputError(f"--output {path!r} would replace a file of the model. Give another file.")
     if target.exists() and not os.access(target, os.W_OK):
@@ -51,15 +51,15 @@ def require_output_file(path: str, *, model: str, source: str) -> None:
 
 
 def require_output_folder(path: str, *, new: bool = False) -> None:
-    """Raise a `ValueError` unless files can be written to this folder, which need not exist.
+    """Raise a `ValueError` unless files can be written to this folder, which need not exist yet.
 
     Args:
         path: The folder.
-        new: Whether it must hold nothing yet.
+        new: Whether it must be empty or not exist.
     """
     what = f"--output_dir {path!r}"
     if not path.strip():
-        raise InputError("--output_dir is empty. Name a folder.")
+        raise InputError("--output_dir is empty. Give a folder.")
     folder = Path(os.path.realpath(path))
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{what} is a file. Choose another folder.")
@@ -67,12 +67,12 @@ def require_output_folder(path: str, *, new: bool = False) -> None:
         raise InputError(f"{what} already exists and is not empty. Choose another folder.")
     existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
     if not existing.is_dir():
-        raise InputError(f"{what} cannot be made: '{existing}' is a file. Choose another folder.")
+        raise InputError(f"{what} cannot be created: '{existing}' is a file. Choose another folder.")
     require_writable(existing, what)
 
 
 def require_writable(folder: Path, what: str) -> None:
-    """Raise a `ValueError` unless something can be made in a folder: only trying tells."""
+    """Raise a `ValueError` unless something can be created in a folder, which only trying can show."""
     try:
         os.rmdir(tempfile.mkdtemp(prefix=".part-", dir=folder))
     except OSError as error:
@@ -80,8 +80,8 @@ def require_writable(folder: Path, what: str) -> None:
 
 
 def is_same(one: Path, other: Path) -> bool:
-    """Tell whether two paths, or links, lead to one file or folder."""
+    """Return whether two paths, or links, lead to the same file or folder."""
     try:
         return one.samefile(other)
-    except OSError:  # one of them is not there, or is no path at all
+    except OSError:  # one does not exist, or is not a valid path
         return False

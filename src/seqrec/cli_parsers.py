@@ -1,4 +1,4 @@
-"""Parsers of the command line whose errors take one line, and the kinds of values that flags take."""
+"""Command-line parsers with one-line errors, and the types of flag values."""
 
 import argparse
 import difflib
@@ -16,23 +16,23 @@ from seqrec.errors import InputError, SeqrecError
 ID = re.compile(r'\s*(?:"((?:[^"]|"")*)"|((?!\s*")[^,]*?))\s*(?:,|\Z)')
 SETTING = re.compile(r"""(?<![\w.-])([a-z]\w*)=('[^']*'|"[^"]*"|[\w.+-]*[\w+-])""")
 QUOTES = "'\""
-COLUMNS_ARGUMENT = re.compile(r"`columns` \((--[^)]*)\)")  # Python's, and its flags
+COLUMNS_ARGUMENT = re.compile(r"`columns` \((--[^)]*)\)")  # the Python argument, followed by its flags
 
 
 class FlagParser(argparse.ArgumentParser):
-    """A parser without abbreviations, which raises its errors: as a `ValueError` of one line."""
+    """A parser without abbreviations, whose errors are one-line `ValueError`s."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **{**kwargs, "allow_abbrev": False})
 
     def error(self, message: str) -> NoReturn:
-        """Raise a `ValueError`, after which `main` tells the message."""
+        """Raise a `ValueError`, whose message `main` prints."""
         message = re.sub(r"^argument (--\w+)\S*", r"\1", message).rstrip(".")  # without a flag's other spellings
-        raise InputError(f"{message}. `{self.prog} --help` tells the flags.")
+        raise InputError(f"{message}. `{self.prog} --help` lists the flags.")
 
     @contextmanager
     def naming_flags(self) -> Iterator[None]:
-        """Let errors speak of flags: `--k 0`, where Python's users are told of `k=0`."""
+        """Make errors name flags: `--k 0`, where Python users see `k=0`."""
         try:
             yield
         except ValueError as error:
@@ -40,7 +40,7 @@ class FlagParser(argparse.ArgumentParser):
             raise kind(self.with_flags(str(error))) from error
 
     def with_flags(self, message: str) -> str:
-        """Write settings as flags, those that this parser has."""
+        """Rewrite settings as flags, if this parser has them."""
 
         def flag(found: re.Match[str]) -> str:
             name, value = found[1], found[2]
@@ -52,7 +52,7 @@ class FlagParser(argparse.ArgumentParser):
 
 
 class DataclassParser(FlagParser, HfArgumentParser):
-    """The same, for fields of dataclasses."""
+    """A `FlagParser` for the fields of dataclasses."""
 
     def parse_all(self, argv: Sequence[str]) -> tuple[Any, ...]:
         """Parse into the dataclasses, and a namespace of the other flags.
@@ -71,17 +71,17 @@ class DataclassParser(FlagParser, HfArgumentParser):
         return tuple(parsed)
 
     def refuse_unknown(self, word: str) -> NoReturn:
-        """Raise a `ValueError` that names what was unknown, and the flag that it may be a misspelling of."""
+        """Raise a `ValueError` that names the unknown word, and the flag that it may be a misspelling of."""
         if not word.startswith("--"):
-            raise InputError(f"{word!r} belongs to no flag. If a value holds spaces, put it in quotes.")
+            raise InputError(f"{word!r} belongs to no flag. If a value contains spaces, put it in quotes.")
         flag = word.partition("=")[0]
         near = difflib.get_close_matches(flag, [name for name in self._option_string_actions if "-" not in name[2:]], 1)
-        advice = f"Did you mean {near[0]}?" if near else f"`{self.prog} --help` tells the flags."
+        advice = f"Did you mean {near[0]}?" if near else f"`{self.prog} --help` lists the flags."
         raise InputError(f"There is no flag {flag}. {advice}")
 
 
 def require_meaning(settings: Mapping[str, Any]) -> None:
-    """Raise a `ValueError` if a flag is empty, or plain text where options are named."""
+    """Raise a `ValueError` if a flag is empty, or a flag for keyword arguments is not a JSON object."""
     for name, value in settings.items():
         if isinstance(value, str) and not value.strip():
             raise InputError(f"--{name} is empty. Give a value, or leave it out.")
@@ -90,7 +90,7 @@ def require_meaning(settings: Mapping[str, Any]) -> None:
 
 
 def finite_number(text: str) -> float:
-    """Read a number, neither infinite nor NaN."""
+    """Parse a finite number."""
     try:
         number = float(text)
     except ValueError:
@@ -101,21 +101,21 @@ def finite_number(text: str) -> float:
 
 
 def positive_integer(text: str) -> int:
-    """Read a whole number of at least 1."""
+    """Parse an integer of at least 1."""
     if not text.strip().isascii() or not text.strip().isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
     return int(text)
 
 
 def not_empty(text: str) -> str:
-    """Read a name or path, which must not be empty."""
+    """Parse a name or path, which must not be empty."""
     if not text.strip():
         raise argparse.ArgumentTypeError("it is empty")
     return text
 
 
 def split_ids(text: str) -> list[str]:
-    """Split ids at commas; one that holds a comma or begins with a double quote stands in double quotes itself."""
+    """Split ids at commas; ids that contain a comma or begin with a double quote must be in double quotes."""
     ids, place = [], 0
     while place < len(text):
         found = ID.match(text, place)
@@ -127,15 +127,15 @@ def split_ids(text: str) -> list[str]:
 
 
 def some_ids(text: str) -> list[str]:
-    """Split ids, of which there must be one at least."""
+    """Split ids; at least one is required."""
     ids = split_ids(text)
     if not ids:
-        raise argparse.ArgumentTypeError("it holds no id")
+        raise argparse.ArgumentTypeError("it contains no id")
     return ids
 
 
 def join_ids(ids: Sequence[str]) -> str:
-    """Write ids so that `split_ids` reads them."""
+    """Join ids with commas; `split_ids` reverses it."""
 
     def written(item_id: str) -> str:
         is_plain = item_id == item_id.strip() and not set(item_id) & {",", '"'}
@@ -145,7 +145,7 @@ def join_ids(ids: Sequence[str]) -> str:
 
 
 def shell_command(*words: str, **flags: str) -> str:
-    """Write a command as a shell takes it; a value that begins with a dash stands behind an equals sign."""
+    """Quote a command for a shell; values that begin with a dash follow an equals sign."""
     parts = [
         part
         for name, value in flags.items()

@@ -1,4 +1,4 @@
-"""What a training prints at its end: how good the model is, what it recommends, and what to do next."""
+"""The summary printed after a training: metrics, example recommendations, and the next command to try."""
 
 import os
 import sys
@@ -10,18 +10,18 @@ from seqrec.inference.recommendations import Recommendation
 from seqrec.inference.recommender import Recommender
 from seqrec.training.train import TrainedModel
 
-NUM_EXAMPLES, NUM_SHOWN = 3, 5  # users, and items for each
+NUM_EXAMPLES, NUM_SHOWN = 3, 5  # users, and items per user
 
 
 def print_summary(trained: TrainedModel) -> None:
-    """Print how good the model is, what it recommends to some users, and where it lies."""
+    """Print the model's metrics, recommendations for some users, and where it was saved."""
     recommender = Recommender(trained.trainer.model, trained.data.tokenizer, trained.data.items)
     print(f"\n{metrics_table(trained.metrics)}\n")
     rows, history = trained.data.sequences["test"], recommender.item_ids
     for number, row in enumerate(rows.select(range(min(NUM_EXAMPLES, len(rows)))), start=1):
         history = trained.data.tokenizer.decode_item_ids(row["input_ids"])
         newest = ", ".join(recommender.name_item(item_id) for item_id in history[-3:]) or "nothing"
-        user = row.get("user_id", f"in row {number}")  # a prepared set knows no ids
+        user = row.get("user_id", f"in row {number}")  # prepared sets have no user ids
         print(f"User {printable(str(user))}, after {printable(newest)}:")
         print(
             recommendations_table(recommender.recommend(history, k=min(NUM_SHOWN, len(recommender.items)))), end="\n\n"
@@ -32,7 +32,7 @@ def print_summary(trained: TrainedModel) -> None:
 
 
 def recommendations_table(found: Sequence[Recommendation]) -> str:
-    """Lay out one user's recommendations, best first."""
+    """Format one user's recommendations as a table, best first."""
     if not found:
         return "(no item is left to recommend)"
     rows = [[str(rank), one.item_id, f"{one.score:.3f}", one.title or ""] for rank, one in enumerate(found, start=1)]
@@ -40,13 +40,13 @@ def recommendations_table(found: Sequence[Recommendation]) -> str:
 
 
 def next_command(folder: str, history: Sequence[str]) -> str:
-    """Write the command that recommends for a history's newest items, those that can be typed on this console."""
+    """Return a command that recommends for a history's newest items that can be typed on this console."""
     typable = [item_id for item_id in history if is_typable(item_id)]
     return shell_command("seqrec", "recommend", model=folder, history=join_ids(typable[-3:]))
 
 
 def is_typable(text: str) -> bool:
-    """Tell whether a console shows a text as it is."""
+    """Return whether a console displays a text unchanged."""
     try:
         return text == printable(text) and bool(os.fsencode(text)) and bool(text.encode(sys.stdout.encoding or "ascii"))
     except UnicodeEncodeError:
