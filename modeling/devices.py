@@ -1,4 +1,4 @@
-"""Choose the device that a model runs on, and say so where there is no such device."""
+"""Choose the device that a model runs on, and refuse devices that do not exist."""
 
 import torch
 
@@ -6,14 +6,14 @@ from seqrec.errors import InputError
 
 
 def resolve_device(device: str | int | torch.device = "auto") -> torch.device:
-    """Turn a device's name into a device that can be used here.
+    """Return a device of this machine by its name.
 
     Args:
-        device: `"auto"` for a GPU of NVIDIA (or AMD) or of Apple if there is one, else the CPU; or a device as torch
-            names it: `"cpu"`, `"cuda"`, `"cuda:1"`, `"mps"`, …, or a GPU's number.
+        device: `"auto"` for an NVIDIA (or AMD) GPU if available, else an Apple GPU, else the CPU; or torch's name of a
+            device: `"cpu"`, `"cuda"`, `"cuda:1"`, `"mps"`, …, or a GPU's number.
 
     Raises:
-        ValueError: If there is no device of that name, or not on this machine.
+        ValueError: If it is not a device's name, or this machine has no such device.
     """
     if isinstance(device, str) and device == "auto":
         return best_device()
@@ -30,19 +30,19 @@ def resolve_device(device: str | int | torch.device = "auto") -> torch.device:
 
 
 def best_device() -> torch.device:
-    """Return the first of CUDA, MPS and the CPU that this machine has."""
+    """Return the first of CUDA, MPS and CPU that this machine has."""
     return torch.device(available_devices()[-1].partition(":")[0])
 
 
 def available_devices() -> list[str]:
-    """Name this machine's devices of the kinds that `"auto"` chooses from, the CPU first, the best kind last."""
+    """List the devices of this machine that `"auto"` chooses from, the CPU first and the best kind last."""
     apple = ["mps"] if torch.backends.mps.is_available() else []
     nvidia = [f"cuda:{index}" for index in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
     return ["cpu", *apple, *nvidia]
 
 
 def is_usable(device: torch.device) -> bool:
-    """Try a device out; torch has a different exception for each way in which one may be missing."""
+    """Return whether a device works, by trying it: torch raises different exceptions for missing ones."""
     try:
         torch.empty(1, device=device)
     except Exception:

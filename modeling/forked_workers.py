@@ -1,4 +1,4 @@
-"""Keep forked workers alive: OpenMP's threads, which torch and faiss compute with, do not survive a fork."""
+"""Keep forked workers from hanging: the OpenMP threads of torch and faiss do not survive a fork."""
 
 import os
 import sys
@@ -9,10 +9,10 @@ import torch
 
 @cache
 def use_one_thread_after_forks() -> None:
-    """Let each process that this one forks from now on compute with one thread.
+    """Make every process that is forked from this one compute with one thread.
 
-    gunicorn with `--preload`, celery and `multiprocessing` with "fork" load a model once and share it so. A forked
-    worker that computed with more threads would wait for ever for those of its parent.
+    gunicorn with `--preload`, celery and `multiprocessing` with "fork" load a model once and share it with forked
+    workers. A worker that used more threads would wait forever for the threads of its parent.
     """
     if hasattr(os, "register_at_fork"):  # Windows cannot fork
         os.register_at_fork(after_in_child=use_one_thread)

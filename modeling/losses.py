@@ -1,7 +1,6 @@
 """Training losses: pure functions of vectors or scores.
 
-Shape suffixes: N tokens with a label, C rows of one chunk, V vocabulary, S negatives, X scores of a token,
-D hidden size.
+Shape suffixes: N labelled tokens, C rows in a chunk, V vocabulary, S negatives, X scores per token, D hidden size.
 """
 
 import math
@@ -13,44 +12,44 @@ from torch.autograd.function import once_differentiable
 
 from seqrec.interactions.special_tokens import NUM_SPECIAL_TOKENS
 
-# Logits computed at once: 4 MiB of float32 stay in a processor's cache, a GPU wants its cores filled.
+# Logits per chunk: on a CPU, 4 MiB of float32 fit in its cache; a GPU needs more to keep its cores busy.
 CHUNK_LOGITS = {"cpu": 2**20}
 CHUNK_LOGITS_ON_ACCELERATORS = 2**26
-SMALLEST_CHUNK = 64  # rows; matrix products of fewer lose their speed
+SMALLEST_CHUNK = 64  # rows; matrix products with fewer are inefficient
 LOG2_E = 1 / math.log(2)
 
 
 def cross_entropy(hidden_ND: Tensor, items_VD: Tensor, labels_N: Tensor) -> Tensor:
-    """Sum over tokens of −log softmax(hidden · itemsᵀ)[label], over the whole catalogue, special tokens left out.
+    """Sum over tokens of −log softmax(hidden · itemsᵀ)[label], over the whole catalogue without special tokens.
 
-    Computed in chunks of rows, each chunk's gradient taken while its logits are at hand, so that the (N, V)
-    matrix never exists: memory is that of one chunk plus the gradients themselves. Sums, softmax and the
-    accumulated gradient are float32 also under autocast.
+    Rows are processed in chunks, and each chunk's gradient is computed right after its logits. The (N, V) matrix
+    therefore never exists; memory holds the gradients and one chunk. Sums, softmax and the accumulated gradient use
+    float32, even under autocast.
 
     Args:
         hidden_ND: User vectors.
-        items_VD: Item vectors; row i is token id i.
-        labels_N: Target token ids, items all.
+        items_VD: Item vectors; row i belongs to token id i.
+        labels_N: Target token ids, all of them items.
 
     Returns:
-        A float32 scalar: the sum, not the mean, so that the caller can divide by the count of a whole
+        A float32 scalar: the sum, not the mean, so that the caller can divide by the token count of an entire
         accumulated or distributed batch.
     """
     return ChunkedCrossEntropy.apply(hidden_ND, items_VD, labels_N)
 
 
 def sampled_softmax(target_scores_N: Tensor, negative_scores_NS: Tensor) -> Tensor:
-    """Sum over tokens of −log softmax over the target and its negatives, at the target.
+    """Sum over tokens of −log softmax(target and its negatives)[target].
 
-    Where negatives are not drawn uniformly, log(V · how probably each is drawn) must have been taken from their
-    scores (Bengio & Senécal 2008): they then weigh as uniform ones would.
+    If negatives are not drawn uniformly, their scores must already be corrected by subtracting log(V · p), where p is
+    a negative's probability of being drawn (Bengio & Senécal 2008). They then count like uniformly drawn ones.
 
     Args:
         target_scores_N: Score of each token's target.
-        negative_scores_NS: Scores of its negatives; what is not to count is as low as can be.
+        negative_scores_NS: Scores of its negatives; masked entries hold the lowest finite value.
 
     Returns:
-        A float32 scalar: the sum, as of `cross_entropy`. So do `bce` and `gbce`.
+        A float32 scalar: the sum, as in `cross_entropy`. `bce` and `gbce` return the same.
     """
     scores_NX = torch.cat([target_scores_N[:, None], negative_scores_NS], dim=1)
     first_N = torch.zeros(len(scores_NX), dtype=torch.long, device=scores_NX.device)
@@ -58,22 +57,22 @@ def sampled_softmax(target_scores_N: Tensor, negative_scores_NS: Tensor) -> Tens
 
 
 def bce(target_scores_N: Tensor, negative_scores_NS: Tensor) -> Tensor:
-    """Sum over tokens of −log σ(target) − Σ log(1 − σ(negative)); arguments as of `sampled_softmax`.
+    """Sum over tokens of −log σ(target) − Σ log(1 − σ(negative)); for arguments, see `sampled_softmax`.
 
-    Kang & McAuley 2018, section 3.5, where each token has one negative.
+    Kang & McAuley 2018, section 3.5, with one negative per token.
     """
     return gbce(target_scores_N, negative_scores_NS, beta=1.0)
 
 
 def gbce(target_scores_N: Tensor, negative_scores_NS: Tensor, *, beta: float) -> Tensor:
-    """Sum over tokens of −log σ(target)^β − Σ log(1 − σ(negative)); other arguments as of `sampled_softmax`.
+    """Sum over tokens of −log σ(target)^β − Σ log(1 − σ(negative)).
 
-    Generalised binary cross-entropy, Petrov & Macdonald (RecSys 2023), equation 8. A smaller β undoes the
-    overconfidence that few negatives bring.
+    Generalised binary cross-entropy, Petrov & Macdonald (RecSys 2023), equation 8. A smaller β counteracts the
+    overconfidence caused by using few negatives.
 
     Args:
         target_scores_N: Score of each token's target.
-        negative_scores_NS: Scores of its negatives.
+        negative_scores_NS: Scores of its negatives; see `sampled_softmax`.
         beta: See `gbce_beta`.
     """
     softplus = nn.functional.softplus
@@ -81,25 +80,25 @@ def gbce(target_scores_N: Tensor, negative_scores_NS: Tensor, *, beta: float) ->
 
 
 def gbce_beta(num_negatives: int, num_items: int, calibration: float) -> float:
-    """Return β = α·(t·(1 − 1/α) + 1/α), where α is the share of an item's rivals that is drawn.
+    """Return β = α·(t·(1 − 1/α) + 1/α), where α is the share of the other items drawn as negatives.
 
     Petrov & Macdonald 2023, equations 9 and 16.
 
     Args:
-        num_negatives: Negatives of a token.
-        num_items: Items of the catalogue.
-        calibration: t, from 0 (plain binary cross-entropy) to 1 (probabilities fully calibrated).
+        num_negatives: Negatives per token.
+        num_items: Items in the catalogue.
+        calibration: t, from 0 (plain binary cross-entropy) to 1 (fully calibrated probabilities).
     """
     share = min(1.0, num_negatives / max(1, num_items - 1))
     return share * (calibration * (1 - 1 / share) + 1 / share)
 
 
 def loss_without_labels(hidden_BLD: Tensor) -> Tensor:
-    """Return the loss of a batch in which nothing is to be predicted: 0.
+    """Return the loss of a batch without labels: 0.
 
-    It depends on no weight, so weights get no gradient at all. With gradients of 0, an optimizer's momentum and weight
-    decay would still change them. Where each backward pass must reach every weight, as the exchange of gradients
-    between processes and the loss scaling of float16 demand, gradients are 0 instead.
+    It does not depend on any weight, so weights get no gradient. With gradients of 0, an optimizer's momentum and
+    weight decay would still change them. Gradients are 0 only where the backward pass must reach every weight, as in
+    distributed training and with float16 loss scaling.
 
     Args:
         hidden_BLD: Hidden states of the batch.
@@ -107,11 +106,11 @@ def loss_without_labels(hidden_BLD: Tensor) -> Tensor:
     if must_reach_every_weight(hidden_BLD.device.type):
         return (hidden_BLD * 0).sum().float()
     zero = torch.zeros((), device=hidden_BLD.device, requires_grad=True)
-    return zero.clone()  # a leaf could not be scaled in place, as Trainer does
+    return zero.clone()  # Trainer scales the loss in place, which a leaf would not allow
 
 
 def must_reach_every_weight(device_type: str) -> bool:
-    """Tell whether a backward pass that gives some weights no gradient would stop the training."""
+    """Return whether training would fail if a backward pass left some weights without a gradient."""
     is_distributed = torch.distributed.is_available() and torch.distributed.is_initialized()
     is_autocast = torch.is_autocast_enabled(device_type)
     return is_distributed or (is_autocast and torch.get_autocast_dtype(device_type) == torch.float16)
@@ -124,13 +123,13 @@ class ChunkedCrossEntropy(torch.autograd.Function):
 
         loss = ln s − (z_y − m)        d loss / d z = (e − s·onehot(y)) / s
 
-    Powers of two cost a third of natural ones on a CPU. log₂e enters through `hidden`, and the division by s
-    through the products' small side, so that the big matrix is walked over as seldom as can be.
+    On a CPU, powers of 2 cost a third of powers of e. The factor log₂e is applied to `hidden`, and the division by s to
+    the smaller matrix of each product, to pass over the large matrix as rarely as possible.
     """
 
     @staticmethod
     def forward(ctx: Any, hidden_ND: Tensor, items_VD: Tensor, labels_N: Tensor) -> Tensor:
-        """Accumulate the loss, and the two gradients where they are wanted."""
+        """Accumulate the loss, and the two gradients if needed."""
         ctx.input_dtypes = hidden_ND.dtype, items_VD.dtype
         compute_dtype = autocast_dtype(hidden_ND)
         scaled_ND = (hidden_ND * LOG2_E).to(compute_dtype)
@@ -162,7 +161,7 @@ class ChunkedCrossEntropy(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad_loss: Tensor) -> tuple[Tensor | None, ...]:
-        """Scale the stored gradients by that of the loss."""
+        """Scale the stored gradients by the gradient of the loss."""
         hidden_dtype, items_dtype = ctx.input_dtypes
         grad_hidden_ND, grad_items_VD = ctx.saved_tensors
         return (
@@ -173,7 +172,7 @@ class ChunkedCrossEntropy(torch.autograd.Function):
 
 
 def autocast_dtype(tensor: Tensor) -> torch.dtype:
-    """The dtype in which autocast, where it is on, would multiply this tensor."""
+    """Return the dtype for matrix products of this tensor: autocast's if it is enabled, else the tensor's."""
     device_type = tensor.device.type
     if torch.is_autocast_enabled(device_type):
         return torch.get_autocast_dtype(device_type)
@@ -181,6 +180,6 @@ def autocast_dtype(tensor: Tensor) -> torch.dtype:
 
 
 def chunk_rows(items_VD: Tensor) -> int:
-    """Rows whose logits are computed at once."""
+    """Return the number of rows per chunk."""
     num_logits = CHUNK_LOGITS.get(items_VD.device.type, CHUNK_LOGITS_ON_ACCELERATORS)
     return max(SMALLEST_CHUNK, num_logits // len(items_VD))

@@ -1,4 +1,4 @@
-"""What safetensors files say of their tensors, read from their headers alone: no weight is loaded.
+"""Read the headers of safetensors files, without loading weights.
 
 A file is 8 bytes (the header's length, little-endian), a header in JSON, and the tensors' bytes; see
 https://github.com/huggingface/safetensors#format.
@@ -26,7 +26,7 @@ ALIGNMENT = 64
 
 @dataclass(frozen=True)
 class StoredTensor:
-    """Where a tensor lies in a file, from byte `start` up to `stop`, its dtype as safetensors write it, its shape."""
+    """A tensor in a file: its safetensors dtype, its shape, and its bytes, from `start` up to but excluding `stop`."""
 
     file: Path
     dtype: str
@@ -36,12 +36,12 @@ class StoredTensor:
 
     @property
     def size(self) -> int:
-        """How many numbers it holds."""
+        """Number of elements."""
         return math.prod(self.shape)
 
 
 def read_tensors(path: Path) -> dict[str, StoredTensor]:
-    """Read which tensors a file holds: name → where and what.
+    """Return the tensors in a file by name.
 
     Raises:
         SavedFolderError: If it is no safetensors file, or a cut one.
@@ -55,13 +55,13 @@ def read_tensors(path: Path) -> dict[str, StoredTensor]:
 
 
 def read_header(path: Path) -> tuple[dict[str, Any], int]:
-    """Read a file's header, and at which byte the tensors begin.
+    """Return a file's header, and the byte at which the tensors begin.
 
     Raises:
         SavedFolderError: As `read_tensors`.
     """
     try:
-        with safe_open(path, framework="pt"):  # which checks it: sizes, overlaps, UTF-8, what the file's length must be
+        with safe_open(path, framework="pt"):  # validates the header: sizes, overlaps, UTF-8, the file's length
             pass
         with path.open("rb") as file:
             length = int.from_bytes(file.read(8), "little")
@@ -71,7 +71,7 @@ def read_header(path: Path) -> tuple[dict[str, Any], int]:
 
 
 def shard_names(index: Path) -> list[str]:
-    """Read the names of a sharded model's files from its index, in order.
+    """Read the sorted file names of a sharded model from its index.
 
     Raises:
         SavedFolderError: If it is no index, or names files outside its folder.
@@ -95,7 +95,7 @@ def shard_names(index: Path) -> list[str]:
 
 
 def rewrite_metadata(path: Path, metadata: Mapping[str, str]) -> None:
-    """Set entries of a file's metadata. It is copied aside, without being read whole, and takes the old one's place.
+    """Set entries of a file's metadata by writing a modified copy, in pieces, that replaces the file.
 
     Raises:
         SavedFolderError: As `read_tensors`.
@@ -103,8 +103,8 @@ def rewrite_metadata(path: Path, metadata: Mapping[str, str]) -> None:
     header, begin = read_header(path)
     header[METADATA] = {**(header.get(METADATA) or {}), **metadata}
     text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
-    # Tensors may be used where they lie in the file, and the last bit of a product depends on their alignment: begin
-    # where tensors that were never saved begin too.
+    # Tensors may be memory-mapped from the file, and the last bit of a product depends on their alignment: keep the
+    # alignment of tensors that were never saved.
     text += b" " * (-(8 + len(text)) % ALIGNMENT)
     part = path.with_name(f".part-{os.getpid()}-{path.name}")
     try:

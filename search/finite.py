@@ -1,4 +1,4 @@
-"""Refuse numbers that are not finite, where they would be trained on, saved or served in silence."""
+"""Refuse numbers that are not finite, before they are silently used in training, saved or served."""
 
 from collections.abc import Iterable
 
@@ -9,7 +9,7 @@ from seqrec.errors import NonFiniteError
 
 
 def is_finite(numbers: Tensor) -> bool:
-    """Tell whether all numbers are finite, in one pass that allocates nothing: NaN and infinity survive a maximum."""
+    """Return whether all numbers are finite, in one pass without allocation: NaN and infinity survive min and max."""
     return not numbers.numel() or bool(torch.stack(numbers.aminmax()).isfinite().all())
 
 
@@ -17,35 +17,34 @@ def require_finite_loss(loss: Tensor) -> None:
     """Raise a `NonFiniteError` for a loss that is infinite or not a number."""
     if not torch.compiler.is_compiling() and not is_finite(loss):
         raise NonFiniteError(
-            f"The loss is {loss.item()}: the training has diverged. Use a lower learning rate, or a smaller "
-            "max_grad_norm."
+            f"The loss is {loss.item()}: training has diverged. Use a lower learning rate or a smaller max_grad_norm."
         )
 
 
 def require_finite_weights(named_weights: Iterable[tuple[str, Tensor]], *, where: str = "the model") -> None:
-    """Raise a `NonFiniteError` that names the first weight in which a number is infinite or not a number.
+    """Raise a `NonFiniteError` that names the first weight with NaN or infinite numbers.
 
     Args:
-        named_weights: Names and weights, as of `state_dict().items()`.
-        where: Whose they are, for the message.
+        named_weights: Names and weights, such as `state_dict().items()`.
+        where: Owner of the weights, for the message.
     """
     for name, weight in named_weights:
         if weight.is_floating_point() and not weight.is_meta and not is_finite(weight.detach()):
             raise NonFiniteError(
-                f"The weight {name} of {where} holds numbers that are NaN or infinite. Its training has diverged, or "
-                "the weights were damaged: train with a lower learning rate, or take an earlier checkpoint."
+                f"The weight {name} of {where} holds NaN or infinite numbers. Its training diverged or the weights "
+                "were damaged: train with a lower learning rate, or use an earlier checkpoint."
             )
 
 
 def require_finite(vectors: Tensor, *, what: str) -> Tensor:
-    """Return vectors, none of whose numbers is infinite or not a number.
+    """Return the vectors if all their numbers are finite.
 
     Args:
         vectors: Numbers of any shape.
-        what: What they are, for the message: "Scores", …
+        what: Name of the vectors, for the message: "Scores", …
 
     Raises:
-        NonFiniteError: If one is.
+        NonFiniteError: If a number is NaN or infinite.
     """
     if not is_finite(vectors):
         raise NonFiniteError(

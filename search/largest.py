@@ -1,22 +1,22 @@
-"""The k largest scores of each row, in an order that nothing but the scores and their columns decides.
+"""The k largest scores of each row, in a deterministic order: by descending score, then by column.
 
-Scores descend, and equal ones stand in the order of their columns. So k places are the beginning of k + n, and a row is
-answered alike alone and among others. `torch.topk` leaves open which of several equal scores it takes.
+The top k are therefore always the first k of the top k + n, and a row's result does not depend on the other rows in the
+batch. `torch.topk` does not specify which of several equal scores it returns.
 
-Shape suffixes: B rows, C columns, K places, N blocks, R rows that need a closer look.
+Shape suffixes: B rows, C columns, K places, N blocks, R rows with ties at the last place.
 """
 
 import torch
 from torch import Tensor, nn
 
-BLOCK = 64  # columns whose maximum is looked at before they are
+BLOCK = 64  # columns per block; only a block's maximum is checked at first
 
 
 def largest(scores_BC: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """Find the k largest scores of each row, or all where there are fewer, and their columns.
+    """Find the k largest scores of each row and their columns, or all if there are fewer than k.
 
-    Of many columns, only the k blocks that come first by their maxima are searched: a score that is in none of these
-    has k others before it. Scores of −inf stand at the end, in any order.
+    With many columns, only the k blocks with the largest maxima are searched: k scores come before any score outside
+    them. Scores of −inf come last, in any order.
 
     Returns:
         `values_BK` and `columns_BK`.
@@ -33,7 +33,7 @@ def largest(scores_BC: Tensor, k: int) -> tuple[Tensor, Tensor]:
 
 
 def largest_of_all(scores_BC: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """Do the same by looking at every column; one place more than k tells whether equal scores compete for the last."""
+    """Do the same by searching every column. One place more than k shows whether equal scores compete for the last."""
     num_columns = scores_BC.shape[1]
     values_BK, columns_BK = scores_BC.topk(min(k + 1, num_columns), dim=1)
     is_tied_BK = values_BK[:, 1:] == values_BK[:, :-1]
@@ -50,12 +50,12 @@ def largest_of_all(scores_BC: Tensor, k: int) -> tuple[Tensor, Tensor]:
 
 
 def first_columns(scores_RC: Tensor, last_R1: Tensor, k: int) -> Tensor:
-    """Find the columns of the scores above the last place's, and of as many of its equals, the first, as make k.
+    """Find k columns per row: all scores above the last place's, and the first columns among scores equal to it.
 
     Returns:
-        `columns_RK`, rising.
+        `columns_RK`, in ascending order.
     """
-    is_above_RC = (scores_RC <= last_R1).logical_not()  # what is no number is above all, as in topk
+    is_above_RC = (scores_RC <= last_R1).logical_not()  # NaN counts as largest, as in topk
     is_equal_RC = scores_RC == last_R1
     num_wanted_R1 = k - is_above_RC.sum(dim=1, keepdim=True)
     is_chosen_RC = is_above_RC | (is_equal_RC & (is_equal_RC.cumsum(dim=1) <= num_wanted_R1))
