@@ -73,29 +73,30 @@ class SelfAttention(nn.Module):
             query_BLHE, key_BLHE = rotate(query_BLHE, context.rotary), rotate(key_BLHE, context.rotary)
         if context.query_position is not None:
             query_BLHE = take_position(query_BLHE, context.query_position)
-        parts = (query_BLHE.transpose(1, 2), key_BLHE.transpose(1, 2), value_BLHE.transpose(1, 2))
         if hidden_BLD.device.type == "cpu" and torch.is_autocast_enabled("cpu"):
             # On a CPU the fused kernel's backward pass takes twice as long in bfloat16.
             with torch.autocast("cpu", enabled=False):
-                mixed_BLHE, weights_BHLL = self.attend(*(part.float() for part in parts), context)
+                mixed_BLHE, weights_BHLL = self.attend(
+                    query_BLHE.float(), key_BLHE.float(), value_BLHE.float(), context
+                )
         else:
-            mixed_BLHE, weights_BHLL = self.attend(*parts, context)
+            mixed_BLHE, weights_BHLL = self.attend(query_BLHE, key_BLHE, value_BLHE, context)
         return self.output(mixed_BLHE.flatten(start_dim=-2)), weights_BHLL
 
     def attend(
-        self, query_BHLE: Tensor, key_BHLE: Tensor, value_BHLE: Tensor, context: AttentionContext
+        self, query_BLHE: Tensor, key_BLHE: Tensor, value_BLHE: Tensor, context: AttentionContext
     ) -> tuple[Tensor, Tensor | None]:
         """Return the mixed values (B, L, H, E), and from eager attention the weights."""
         attention: Callable = ALL_ATTENTION_FUNCTIONS.get_interface(context.implementation, eager_attention)
         mask = context.mask
         if context.bias_BHLL is not None:
             is_causal = context.is_causal and context.query_position is None
-            mask = biased_mask(mask, context.bias_BHLL.to(query_BHLE.dtype), is_causal=is_causal)
+            mask = biased_mask(mask, context.bias_BHLL.to(query_BLHE.dtype), is_causal=is_causal)
         return attention(
             self,
-            query_BHLE,
-            key_BHLE,
-            value_BHLE,
+            query_BLHE.transpose(1, 2),
+            key_BLHE.transpose(1, 2),
+            value_BLHE.transpose(1, 2),
             mask,
             dropout=self.attention_dropout if self.training else 0.0,
             scaling=self.head_dim**-0.5,

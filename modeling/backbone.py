@@ -159,12 +159,14 @@ class NextItemBackbone(NextItemPreTrainedModel):
         if attention_mask_BL is not None or position_ids_BL is not None or implementation != "sdpa":
             mask = self.objective.mask(self.config, hidden_BLD, attention_mask_BL, position_ids_BL)
             mask = additive_mask(mask, hidden_BLD.dtype)
-        is_packed_for_flash = position_ids_BL is not None and is_flash_attention_requested(self.config)
+        packed = None
+        if position_ids_BL is not None and is_flash_attention_requested(self.config):
+            packed = packed_lengths(position_ids_BL)
         return AttentionContext(
             mask=mask,
             bias_BHLL=positions.bias_BHLL,
             rotary=positions.rotary,
-            packed=packed_lengths(position_ids_BL) if is_packed_for_flash else None,
+            packed=packed,
             is_causal=self.objective.is_causal,
             implementation=implementation,
         )

@@ -3,7 +3,7 @@
 Shape suffixes: V vocabulary, D hidden size; … any shape of token ids.
 """
 
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar, cast
 
 from torch import Tensor, nn
 
@@ -93,7 +93,7 @@ class ItemEncoder(nn.Embedding):
     def catalogue(self) -> Tensor:
         """Return the vectors (V, D) of all token ids, special tokens included."""
         vectors_VD: Tensor = self.weight
-        for part in self.parts.values():
+        for part in cast("list[ItemPart]", self.parts.values()):
             vectors_VD = vectors_VD + part.catalogue()
         return vectors_VD
 
@@ -106,7 +106,7 @@ class ItemEncoder(nn.Embedding):
     def resize_parts(self) -> None:
         """Tell the parts if the id embedding has become larger or smaller, as the library resizes it in place."""
         if self.parts_size != self.num_embeddings:
-            for part in self.parts.values():
+            for part in cast("list[ItemPart]", self.parts.values()):
                 part.resize(self.num_embeddings)
             self.parts_size = self.num_embeddings
 

@@ -65,7 +65,7 @@ def additive_mask(mask: AttentionMask, dtype: torch.dtype) -> AttentionMask:
     return (mask.to(dtype) - 1) * torch.finfo(dtype).max
 
 
-def biased_mask(mask: Tensor | None, bias_BHLL: Tensor, *, is_causal: bool) -> Tensor:
+def biased_mask(mask: AttentionMask, bias_BHLL: Tensor, *, is_causal: bool) -> Tensor:
     """Join a mask and a bias to the numbers that are added to the scores.
 
     Args:
@@ -77,6 +77,7 @@ def biased_mask(mask: Tensor | None, bias_BHLL: Tensor, *, is_causal: bool) -> T
         return bias_BHLL
     if mask is None:
         mask = bias_BHLL.new_ones(bias_BHLL.shape[-2:], dtype=torch.bool).tril()
+    assert isinstance(mask, Tensor)  # of an implementation among MATRIX_MASKS
     if mask.dtype == torch.bool:
         return bias_BHLL.masked_fill(~mask, torch.finfo(bias_BHLL.dtype).min)
     return mask + bias_BHLL
