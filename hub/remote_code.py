@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from transformers import PreTrainedModel
+from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.utils import logging
 
 from seqrec.errors import InputError
@@ -62,7 +62,7 @@ def write_remote_code(model: PreTrainedModel, folder: str | Path) -> list[Path]:
     if not config_file.is_file():
         raise InputError(f"{folder} holds no config.json. Save the model there before its remote code.")
     try:
-        sources = flatten_classes(classes.values(), parts)
+        sources = flatten_classes([*classes.values(), *pipeline_classes(model)], parts)
     except InputError as error:
         warn_without_code(model, str(error).rstrip("."))
         return []
@@ -120,6 +120,11 @@ def custom_pipelines(model: PreTrainedModel) -> dict[str, dict[str, Any]]:
     return {TASK: {"impl": class_reference(model.pipeline_class), "pt": [auto_head(model)]}}
 
 
+def pipeline_classes(model: PreTrainedModel) -> list[type]:
+    """Name the class of a model's pipeline: none, if the model has no head."""
+    return [] if model.base_model is model else [model.pipeline_class]
+
+
 def class_reference(class_: type) -> str:
     """Name a class as transformers looks it up in a folder: `module.Class`."""
     return f"{basename(class_.__module__)}.{class_.__name__}"
@@ -136,9 +141,9 @@ def flatten_classes(classes: Iterable[type], parts: Iterable[type] = ()) -> dict
     """Gather the modules of a model's classes into one flat folder; see `flatten_modules`.
 
     Args:
-        classes: Those that `auto_map` names.
-        parts: Event parts and item parts. Where a model's module does not import a part's, a line is added that does,
-            so that it is loaded and registers the part.
+        classes: Those that `auto_map` and `custom_pipelines` name.
+        parts: Event parts and item parts. Where a model's or pipeline's module does not import a part's, a line is
+            added that does, so that it is loaded and registers the part: transformers loads the two apart.
 
     Returns:
         File name → source.
@@ -152,7 +157,7 @@ def flatten_classes(classes: Iterable[type], parts: Iterable[type] = ()) -> dict
             raise InputError(f"{class_.__qualname__} is defined in no module of its own. Move it into one.")
     packages = {PACKAGE, *map(home, (*classes, *parts))}
     files = flatten_modules([class_.__module__ for class_ in (*classes, *parts)], packages)
-    for name in {class_.__module__ for class_ in classes if parts and issubclass(class_, PreTrainedModel)}:
+    for name in {class_.__module__ for class_ in classes if parts and not issubclass(class_, PreTrainedConfig)}:
         read = follow_imports([name], packages)
         for part in parts:
             if part.__module__ not in read:

@@ -15,7 +15,7 @@ import pytest
 import torch
 from transformers import Trainer, TrainingArguments
 
-from seqrec import SasRecConfig, SasRecForNextItem, SequentialTrainer, SequentialTrainingArguments
+from seqrec import Recommender, SasRecConfig, SasRecForNextItem, SequentialTrainer, SequentialTrainingArguments
 from seqrec.hub import remote_code
 from seqrec.interactions.events import EVENT_COLUMNS
 from seqrec.interactions.histories import Histories
@@ -28,6 +28,8 @@ from seqrec.testing.model_contract import ModelContract
 OUTSIDE = Path(__file__).parent.parent / "fixtures" / "outside"
 SIZES = {"vocab_size": 43, "hidden_size": 16, "intermediate_size": 32, "max_position_embeddings": 12}
 REGISTRIES = (EVENT_COLUMNS, EVENT_PARTS, ITEM_PARTS, ARCHITECTURES, HEADS, MODEL_TYPES)
+
+REQUEST = {"history": ["item 2", "item 0", "item 6"], "device": ["tv", "car", "phone"]}
 
 # Runs where neither package can be imported: loads the folder argv[1] and saves it to argv[2], and writes to argv[3]
 # what both compute and recommend.
@@ -42,7 +44,7 @@ class NotInstalled:
 sys.meta_path.insert(0, NotInstalled())
 
 import torch
-from transformers import AutoModel, AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModel, AutoModelForCausalLM, AutoTokenizer, pipeline
 
 found = {}
 ids, device = torch.tensor([[5, 3, 9, 4, 30]]), torch.tensor([[1, 2, 0, 3, 1]])
@@ -58,7 +60,10 @@ with torch.no_grad():
             "some items": model.encode_items(ids),
             "logits": model(ids, **columns).logits,
         }
+        pipe = pipeline("next-item-recommendation", model=folder, trust_remote_code=True, device="cpu")
+        found[name]["recommended"] = pipe({request}, top_k=5)
         model.save_pretrained(sys.argv[2])
+        AutoTokenizer.from_pretrained(folder).save_pretrained(sys.argv[2])
 assert not [name for name in sys.modules if name.partition(".")[0] in ("seqrec", "outside_recsys")]
 torch.save(found, sys.argv[3])
 """
@@ -209,10 +214,18 @@ def test_it_is_trained_with_its_columns(model, tokenizer, loop, packing, tmp_pat
     assert unmoved == {"model.item_embedding.parts.description.vectors"}
 
 
-def test_it_loads_where_neither_package_can_be_imported(model, tmp_path):
-    model.save_pretrained(tmp_path / "saved")
+def test_it_recommends_where_neither_package_can_be_imported(model, tokenizer, items, tmp_path):
+    recommender = Recommender(model, tokenizer, items)
+    recommender.save_pretrained(tmp_path / "saved")
     done = subprocess.run(
-        [sys.executable, "-c", STRANGER, tmp_path / "saved", tmp_path / "resaved", tmp_path / "found.pt"],
+        [
+            sys.executable,
+            "-c",
+            STRANGER.replace("{request}", repr(REQUEST)),
+            tmp_path / "saved",
+            tmp_path / "resaved",
+            tmp_path / "found.pt",
+        ],
         cwd=tmp_path,
         env=os.environ | {"HF_HUB_OFFLINE": "1", "HF_MODULES_CACHE": str(tmp_path / "modules"), "PYTHONPATH": ""},
         capture_output=True,
@@ -221,14 +234,19 @@ def test_it_loads_where_neither_package_can_be_imported(model, tmp_path):
     assert done.returncode == 0, done.stderr
     found = torch.load(tmp_path / "found.pt", weights_only=True)
     expected = computed(model)
+    listed = recommender.recommend(REQUEST["history"], k=5, device=REQUEST["device"])
     for name in ("saved", "resaved"):
+        recommended = found[name].pop("recommended")
+        assert [one["item_id"] for one in recommended] == [one.item_id for one in listed]
+        assert [one["score"] for one in recommended] == pytest.approx([one.score for one in listed], abs=1e-4)
         for key, value in expected.items():
             torch.testing.assert_close(found[name][key], value, atol=1e-5, rtol=1e-5)  # memory decides the last bit
 
 
-def test_it_loads_where_both_are_installed(model, tmp_path):
-    model.save_pretrained(tmp_path)
-    loaded = type(model).from_pretrained(tmp_path).eval()
+def test_it_loads_and_recommends_where_both_are_installed(model, tokenizer, items, tmp_path):
+    Recommender(model, tokenizer, items).save_pretrained(tmp_path)
+    loaded = Recommender.from_pretrained(tmp_path, device="cpu").model
+    assert type(loaded) is type(model)
     torch.testing.assert_close(computed(loaded), computed(model), atol=1e-5, rtol=1e-5)
 
 
