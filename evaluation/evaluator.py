@@ -18,7 +18,7 @@ from seqrec.evaluation.targets import require_rankable
 from seqrec.interactions.events import columns_read_by
 from seqrec.interactions.histories import Histories, as_histories
 from seqrec.interactions.history_collator import HistoryCollator, batches_of_like_length, encoder_inputs
-from seqrec.interactions.special_tokens import NUM_SPECIAL_TOKENS
+from seqrec.interactions.item_rows import by_row
 from seqrec.search.interfaces import Encoder
 from seqrec.search.scoring import Scores
 
@@ -58,7 +58,7 @@ class EncoderScorer:
         self.items_VD = encoder.encode_items()
         self.device = self.items_VD.device
         self.vocab_size = len(self.items_VD)
-        self.longest = self.items_VD[NUM_SPECIAL_TOKENS:].float().norm(dim=1).max()
+        self.longest = by_row(self.items_VD).float().norm(dim=1).max()
 
     def score_users(self, **inputs: Tensor) -> Scores:
         """Multiply the histories' vectors with the items'."""

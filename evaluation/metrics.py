@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from seqrec.errors import InputError
+from seqrec.interactions.item_rows import by_row, rows_of, token_ids_of
 from seqrec.interactions.special_tokens import NUM_SPECIAL_TOKENS, PAD_ID
 from seqrec.search.scoring import NOT_RANKED
 
@@ -233,13 +234,14 @@ def count_exposures(top_UK: ArrayLike, k: int, *, num_items: int) -> np.ndarray:
     if checked_k(k) > top_UK.shape[1]:
         raise InputError(f"k={k} exceeds the length of the lists, {top_UK.shape[1]}. Make longer lists.")
     ids_N = top_UK[:, :k][top_UK[:, :k] != PAD_ID].astype(np.int64)
-    wrong_N = ids_N[(ids_N < NUM_SPECIAL_TOKENS) | (ids_N >= num_items + NUM_SPECIAL_TOKENS)]
+    rows_N = rows_of(ids_N)
+    wrong_N = ids_N[(rows_N < 0) | (rows_N >= num_items)]
     if len(wrong_N):
         raise InputError(
             f"{len(wrong_N)} of {len(ids_N)} recommendations are not items (first: token id {wrong_N[0]}). "
-            f"Items have ids {NUM_SPECIAL_TOKENS} to {num_items + NUM_SPECIAL_TOKENS - 1}; use 0 for an empty place."
+            f"Items have ids {NUM_SPECIAL_TOKENS} to {token_ids_of(num_items) - 1}; use 0 for an empty place."
         )
-    return np.bincount(ids_N - NUM_SPECIAL_TOKENS, minlength=num_items)
+    return np.bincount(rows_N, minlength=num_items)
 
 
 def mean_exposed(values_I: np.ndarray, exposures_I: np.ndarray) -> float:
@@ -288,7 +290,7 @@ def checked_counts(item_counts_V: ArrayLike) -> np.ndarray:
     counts_V = np.asarray(item_counts_V)
     if counts_V.ndim != 1 or not np.issubdtype(counts_V.dtype, np.integer):
         raise InputError(f"Item counts must be integers of shape (vocabulary,), got {describe(counts_V)}.")
-    special, counts_I = counts_V[:NUM_SPECIAL_TOKENS], counts_V[NUM_SPECIAL_TOKENS:]
+    special, counts_I = counts_V[:NUM_SPECIAL_TOKENS], by_row(counts_V)
     if special.any() or (counts_I < 0).any() or not counts_I.any():
         raise InputError(
             f"Item counts must be 0 for the {NUM_SPECIAL_TOKENS} special tokens, followed by each item's interactions, "

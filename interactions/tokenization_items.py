@@ -16,6 +16,7 @@ from tokenizers.models import WordLevel
 from transformers import BatchEncoding, TokenizersBackend
 
 from seqrec.errors import InputError
+from seqrec.interactions.item_rows import rows_of, token_ids_of
 from seqrec.interactions.raw_ids import id_text, read_histories, read_ids
 from seqrec.interactions.special_tokens import (
     MASK_TOKEN,
@@ -108,7 +109,7 @@ class ItemTokenizer(TokenizersBackend):
     @property
     def num_items(self) -> int:
         """Number of items in the catalogue: the vocabulary without the special tokens."""
-        return len(self) - NUM_SPECIAL_TOKENS
+        return rows_of(len(self))
 
     @property
     def item_ids(self) -> list[str]:
@@ -119,7 +120,7 @@ class ItemTokenizer(TokenizersBackend):
     def item_series(self) -> pl.Series:
         """The raw ids in token order, as a column."""
         name_of = self.backend_tokenizer.id_to_token
-        names = [name_of(token_id) for token_id in range(NUM_SPECIAL_TOKENS, len(self))]
+        names = [name_of(token_id) for token_id in range(token_ids_of(0), len(self))]
         return pl.Series(values=names, dtype=pl.String)  # from a list: starts none of polars' threads, lost in a fork
 
     def encode_item_ids(self, item_ids: Iterable[str | int]) -> np.ndarray:
@@ -150,7 +151,7 @@ class ItemTokenizer(TokenizersBackend):
     def look_up_in_bulk(self, names_N: pa.LargeStringArray) -> np.ndarray:
         """Look up many ids at once, by a hash table of the catalogue."""
         rows = pc.index_in(names_N, value_set=self.item_series.to_arrow())
-        return pc.fill_null(pc.add(rows, NUM_SPECIAL_TOKENS), UNK_ID).to_numpy(zero_copy_only=False).astype(np.int64)
+        return pc.fill_null(pc.add(rows, token_ids_of(0)), UNK_ID).to_numpy(zero_copy_only=False).astype(np.int64)
 
     def decode_item_ids(self, token_ids: Sequence[int] | np.ndarray) -> list[str]:
         """Return the raw ids of N token ids.
@@ -170,7 +171,7 @@ class ItemTokenizer(TokenizersBackend):
                 f"(first: {token_ids_N[strange_N][0]}). Items have token ids from {NUM_SPECIAL_TOKENS} to "
                 f"{len(self) - 1}."
             )
-        return self.item_series.gather(token_ids_N - NUM_SPECIAL_TOKENS).to_list()
+        return self.item_series.gather(rows_of(token_ids_N)).to_list()
 
 
 def as_raw_ids(item_ids: Any) -> pl.Series:

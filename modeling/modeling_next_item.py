@@ -16,6 +16,7 @@ from transformers.utils.generic import can_return_tuple
 
 from seqrec.configuration.configuration_next_item import NextItemConfig
 from seqrec.errors import InputError
+from seqrec.interactions.item_rows import by_row, token_ids_of
 from seqrec.interactions.special_tokens import IGNORED_LABEL, NUM_SPECIAL_TOKENS
 from seqrec.modeling.backbone import NextItemBackbone
 from seqrec.modeling.losses import bce, cross_entropy, gbce, gbce_beta, loss_without_labels, sampled_softmax
@@ -95,7 +96,7 @@ class NextItemHead(NextItemPreTrainedModel):
                 f"Counts are of the shape {tuple(counts_V.shape)}, but the model has {self.config.vocab_size} token "
                 "ids. Give one count for each, special tokens included."
             )
-        order_I = counts_V[NUM_SPECIAL_TOKENS:].argsort(descending=True, stable=True)
+        order_I = by_row(counts_V).argsort(descending=True, stable=True)
         if order_I.equal(torch.arange(len(order_I), device=order_I.device)):
             self.items_by_count_I = self.ranks_by_count_I = None
         else:
@@ -192,7 +193,7 @@ class NextItemHead(NextItemPreTrainedModel):
             targets_1N, scores_1NS = self.sampled_scores(users_BLD[has_label_BL][None], labels_BL[has_label_BL][None])
             targets_N, scores_NS = targets_1N[0], scores_1NS[0]
         else:
-            some_item = NUM_SPECIAL_TOKENS  # stands in where there is no label
+            some_item = token_ids_of(0)  # stands in where there is no label
             targets_BL, scores_BLS = self.sampled_scores(users_BLD, labels_BL.where(has_label_BL, some_item))
             targets_N, scores_NS = targets_BL[has_label_BL], scores_BLS[has_label_BL]
         if self.config.loss == "sampled_softmax":

@@ -8,7 +8,7 @@ from math import log1p
 import torch
 from torch import Tensor
 
-from seqrec.interactions.special_tokens import NUM_SPECIAL_TOKENS
+from seqrec.interactions.item_rows import rows_of, token_ids_of
 
 
 def draw_negatives(
@@ -29,12 +29,12 @@ def draw_negatives(
             token ids have that order.
     """
     if sampling == "uniform":
-        return torch.randint(NUM_SPECIAL_TOKENS, NUM_SPECIAL_TOKENS + num_items, shape, device=device)
+        return torch.randint(token_ids_of(0), token_ids_of(num_items), shape, device=device)
     # The inverse of the distribution function log(r + 1) / log(n + 1) of the ranks r = 0 … n − 1.
     ranks_GS = torch.expm1(torch.rand(shape, device=device, dtype=torch.float64) * log1p(num_items)).long()
     ranks_GS = ranks_GS.clamp(max=num_items - 1)
     items_GS = ranks_GS if items_by_count_I is None else items_by_count_I[ranks_GS]
-    return items_GS + NUM_SPECIAL_TOKENS
+    return token_ids_of(items_GS)
 
 
 def log_uniform_probability(token_ids: Tensor, num_items: int, ranks_by_count_I: Tensor | None = None) -> Tensor:
@@ -45,7 +45,7 @@ def log_uniform_probability(token_ids: Tensor, num_items: int, ranks_by_count_I:
         num_items: Items of the catalogue.
         ranks_by_count_I: Each item's rank by popularity, from 0; None where token ids have that order.
     """
-    ranks = token_ids - NUM_SPECIAL_TOKENS
+    ranks = rows_of(token_ids)
     if ranks_by_count_I is not None:
         ranks = ranks_by_count_I[ranks]
     return (torch.log1p(1 / (ranks.double() + 1)) / log1p(num_items)).float()

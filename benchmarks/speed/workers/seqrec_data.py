@@ -6,6 +6,7 @@ import numpy as np
 import polars as pl
 
 from seqrec.interactions.histories import Histories
+from seqrec.interactions.item_rows import token_ids_of
 from seqrec.interactions.sequences import build_histories, build_sequences
 from seqrec.interactions.splitting import Split
 from seqrec.interactions.tokenization_items import ItemTokenizer
@@ -37,6 +38,5 @@ def synthetic_histories(num_users: int, num_items: int, length: int, seed: int =
     popularity = 1 / np.arange(1, num_items + 1)
     cumulative = popularity.cumsum() / popularity.sum()
     draws = np.random.default_rng(seed).random((num_users, length))
-    first_item = len(tokenizer) - tokenizer.num_items
-    token_ids = np.searchsorted(cumulative, draws).clip(max=num_items - 1) + first_item
+    token_ids = token_ids_of(np.searchsorted(cumulative, draws).clip(max=num_items - 1))
     return Histories.from_lists({"input_ids": list(token_ids.astype(np.int32))}), tokenizer
