@@ -1,7 +1,15 @@
-"""What recommending returns."""
+"""What recommending returns.
+
+Shape suffixes: R histories, K list length.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+import numpy as np
+
+from seqrec.interactions.catalogue import Catalogue
+from seqrec.interactions.item_rows import rows_of
 
 
 @dataclass(frozen=True)
@@ -33,19 +41,16 @@ class Recommendations(list[Recommendation]):
         self.is_popularity = is_popularity
 
 
-def describe(
-    scores_K: Sequence[float], token_ids_K: Sequence[int], names_V: Sequence[tuple[str, str | None]]
-) -> list[Recommendation]:
-    """Turn one list of scores and token ids into recommendations, without its empty places.
+def describe(scores_RK: np.ndarray, token_ids_RK: np.ndarray, items: Catalogue) -> list[list[Recommendation]]:
+    """Turn lists of scores and token ids into lists of recommendations, without their empty places.
 
     Args:
-        scores_K: Scores.
-        token_ids_K: Token ids, 0 in empty places.
-        names_V: Each token id's raw id and title.
+        scores_RK: Scores.
+        token_ids_RK: Token ids, 0 in empty places.
+        items: The catalogue.
     """
-    found = []
-    for score, token_id in zip(scores_K, token_ids_K, strict=True):
-        if token_id:
-            item_id, title = names_V[token_id]
-            found.append(Recommendation(item_id, score, title))
-    return found
+    item_ids, titles = items.item_ids, items.titles
+    return [
+        [Recommendation(item_ids[row], score, titles[row]) for score, row in zip(scores, rows, strict=True) if row >= 0]
+        for scores, rows in zip(scores_RK.tolist(), rows_of(token_ids_RK).tolist(), strict=True)
+    ]

@@ -250,11 +250,11 @@ class Recommender:
         scores_RK, token_ids_RK = self.retriever.retrieve(
             requests.histories, k, exclude_seen=exclude_seen, allowed=requests.allowed, denied=requests.denied
         )
-        lengths, names = requests.histories.lengths_R.tolist(), self.items.names_by_token
-        rows = zip(scores_RK.tolist(), token_ids_RK.tolist(), lengths, requests.unknown_items, strict=True)
+        lists = describe(scores_RK, token_ids_RK, self.items)
+        lengths = requests.histories.lengths_R.tolist()
         found = [
-            Recommendations(describe(scores, ids, names), unknown_items=missing, is_popularity=length == 0)
-            for scores, ids, length, missing in rows
+            Recommendations(one, unknown_items=missing, is_popularity=length == 0)
+            for one, missing, length in zip(lists, requests.unknown_items, lengths, strict=True)
         ]
         return found[0] if requests.is_single else found
 
@@ -302,8 +302,8 @@ class Recommender:
         """Return an item's title, or its id where it has none."""
         name = id_text(item_id, "name_item")
         (token_id,) = self.tokenizer.look_up([name])
-        _, title = self.items.names_by_token[token_id]
-        return title or name
+        row = self.items.row_of(int(token_id))
+        return name if row is None else self.items.titles[row] or name
 
     def similar_items(self, item_id: ItemId, k: int = 10) -> Recommendations:
         """List the items whose vectors point most nearly the same way: cosine similarity as the score.
@@ -318,7 +318,8 @@ class Recommender:
         vector_1D = require_finite(self.model.encode_items().detach()[item_1].float(), what="Item vectors")
         direction_1D = torch.nn.functional.normalize(vector_1D)
         scores_1K, token_ids_1K = self.directions.search(direction_1D, k, excluded_BS=item_1[None])
-        return Recommendations(describe(scores_1K[0].tolist(), token_ids_1K[0].tolist(), self.items.names_by_token))
+        (found,) = describe(scores_1K.numpy(force=True), token_ids_1K.numpy(force=True), self.items)
+        return Recommendations(found)
 
     @cached_property
     def directions(self) -> Index:

@@ -14,6 +14,7 @@ import polars as pl
 from seqrec.interactions.catalogue import Catalogue
 from seqrec.interactions.histories import Histories
 from seqrec.interactions.interactions import read_interactions
+from seqrec.interactions.item_rows import rows_of
 from seqrec.interactions.raw_ids import Unknown, look_up, read_ids
 from seqrec.interactions.sequences import build_histories
 from seqrec.interactions.special_tokens import UNK_ID
@@ -69,7 +70,7 @@ def user_lists(user_ids: pl.Series, scores_RK: np.ndarray, token_ids_RK: np.ndar
         {
             "user_id": user_ids[rows],
             "rank": places + 1,
-            "item_id": [items.names_by_token[token_id][0] for token_id in token_ids_RK[rows, places].tolist()],
+            "item_id": [items.item_ids[row] for row in rows_of(token_ids_RK[rows, places]).tolist()],
             "score": scores_RK[rows, places],
         }
     )

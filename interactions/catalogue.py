@@ -17,7 +17,6 @@ from seqrec.interactions.item_rows import by_token, rows_of, token_ids_of
 from seqrec.interactions.item_tables import read_items
 from seqrec.interactions.one_line import one_line
 from seqrec.interactions.raw_ids import read_ids
-from seqrec.interactions.special_tokens import SPECIAL_TOKENS
 from seqrec.interactions.table_frames import take_frame
 from seqrec.interactions.tokenization_items import ItemTokenizer
 
@@ -159,11 +158,6 @@ class Catalogue:
     def token_ids(self) -> np.ndarray:
         """Token ids (I,), int64."""
         return token_ids_of(np.arange(len(self)))
-
-    @cached_property
-    def names_by_token(self) -> list[tuple[str, str | None]]:
-        """Each token id's raw id and title (V); the special tokens' own names."""
-        return [*((token, None) for token in SPECIAL_TOKENS), *zip(self.item_ids, self.titles, strict=True)]
 
     def row_of(self, token_id: int) -> int | None:
         """Return the row of a token id; None for a special token."""

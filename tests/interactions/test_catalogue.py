@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from seqrec.interactions.catalogue import Catalogue
 from seqrec.interactions.item_rows import by_row, by_token, rows_of, token_ids_of
-from seqrec.interactions.special_tokens import SPECIAL_TOKENS
 from seqrec.interactions.tokenization_items import ItemTokenizer
 
 COUNTS = st.lists(st.integers(0, 5), min_size=1, max_size=20)
@@ -37,7 +36,11 @@ def test_rows_are_the_tokenizer_s(counts):
     catalogue = catalogue_of(counts)
     tokenizer = ItemTokenizer.from_item_ids(catalogue.item_ids)
     assert tokenizer.encode_item_ids(catalogue.item_ids).tolist() == catalogue.token_ids.tolist()
-    assert [name for name, _ in catalogue.names_by_token] == tokenizer.convert_ids_to_tokens(range(len(tokenizer)))
+    assert [catalogue.row_of(token_id) for token_id in range(len(counts) + 4)] == [
+        *[None] * 3,
+        *range(len(counts)),
+        None,
+    ]
     assert (rows_of(token_ids_of(catalogue.counts)) == catalogue.counts).all()
     assert by_row(by_token(catalogue.counts)).tolist() == counts
 
@@ -48,7 +51,6 @@ def test_columns_are_told_in_token_order():
     assert catalogue.item_ids == ["b", "a", "c"]
     assert catalogue.titles == ["Bert", None, "Carl"]
     assert catalogue.counts.tolist() == [2, 7, 2]
-    assert catalogue.names_by_token[:4] == [*((token, None) for token in SPECIAL_TOKENS), ("b", "Bert")]
     assert Catalogue(FRAME.drop("title")).titles == [None] * 3
 
 
