@@ -1,4 +1,4 @@
-"""The picture of all results: ours, what others report, and the baselines, one panel for each data set and split."""
+"""Plot all results: ours, published ones and baselines, with one panel per data set and split."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ COLUMNS = 2
 
 @dataclass(frozen=True)
 class Dot:
-    """One line of a panel: what was ranked, its colour, and a value for each seed."""
+    """One line of a panel: name of the model, values by seed, and colour."""
 
     label: str
     values: Sequence[float]
@@ -28,11 +28,11 @@ class Dot:
 
 
 def draw_results(results: Sequence[Mapping[str, Any]], published: Sequence[Mapping[str, Any]], path: Path) -> None:
-    """Draw test NDCG@10 of every recipe, its mean as a dot and its seeds' range as a line.
+    """Plot test NDCG@10 of every recipe: the mean as a dot, the range over seeds as a line.
 
     Args:
-        results: As in `benchmarks/results`, those of one data set, split and recipe side by side.
-        published: Entries of `published.yaml`, drawn in the panels of leave-one-out.
+        results: Content of `benchmarks/results`, sorted by data set, split and recipe.
+        published: Entries of `published.yaml`, drawn in the leave-one-out panels.
         path: The PNG to write.
     """
     panels = [
@@ -50,7 +50,7 @@ def draw_results(results: Sequence[Mapping[str, Any]], published: Sequence[Mappi
     for axis, (title, dots) in zip(axes.flat, panels, strict=False):
         draw_panel(axis, title, dots)
     figure.supxlabel(
-        "test NDCG@10 over the full catalogue: seqrec (blue, with the range over seeds), others' reports (dark), "
+        "test NDCG@10 over the full catalogue: seqrec (blue, with the range over seeds), published results (dark), "
         "baselines (grey)",
         fontsize="medium",
     )
@@ -58,17 +58,17 @@ def draw_results(results: Sequence[Mapping[str, Any]], published: Sequence[Mappi
 
 
 def split_title(dataset: str, protocol: str) -> str:
-    """Name a data set and how it is split."""
+    """Name a data set and its split."""
     return f"{dataset}, {protocol.replace('_', '-')}"
 
 
 def reports_on(published: Iterable[Mapping[str, Any]], dataset: str, protocol: str) -> list[Mapping[str, Any]]:
-    """Pick what others report on one data set; all of it is on leave-one-out."""
+    """Select the published results on one data set; all of them use leave-one-out."""
     return [entry for entry in published if protocol == "leave_one_out" and entry["dataset"] == dataset]
 
 
 def dots_of(results: Sequence[Mapping[str, Any]], published: Iterable[Mapping[str, Any]]) -> list[Dot]:
-    """Collect one panel's dots, the best first."""
+    """Collect one panel's dots, best first."""
     ours = [
         Dot(recipe, [result["metrics"]["test"][METRIC] for result in group], OURS)
         for recipe, group in groupby(results, key=lambda result: result["recipe"])
@@ -83,7 +83,7 @@ def dots_of(results: Sequence[Mapping[str, Any]], published: Iterable[Mapping[st
 
 
 def draw_panel(axis: Axes, title: str, dots: Sequence[Dot]) -> None:
-    """Draw one panel, a line for each dot, its value beside it."""
+    """Draw one panel, with a line per dot and its value next to it."""
     axis.set_title(title, loc="left", fontweight="bold", fontsize="medium")
     most = max(max(dot.values) for dot in dots)
     for place, dot in enumerate(dots):

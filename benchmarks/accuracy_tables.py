@@ -1,4 +1,4 @@
-"""The tables of all results: ours and what others report in `benchmarks/README.md`, a summary in the main one."""
+"""Tables of results: ours and published ones for `benchmarks/README.md`, and a summary for the main README."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
@@ -22,24 +22,24 @@ RESULT_COLUMNS = (
     "split",
 )
 PUBLISHED_COLUMNS = ("data", "model", "NDCG@10", "HR@10", "reported by")
-SUMMARY_COLUMNS = ("data", "model", "seeds", "time", "NDCG@10", "HR@10", "others report", "item-kNN's NDCG@10")
+SUMMARY_COLUMNS = ("data", "model", "seeds", "time", "NDCG@10", "HR@10", "published", "item-kNN's NDCG@10")
 
 Result = Mapping[str, Any]
 
 
 def results_table(results: Iterable[Result]) -> str:
-    """Lay out every recipe's results; those of one recipe must lie side by side."""
+    """Format the results of all recipes; `results` must be sorted by recipe."""
     recipes = groupby(results, key=lambda result: (result["dataset"], result["protocol"], result["recipe"]))
     return as_table(RESULT_COLUMNS, (result_cells(list(group)) for _, group in recipes))
 
 
 def result_cells(results: Sequence[Result]) -> list[str]:
-    """Tell of one recipe, over its seeds."""
+    """Format one recipe's results over its seeds."""
     first = results[0]
     validation_users = first.get("validation_users")
     return [
         split_title(first["dataset"], first["protocol"])
-        + (f", {validation_users:,} users validate" if validation_users else ""),
+        + (f", {validation_users:,} validation users" if validation_users else ""),
         first["recipe"],
         ", ".join(str(result["seed"]) for result in results),
         *(spread([result["metrics"]["test"][name] for result in results]) for name in METRICS),
@@ -51,7 +51,7 @@ def result_cells(results: Sequence[Result]) -> list[str]:
 
 
 def published_table(published: Iterable[Mapping[str, Any]]) -> str:
-    """Lay out what others report."""
+    """Format published results."""
     return as_table(
         PUBLISHED_COLUMNS,
         (
@@ -69,11 +69,11 @@ def published_table(published: Iterable[Mapping[str, Any]]) -> str:
 def summary_table(
     rows: Iterable[Mapping[str, str]], results: Sequence[Result], published: Sequence[Mapping[str, Any]]
 ) -> str:
-    """Lay out chosen recipes beside what others report, means alone.
+    """Compare selected recipes with published results, by means only.
 
     Args:
         rows: Entries of `summary.yaml`.
-        results: As in `benchmarks/results`.
+        results: Content of `benchmarks/results`.
         published: Entries of `published.yaml`.
     """
     return as_table(SUMMARY_COLUMNS, (summary_cells(row, results, published) for row in rows))
@@ -82,7 +82,7 @@ def summary_table(
 def summary_cells(
     row: Mapping[str, str], results: Sequence[Result], published: Sequence[Mapping[str, Any]]
 ) -> list[str]:
-    """Tell of one recipe in short."""
+    """Format one recipe's summary."""
     seeds = [result for result in results if result["recipe"] == row["recipe"]]
     figures = [mean(result["metrics"]["test"][name] for result in seeds) for name in METRICS]
     key = (seeds[0]["dataset"], row.get("beside"))
@@ -99,18 +99,18 @@ def summary_cells(
 
 
 def minutes(results: Iterable[Result]) -> str:
-    """Tell how long the trainings took; processors differ, so the least and the most."""
+    """Format training times as minimum and maximum, since processors differ."""
     taken = sorted({round(result["seconds"] / 60) for result in results})
     return f"{taken[0]} min" if len(taken) == 1 else f"{taken[0]}–{taken[-1]} min"
 
 
 def spread(values: Sequence[float]) -> str:
-    """Write a mean, with the least and the most of several values."""
+    """Format a mean, with the minimum and maximum if there are several values."""
     told = f"{mean(values):.4f}"
     return told if len(values) == 1 else f"{told} ({min(values):.4f}–{max(values):.4f})"
 
 
 def as_table(columns: Sequence[str], rows: Iterable[Iterable[str]]) -> str:
-    """Write a Markdown table."""
+    """Format a Markdown table."""
     head, *body = (f"| {' | '.join(cells)} |" for cells in (columns, *rows))
     return "\n".join([head, "|---" * len(columns) + "|", *body])

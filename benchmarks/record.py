@@ -1,7 +1,7 @@
-"""Write down a trained model's result: `python benchmarks/record.py runs/ml-1m --recipe sasrec-ml-1m`.
+"""Record the results of a trained model: `python benchmarks/record.py runs/ml-1m --recipe sasrec-ml-1m`.
 
-It copies from the model's own `metrics.json` into `benchmarks/results/`, lays out all results and what others report
-in the tables of the READMEs, and draws them; nothing is typed by hand.
+Copies the results from the model's `metrics.json` to `benchmarks/results/` and updates the READMEs' tables and the plot
+with all recorded and published results; nothing is typed by hand.
 """
 
 import argparse
@@ -24,7 +24,7 @@ CARDS = HERE.parent / "model_cards"
 
 
 def as_result(metrics: dict, *, model_type: str, recipe: str) -> dict:
-    """Pick from `metrics.json` what a result tells."""
+    """Select the entries of `metrics.json` to record."""
     training, protocol = metrics["training"], metrics["protocol"]
     return {
         "dataset": protocol["dataset"],
@@ -49,7 +49,7 @@ def as_result(metrics: dict, *, model_type: str, recipe: str) -> dict:
 
 
 def lay_out_results() -> None:
-    """Put all results, and what others report, into both READMEs' tables and the picture."""
+    """Update the tables of both READMEs and the plot with all recorded and published results."""
     results = [json.loads(path.read_text(encoding="utf-8")) for path in RESULTS.glob("*.json")]
     results.sort(key=lambda result: (result["dataset"], result["protocol"], result["recipe"], result["seed"]))
     published, summary = (
@@ -61,7 +61,7 @@ def lay_out_results() -> None:
 
 
 def put_tables(page: Path, tables: Mapping[str, str]) -> None:
-    """Put each table into a page, between its marks `<!-- name -->` and `<!-- end -->`."""
+    """Insert tables into a page, each between its markers `<!-- name -->` and `<!-- end -->`."""
     text = page.read_text(encoding="utf-8")
     for name, table in tables.items():
         text = re.sub(rf"(?<=<!-- {name} -->\n).*?(?=<!-- end -->)", lambda _, t=table: t + "\n", text, flags=re.S)
@@ -69,7 +69,7 @@ def put_tables(page: Path, tables: Mapping[str, str]) -> None:
 
 
 def keep_card(model: Path, recipe: str) -> None:
-    """Keep a reference model's card, written anew under the recipe's name, and the curve that it shows."""
+    """Store a reference model's card, rewritten with the recipe's name, and its training curve."""
     with TemporaryDirectory() as folder:
         named = shutil.copytree(model, Path(folder, recipe))
         save_model_card(named)
@@ -80,9 +80,9 @@ def keep_card(model: Path, recipe: str) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("model", type=Path, help="The model's folder.")
-    parser.add_argument("--recipe", required=True, help="Name of the recipe it was trained by.")
-    parser.add_argument("--reference", action="store_true", help="Keep its card in model_cards/ as well.")
+    parser.add_argument("model", type=Path, help="Folder of the model.")
+    parser.add_argument("--recipe", required=True, help="Name of the recipe it was trained with.")
+    parser.add_argument("--reference", action="store_true", help="Also store its card in model_cards/.")
     flags = parser.parse_args()
     metrics = json.loads((flags.model / "metrics.json").read_text(encoding="utf-8"))
     model_type = json.loads((flags.model / "config.json").read_text(encoding="utf-8"))["model_type"]

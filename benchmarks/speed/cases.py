@@ -1,4 +1,4 @@
-"""What is measured: the cases, who takes part in each, and which ratios are told. Nothing here runs anything."""
+"""The cases: their contenders and the ratios to report. Nothing here runs anything."""
 
 import os
 from pathlib import Path
@@ -60,8 +60,8 @@ TRAIN_ML_1M = Case(
         ),
     ),
     notes=(
-        "Feed-forward 64 wide with ReLU, as RecTools and RePlay have it; 256 with GELU (“wide”) against GPT-2.",
-        "RecTools and RePlay apply dropout to attention weights too; seqrec and GPT-2 are run without that.",
+        "Feed-forward layers: 64 wide with ReLU, as in RecTools and RePlay; 256 wide with GELU (“wide”) against GPT-2.",
+        "RecTools and RePlay also apply dropout to attention weights; seqrec and GPT-2 run without it.",
     ),
 )
 
@@ -93,7 +93,7 @@ TRAIN_SAMPLED = Case(
         Ratio("float32 against RecTools float32", "seqrec float32", ("RecTools float32",)),
         Ratio("bf16 against RecTools' better precision", "seqrec bf16", RECTOOLS),
     ),
-    notes=("seqrec's negatives are shared by a batch; RecTools draws its own for each target.",),
+    notes=("seqrec shares negatives within a batch; RecTools draws separate ones for each target.",),
 )
 
 RANK = Case(
@@ -108,7 +108,7 @@ RANK = Case(
         rectools("RecTools", length=200, task="rank"),
     ),
     ratios=(Ratio("users a second against RecTools", "seqrec", ("RecTools",)),),
-    notes=("seqrec also ranks each user's held-out item in that time.",),
+    notes=("In this time, seqrec also ranks each user's held-out item.",),
 )
 
 REQUEST_TIMES: tuple[tuple[str, Quantity], ...] = (("median time", "p50_ms"), ("95th percentile", "p95_ms"))
@@ -137,7 +137,7 @@ REQUEST = Case(
         for peer in ("RecTools", *REPLAY_ROUTES)
         for text, quantity in REQUEST_TIMES
     ),
-    notes=("“RePlay's module” is no public call: module, filter and top ten, put together by hand.",),
+    notes=("“RePlay's module” is not a public call: its module, filter and top ten are combined by hand.",),
 )
 
 RETRIEVE = Case(
@@ -161,7 +161,7 @@ RETRIEVE = Case(
         for index in ("exact", "ivf")
         for threads in (1, 2)
     ),
-    notes=("Vectors of 64 numbers, around 1,000 centres.",),
+    notes=("Vectors of dimension 64, clustered around 1,000 centres.",),
 )
 
 MEMORY = Case(
@@ -198,7 +198,7 @@ MILLION = Case(
             synthetic={"num_users": 20_000, "num_items": 10**6, "length": 51},
         ),
     ),
-    notes=("Synthetic histories, items drawn by Zipf's law.",),
+    notes=("Synthetic histories with items drawn by Zipf's law.",),
 )
 
 CURVES = Case(
@@ -221,12 +221,14 @@ CURVES = Case(
         ),
         *(curve_point("blocks", depth, depth=depth) for depth in (1, 2, 4, 8)),
     ),
-    notes=("Float32. Length 200, 3,400 items and 2 blocks where not said otherwise; length 50 along the catalogue.",),
+    notes=(
+        "Float32. Length 200, 3,400 items and 2 blocks unless stated otherwise; length 50 for the catalogue curves.",
+    ),
 )
 
 
 def time_to_quality(recipe: Path, quality: float, limit: float) -> Case:
-    """Time from the table on disk to a validation NDCG@10 on MovieLens-1M."""
+    """Measure the time from the table on disk to a given validation NDCG@10 on MovieLens-1M."""
     settings = {"quality": quality, "limit_seconds": limit}
     peer = {"batch_size": BATCH_SIZE, "bf16": True, "max_length": 200, "loss": "softmax", "num_negatives": 1}
     return Case(

@@ -1,4 +1,4 @@
-"""Starting workers, and talking to them."""
+"""Start workers and communicate with them."""
 
 import json
 import os
@@ -15,17 +15,17 @@ LAST_LINES = 12
 
 
 class WorkerError(RuntimeError):
-    """A worker that ended before its time, with the last that it said."""
+    """A worker exited early; the message ends with its last output."""
 
 
 class Worker:
-    """A running contender. Leaving its `with` block ends it, whatever it is doing.
+    """A running contender. Leaving its `with` block kills it.
 
     Args:
-        contender: What it does.
+        contender: The contender to run.
         python: The interpreter of its environment.
         data: Its interactions, if it reads any.
-        threads: How many threads it may use.
+        threads: Number of threads, unless the contender sets its own.
     """
 
     def __init__(self, contender: Contender, *, python: str, data: Path | None, threads: int) -> None:
@@ -40,7 +40,7 @@ class Worker:
             stderr=self.log,
             text=True,
             env=os.environ | variables | contender.variables,
-            start_new_session=True,  # Ctrl-C is for the harness, which ends its workers
+            start_new_session=True,  # Ctrl-C only reaches the harness, which kills its workers
         )
         self.send({"task": contender.task, "data": data and str(data), "settings": contender.settings})
 
@@ -57,7 +57,7 @@ class Worker:
         self.receive()
 
     def turn(self, count: int) -> dict[str, Any]:
-        """Let it do so many steps, and return what it measured; what it told meanwhile is under `progress`."""
+        """Let it run `count` steps and return its measurements; messages sent meanwhile are under `progress`."""
         self.send({"count": count})
         progress = []
         while "seconds" not in (message := self.receive()):
@@ -82,7 +82,7 @@ class Worker:
         return json.loads(line)
 
     def error(self) -> WorkerError:
-        """Say how it ended."""
+        """Describe how it exited."""
         status = self.process.wait()
         self.log.seek(0)
         last = "".join(self.log.readlines()[-LAST_LINES:])

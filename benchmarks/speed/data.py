@@ -1,4 +1,4 @@
-"""The interactions that all contenders read: one Parquet file for each data set, in the order and split of seqrec."""
+"""The interactions that all contenders read: one Parquet file per data set, in seqrec's order and split."""
 
 import os
 from pathlib import Path
@@ -12,8 +12,8 @@ from seqrec.interactions.splitting import leave_one_out
 def write_interactions(name: str, folder: Path) -> Path:
     """Write a data set of `$SEQREC_DATA_DIR` as `user_id`, `item_id`, `timestamp` and `part`.
 
-    Rows are in the order of user and time. `timestamp` is the row's number, so that ties stay in order wherever they
-    are sorted; `part` is 0 for training, 1 for validation (the last item but one) and 2 for test (the last).
+    Rows are sorted by user and time. `timestamp` is the row number, so that every library keeps the order of ties;
+    `part` is 0 for training, 1 for validation (the second-to-last item) and 2 for test (the last).
 
     Raises:
         ValueError: If `SEQREC_DATA_DIR` is not set.

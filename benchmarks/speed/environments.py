@@ -1,4 +1,4 @@
-"""The peers' virtual environments: built from the package index once, kept while their requirements stay the same."""
+"""The peers' virtual environments: built once from the package index, and rebuilt if their requirements change."""
 
 import hashlib
 import json
@@ -12,7 +12,7 @@ OURS = "seqrec"
 
 
 def python_of(name: str) -> str:
-    """Return the interpreter of an environment, built first where needed; the running one for our own.
+    """Return an environment's interpreter, building the environment if necessary; for our own, the running one.
 
     Raises:
         RuntimeError: If the packages cannot be installed.
@@ -25,7 +25,7 @@ def python_of(name: str) -> str:
     digest = hashlib.sha256(requirements.read_bytes()).hexdigest()
     if stamp.is_file() and stamp.read_text(encoding="utf-8").strip() == digest:
         return str(python)
-    print(f"Building the environment of {name}: some minutes.", file=sys.stderr)
+    print(f"Building the environment of {name}; this takes some minutes.", file=sys.stderr)
     venv.create(folder, clear=True, with_pip=True)
     done = subprocess.run(
         [python, "-m", "pip", "install", "--quiet", "--requirement", requirements],
@@ -40,7 +40,7 @@ def python_of(name: str) -> str:
 
 
 def packages_of(name: str) -> dict[str, str]:
-    """Return the versions of all packages of an environment."""
+    """Return the versions of all packages in an environment."""
     command = [python_of(name), "-m", "pip", "list", "--format", "json", "--disable-pip-version-check"]
     listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     return {package["name"].lower(): package["version"] for package in json.loads(listed)}

@@ -1,4 +1,4 @@
-"""The pictures: ratios as bars with their range, and the curves."""
+"""Plots: ratios as bars with ranges, and cost curves."""
 
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ STYLES = ("-", "--")
 
 
 def draw_all(report: dict[str, Any], folder: Path) -> None:
-    """Draw what the report holds."""
+    """Draw all plots that the report has data for."""
     if any(ratio for result in report["cases"].values() for ratio in told_ratios(result)):
         draw_ratios(report["cases"], folder / "ratios.png")
     if report["cases"].get("curves", {}).get("contenders"):
@@ -26,12 +26,12 @@ def draw_all(report: dict[str, Any], folder: Path) -> None:
 
 
 def told_ratios(result: dict[str, Any]) -> list[dict[str, Any]]:
-    """The ratios that are drawn."""
+    """Return the ratios to plot."""
     return [ratio for ratio in result["ratios"] if ratio["against_peers"]]
 
 
 def draw_ratios(cases: dict[str, Any], path: Path) -> None:
-    """Draw each ratio's median as a bar from 1, with its range, under its case's title."""
+    """Plot the median of each ratio as a bar starting at 1, with its range, grouped by case."""
     rows: list[tuple[str, dict[str, Any] | None]] = []
     for result in cases.values():
         told = told_ratios(result)
@@ -59,13 +59,13 @@ def draw_ratios(cases: dict[str, Any], path: Path) -> None:
     axis.minorticks_off()
     axis.grid(axis="x", color="#e4e4e4", linewidth=0.8)
     axis.set_axisbelow(True)
-    figure.supxlabel("times as fast (or as small) as the other; lines: range over the rounds", fontsize="medium")
+    figure.supxlabel("times as fast (or as small) as the peer; lines: range over rounds", fontsize="medium")
     axis.spines[["top", "right", "left"]].set_visible(False)
     figure.savefig(path)
 
 
 def draw_bar(axis: Axes, place: int, ratio: dict[str, Any]) -> None:
-    """Draw one ratio and write it at its end."""
+    """Draw one ratio and its label."""
     middle = ratio["median"]
     axis.barh(place, middle - 1, left=1, height=0.62, color=SPEED_COLOUR if middle >= 1 else MEMORY_COLOUR)
     axis.plot([ratio["min"], ratio["max"]], [place, place], color="black", linewidth=1.2)
@@ -75,7 +75,7 @@ def draw_bar(axis: Axes, place: int, ratio: dict[str, Any]) -> None:
 
 
 def draw_curves(result: dict[str, Any], path: Path) -> None:
-    """Draw speed (left scale) and peak memory (right scale) along each axis."""
+    """Plot speed (left axis) and peak memory (right axis) for each curve."""
     figure = Figure(figsize=(14, 4.2), dpi=120, layout=ConstrainedLayoutEngine(w_pad=0.15))
     FigureCanvasAgg(figure)
     for panel, (label, names) in zip(figure.subplots(1, len(CURVES)), CURVES, strict=True):
@@ -84,7 +84,7 @@ def draw_curves(result: dict[str, Any], path: Path) -> None:
 
 
 def points_of(result: dict[str, Any], name: str) -> list[tuple[int, float, float]]:
-    """Collect a curve's points: where, targets a second, and GiB."""
+    """Collect a curve's points: position, targets per second, and GiB."""
     return [
         (one["point"], one["summary"]["speed"]["median"], one["summary"]["peak_mib"]["median"] / 1024)
         for title, one in result["contenders"].items()
@@ -120,7 +120,7 @@ def draw_panel(axis: Axes, label: str, curves: dict[str, list[tuple[int, float, 
 
 
 def short(number: float) -> str:
-    """Write thousands as k and millions as M."""
+    """Format thousands as k and millions as M."""
     for size, suffix in ((10**6, "M"), (10**3, "k")):
         if number >= size:
             return f"{number / size:g}{suffix}"

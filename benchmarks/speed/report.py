@@ -1,4 +1,4 @@
-"""From turns to what is told: medians and spread, ratios round by round, as JSON and as tables."""
+"""Turn measurements into a report: medians, ranges and ratios by round, as JSON and as tables."""
 
 import json
 import platform
@@ -19,14 +19,14 @@ HEADINGS = {
     "p50_ms": "median ms",
     "p95_ms": "95th percentile, ms",
     "peak_mib": "peak MiB",
-    "growth_mib": "MiB more than before training",
+    "growth_mib": "MiB added by training",
     "seconds": "seconds",
     "cpu_seconds": "processor seconds",
 }
 
 
 def value(turn: Turn, quantity: str) -> float:
-    """Read one quantity off a turn."""
+    """Compute one quantity of a turn."""
     match quantity:
         case "speed":
             return turn["units"] / turn["seconds"]
@@ -40,12 +40,12 @@ def value(turn: Turn, quantity: str) -> float:
 
 
 def spread(values: list[float]) -> dict[str, float]:
-    """Median, least and most."""
+    """Return the median, minimum and maximum."""
     return {"median": median(values), "min": min(values), "max": max(values)}
 
 
 def ratio_of(ratio: Ratio, turns: Turns) -> dict[str, Any] | None:
-    """Compare round by round with whichever peer has the best median; None where either side failed."""
+    """Compare round by round with the peer that has the best median; None if either side failed."""
     quantity = ratio.quantity
     better = max if quantity in MORE_IS_BETTER else min
     peers = [name for name in ratio.theirs if turns.get(name)]
@@ -68,7 +68,7 @@ def ratio_of(ratio: Ratio, turns: Turns) -> dict[str, Any] | None:
 
 
 def as_result(case: Case, turns: Turns, errors: dict[str, str], *, threads: int) -> dict[str, Any]:
-    """Gather all of a case: raw turns, summaries and ratios."""
+    """Collect a case's raw turns, summaries and ratios."""
     contenders = {}
     for contender in case.contenders:
         if contender.name in turns:
@@ -95,7 +95,7 @@ def as_result(case: Case, turns: Turns, errors: dict[str, str], *, threads: int)
 
 
 def rounded(content: Any) -> Any:
-    """Keep five significant digits of every fraction."""
+    """Round every float to five significant digits."""
     if isinstance(content, float):
         return float(f"{content:.5g}")
     if isinstance(content, dict):
@@ -118,7 +118,7 @@ def machine() -> dict[str, Any]:
 
 
 def read_report(path: Path) -> dict[str, Any]:
-    """Read an earlier run's report, or begin one."""
+    """Read the report of earlier runs, or start a new one."""
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {"packages": {}, "cases": {}}
 
 
@@ -131,7 +131,7 @@ def write_report(report: dict[str, Any], folder: Path) -> None:
 
 
 def as_markdown(report: dict[str, Any]) -> str:
-    """Lay the report out as tables."""
+    """Format the report as Markdown."""
     about = report["machine"]
     peers = ", ".join(
         f"{name} {report['packages'][environment][name]}"
@@ -140,8 +140,8 @@ def as_markdown(report: dict[str, Any]) -> str:
     )
     blocks = [
         "# Speed, side by side",
-        f"{about['processor']}, {about['cores']} cores, {peers}. Contenders took turns within one run; a ratio is that "
-        "of one round, told as the median and the range over the rounds. More than 1 is for seqrec.",
+        f"{about['processor']}, {about['cores']} cores, {peers}. Contenders took turns within one run. Ratios are "
+        "computed per round and given as their median and range over rounds; above 1, seqrec is better.",
     ]
     for name, result in report["cases"].items():
         blocks += [f"## {result['title']}", f"`{name}`, {result['date'][:10]}"]
@@ -163,7 +163,7 @@ def as_markdown(report: dict[str, Any]) -> str:
 
 
 def contender_table(result: dict[str, Any]) -> str:
-    """Lay out what each contender did, as medians."""
+    """Format each contender's medians as a table."""
     contenders = result["contenders"]
     shown = list(next(iter(contenders.values()))["summary"]) if contenders else []
     heads = ["", "threads", *(HEADINGS[quantity].format(unit=result["unit"]) for quantity in shown)]
@@ -171,7 +171,7 @@ def contender_table(result: dict[str, Any]) -> str:
     for name, contender in contenders.items():
         reached = all(turn.get("reached", True) for turn in contender["turns"])
         medians = [contender["summary"][quantity]["median"] for quantity in shown]
-        label = name if reached else f"{name} (stopped before it got there)"
+        label = name if reached else f"{name} (stopped before reaching the target)"
         rows.append(
             [
                 label,
@@ -183,6 +183,6 @@ def contender_table(result: dict[str, Any]) -> str:
 
 
 def table(heads: list[str], rows: list[list[str]]) -> str:
-    """Write a Markdown table."""
+    """Format a Markdown table."""
     lines = [heads, ["---"] * len(heads), *rows]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)

@@ -1,7 +1,7 @@
 """Measure seqrec against its peers: `python benchmarks/speed/run.py [--cases a,b] [--rounds 7]`.
 
 Builds the peers' environments, lets all contenders of a case take turns in one run, and writes `speed.json`,
-`speed.md` and pictures. Only the cases that were run are replaced in an earlier report.
+`speed.md` and plots. In an existing report, only the cases that were run are replaced.
 """
 
 import argparse
@@ -25,22 +25,22 @@ RECIPE = BENCHMARKS / "recipes" / "sasrec-ml-1m-quick.yaml"
 
 def parse_flags() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cases", help="Names with commas between them (default: all but time-to-quality).")
-    parser.add_argument("--rounds", type=int, default=7, help="Turns of each contender (default: 7).")
-    parser.add_argument("--turn_seconds", type=float, default=4, help="About how long a turn takes (default: 4).")
-    parser.add_argument("--threads", type=int, default=2, help="Threads of each contender (default: 2).")
+    parser.add_argument("--cases", help="Names, separated by commas (default: all but time-to-quality).")
+    parser.add_argument("--rounds", type=int, default=7, help="Turns per contender (default: 7).")
+    parser.add_argument("--turn_seconds", type=float, default=4, help="Approximate seconds per turn (default: 4).")
+    parser.add_argument("--threads", type=int, default=2, help="Threads per contender (default: 2).")
     parser.add_argument("--output", type=Path, default=BENCHMARKS / "results" / "speed", help="Folder of the report.")
     parser.add_argument("--recipe", type=Path, default=RECIPE, help="Our recipe for time-to-quality.")
     parser.add_argument("--quality", type=float, default=0.16, help="The NDCG@10 to reach (default: 0.16).")
-    parser.add_argument("--quality_limit", type=float, default=3600, help="Seconds to reach it in (default: 3600).")
+    parser.add_argument("--quality_limit", type=float, default=3600, help="Time limit in seconds (default: 3600).")
     return parser.parse_args()
 
 
 def choose(names: str | None, cases: tuple[Case, ...]) -> list[Case]:
-    """Pick the named cases, or those that are run by default.
+    """Select the named cases, or the default ones.
 
     Raises:
-        ValueError: On a name that no case has.
+        ValueError: On an unknown name.
     """
     if names is None:
         return [case for case in cases if case.by_default]

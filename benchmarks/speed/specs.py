@@ -1,20 +1,19 @@
-"""What a case is made of, and how the contenders of all cases are set. Nothing here runs anything."""
+"""Types that describe cases, and the settings of all contenders. Nothing here runs anything."""
 
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Settings = dict[str, Any]
-# What a turn tells: units a second, milliseconds of a step or a request, MiB of memory, seconds of the clock or the
-# processor.
+# Measured per turn: units per second, milliseconds per step or request, MiB of memory, wall-clock or processor seconds.
 Quantity = Literal["speed", "step_ms", "p50_ms", "p95_ms", "peak_mib", "growth_mib", "seconds", "cpu_seconds"]
 
 
 @dataclass(frozen=True)
 class Contender:
-    """One process of a case: which worker does which task, in which environment, how set.
+    """One process of a case: a worker, its task, its environment and its settings.
 
-    `threads` is the run's own (`--threads`) where None. `point` places it on a curve. `variables` are set in its
-    environment.
+    `threads` defaults to the run's `--threads`. `point` is its position on a curve. `variables` are environment
+    variables.
     """
 
     name: str
@@ -29,9 +28,9 @@ class Contender:
 
 @dataclass(frozen=True)
 class Ratio:
-    """How many times better `ours` does than the best of `theirs`: more of a speed, less of anything else.
+    """How many times better `ours` is than the best of `theirs`: higher for a speed, lower for other quantities.
 
-    `against_peers` is False for what is no competition, and is not drawn among the others.
+    With `against_peers=False`, the ratio is not a comparison with a peer and is not plotted.
     """
 
     title: str
@@ -45,8 +44,8 @@ class Ratio:
 class Case:
     """A comparison.
 
-    `together`: all contenders are alive and take turns, or one after the other has the machine to itself.
-    `count`: steps (or requests) of a turn; as many as fill the time of a turn where None. `rounds`: at most so many.
+    `together`: whether all contenders run at once and take turns, or one after the other with the machine to itself.
+    `count`: steps (or requests) per turn; if None, as many as fit into a turn's time. `rounds`: maximum number.
     """
 
     name: str
@@ -71,7 +70,7 @@ PRECISIONS = {"float32": False, "bf16": True}
 def seqrec(
     name: str, *, length: int, bf16: bool = False, worker: str = "seqrec", task: str = "train", **more: Any
 ) -> Contender:
-    """This library; `more` are fields of its configuration, or `synthetic`, `threads` and `point`."""
+    """This library; `more` holds fields of its configuration, or `synthetic`, `threads` and `point`."""
     outer = {key: more.pop(key) for key in ("threads", "point") if key in more}
     settings: Settings = {"batch_size": BATCH_SIZE, "bf16": bf16}
     if "synthetic" in more:
@@ -87,13 +86,13 @@ def seqrec(
     return Contender(name, worker, task, settings, **outer)
 
 
-NARROW: Settings = {"intermediate_size": 64, "hidden_act": "relu"}  # the feed-forward of both peers' SASRec
-WIDE: Settings = {"intermediate_size": 256, "hidden_act": "gelu"}  # GPT-2's, and this library's default
+NARROW: Settings = {"intermediate_size": 64, "hidden_act": "relu"}  # feed-forward of both peers' SASRec
+WIDE: Settings = {"intermediate_size": 256, "hidden_act": "gelu"}  # feed-forward of GPT-2 and this library's default
 SAMPLED: Settings = {"loss": "sampled_softmax", "num_negatives": 256}
 
 
-# With these, glibc keeps large buffers instead of handing them back to the system after every step, whose page faults
-# cost RecTools' logits more than their arithmetic does. No default of anybody's, but the best that a peer can do.
+# Makes glibc keep large buffers instead of returning them to the system after every step, whose page faults cost
+# RecTools more than computing its logits. Not a default anywhere, but the best that a peer can do.
 LARGE_BUFFERS = {
     "MALLOC_MMAP_MAX_": "0",
     "MALLOC_TRIM_THRESHOLD_": "8589934592",
@@ -111,7 +110,7 @@ def rectools(
     threads: int | None = None,
     variables: dict[str, str] | None = None,
 ) -> Contender:
-    """RecTools; full softmax where `negatives` is 0."""
+    """RecTools; full softmax if `negatives` is 0."""
     loss = {"loss": "sampled_softmax" if negatives else "softmax", "num_negatives": max(1, negatives)}
     settings = {"batch_size": BATCH_SIZE, "bf16": bf16, "max_length": length, **loss}
     return Contender(
@@ -128,13 +127,13 @@ def replay(
     route: str | None = None,
     threads: int | None = None,
 ) -> Contender:
-    """RePlay; `route` is how it is asked for recommendations."""
+    """RePlay; `route` is the way to get recommendations from it."""
     settings = {"batch_size": BATCH_SIZE, "bf16": bf16, "max_length": 200, "bucket_size": bucket_size, "route": route}
     return Contender(name, "replay", task, settings, environment="replay", threads=threads)
 
 
 def gpt2(name: str, *, bf16: bool) -> Contender:
-    """GPT-2 by transformers' own Trainer."""
+    """GPT-2 with transformers' own Trainer."""
     config = {"n_embd": 64, "n_layer": 2, "n_head": 2, "n_inner": 256, "resid_pdrop": 0.2, "embd_pdrop": 0.2}
     return Contender(
         name, "gpt2", "train", {"batch_size": BATCH_SIZE, "bf16": bf16, "max_length": 200, "config": config}
@@ -142,7 +141,7 @@ def gpt2(name: str, *, bf16: bool) -> Contender:
 
 
 def retrieval(name: str, method: str, threads: int) -> Contender:
-    """Top ten of a million items; an index is one more `method` of the worker's `retrieve`, and two lines here."""
+    """Top ten of a million items; a new index needs a `method` in the worker's `retrieve` and two lines here."""
     vectors = {"num_users": 32, "num_items": 10**6, "dim": 64}
     return Contender(name, "seqrec", "retrieve", {"method": method, "vectors": vectors}, threads=threads)
 
@@ -150,7 +149,7 @@ def retrieval(name: str, method: str, threads: int) -> Contender:
 def curve_point(
     axis: str, point: int, *, items: int = 3_400, length: int = 200, depth: int = 2, **more: Any
 ) -> Contender:
-    """One point of a curve: synthetic histories of full length."""
+    """One point on a curve, with synthetic histories of full length."""
     synthetic = {"num_users": 4 * BATCH_SIZE, "num_items": items, "length": length + 1}
     return seqrec(
         f"{axis}: {point:,}", length=length, num_hidden_layers=depth, synthetic=synthetic, point=point, **WIDE, **more

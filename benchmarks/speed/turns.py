@@ -1,4 +1,4 @@
-"""Measuring a case: contenders take turns, so that what else the machine does falls on all alike."""
+"""Measure a case: contenders take turns, so that other load on the machine affects all of them equally."""
 
 import sys
 from collections.abc import Callable
@@ -19,11 +19,11 @@ def measure(case: Case, start: Start, *, rounds: int, turn_seconds: float) -> tu
     Args:
         case: The case.
         start: Starts a contender's worker.
-        rounds: Turns of each contender, or the case's own number where that is less.
-        turn_seconds: How long a turn shall take, where the case does not fix its steps.
+        rounds: Turns per contender; the case may set a lower number.
+        turn_seconds: Target duration of a turn, unless the case fixes the number of steps.
 
     Returns:
-        Each contender's turns, round by round, and the errors of those that failed.
+        Each contender's turns by round, and the errors of contenders that failed.
     """
     groups = [case.contenders] if case.together else [(contender,) for contender in case.contenders]
     turns: Turns = {}
@@ -44,7 +44,7 @@ def alternate(
     rounds: int,
     turn_seconds: float,
 ) -> None:
-    """Give each contender of a group its turn in every round, beginning with another each time."""
+    """Give each contender in a group a turn per round, rotating who begins."""
     with ExitStack() as stack:
         counts: dict[str, int] = {}
         workers: dict[str, Worker] = {}
@@ -73,7 +73,7 @@ def alternate(
 
 
 def warm_up(worker: Worker, case: Case, turn_seconds: float) -> int:
-    """Run steps that do not count, and return how many shall make a turn."""
+    """Run warm-up steps, and return the number of steps per turn."""
     if case.warm_up:
         worker.turn(case.warm_up)
     if case.count is not None:
@@ -83,12 +83,12 @@ def warm_up(worker: Worker, case: Case, turn_seconds: float) -> int:
 
 
 def fail(name: str, error: WorkerError, turns: Turns, errors: dict[str, str]) -> None:
-    """Take a contender out; the others go on."""
+    """Remove a contender; the others continue."""
     say(f"  {error}")
     errors[name] = str(error)
     turns.pop(name, None)
 
 
 def say(text: str) -> None:
-    """Tell how far it is."""
+    """Report progress."""
     print(text, file=sys.stderr, flush=True)

@@ -1,7 +1,7 @@
-"""Measures the floor below a training step: the matrix products of our model on our packed batches, and nothing else.
+"""Measures a lower bound on a training step: only the matrix products of our model on our packed batches.
 
-Forward and backward, float32, into buffers that are there already: projections, attention over whole rows, the
-feed-forward, and the scores of the whole catalogue in the loss's own chunks.
+Forward and backward, in float32, into preallocated buffers: projections, attention over whole rows, the feed-forward
+layers, and the scores of the whole catalogue in the loss's own chunks.
 
 Shape suffixes: R packed rows, W their width, H heads, E size of a head, D hidden size, N targets, C rows of a chunk,
 V vocabulary.
@@ -22,7 +22,7 @@ NUM_BATCHES = 8
 
 
 def train(request: Message, channel: Channel) -> None:
-    """Go through the products of batches as the collator packs them; units are targets."""
+    """Compute the products for batches packed by the collator; units are targets."""
     settings = request["settings"]
     config = settings["config"]
     histories, tokenizer = load_training(request)
@@ -84,7 +84,7 @@ def attention(num_rows: int, heads: int, width: int, head_size: int) -> None:
 
 
 def catalogue(num_targets: int, vocabulary: int, hidden: int) -> None:
-    """Scores of all items in chunks of rows, and the gradients of both sides."""
+    """Scores of all items in chunks of rows, and the gradients of users and items."""
     users_ND, items_VD = buffer("users", num_targets, hidden), buffer("items", vocabulary, hidden)
     grad_VD = buffer("grad items", vocabulary, hidden)
     size = chunk_rows(items_VD)
@@ -100,7 +100,7 @@ buffers: dict[str, Tensor] = {}
 
 
 def buffer(name: str, *shape: int) -> Tensor:
-    """Lend a float32 matrix of zeros; its memory is kept for the next use of the name."""
+    """Return a float32 matrix of this shape, reusing the memory of earlier calls with the same name."""
     size = 1
     for length in shape:
         size *= length

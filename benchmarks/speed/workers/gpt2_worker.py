@@ -1,7 +1,7 @@
-"""Measures what one has without this library: GPT-2 on item ids, trained by `transformers.Trainer`.
+"""Measures an alternative without this library: GPT-2 on item ids, trained by `transformers.Trainer`.
 
-Each user's newest items are one row, padded to its batch's longest; batches are of like lengths, which is the
-Trainer's own way to pad little. Attention is without dropout, which is its fastest on a CPU.
+Each user's newest items form one row, padded to the longest in the batch. Batches are grouped by length, the Trainer's
+own way to reduce padding. Attention has no dropout, which is fastest on a CPU.
 """
 
 import torch
@@ -36,7 +36,7 @@ def train(request: Message, channel: Channel) -> None:
 
 
 def collate(rows: list[dict[str, Tensor]]) -> dict[str, Tensor]:
-    """Pad to the longest, on the right, where causal attention needs no mask for it; padding is no label."""
+    """Pad to the longest row on the right, where causal attention needs no mask; padding has no labels."""
     sequences = [row["input_ids"].long() for row in rows]
     return {
         "input_ids": pad_sequence(sequences, batch_first=True),

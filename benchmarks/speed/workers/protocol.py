@@ -1,8 +1,8 @@
-"""What every worker shares: messages to and from the harness, turns, and the memory that a process took.
+"""Shared by all workers: messages to and from the harness, turns, and memory measurements.
 
-Standard library only, as it runs in every environment. A message is one line of JSON. The harness sends the request,
-and then `{"count": n}` for each turn; a worker says when it is ready, and answers each turn with what it measured.
-Nothing runs in between, so that turns of several workers never overlap.
+Uses only the standard library, since it runs in every environment. A message is one line of JSON. The harness sends the
+request, then `{"count": n}` for each turn; a worker reports when it is ready, and answers each turn with its
+measurements. Workers idle between turns, so that turns of several workers never overlap.
 """
 
 import json
@@ -17,7 +17,7 @@ Message = dict[str, Any]
 
 
 class Channel:
-    """The messages of one worker; what libraries print goes to stderr from its making on."""
+    """A worker's connection to the harness. Once created, output printed by libraries goes to stderr."""
 
     def __init__(self) -> None:
         self.output = os.fdopen(os.dup(1), "w", encoding="utf-8")
@@ -30,26 +30,26 @@ class Channel:
         self.output.flush()
 
     def receive(self) -> Message:
-        """Wait for a message; leave where the harness has no more of them."""
+        """Wait for a message; exit if the harness has closed the connection."""
         line = sys.stdin.readline()
         if not line:
             sys.exit(0)
         return json.loads(line)
 
     def ready(self) -> None:
-        """Say that everything is loaded; memory is counted from here."""
+        """Report that everything is loaded; memory growth is measured from here."""
         self.resident_at_start = memory_mib("VmRSS")
         self.send({"ready": True})
 
     def answer(self, *, seconds: float, units: float, **more: Any) -> None:
-        """Answer a turn: how long it took for how many tokens, users or requests, and the memory so far."""
+        """Answer a turn: its duration, its number of tokens, users or requests, and memory so far."""
         peak = memory_mib("VmHWM")
         memory = {"peak_mib": peak, "growth_mib": peak - self.resident_at_start}
         self.send({"seconds": seconds, "units": units, **memory, **more})
 
 
 class Gate:
-    """Lets a library's own training loop run the steps of a turn, and holds it in between.
+    """Lets a library's own training loop run the steps of a turn, and pauses it between turns.
 
     The loop calls `open` before its first step and `pass_step` after each.
     """
@@ -61,7 +61,7 @@ class Gate:
         self.start = 0.0
 
     def __deepcopy__(self, memo: dict) -> "Gate":
-        return self  # a library that copies its callbacks still talks to the one harness
+        return self  # keeps the connection if a library copies its callbacks
 
     def open(self) -> None:
         """Report ready, and wait for the first turn."""
@@ -84,7 +84,7 @@ class Gate:
 
 
 def serve_turns(channel: Channel, run: Callable[[int], Message]) -> None:
-    """Serve turns of something that is no training loop: `run(count)` returns at least its `units`."""
+    """Serve turns of a task without a training loop; `run(count)` returns at least `units`."""
     channel.ready()
     while True:
         count = channel.receive()["count"]
@@ -94,7 +94,7 @@ def serve_turns(channel: Channel, run: Callable[[int], Message]) -> None:
 
 
 def timed_requests(answer: Callable[[Any], Any], requests: list) -> Callable[[int], Message]:
-    """Make a `run` that answers `count` requests, going round them, and tells the time of each in milliseconds."""
+    """Return a `run` that answers `count` requests, cycling through them, and reports the milliseconds of each."""
     position = 0
 
     def run(count: int) -> Message:
@@ -112,7 +112,7 @@ def timed_requests(answer: Callable[[Any], Any], requests: list) -> Callable[[in
 
 
 def serve(tasks: dict[str, Callable[[Message, Channel], None]]) -> None:
-    """Receive the request, and do the task that it names."""
+    """Receive the request and run its task."""
     channel = Channel()
     request = channel.receive()
     tasks[request["task"]](request, channel)
@@ -121,7 +121,7 @@ def serve(tasks: dict[str, Callable[[Message, Channel], None]]) -> None:
 def memory_mib(field: str) -> float:
     """Read `VmRSS` (resident now) or `VmHWM` (its peak) of this process.
 
-    Not `getrusage`, whose peak begins with what the parent held when it started the process.
+    `getrusage` will not do: its peak includes the memory of the parent when it started the process.
     """
     for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
         if line.startswith(f"{field}:"):

@@ -1,9 +1,9 @@
-"""Measures the time that RecTools' SASRec takes from the table on disk to a validation NDCG@10.
+"""Measures the time that RecTools' SASRec takes from the table on disk to a given validation NDCG@10.
 
-After each epoch, a callback scores the full catalogue for every user with the model in training, leaves out what the
-user has seen, and ranks the validation item; ties count against it.
+After each epoch, a callback scores the full catalogue for every user with the current model, leaves out seen items, and
+ranks the validation item; ties count against it.
 
-Shape suffixes: U users, B users of a batch, L length, V items with the padding, D hidden size.
+Shape suffixes: U users, B users in a batch, L length, V items including padding, D hidden size.
 """
 
 import time
@@ -25,7 +25,7 @@ RANKED_AT_ONCE = 256
 
 @dataclass
 class Validation:
-    """Each user's training items and validation item, as the model's own item numbers."""
+    """Each user's training items and validation item, as the model's item numbers."""
 
     seen_U: list[list[int]]
     targets_U: np.ndarray
@@ -64,7 +64,7 @@ class Validation:
 
 
 class StopAtQuality(lightning.Callback):
-    """Tells the harness of every validation, and stops at the quality or the time limit."""
+    """Reports every validation to the harness, and stops at the quality or the time limit."""
 
     def __init__(self, settings: Message, channel: Channel, table: pd.DataFrame, start: float) -> None:
         self.settings, self.channel, self.table, self.start = settings, channel, table, start

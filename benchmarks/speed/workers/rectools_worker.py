@@ -1,8 +1,8 @@
-"""Measures RecTools' SASRec: training by its own Lightning loop, `recommend` for all users and for single requests.
+"""Measures RecTools' SASRec: training with its own Lightning loop, `recommend` for all users and for single requests.
 
-Its feed-forward is as wide as the hidden states, with ReLU; dropout is on attention weights too. Data are loaded in
-the training process (`dataloader_num_workers=0`): on two cores, loader processes take time from the model. Each user's
-newest items are one row, padded to the full length. Precision is Lightning's.
+Its feed-forward layers are as wide as the hidden states, with ReLU; dropout also applies to attention weights. Data are
+loaded in the training process (`dataloader_num_workers=0`), since loader processes would compete with the model for two
+cores. Each user's newest items form one row, padded to the full length. Precision is set through Lightning.
 """
 
 import warnings
@@ -20,7 +20,7 @@ TRAIN, TEST = 0, 2
 
 
 class GateCallback(lightning.Callback):
-    """Ends a turn when its steps are done; units are labels that are no padding."""
+    """Ends a turn when its steps are done; units are labels except padding."""
 
     def __init__(self, gate: Gate) -> None:
         self.gate = gate
@@ -71,7 +71,7 @@ def answer_requests(request: Message, channel: Channel) -> None:
 
 
 def as_dataset(table: pd.DataFrame) -> Dataset:
-    """Give a table the columns that RecTools reads; times keep nothing but their order."""
+    """Convert a table to a RecTools data set; only the order of times matters."""
     return Dataset.construct(
         pd.DataFrame(
             {
@@ -85,7 +85,7 @@ def as_dataset(table: pd.DataFrame) -> Dataset:
 
 
 def build_model(settings: Message, *, callbacks: list | None = None, max_steps: int = 10**6) -> SASRecModel:
-    """Build the model of a request, with a trainer that does nothing but train."""
+    """Build the model of a request, with a trainer that only trains."""
     lightning.seed_everything(42)
 
     def trainer() -> lightning.Trainer:

@@ -1,8 +1,8 @@
-"""Measures RePlay's SASRec (`replay.nn`) with full cross-entropy: training by its Lightning loop, and single requests.
+"""Measures RePlay's SASRec (`replay.nn`) with full cross-entropy: training with its Lightning loop, and requests.
 
-Its feed-forward is as wide as the hidden states (`hidden_dim=None`), with ReLU; dropout is on attention weights too.
-Batches come from its `ParquetModule`, which has no loader processes. Each user's newest items are one row, padded to
-the full length; `bucket_size`, where given, has its encoder crop rows of like lengths together
+Its feed-forward layers are as wide as the hidden states (`hidden_dim=None`), with ReLU; dropout also applies to
+attention weights. Batches come from its `ParquetModule`, which has no loader processes. Each user's newest items form one row,
+padded to the full length; with `bucket_size`, its encoder crops rows of similar length together
 (`LengthBucketedQueryEncoder`).
 """
 
@@ -32,7 +32,7 @@ SILENT = {"enable_checkpointing": False, "enable_progress_bar": False, "enable_m
 
 
 class GateCallback(lightning.Callback):
-    """Ends a turn when its steps are done; units are labels that are no padding."""
+    """Ends a turn when its steps are done; units are labels except padding."""
 
     def __init__(self, gate: Gate) -> None:
         self.gate = gate
@@ -77,8 +77,8 @@ def train(request: Message, channel: Channel) -> None:
 def answer_requests(request: Message, channel: Channel) -> None:
     """Recommend ten items for one history of raw ids at a time, by `route`.
 
-    "predict" is the documented one, Lightning's `predict` with RePlay's callback for top items; "module" is what
-    somebody in a hurry would write: the module called by hand, its filter of seen items, and torch's top ten.
+    "predict" is the documented route: Lightning's `predict` with RePlay's callback for top items. "module" is a faster
+    one written by hand: calling the module, its filter for seen items, and torch's top ten.
     """
     table = pd.read_parquet(request["data"])
     item_ids = table["item_id"].unique()
@@ -117,7 +117,7 @@ def answer_requests(request: Message, channel: Channel) -> None:
 
 
 def tensor_schema(num_items: int) -> TensorSchema:
-    """Describe the one column that the model reads; padding is the number after the last item."""
+    """Describe the only column that the model reads; the padding value is the number after the last item."""
     return TensorSchema(
         TensorFeatureInfo(
             name="item_id",

@@ -1,4 +1,4 @@
-"""Histories and vocabularies for the workers of this library's environment."""
+"""Histories and vocabularies for the workers in this library's environment."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ TRAIN, VALIDATION, TEST = 0, 1, 2
 
 
 def load_training(request: dict[str, Any]) -> tuple[Histories, ItemTokenizer]:
-    """Load the training histories that a request names, or make those that it describes."""
+    """Load the training histories of a request, or generate them."""
     if request["data"] is None:
         return synthetic_histories(**request["settings"]["synthetic"])
     table = pl.read_parquet(request["data"])
@@ -25,7 +25,7 @@ def load_training(request: dict[str, Any]) -> tuple[Histories, ItemTokenizer]:
 
 
 def load_test(path: str) -> tuple[Histories, ItemTokenizer]:
-    """Load the test rows: whole histories and their targets."""
+    """Load the test rows: full histories and their targets."""
     table = pl.read_parquet(path)
     train, validation, test = (table.filter(pl.col("part") == part) for part in (TRAIN, VALIDATION, TEST))
     tokenizer = ItemTokenizer.from_interactions(train, catalogue=table["item_id"])
@@ -33,7 +33,7 @@ def load_test(path: str) -> tuple[Histories, ItemTokenizer]:
 
 
 def synthetic_histories(num_users: int, num_items: int, length: int, seed: int = 42) -> tuple[Histories, ItemTokenizer]:
-    """Make histories of one length, their items drawn with popularity as by Zipf's law."""
+    """Generate histories of equal length, with items drawn by Zipf's law."""
     tokenizer = ItemTokenizer.from_item_ids(range(num_items))
     popularity = 1 / np.arange(1, num_items + 1)
     cumulative = popularity.cumsum() / popularity.sum()

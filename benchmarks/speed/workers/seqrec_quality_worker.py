@@ -1,6 +1,6 @@
-"""Measures the time from the table on disk to a validation NDCG@10, by a recipe as `seqrec train` would run it.
+"""Measures the time from the table on disk to a given validation NDCG@10, with a recipe of `seqrec train`.
 
-The recipe's own validation after every epoch; no checkpoints, and no measuring on test.
+Validates after every epoch, as the recipe does, but saves no checkpoints and does not evaluate on test.
 """
 
 import tempfile
@@ -19,7 +19,7 @@ ONLY_VALIDATION = ("--save_strategy=no", "--load_best_model_at_end=false", "--re
 
 
 class StopAtQuality(TrainerCallback):
-    """Tells the harness of every validation, and stops at the quality or the time limit."""
+    """Reports every validation to the harness, and stops at the quality or the time limit."""
 
     def __init__(self, settings: Message, channel: Channel, start: float) -> None:
         self.settings, self.channel, self.start = settings, channel, start
@@ -28,7 +28,7 @@ class StopAtQuality(TrainerCallback):
     def on_evaluate(
         self, arguments: Any, state: TrainerState, control: TrainerControl, metrics: dict[str, float], **kwargs: Any
     ) -> None:
-        """Look at one validation."""
+        """Report one validation."""
         seconds = time.perf_counter() - self.start
         ndcg = metrics["eval_ndcg@10"]
         self.last = {"epoch": state.epoch, "ndcg@10": ndcg, "reached": ndcg >= self.settings["quality"]}

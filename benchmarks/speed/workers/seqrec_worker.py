@@ -1,7 +1,7 @@
-"""Measures this library: training by `SequentialTrainer`, ranking, single requests, and retrieval.
+"""Measures this library: training with `SequentialTrainer`, ranking, single requests, and retrieval.
 
-Training packs histories, and takes every item of each: one longer than the model reads is cut into windows. Data are
-loaded in the training process.
+Training packs histories and uses all of their items: histories longer than the model's limit are cut into windows. Data
+are loaded in the training process.
 """
 
 from functools import partial
@@ -42,7 +42,7 @@ def train(request: Message, channel: Channel) -> None:
 
 
 def rank(request: Message, channel: Channel) -> None:
-    """List the best ten unseen items for every user (and rank the target, which comes along); units are users."""
+    """List the ten best unseen items for every user, and rank the targets too; units are users."""
     rows, tokenizer = load_test(request["data"])
     model = build_model(len(tokenizer), request["settings"])
     max_length = model.config.max_history_length
@@ -92,7 +92,7 @@ def build_model(vocab_size: int, settings: Message) -> SasRecForNextItem:
 def clustered_vectors(
     num_users: int, num_items: int, dim: int, num_clusters: int = 1000
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Make vectors that lie in clusters, as learnt ones do: centres, and noise of half their size around them."""
+    """Generate clustered vectors, like learned ones: centres, plus noise of half their size."""
     generator = torch.Generator().manual_seed(42)
     centres = torch.randn(num_clusters, dim, generator=generator)
     made = []

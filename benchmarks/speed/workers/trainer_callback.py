@@ -1,4 +1,4 @@
-"""What holds `transformers.Trainer` between turns, and counts what it trains on."""
+"""A callback that pauses `transformers.Trainer` between turns and counts its targets."""
 
 import tempfile
 from typing import Any
@@ -22,7 +22,7 @@ ONLY_TRAINING = {
 
 
 def output_folder() -> str:
-    """A folder that a Trainer asks for and nothing is written to."""
+    """Return a folder for a Trainer that requires one; nothing is written to it."""
     return tempfile.gettempdir()
 
 
@@ -32,7 +32,7 @@ class GateCallback(TrainerCallback):
     Args:
         gate: Where turns come from.
         model: The model in training.
-        shifted: Whether the model itself shifts the labels, so that a row's first is never a target.
+        shifted: Whether the model itself shifts the labels, so that a row's first label is never a target.
     """
 
     def __init__(self, gate: Gate, model: nn.Module, *, shifted: bool = False) -> None:
@@ -42,7 +42,7 @@ class GateCallback(TrainerCallback):
         model.register_forward_pre_hook(self.count, with_kwargs=True)
 
     def count(self, model: nn.Module, args: tuple, kwargs: dict[str, torch.Tensor]) -> None:
-        """Count a batch's labels that are no padding."""
+        """Count a batch's labels, except padding."""
         self.num_targets = int((kwargs["labels"][:, self.first_target :] != -100).sum())
 
     def on_train_begin(self, *args: Any, **kwargs: Any) -> None:
