@@ -1,6 +1,6 @@
-"""Train a shared recommender on: all of its weights, or a small LoRA adapter (`pip install peft`).
+"""Fine-tune a shared recommender, either fully or with a small LoRA adapter (`pip install peft`).
 
-The model that is trained on here is made first, on made-up data; put a folder of yours, or "org/name", in its place.
+The example first trains a model on synthetic data; replace it with your own folder, or "org/name" on the Hub.
 """
 
 import polars as pl
@@ -20,7 +20,7 @@ train(
     overwrite=True,
 )
 
-# New interactions with the same catalogue, encoded with the vocabulary of the model.
+# New interactions with the same items, encoded with the model's vocabulary.
 recommender = Recommender.from_pretrained("runs/shared")
 new = synthetic_interactions(seed=1).filter(pl.col("item_id").is_in(recommender.tokenizer.item_ids))
 new.write_parquet("runs/new_interactions.parquet")
@@ -42,20 +42,20 @@ def ndcg(trainer):
     return trainer.evaluate(data.sequences["test"], metric_key_prefix="test")["test_ndcg@10"]
 
 
-# An adapter: the shared weights stay as they are, beside them few new ones are trained, saved and pushed.
+# With an adapter: the shared weights are frozen, and only a few additional ones are trained, saved and pushed.
 adapted = get_peft_model(recommender.model, LoraConfig(r=8, target_modules="all-linear"))
 trainer = trainer_of(adapted, "runs/adapter")
 before = ndcg(trainer)
 trainer.train()
-print(f"NDCG@10 on the new interactions: {before:.4f} as shared, {ndcg(trainer):.4f} with an adapter")
+print(f"NDCG@10 on the new interactions: {before:.4f} before fine-tuning, {ndcg(trainer):.4f} with an adapter")
 adapted.save_pretrained("runs/adapter")  # or adapted.push_to_hub("org/adapter")
 
 base = Recommender.from_pretrained("runs/shared")
 with_adapter = Recommender(PeftModel.from_pretrained(base.model, "runs/adapter"), base.tokenizer, base.items)
 print(with_adapter.recommend(base.tokenizer.item_ids[:3], k=3))
 
-# All weights: the same as `seqrec train --model_name_or_path runs/shared --dataset runs/new_interactions.parquet`.
+# Fully: the same as `seqrec train --model_name_or_path runs/shared --dataset runs/new_interactions.parquet`.
 trainer = trainer_of(Recommender.from_pretrained("runs/shared").model, "runs/tuned")
 trainer.train()
 trainer.save_model()
-print(f"NDCG@10 on the new interactions: {ndcg(trainer):.4f} with all weights trained on")
+print(f"NDCG@10 on the new interactions: {ndcg(trainer):.4f} after fine-tuning all weights")

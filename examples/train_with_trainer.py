@@ -1,4 +1,4 @@
-"""Train, evaluate and use a recommender in Python, piece by piece, on made-up data."""
+"""Train, evaluate and use a recommender in Python, step by step, on synthetic data."""
 
 from seqrec import (
     ItemTokenizer,
@@ -13,7 +13,7 @@ from seqrec.interactions.sequences import build_sequences
 from seqrec.interactions.sources import load_interactions
 from seqrec.interactions.splitting import leave_one_out
 
-data = load_interactions("synthetic")  # or a CSV, Parquet or JSONL file, a frame, a data set of the Hub
+data = load_interactions("synthetic")  # or a CSV, Parquet or JSONL file, a frame, a data set on the Hub
 split = leave_one_out(data.interactions)
 tokenizer = ItemTokenizer.from_interactions(split.train, catalogue=data.interactions["item_id"])
 sequences = build_sequences(split, tokenizer)

@@ -1,9 +1,9 @@
-"""Small models and data that many tests share."""
+"""Small models and data shared by many tests."""
 
 import os
 
-os.environ.setdefault("HF_HUB_OFFLINE", "1")  # read when transformers is imported
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # models here are tiny: more threads would wait for one another
+os.environ.setdefault("HF_HUB_OFFLINE", "1")  # must be set before transformers is imported
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # models are tiny: more threads would only wait for one another
 
 import hypothesis
 import polars as pl
@@ -26,19 +26,19 @@ def model_type(request):
 
 @pytest.fixture
 def choices():
-    """Fields of the configuration that a test tries several values of."""
+    """Fields of the configuration that a test varies."""
     return {}
 
 
 @pytest.fixture
 def tiny_config(model_type, choices):
-    """A configuration of few parameters."""
+    """A configuration with few parameters."""
     return MODEL_TYPES[model_type](vocab_size=NUM_ITEMS + 3, **TINY, **choices)
 
 
 @pytest.fixture
 def tiny_model(tiny_config):
-    """A model of few parameters, initialised widely, so that its outputs differ from one another."""
+    """A model with few parameters, initialised with a wide range so that its outputs differ."""
     torch.manual_seed(0)
     tiny_config.initializer_range = 0.5
     return AutoModelForNextItem.from_config(tiny_config).eval()
@@ -52,7 +52,7 @@ def tokenizer():
 
 @pytest.fixture
 def items(tokenizer):
-    """Its catalogue, the most popular first."""
+    """The catalogue of the vocabulary, the most popular item first."""
     return pl.DataFrame(
         {
             "item_id": tokenizer.item_ids,
@@ -64,7 +64,7 @@ def items(tokenizer):
 
 @pytest.fixture
 def recommender(tiny_model, tokenizer, items):
-    """All three in one."""
+    """A recommender made of the model, the vocabulary and the catalogue."""
     from seqrec.inference.recommender import Recommender
 
     return Recommender(tiny_model, tokenizer, items)
