@@ -1,8 +1,8 @@
 """Measures RePlay's SASRec (`replay.nn`) with full cross-entropy: training with its Lightning loop, and requests.
 
 Its feed-forward layers are as wide as the hidden states (`hidden_dim=None`), with ReLU; dropout also applies to
-attention weights. Batches come from its `ParquetModule`, which has no loader processes. Each user's newest items form one row,
-padded to the full length; with `bucket_size`, its encoder crops rows of similar length together
+attention weights. Batches come from its `ParquetModule`, which has no loader processes. Each user's newest items form
+one row, padded to the full length; with `bucket_size`, its encoder crops rows of similar length together
 (`LengthBucketedQueryEncoder`).
 """
 
