@@ -11,8 +11,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from seqrec import Recommender
+from seqrec import Recommender, SasRecConfig, SasRecForNextItem, SasRecModel
 from seqrec.cli import main, split_ids
+from seqrec.hub.remote_code import flatten_modules
 from seqrec.interactions.preparation import DataArguments, prepare
 from seqrec.interactions.synthetic import synthetic_interactions
 
@@ -51,18 +52,7 @@ def test_train_leaves_everything_a_model_needs(trained):
     assert names == {
         *("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "items.parquet"),
         *("metrics.json", "training_curve.png", "README.md"),
-        *(
-            "configuration_next_item.py",
-            "configuration_sasrec.py",
-            "backbone.py",
-            "modeling_next_item.py",
-            "modeling_sasrec.py",
-        ),
-        *("strict_config.py", "saved_weights.py", "weight_checks.py", "weight_files.py"),
-        *("layers.py", "losses.py", "negatives.py", "special_tokens.py"),
-        *("pipeline_next_item.py", "best_items.py", "retrieval.py", "scoring.py", "raw_ids.py", "collators.py"),
-        *("weight_files.py", "weight_checks.py", "saved_weights.py", "largest.py", "strict_config.py"),
-        *("request_options.py", "finite.py", "forked_workers.py"),
+        *flatten_modules(class_.__module__ for class_ in (SasRecConfig, SasRecModel, SasRecForNextItem)),
     }
 
 

@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from seqrec import cli
-from seqrec.cli_output import require_output_file, require_output_folder, write_frame
+from seqrec.cli_output import require_new_folder, require_output_file, write_frame
 
 FRAME = pl.DataFrame({"user_id": ["a"], "rank": [1], "item_id": ["i1"], "score": [0.5]})
 
@@ -104,6 +104,6 @@ def test_a_prepared_set_replaces_nothing(place, capsys):
 
 
 def test_a_folder_that_may_be_is_not_made_by_looking(place):
-    require_output_folder("new/folder", new=True)
+    require_new_folder("new/folder")
     assert not (place / "new").exists()
     assert not list(place.rglob(".part-*"))

@@ -36,8 +36,10 @@ def claimed(folder: Path) -> Iterator[None]:
             f"Another training is writing into {folder}. Wait for its end, or choose another --output_dir."
         ) from None
     except OSError as error:
+        existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
+        reason = error.strerror or error if existing.is_dir() else f"{existing} is a file"
         raise InputError(
-            f"The output folder {folder} cannot be written to ({error.strerror or error}). Choose another --output_dir."
+            f"The output folder {folder} cannot be written to ({reason}). Choose another --output_dir."
         ) from error
     remove_leftovers(folder, older_than=0)
     try:

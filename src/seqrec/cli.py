@@ -14,7 +14,7 @@ from transformers.utils.logging import disable_progress_bar
 
 from seqrec.cli_console import INTERRUPTED, REFUSED, exit_status, json_text, plain_warnings, ready_console, tell
 from seqrec.cli_flags import DEVICE_HELP, config_flags, device_flags, train_parser, with_config_file
-from seqrec.cli_output import WRITERS, require_output_file, require_output_folder, write_frame
+from seqrec.cli_output import WRITERS, require_new_folder, require_output_file, write_frame
 from seqrec.cli_parsers import DataclassParser, FlagParser, not_empty, positive_integer, some_ids, split_ids
 from seqrec.cli_summary import print_summary, recommendations_table
 from seqrec.errors import InputError
@@ -71,7 +71,6 @@ def train_command(argv: Sequence[str]) -> None:
         data_arguments, training_arguments, rest = parser.parse_all([*argv, *device_flags(argv)])
         options = vars(rest)
         names = config_flags(options["model_type"])
-        require_output_folder(training_arguments.output_dir)
         trained = train(
             data_arguments,
             training_arguments,
@@ -104,7 +103,7 @@ def prepare_command(argv: Sequence[str]) -> None:
         if rest.repo_id is not None:
             with explained(rest.repo_id, "pushed"):
                 validate_repo_id(rest.repo_id)
-        require_output_folder(rest.output_dir, new=True)
+        require_new_folder(rest.output_dir)
         data = prepare(data_arguments)
         data.save(rest.output_dir, name=rest.repo_id)
         parts = ", ".join(f"{len(rows):,} for {part}" for part, rows in data.sequences.items())

@@ -50,20 +50,15 @@ def require_output_file(path: str, *, model: str, source: str) -> None:
     require_writable(target.parent, f"--output {path!r}")
 
 
-def require_output_folder(path: str, *, new: bool = False) -> None:
-    """Raise a `ValueError` unless files can be written to this folder, which need not exist yet.
-
-    Args:
-        path: The folder.
-        new: Whether it must be empty or not exist.
-    """
+def require_new_folder(path: str) -> None:
+    """Raise an `InputError` if a folder is not empty, or cannot be created or written to."""
     what = f"--output_dir {path!r}"
     if not path.strip():
         raise InputError("--output_dir is empty. Give a folder.")
     folder = Path(os.path.realpath(path))
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{what} is a file. Choose another folder.")
-    if new and folder.is_dir() and any(folder.iterdir()):
+    if folder.is_dir() and any(folder.iterdir()):
         raise InputError(f"{what} already exists and is not empty. Choose another folder.")
     existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
     if not existing.is_dir():

@@ -49,7 +49,7 @@ def test_only_what_was_written_for_the_model_is_shared(recommender, tmp_path):
     for name in STRAY:
         (tmp_path / name).write_text("TOP-SECRET")
     (tmp_path / "checkpoint-1").mkdir()
-    (tmp_path / "layers.py").write_text((tmp_path / "layers.py").read_text() + "\nfrom .my_helper import x\n")
+    (tmp_path / "attention.py").write_text((tmp_path / "attention.py").read_text() + "\nfrom .my_helper import x\n")
     (tmp_path / "my_helper.py").write_text("x = 1")
     assert {path.name for path in product_files(tmp_path)} == written | {"my_helper.py"}
 
@@ -62,7 +62,9 @@ def test_shards_are_shared_as_their_index_names_them(recommender, tmp_path):
     assert {name for name in found if "safetensors" in name} == shards | {"model.safetensors.index.json"}
 
 
-@pytest.mark.parametrize("name", ["training_curve.png", "README.md", "model.safetensors", "layers.py", "config.json"])
+@pytest.mark.parametrize(
+    "name", ["training_curve.png", "README.md", "model.safetensors", "attention.py", "config.json"]
+)
 def test_a_link_is_not_followed(recommender, tmp_path, name):
     recommender.save_pretrained(tmp_path / "model")
     path = tmp_path / "model" / name
