@@ -1,7 +1,7 @@
-"""Fields of a configuration: each says beside its default what it is for, and whoever reads fields chooses by that.
+"""Fields of a configuration, each declared with its purpose and its help text.
 
-What a model's scores depend on, what training alone reads, what a card shows and what the command line takes all
-follow from the purposes.
+Which fields decide the scores, which only training reads, which a card shows and which are flags of the command line
+all follow from the purposes.
 """
 
 from collections.abc import Iterable

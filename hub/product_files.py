@@ -22,7 +22,8 @@ def product_files(folder: Path) -> list[Path]:
     """List the files of a model to share; logs, checkpoints and everything else are left out.
 
     Raises:
-        ValueError: If one of the files is a link, or a file that refers to others is broken.
+        InputError: If one of the files is a link.
+        SavedFolderError: If a file that refers to others is broken.
     """
     config_file = folder / "config.json"
     config = read_json_object(str(config_file)) if config_file.is_file() else {}
@@ -33,7 +34,7 @@ def prepared_set_files(folder: Path) -> list[Path]:
     """List the files of a prepared set to share.
 
     Raises:
-        ValueError: If one of the files is a link.
+        InputError: If one of the files is a link.
     """
     return present(folder, PREPARED_FILES)
 

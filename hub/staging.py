@@ -37,7 +37,7 @@ def staged(folder: str | Path) -> Iterator[Path]:
         An empty folder with the same name, inside `folder`.
 
     Raises:
-        ValueError: If `folder` is a file.
+        InputError: If `folder` is a file.
     """
     folder = Path(folder)
     is_new = not folder.exists()

@@ -1,4 +1,4 @@
-"""The exceptions of the Hub's client, as errors of ours that say what to do."""
+"""Turn exceptions of the Hub's client into our errors, which say what to do."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -53,6 +53,8 @@ def explained(repo_id: str, doing: str, *, token: str | bool | None = None) -> I
     """
     try:
         yield
+    except SeqrecError:  # explained already
+        raise
     except Exception as error:
         trouble = explain(error, token=token)
         if trouble is None:

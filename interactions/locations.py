@@ -58,10 +58,9 @@ def table_suffix(path: Path) -> str | None:
 
 
 def is_hub_name(name: str) -> bool:
-    """Tell whether something that is no path here can be the name of a repository: of a data set, with splits behind a
-    colon if need be.
+    """Return whether something that is no path here can name a Hub repository, optionally with splits after a colon.
 
-    `runs/model` can be none where there is a folder `runs`, nor can the name of a file, such as `logs/may.csv`.
+    `runs/model` cannot where a folder `runs` exists, nor can the name of a file, such as `logs/may.csv`.
     """
     repository = name.partition(":")[0]
     has_form = HUB_NAME.fullmatch(name) is not None and WINDOWS_DRIVE.match(name) is None
@@ -73,10 +72,10 @@ def is_hub_name(name: str) -> bool:
 
 
 def require_model_name(name: str | os.PathLike[str]) -> None:
-    """Refuse what names neither a folder here nor, possibly, a model on the Hub, before the Hub is asked for it.
+    """Refuse a name that is neither a path here nor possibly a Hub repository, before the Hub is asked for it.
 
     Raises:
-        InputError: On a mistyped path; names folders of similar names.
+        InputError: On a mistyped path; suggests folders with similar names.
     """
     text = str(name)
     if os.path.exists(text) or (text.count("/") == 1 and ":" not in text and is_hub_name(text)):
@@ -88,7 +87,7 @@ def require_model_name(name: str | os.PathLike[str]) -> None:
 
 
 def similar(name: str | os.PathLike[str]) -> str:
-    """Return a sentence with names like a path's in the deepest folder of it that exists; nothing if there are none."""
+    """Return a sentence that suggests similar names in the path's deepest existing folder; empty if there are none."""
     try:
         missing = Path(str(name).replace("\\", "/")).expanduser()
         while missing.parent != missing and not missing.parent.exists():

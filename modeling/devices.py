@@ -13,7 +13,7 @@ def resolve_device(device: str | int | torch.device = "auto") -> torch.device:
             device: `"cpu"`, `"cuda"`, `"cuda:1"`, `"mps"`, …, or a GPU's number.
 
     Raises:
-        ValueError: If it is not a device's name, or this machine has no such device.
+        InputError: If it is not a device's name, or this machine has no such device.
     """
     if isinstance(device, str) and device == "auto":
         return best_device()

@@ -45,7 +45,7 @@ def updates_sparsely(model: NextItemHead, args: SequentialTrainingArguments) -> 
     """Decide whether only the touched rows of the item embedding are updated.
 
     Raises:
-        ValueError: If that is asked for, but the loss touches all items, or gradients are not clipped (the
+        InputError: If that is asked for, but the loss touches all items, or gradients are not clipped (the
             library measures their norm then in a way that knows no sparse ones).
     """
     samples = model.config.loss != "cross_entropy"

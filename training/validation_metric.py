@@ -23,7 +23,7 @@ def validation_metrics(arguments: TrainingArguments, eval_sets: Any, *, has_own_
         has_own_metrics: Whether the user's `compute_metrics` adds metrics, whose names are not known beforehand.
 
     Raises:
-        ValueError: If validation does not compute the metric that selects the best checkpoint, or if
+        InputError: If validation does not compute the metric that selects the best checkpoint, or if
             `greater_is_better=False` would select the worst one.
     """
     name = arguments.metric_for_best_model or ""

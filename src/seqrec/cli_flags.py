@@ -116,7 +116,7 @@ def device_flags(argv: Sequence[str]) -> list[str]:
     """Translate `--device` into a flag of `TrainingArguments`, which choose the accelerator by themselves.
 
     Raises:
-        ValueError: If there is no such device, or training cannot be confined to it.
+        InputError: If there is no such device, or training cannot be confined to it.
     """
     parser = FlagParser(prog="seqrec train", add_help=False)
     parser.add_argument("--device", default="auto")
@@ -144,7 +144,7 @@ def with_config_file(argv: Sequence[str]) -> list[str]:
     """Put the flags of `--config FILE.yaml` before those of the command line, so that the latter win.
 
     Raises:
-        ValueError: If the file cannot be read, or holds what is no flag.
+        InputError: If the file cannot be read, or holds what is no flag.
     """
     parser = FlagParser(prog="seqrec train", add_help=False)
     parser.add_argument("--config")

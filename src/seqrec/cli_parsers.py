@@ -58,7 +58,7 @@ class DataclassParser(FlagParser, HfArgumentParser):
         """Parse into the dataclasses, and a namespace of the other flags.
 
         Raises:
-            ValueError: On an unknown flag, an empty value, or a number that is not finite.
+            InputError: On an unknown flag, an empty value, or a number that is not finite.
         """
         for action in self._actions:
             if action.type is float:
