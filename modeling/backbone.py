@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 from transformers.modeling_outputs import BaseModelOutput
+from transformers.utils import logging
 from transformers.utils.generic import is_flash_attention_requested
 from transformers.utils.output_capturing import capture_outputs
 
@@ -29,6 +30,8 @@ from seqrec.modeling.masks import additive_mask
 from seqrec.modeling.objectives import NEXT_ITEM, Objective
 from seqrec.modeling.positions import LearnedPositions, PositionTerms, RotaryPositions, positions_from_newest
 from seqrec.modeling.pretrained import NextItemPreTrainedModel
+
+logger = logging.get_logger(__name__)
 
 
 class NextItemBackbone(NextItemPreTrainedModel):
@@ -107,6 +110,8 @@ class NextItemBackbone(NextItemPreTrainedModel):
         """
         if (input_ids is None) == (inputs_embeds is None):
             raise InputError("Give exactly one of input_ids and inputs_embeds.")
+        if columns.get("output_attentions") and self.config._attn_implementation != "eager":
+            logger.warning_once("Only attn_implementation='eager' returns attentions. Load the model with it.")
         items_BLD = self.item_embedding(input_ids) if inputs_embeds is None else inputs_embeds
         hidden_BLD = self.encode_events(items_BLD, columns, attention_mask, position_ids, query_position)
         return BaseModelOutput(last_hidden_state=hidden_BLD)

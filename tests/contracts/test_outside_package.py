@@ -268,6 +268,17 @@ def test_a_part_of_no_module_is_saved_without_code(model, tmp_path, monkeypatch)
     assert "DevicePart is defined in no module of its own. Move it into one" in said[0]
 
 
+def test_a_trained_model_has_a_card(model, tokenizer, items, tmp_path):
+    arguments = SequentialTrainingArguments(
+        str(tmp_path), eval_strategy="no", load_best_model_at_end=False, max_steps=1, use_cpu=True, disable_tqdm=True
+    )
+    trainer = SequentialTrainer(model, arguments, processing_class=tokenizer, train_dataset=histories(), items=items)
+    trainer.train()
+    trainer.save_model()
+    trainer.create_model_card()
+    assert "`context_columns`" in (tmp_path / "README.md").read_text(encoding="utf-8")
+
+
 def test_parts_that_nobody_registered_are_named():
     for fields in ({"context_columns": ["mood"]}, {"item_parts": ["mood"]}):
         with pytest.raises(ValueError, match=r"No (event|item) part 'mood' is registered .*Import the module that"):
