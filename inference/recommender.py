@@ -52,10 +52,10 @@ class Recommender:
         items: Its catalogue, a `Catalogue` or a table in token order: `item_id`, `count` (training interactions),
             perhaps `title`.
         index: How the catalogue is searched: `"exact"`, or `"ivf"` or `"hnsw"` for catalogues beyond a million
-            items, which may miss an item now and then (extra `[index]`). It is prepared here: after training the
-            model on, or moving it, make a new `Recommender`.
-        record: What its training told of itself, to be saved along: the content of `metrics.json` and of
-            `training_curve.png`, by these names. Leave it out for a model that was trained on since.
+            items, which occasionally miss an item (extra `[index]`). It is built here: after fine-tuning or moving the
+            model, make a new `Recommender`.
+        record: Record of the training, saved with the model: the content of `metrics.json` and of
+            `training_curve.png`, by these names. Leave it out if the model was fine-tuned since.
 
     Raises:
         InputError: If the three are not of the same catalogue, or there is no such index.
@@ -104,7 +104,7 @@ class Recommender:
 
         Args:
             name_or_path: Folder, or `"org/name"` on the Hub.
-            device: Where the model shall run: `"auto"` for CUDA, MPS or else the CPU, or a device by name. For
+            device: Where the model runs: `"auto"` for CUDA, MPS or else the CPU, or a device by name. For
                 workers to be forked, choose `"cpu"`: CUDA cannot be used in them.
             index: How the catalogue is searched; see `Recommender`.
             **kwargs: Where and how to look, as in `transformers`: `revision`, `token`, `cache_dir`, …
@@ -215,16 +215,16 @@ class Recommender:
         """Recommend the items a user will most likely want next.
 
         Args:
-            history: Raw ids of what one user did, oldest first; or a list of such histories. A list of nothing is one
-                empty history.
-            k: How many items to recommend; fewer come back where fewer may be recommended.
-            exclude_seen: Whether to leave out what is in the history.
-            allow: The only ids that may be recommended: one list for all, or one for each history. A list of nothing
+            history: Raw ids of one user's items, oldest first; or a list of such histories. An empty list is one empty
+                history.
+            k: Number of items to recommend; lists are shorter if fewer items may be recommended.
+            exclude_seen: Whether to leave out the items of the history.
+            allow: The only ids that may be recommended: one list for all, or one for each history. An empty list
                 allows nothing.
             deny: Ids that may not be recommended, likewise.
-            unknown: What to do about ids in a history that the model does not know: leave them out with a
-                warning (`"skip"`), or raise (`"error"`).
-            **columns: The event columns that the model reads beside the items, laid out like `history`, such as
+            unknown: Whether ids in a history that the model does not know are left out with a warning (`"skip"`), or
+                an error (`"error"`).
+            **columns: The event columns that the model reads besides the items, laid out like `history`, such as
                 `device=["tv", "phone"]`.
 
         Returns:
@@ -232,9 +232,9 @@ class Recommender:
             several.
 
         Raises:
-            ValueError: On what is no history or could be read in more than one way, a k that is less than 1 or more
-                than the catalogue, a column that is missing or that the model does not read, scores that are not
-                finite, or, with `unknown="error"`, an unknown item.
+            ValueError: If the history is none or ambiguous, k is less than 1 or more than the catalogue, a column is
+                missing or not read by the model, scores are not finite, or, with `unknown="error"`, an item is
+                unknown.
         """
         k, exclude_seen = self.check_k(k), require_switch(exclude_seen, name="exclude_seen")
         requests = read_requests(
