@@ -54,7 +54,7 @@ class SelfAttention(nn.Module):
 
     def __init__(self, config: PreTrainedConfig, layer_idx: int) -> None:
         super().__init__()
-        self.layer_idx = layer_idx
+        self.config, self.layer_idx = config, layer_idx  # the library's flash attention reads both
         self.head_dim = config.hidden_size // config.num_attention_heads
         self.attention_dropout = config.attention_dropout
         self.query_key_value = nn.Linear(config.hidden_size, 3 * config.hidden_size)

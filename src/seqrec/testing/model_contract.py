@@ -91,6 +91,8 @@ def varlen_attention(
 ):
     """Attend within each packed sequence: what flash attention does, told of sequences as it is, and of no mask."""
     assert attention_mask is None
+    assert module.config._attn_implementation == "flash_reference"  # read by the library's own, like the layer's index
+    assert 0 <= module.layer_idx < module.config.num_hidden_layers
     lengths = cu_seq_lens_q.diff().tolist()
     assert max(lengths) == max_length_q
     rows, heads, length, width = query.shape
