@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from seqrec.interactions.special_tokens import NUM_SPECIAL_TOKENS
 from seqrec.search.largest import BLOCK, largest
-from seqrec.search.scoring import CACHED_SCORES, Scores, cells_of, round_up
+from seqrec.search.scoring import CACHED_SCORES, cells_of, top_k
 
 LARGE_CATALOGUE = 100_000  # items from which on a first, coarse pass pays
 BLOCKS_PER_ITEM = 4  # blocks searched for each item of a list
@@ -30,11 +30,10 @@ class ExactIndex:
     """
 
     def __init__(self, items_VD: Tensor) -> None:
+        # The model's own memory, no copy: the last bits of one user's products depend on how the items are aligned.
         self.items_VD = items_VD.detach().float()
         self.device = items_VD.device
-        is_large = len(items_VD) >= LARGE_CATALOGUE
-        self.rounded_VD = self.items_VD if is_large else round_up(self.items_VD)
-        self.is_coarse = is_large and items_VD.device.type == "cpu"
+        self.is_coarse = len(items_VD) >= LARGE_CATALOGUE and items_VD.device.type == "cpu"
         if self.is_coarse:
             self.coarse_VD = self.items_VD.bfloat16()
             self.longest = self.items_VD.norm(dim=1).max()
@@ -46,7 +45,7 @@ class ExactIndex:
         users_BD = users_BD.detach().float()
         num_blocks = BLOCKS_PER_ITEM * k
         if not self.is_coarse or allowed_BA is not None or num_blocks * BLOCK * 4 > len(self.items_VD):
-            return self.search_all(users_BD, k, excluded_BS, allowed_BA)
+            return top_k(users_BD, self.items_VD, k, excluded_BS=excluded_BS, allowed_BA=allowed_BA)
         maxima_BK, block_BK = self.block_maxima(users_BD, excluded_BS).topk(num_blocks + 1, dim=1)
         block_BK = block_BK[:, :-1].sort(dim=1).values
         ids_BM = (block_BK[:, :, None] * BLOCK + torch.arange(BLOCK)).flatten(start_dim=1)
@@ -55,15 +54,10 @@ class ExactIndex:
         doubtful_B = ~(scores_BK[:, -1] > unseen_B)
         if doubtful_B.any():
             excluded = excluded_BS if excluded_BS is None or len(excluded_BS) == 1 else excluded_BS[doubtful_B]
-            scores_BK[doubtful_B], ids_BK[doubtful_B] = self.search_all(users_BD[doubtful_B], k, excluded)
+            scores_BK[doubtful_B], ids_BK[doubtful_B] = top_k(
+                users_BD[doubtful_B], self.items_VD, k, excluded_BS=excluded
+            )
         return scores_BK, ids_BK
-
-    def search_all(
-        self, users_BD: Tensor, k: int, excluded_BS: Tensor | None, allowed_BA: Tensor | None = None
-    ) -> tuple[Tensor, Tensor]:
-        """Score the whole catalogue in float32, as `scoring.top_k` does."""
-        scores = Scores.of_vectors(users_BD, self.rounded_VD, self.items_VD.shape[0])
-        return scores.masked(excluded_BS, allowed_BA, CACHED_SCORES).top_k(k)
 
     def block_maxima(self, users_BD: Tensor, excluded_BS: Tensor | None) -> Tensor:
         """Return the highest coarse score of each block of items that may be recommended: (B, N)."""

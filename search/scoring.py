@@ -102,17 +102,11 @@ class Scores:
     only_chunk: Tensor | None = field(default=None, init=False, repr=False)
 
     @classmethod
-    def of_vectors(cls, users_BD: Tensor, items_VD: Tensor, num_tokens: int | None = None) -> "Scores":
-        """Multiply user vectors with item vectors; row i of the latter is token id i.
-
-        Args:
-            users_BD: User vectors.
-            items_VD: Item vectors, perhaps followed by filler that makes their number round (see `round_up`).
-            num_tokens: V; the number of item vectors if None.
-        """
+    def of_vectors(cls, users_BD: Tensor, items_VD: Tensor) -> "Scores":
+        """Multiply user vectors with item vectors; row i of the latter is token id i."""
         users_BD = users_BD.detach().float()
         stretch = partial(stretch_of_products, users_BD, items_VD.detach())
-        return cls(stretch, (users_BD.shape[0], num_tokens or items_VD.shape[0]), users_BD.device)
+        return cls(stretch, (users_BD.shape[0], items_VD.shape[0]), users_BD.device)
 
     def masked(
         self, excluded_BS: Tensor | None, allowed_BA: Tensor | None = None, chunk_scores: int | None = None
@@ -185,15 +179,7 @@ class Scores:
 
 def stretch_of_products(users_BD: Tensor, items_VD: Tensor, start: int, stop: int) -> Tensor:
     """Multiply users with the items of a stretch; see `Scores.stretch`."""
-    filled = stop + (start - stop) % BLOCK
-    if filled > items_VD.shape[0]:
-        return products(users_BD, items_VD[start:stop].float())
-    return (users_BD @ items_VD[start:filled].float().T)[:, : stop - start]
-
-
-def round_up(items_VD: Tensor) -> Tensor:
-    """Put rows of zeros behind item vectors, so that their number is a multiple of `BLOCK`; see `products`."""
-    return nn.functional.pad(items_VD, (0, 0, 0, -items_VD.shape[0] % BLOCK))
+    return products(users_BD, items_VD[start:stop].float())
 
 
 def products(users_BD: Tensor, items_CD: Tensor) -> Tensor:

@@ -23,12 +23,11 @@ def asked_again(monkeypatch):
     """The numbers of users whom the coarse pass could not answer."""
     numbers = []
 
-    def spy(self, users_BD, *args):
+    def spy(users_BD, *args, **kwargs):
         numbers.append(len(users_BD))
-        return search_all(self, users_BD, *args)
+        return top_k(users_BD, *args, **kwargs)
 
-    search_all = ExactIndex.search_all
-    monkeypatch.setattr(ExactIndex, "search_all", spy)
+    monkeypatch.setattr(exact_index, "top_k", spy)
     return numbers
 
 
@@ -152,15 +151,3 @@ def test_equal_candidates_score_the_same_and_keep_their_order(num_candidates):
     scores, token_ids = rescore(users, items, ids, num_candidates, None)
     assert token_ids.equal(ids)
     assert len(scores.unique()) == 1
-
-
-@pytest.mark.parametrize("num_tokens", [4, 63, 64, 65, 131, 999])
-@pytest.mark.parametrize("num_users", [1, 3])
-def test_a_small_catalogue_scores_as_top_k_does_to_the_bit(num_tokens, num_users):
-    """Its vectors are followed by filler, which is never listed, although all scores here are below filler's 0."""
-    torch.manual_seed(num_tokens)
-    users, items = torch.rand(num_users, WIDTH), -torch.rand(num_tokens, WIDTH)
-    for excluded in (None, torch.randint(0, num_tokens, (num_users, 3)), torch.randint(0, num_tokens, (1, 3))):
-        found = ExactIndex(items).search(users, num_tokens + 2, excluded_BS=excluded)
-        expected = top_k(users, items, num_tokens + 2, excluded_BS=excluded)
-        assert all(map(torch.equal, found, expected))
