@@ -6,8 +6,7 @@ The example first trains a model on synthetic data; replace it with your own fol
 import polars as pl
 from peft import LoraConfig, PeftModel, get_peft_model
 
-from seqrec import Recommender, SequentialTrainer, SequentialTrainingArguments
-from seqrec.interactions.preparation import DataArguments, prepare
+from seqrec import DataArguments, Recommender, SequentialTrainer, SequentialTrainingArguments, prepare
 from seqrec.interactions.synthetic import synthetic_interactions
 from seqrec.training.train import train
 

@@ -1,17 +1,17 @@
 """Train, evaluate and use a recommender in Python, step by step, on synthetic data."""
 
 from seqrec import (
+    Catalogue,
     ItemTokenizer,
     Recommender,
     SasRecConfig,
     SasRecForNextItem,
     SequentialTrainer,
     SequentialTrainingArguments,
+    build_sequences,
+    leave_one_out,
+    load_interactions,
 )
-from seqrec.interactions.catalogue import Catalogue
-from seqrec.interactions.sequences import build_sequences
-from seqrec.interactions.sources import load_interactions
-from seqrec.interactions.splitting import leave_one_out
 
 data = load_interactions("synthetic")  # or a CSV, Parquet or JSONL file, a frame, a data set on the Hub
 split = leave_one_out(data.interactions)

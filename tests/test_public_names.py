@@ -10,6 +10,10 @@ NAMES = {
     *("Bert4RecConfig", "Bert4RecModel", "Bert4RecForNextItem"),
     *("SequentialTrainer", "SequentialTrainingArguments", "NextItemCollator", "MaskedItemCollator"),
     *("Recommender", "Recommendation", "__version__"),
+    *("load_interactions", "leave_one_out", "temporal", "build_sequences", "prepare", "DataArguments"),
+    *("Histories", "Catalogue", "training_collator", "train_with_accelerate"),
+    *("EventColumn", "CategoricalColumn", "EventPart", "ItemPart"),
+    *("register_event_part", "register_item_part", "register_architecture"),
 }
 
 

@@ -18,11 +18,23 @@ if TYPE_CHECKING:
     from seqrec.configuration.configuration_sasrec import SasRecConfig
     from seqrec.inference.recommendations import Recommendation
     from seqrec.inference.recommender import Recommender
+    from seqrec.interactions.catalogue import Catalogue
     from seqrec.interactions.collators import MaskedItemCollator, NextItemCollator
+    from seqrec.interactions.events import CategoricalColumn, EventColumn
+    from seqrec.interactions.histories import Histories
+    from seqrec.interactions.preparation import DataArguments, prepare
+    from seqrec.interactions.sequences import build_sequences
+    from seqrec.interactions.sources import load_interactions
+    from seqrec.interactions.splitting import leave_one_out, temporal
     from seqrec.interactions.tokenization_items import ItemTokenizer
+    from seqrec.modeling.event_parts import EventPart, register_event_part
+    from seqrec.modeling.item_encoder import ItemPart, register_item_part
+    from seqrec.modeling.modeling_auto import register_architecture
     from seqrec.modeling.modeling_bert4rec import Bert4RecForNextItem, Bert4RecModel
     from seqrec.modeling.modeling_esasrec import ESasRecForNextItem, ESasRecModel
     from seqrec.modeling.modeling_sasrec import SasRecForNextItem, SasRecModel
+    from seqrec.modeling.objectives import training_collator
+    from seqrec.training.accelerate_loop import train_with_accelerate
     from seqrec.training.arguments import SequentialTrainingArguments
     from seqrec.training.trainer import SequentialTrainer
 
@@ -34,9 +46,16 @@ HOMES = {
     "Bert4RecConfig": "seqrec.configuration.configuration_bert4rec",
     "Bert4RecForNextItem": "seqrec.modeling.modeling_bert4rec",
     "Bert4RecModel": "seqrec.modeling.modeling_bert4rec",
+    "Catalogue": "seqrec.interactions.catalogue",
+    "CategoricalColumn": "seqrec.interactions.events",
+    "DataArguments": "seqrec.interactions.preparation",
     "ESasRecConfig": "seqrec.configuration.configuration_esasrec",
     "ESasRecForNextItem": "seqrec.modeling.modeling_esasrec",
     "ESasRecModel": "seqrec.modeling.modeling_esasrec",
+    "EventColumn": "seqrec.interactions.events",
+    "EventPart": "seqrec.modeling.event_parts",
+    "Histories": "seqrec.interactions.histories",
+    "ItemPart": "seqrec.modeling.item_encoder",
     "ItemTokenizer": "seqrec.interactions.tokenization_items",
     "MaskedItemCollator": "seqrec.interactions.collators",
     "NextItemCollator": "seqrec.interactions.collators",
@@ -47,6 +66,16 @@ HOMES = {
     "SasRecModel": "seqrec.modeling.modeling_sasrec",
     "SequentialTrainer": "seqrec.training.trainer",
     "SequentialTrainingArguments": "seqrec.training.arguments",
+    "build_sequences": "seqrec.interactions.sequences",
+    "leave_one_out": "seqrec.interactions.splitting",
+    "load_interactions": "seqrec.interactions.sources",
+    "prepare": "seqrec.interactions.preparation",
+    "register_architecture": "seqrec.modeling.modeling_auto",
+    "register_event_part": "seqrec.modeling.event_parts",
+    "register_item_part": "seqrec.modeling.item_encoder",
+    "temporal": "seqrec.interactions.splitting",
+    "train_with_accelerate": "seqrec.training.accelerate_loop",
+    "training_collator": "seqrec.modeling.objectives",
 }
 
 __all__ = [
@@ -54,9 +83,16 @@ __all__ = [
     "Bert4RecConfig",
     "Bert4RecForNextItem",
     "Bert4RecModel",
+    "Catalogue",
+    "CategoricalColumn",
+    "DataArguments",
     "ESasRecConfig",
     "ESasRecForNextItem",
     "ESasRecModel",
+    "EventColumn",
+    "EventPart",
+    "Histories",
+    "ItemPart",
     "ItemTokenizer",
     "MaskedItemCollator",
     "NextItemCollator",
@@ -68,6 +104,16 @@ __all__ = [
     "SequentialTrainer",
     "SequentialTrainingArguments",
     "__version__",
+    "build_sequences",
+    "leave_one_out",
+    "load_interactions",
+    "prepare",
+    "register_architecture",
+    "register_event_part",
+    "register_item_part",
+    "temporal",
+    "train_with_accelerate",
+    "training_collator",
 ]
 
 
