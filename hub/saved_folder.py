@@ -257,7 +257,7 @@ def find_file(name: str, file_name: str, **kwargs: Any) -> Path:
         trouble = explain(error, token=kwargs.get("token"))
         if trouble is not None:
             raise trouble.kind(
-                f"{name!r} is no folder here, and could not be loaded from the Hub: {trouble.reason}"
+                f"{name!r} is not a folder here, and could not be loaded from the Hub: {trouble.reason}"
             ) from error
     if path is None:
         raise SavedFolderError(

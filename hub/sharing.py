@@ -118,7 +118,7 @@ def push_prepared_set(
 def require_model(folder: Path) -> None:
     """Refuse a folder that holds neither a model nor an adapter."""
     if not folder.is_dir():
-        raise InputError(f"{folder} is no folder. Give the one that holds a saved model.{similar(folder)}")
+        raise InputError(f"{folder} is not a folder. Give the one that holds a saved model.{similar(folder)}")
     names = {path.name for path in folder.iterdir()}
     is_model = "config.json" in names and not names.isdisjoint({SINGLE, INDEX})
     if not is_model and not names.issuperset(ADAPTER):

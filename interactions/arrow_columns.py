@@ -1,6 +1,6 @@
-"""List columns between Arrow and flat NumPy arrays.
+"""Convert list columns between Arrow and flat NumPy arrays.
 
-Models carry this module with them, so it imports Arrow only where it makes Arrow's own objects.
+This module is saved with models as remote code, so it imports Arrow only where it creates Arrow objects.
 """
 
 from collections.abc import Iterable, Mapping
@@ -11,17 +11,17 @@ import numpy as np
 from seqrec.errors import InputError
 from seqrec.interactions.events import EVENT_COLUMNS
 
-CHUNK_EVENTS = 2**24  # events gathered at once: bounds memory, and the 32-bit offsets of Arrow's lists
+CHUNK_EVENTS = 2**24  # events copied at once: bounds memory, and keeps within Arrow's 32-bit list offsets
 
 NUMBER_TYPES = {
     *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)),
     *("halffloat", "float", "double"),
-    "null",  # of lists that are all empty
+    "null",  # the type of lists that are all empty
 }
 
 
 def holds_lists(name: str, column: Any) -> bool:
-    """Return whether a `pyarrow.ChunkedArray` holds lists, or is an event column of no rows and no type."""
+    """Return whether a `pyarrow.ChunkedArray` holds lists, or is an event column without rows and type."""
     is_list = any(hasattr(column.type, part) for part in ("value_field", "list_size"))
     return is_list or (str(column.type) == "null" and len(column) == 0 and name in EVENT_COLUMNS)
 
@@ -32,7 +32,7 @@ def holds_numbers(column: Any) -> bool:
 
 
 def is_number(type_: Any) -> bool:
-    """Return whether an Arrow type is one of numbers, or that of lists that are all empty."""
+    """Return whether an Arrow type is numeric, or the null type of lists that are all empty."""
     return str(type_) in NUMBER_TYPES
 
 
@@ -45,21 +45,23 @@ def read_lists(name: str, column: Any) -> tuple[np.ndarray, np.ndarray]:
     """Read a column of lists.
 
     Args:
-        name: What to call it in errors.
+        name: Name of the column in errors.
         column: A `pyarrow.ChunkedArray`.
 
     Returns:
-        The lists' values, end to end, without a copy if the column is one chunk; and the lists' lengths, int64.
+        The concatenated values of the lists, not copied if the column is one chunk, and their lengths, int64.
 
     Raises:
-        InputError: If a list or a value is null, or the lists hold something other than numbers.
+        InputError: If a list or a value is null, or the lists hold anything but numbers.
     """
     if not holds_numbers(column):
-        raise InputError(f"{name} holds {column.type}, but histories hold one number an event.")
+        raise InputError(
+            f"{name} holds {column.type}, but histories hold one number per event. Convert it to lists of numbers."
+        )
     parts = [_values_and_lengths(chunk) for chunk in column.chunks if len(chunk)]
     num_nulls = column.null_count + sum(values.null_count for values, _ in parts)
     if num_nulls:
-        raise InputError(f"{name} has {num_nulls} nulls. Fill them, or leave their rows out.")
+        raise InputError(f"{name} has {num_nulls} nulls. Fill them, or drop their rows.")
     lengths = np.concatenate([lengths for _, lengths in parts] or [np.empty(0, dtype=np.int64)])
     arrays = [values.to_numpy() for values, _ in parts if len(values)]
     if not arrays:
@@ -69,7 +71,7 @@ def read_lists(name: str, column: Any) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _values_and_lengths(lists: Any) -> tuple[Any, np.ndarray]:
-    """Return the values of an Arrow array of lists, still in Arrow, and the lists' lengths."""
+    """Return the values of an Arrow list array, as an Arrow array, and the lengths of its lists."""
     if hasattr(lists.type, "list_size"):
         return lists.flatten(), np.full(len(lists), lists.type.list_size, dtype=np.int64)
     offsets = lists.offsets.to_numpy().astype(np.int64)
@@ -81,18 +83,18 @@ def write_dataset(
     dtypes: Mapping[str, np.dtype],
     rows: Mapping[str, np.ndarray],
 ) -> Any:
-    """Make a `datasets.Dataset` whose event columns are lists.
+    """Build a `datasets.Dataset` whose event columns are lists.
 
     Args:
-        parts: For some rows at a time, event columns that lie end to end, and the rows' lengths.
-        dtypes: The type of each event column.
-        rows: Columns of one value a row.
+        parts: Chunks of rows, each as its concatenated event columns and the lengths of its rows.
+        dtypes: Type of each event column.
+        rows: Columns with one value per row.
     """
-    try:  # outside of `try`, models' code could not be loaded where these are not installed
+    try:  # in a `try`, so that remote code loads even if these are not installed
         import pyarrow as pa
         from datasets import Dataset
     except ImportError as error:
-        raise InputError(f"Making a data set needs a package that is missing: {error}. Install datasets.") from error
+        raise InputError(f"Building a data set needs a missing package: {error}. Install datasets.") from error
     chunks: dict[str, list[Any]] = {name: [] for name in dtypes}
     for events, lengths in parts:
         offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)

@@ -1,6 +1,6 @@
-"""Where the events of a batch go in its matrices: one sequence a row, or several packed into a row.
+"""Lay out the events of a batch in matrices: one sequence per row, or several packed into a row.
 
-Shape suffixes: N events, of sequences that lie end to end; `lengths` says how long each sequence is.
+Shape suffixes: N events of concatenated sequences; `lengths` holds the length of each sequence.
 """
 
 from bisect import bisect_left, insort
@@ -17,11 +17,11 @@ from seqrec.interactions.windows import count_within
 
 @dataclass(frozen=True)
 class BatchLayout:
-    """Where each event goes in a matrix of a batch.
+    """The place of each event in the matrices of a batch.
 
     Attributes:
-        places_N: The event's place in the flattened matrix.
-        shape: The matrix's shape.
+        places_N: Index of each event in the flattened matrix.
+        shape: Shape of the matrix.
     """
 
     places_N: np.ndarray
@@ -29,17 +29,17 @@ class BatchLayout:
 
     @classmethod
     def padded(cls, lengths: np.ndarray) -> "BatchLayout":
-        """Give each sequence a row, padded on the right."""
+        """Give each sequence a row of its own, padded on the right."""
         width = max(1, int(lengths.max(initial=0)))
         return cls(np.repeat(np.arange(len(lengths)) * width, lengths) + count_within(lengths), (len(lengths), width))
 
     @classmethod
     def packed(cls, lengths: np.ndarray, width: int) -> "BatchLayout":
-        """Lay sequences end to end into as few rows as best fit finds.
+        """Pack sequences into as few rows as best fit needs.
 
         Args:
-            lengths: Length of each sequence, none more than `width`.
-            width: Width of the rows; less where as many narrower rows hold everything.
+            lengths: Length of each sequence, at most `width`.
+            width: Maximum width of the rows; they are narrower if that takes no more rows.
         """
         rows, columns, num_rows = best_fit(lengths, width)
         narrowest = max(1, int(lengths.max(initial=0)), -(-int(lengths.sum()) // num_rows))
@@ -50,17 +50,17 @@ class BatchLayout:
         return cls(np.repeat(rows * width + columns, lengths) + count_within(lengths), (num_rows, width))
 
     def lay_out(self, values_N: np.ndarray, *, fill: int | float = 0, dtype: str = "int64") -> Tensor:
-        """Put values in their places in an otherwise filled matrix."""
+        """Put values in their places in a matrix filled with `fill`."""
         flat = np.full(self.shape[0] * self.shape[1], fill, dtype=dtype)
         flat[self.places_N] = values_N
         return torch.from_numpy(flat.reshape(self.shape))
 
     def lay_out_events(self, columns: Iterable[EventColumn], events: Mapping[str, np.ndarray]) -> dict[str, Tensor]:
-        """Lay out what events carry, each column with its own fill and type.
+        """Lay out event columns, each with its own fill value and type.
 
         Args:
             columns: The columns.
-            events: Values (N,) by the columns' names.
+            events: Values (N,) by column name.
         """
         return {
             column.name: self.lay_out(events[column.name], fill=column.fill, dtype=column.dtype) for column in columns

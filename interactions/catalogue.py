@@ -22,38 +22,38 @@ from seqrec.interactions.tokenization_items import ItemTokenizer
 
 
 class Catalogue:
-    """Items in the order of their token ids, row 0 being the first after the special tokens. It never changes.
+    """The items of a vocabulary in the order of their token ids, without the special tokens. Immutable.
 
     Args:
-        frame: One row for each item: `item_id` (text), `count` (training interactions), perhaps `title` (text, null
-            where an item has none), and any further columns.
+        frame: One row per item: `item_id` (text), `count` (training interactions), optionally `title` (text, null for
+            items without one), and any other columns.
 
     Raises:
-        InputError: If a column is missing, of another type, or has gaps.
+        InputError: If a column is missing, has the wrong type, or has missing values.
     """
 
     def __init__(self, frame: pl.DataFrame) -> None:
         if problem := what_is_wrong(frame):
-            raise InputError(f"The catalogue {problem}. Give one row for each item, in the order of the token ids.")
+            raise InputError(f"The catalogue {problem}. Give one row per item, in the order of the token ids.")
         self.frame = frame
 
     @classmethod
     def of(cls, items: Any) -> "Catalogue":
-        """Return a catalogue as it is, or make one of a polars, pandas or pyarrow table.
+        """Return a catalogue as it is, or make one from a polars, pandas or pyarrow table.
 
         Raises:
-            InputError: If it is no table, or no catalogue.
+            InputError: If it is not a table, or not one of a catalogue.
         """
         return items if isinstance(items, Catalogue) else cls(take_frame(items, ("item_id", "count", "title")))
 
     @classmethod
     def from_interactions(cls, interactions: pl.DataFrame, tokenizer: ItemTokenizer, items: Any = None) -> Self:
-        """Count the items of a vocabulary in interactions.
+        """Make the catalogue of a vocabulary, counting the items in interactions.
 
         Args:
             interactions: The training interactions.
-            tokenizer: The vocabulary, whose order the catalogue takes.
-            items: A table with `item_id` and perhaps `title`; items that it does not hold have no title.
+            tokenizer: The vocabulary, which determines the order.
+            items: A table with `item_id` and optionally `title`; items missing from it have no title.
         """
         frame = tokenizer.item_series.to_frame("item_id")
         if items is not None and "title" in items.columns:
@@ -67,17 +67,17 @@ class Catalogue:
     def load(cls, path: str | Path) -> Self:
         """Read a Parquet file.
 
-        Arrow reads it, column by column: polars would start its threads, and no process forked later could use them.
+        It is read by Arrow, column by column: polars would start threads, which processes forked later would lack.
 
         Raises:
-            InputError: If the file cannot be read, or holds no catalogue.
+            InputError: If the file cannot be read, or is not a catalogue.
         """
         try:
             table = pq.ParquetFile(path).read(use_threads=False).combine_chunks()
             table.validate(full=True)
             frame = pl.DataFrame([pl.Series(*column) for column in zip(table.column_names, table.columns, strict=True)])
         except (pa.ArrowException, pl.exceptions.PolarsError, OSError) as error:
-            raise InputError(f"{path} is no Parquet file that can be read ({one_line(error)}).") from error
+            raise InputError(f"{path} cannot be read as a Parquet file ({one_line(error)}).") from error
         if problem := what_is_wrong(frame):
             raise InputError(f"{path} {problem}.")
         return cls(frame)
@@ -88,23 +88,23 @@ class Catalogue:
         pq.write_table(pa.table(columns), path, compression="zstd")
 
     def to_frame(self) -> pl.DataFrame:
-        """Return the items as a table, one row each, in the order of their token ids."""
+        """Return the items as a table, one row per item, in the order of their token ids."""
         return self.frame
 
     def extend(self, items: Any) -> "Catalogue":
-        """Return a catalogue with further items at its end, whose counts are 0; known items keep their token ids.
+        """Return a catalogue with new items appended, whose counts are 0; known items keep their token ids.
 
         Args:
-            items: New raw ids, or a table with `item_id` and perhaps `title` and other columns.
+            items: New raw ids, or a table with `item_id` and optionally `title` and other columns.
 
         Raises:
-            InputError: If an id is known already, occurs twice, or is none.
+            InputError: If an id is already known, occurs twice, or is not a valid id.
         """
         new = read_items(items if hasattr(items, "columns") else pl.DataFrame({"item_id": read_ids(items)}))
         known = new["item_id"].filter(new["item_id"].is_in(self.frame["item_id"].implode()))
         if len(known):
             raise InputError(
-                f"{len(known)} of {len(new)} items are in the catalogue already (first: '{known[0]}'). "
+                f"{len(known)} of {len(new)} items are already in the catalogue (first: '{known[0]}'). "
                 "Leave them out to add the others."
             )
         new = new.with_columns(pl.lit(0, self.frame["count"].dtype).alias("count"))
@@ -112,7 +112,7 @@ class Catalogue:
         return Catalogue(pl.concat([self.frame, new.select(own)], how="diagonal"))
 
     def with_titles_of(self, other: "Catalogue") -> "Catalogue":
-        """Return these items; where they have no titles, with those of another catalogue of the same items."""
+        """Return this catalogue with missing titles taken from another catalogue of the same items."""
         if "title" not in other.frame.columns:
             return self
         own = [pl.col("title")] if "title" in self.frame.columns else []
@@ -124,14 +124,14 @@ class Catalogue:
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Catalogue) and self.frame.equals(other.frame)
 
-    __hash__ = None  # type: ignore[assignment]  # it is compared by its rows
+    __hash__ = None  # type: ignore[assignment]  # compared by its rows
 
     def __repr__(self) -> str:
         return f"Catalogue({len(self)} items: {', '.join(self.frame.columns)})"
 
     @property
     def vocab_size(self) -> int:
-        """V, the number of token ids: the special tokens' and the items'."""
+        """V, the number of token ids, including special tokens."""
         return token_ids_of(len(self))
 
     @cached_property
@@ -141,7 +141,7 @@ class Catalogue:
 
     @cached_property
     def titles(self) -> list[str | None]:
-        """Titles (I), None where an item has none."""
+        """Titles (I), None for items without one."""
         return self.frame["title"].to_list() if "title" in self.frame.columns else [None] * len(self)
 
     @cached_property
@@ -165,15 +165,15 @@ class Catalogue:
         return row if 0 <= row < len(self) else None
 
     def by_popularity(self) -> np.ndarray:
-        """Return the token ids by falling counts, equal ones in the order of their token ids (I,)."""
+        """Return the token ids (I,) by decreasing count; ties are in the order of the token ids."""
         return token_ids_of(np.argsort(-self.counts, kind="stable"))
 
 
 def what_is_wrong(frame: pl.DataFrame) -> str | None:
-    """Say why a table is no catalogue, in words that follow its name; None if it is one."""
+    """Return why a table is not a catalogue, phrased to follow its name; None if it is one."""
     schema = frame.schema
     if not (schema.get("item_id") == pl.String and schema.get("count", pl.Null).is_integer()):
-        return f"must hold item_id (text) and count (whole numbers), but holds {dict(schema)}"
+        return f"must hold item_id (text) and count (integers), but holds {dict(schema)}"
     if frame["item_id"].null_count() + frame["count"].null_count():
         return "has rows without an item_id or a count"
     if schema.get("title", pl.String) != pl.String:

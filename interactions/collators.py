@@ -1,6 +1,6 @@
-"""Training batches: which events are read, and which items are to be predicted.
+"""Training batches: the events that a model reads, and the items that it learns to predict.
 
-Shape suffixes: B sequences (or windows of them), L length, R packed rows, W their width, N events that are read.
+Shape suffixes: B sequences (or windows of them), L length, R packed rows, W their width, N events read.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,22 +26,21 @@ Rows = Histories | Sequence[Mapping[str, Any]]
 class NextItemCollator:
     """Make training batches whose labels are aligned: `labels[t]` is the item that follows position t.
 
-    A sequence of n items has n − 1 to predict. One longer than `max_length` is cut into windows, counted back
-    from its newest item, so that each of them is predicted exactly once an epoch, whatever the length. A single
-    item has nothing to predict and adds nothing.
+    A sequence of n items has n − 1 items to predict. A longer one than `max_length` is cut into windows, starting from
+    its newest item, so that each of them is predicted exactly once per epoch. Sequences of a single item are left out.
 
-    With `packing`, windows share rows (best fit, longest first) and `position_ids` restart at 0 with each:
-    almost nothing is padding. Filler positions form one-token sequences without labels. Without packing, each window
-    has a row, padded on the right. Loss and gradients are the same.
+    With `packing`, windows share rows (best fit, longest first) and `position_ids` restart at 0 in each window, which
+    leaves almost no padding. Filler positions form one-token sequences without labels. Without packing, each window has
+    a row of its own, padded on the right. Loss and gradients are the same.
 
     Args:
         tokenizer: Its special tokens are never labels.
         max_length: Longest input, in items; the model's `max_position_embeddings`.
         packing: Whether windows share rows.
-        columns: The event columns that the model reads, `input_ids` among them.
+        columns: Event columns that the model reads, including `input_ids`.
 
     Returns:
-        The columns and `labels`, with `position_ids` (R, W) when packing, or `attention_mask` (B, L).
+        The columns and `labels`, with `position_ids` (R, W) when packing, else with `attention_mask` (B, L).
     """
 
     tokenizer: PreTrainedTokenizerBase
@@ -63,26 +62,26 @@ class NextItemCollator:
 
 @dataclass
 class MaskedItemCollator:
-    """Make training batches of histories in which items are hidden behind `<|mask|>`, to be predicted.
+    """Make training batches in which some items are replaced by `<|mask|>` and have to be predicted.
 
-    The cloze task of BERT4Rec (Sun et al. 2019, section 3.6). Long sequences are cut into windows, counted back from
-    the newest item, so that each item is read exactly once an epoch. In each window each item is hidden with
-    `masking_probability`, and at least one is; or, in a share of the windows, the last alone. Packing, and what comes
-    back, are as of `NextItemCollator`.
+    The cloze task of BERT4Rec (Sun et al. 2019, section 3.6). Long sequences are cut into windows, starting from
+    the newest item, so that each item is read exactly once per epoch. In each window, each item is hidden with
+    probability `masking_probability`, and at least one item is; in a share of the windows (`last_item_share`), only the
+    last item is hidden instead. For packing and the returned batch, see `NextItemCollator`.
 
-    With a `seed`, what is hidden follows from the seed, the epoch (`set_epoch`) and the histories of the batch, so that
-    a training that is resumed within an epoch hides the same items, although its batches are made ahead of their use.
-    Without one, the masks come from torch's global random numbers.
+    With a `seed`, the masks depend only on the seed, the epoch (`set_epoch`) and the histories of the batch. A training
+    resumed within an epoch then hides the same items, although batches are made ahead of their use. Without a seed, the
+    masks come from torch's global random number generator.
 
     Args:
-        tokenizer: Its special tokens are never hidden; its mask token hides items.
+        tokenizer: Its special tokens are never hidden; its mask token replaces hidden items.
         max_length: Longest window, in items; the model's `max_position_embeddings`.
-        masking_probability: How probably an item is hidden.
-        last_item_share: Share of the windows in which only the last item is.
+        masking_probability: Probability that an item is hidden.
+        last_item_share: Share of the windows in which only the last item is hidden.
         packing: Whether windows share rows.
-        seed: Seed of the masks; None for torch's global random numbers.
-        columns: The event columns that the model reads, `input_ids` among them; where an item is hidden, the event's
-            other values stay.
+        seed: Seed of the masks; None for torch's global random number generator.
+        columns: Event columns that the model reads, including `input_ids`. If an item is hidden, the event's other
+            values are kept.
     """
 
     tokenizer: PreTrainedTokenizerBase
@@ -95,7 +94,7 @@ class MaskedItemCollator:
     epoch: int = field(default=0, init=False)
 
     def set_epoch(self, epoch: int) -> None:
-        """Begin an epoch, counted from 0: with a `seed`, each epoch hides other items."""
+        """Set the epoch, counted from 0. With a `seed`, each epoch hides different items."""
         self.epoch = epoch
 
     def __call__(self, rows: Rows) -> dict[str, Tensor]:
@@ -112,7 +111,7 @@ class MaskedItemCollator:
         return assemble(inputs, labels_N, lengths, self.max_length, packing=self.packing)
 
     def generator(self, items: np.ndarray) -> torch.Generator | None:
-        """Make the random numbers of a batch, given its items; None for torch's global ones."""
+        """Return the random number generator of a batch with these items; None for torch's global one."""
         if self.seed is None:
             return None
         key = np.array([self.seed, self.epoch], dtype=np.int64)
@@ -120,7 +119,7 @@ class MaskedItemCollator:
         return torch.Generator().manual_seed(int.from_bytes(digest, "little", signed=True))
 
     def choose(self, lengths: np.ndarray, generator: torch.Generator | None = None) -> np.ndarray:
-        """Choose what to hide in windows that lie end to end."""
+        """Choose the items to hide in concatenated windows."""
         chance = torch.rand(int(lengths.sum()), generator=generator).numpy()
         window = np.repeat(np.arange(len(lengths)), lengths)
         lowest = np.minimum.reduceat(chance, lengths.cumsum() - lengths)
@@ -133,14 +132,14 @@ class MaskedItemCollator:
 def assemble(
     inputs: dict[str, np.ndarray], labels_N: np.ndarray, lengths: np.ndarray, max_length: int, *, packing: bool
 ) -> dict[str, Tensor]:
-    """Make a training batch of windows that lie end to end, packed or padded.
+    """Make a training batch from concatenated windows, packed or padded.
 
-    A batch without any window has one row, of a single filler event without a label.
+    A batch without windows has one row with a single filler event and no label.
 
     Args:
         inputs: Values (N,) of each event column.
-        labels_N: The items to be predicted.
-        lengths: The length of each window.
+        labels_N: Items to predict, `IGNORED_LABEL` elsewhere.
+        lengths: Length of each window.
         max_length: Width of packed rows.
         packing: Whether windows share rows.
     """

@@ -1,4 +1,4 @@
-"""Many users' histories as flat columns of events: the one form between Arrow and batches.
+"""Histories of many users as flat columns of events: the only form between Arrow and batches.
 
 Shape suffixes: R rows (histories), N events.
 """
@@ -16,19 +16,19 @@ from seqrec.interactions.events import EVENT_COLUMNS
 
 @dataclass(frozen=True, eq=False)
 class Histories:
-    """Histories that lie in flat columns: row r is `columns[name][starts_R[r] : starts_R[r] + lengths_R[r]]`.
+    """Histories stored in flat columns: row r is `columns[name][starts_R[r] : starts_R[r] + lengths_R[r]]`.
 
-    Rows may overlap, so that each of many held-out interactions has the history before it without a copy. Selecting
-    rows copies no events.
+    Rows may overlap, so that held-out interactions of a user share the events before them. Selecting rows copies no
+    events.
 
-    For torch it is a `Dataset`: a `DataLoader` gives the collator what `__getitems__` returns, which is a
-    `Histories` too. Iterating gives rows as dictionaries.
+    Torch can use it as a data set: a `DataLoader` passes the result of `__getitems__`, again a `Histories`, to the
+    collator. Iterating yields rows as dictionaries.
 
     Attributes:
         columns: Event columns, each (N,).
-        starts_R: Where each row begins, int64.
-        lengths_R: The number of events of each row, int64.
-        rows: Columns of one value a row (R,), such as `target`.
+        starts_R: Index of each row's first event, int64.
+        lengths_R: Number of events of each row, int64.
+        rows: Columns with one value per row (R,), such as `target`.
     """
 
     columns: dict[str, np.ndarray]
@@ -40,14 +40,14 @@ class Histories:
     def from_lists(
         cls, lists: Mapping[str, Sequence[Any]], rows: Mapping[str, Sequence[Any] | np.ndarray] | None = None
     ) -> "Histories":
-        """Lay histories end to end.
+        """Concatenate histories given as lists.
 
         Args:
-            lists: For each event column, one array or list a row, of equal lengths in all columns.
-            rows: Columns of one value a row.
+            lists: For each event column, one array or list per row; the lengths are the same in all columns.
+            rows: Columns with one value per row.
 
         Raises:
-            InputError: If columns differ in their lengths, or do not have one value a row.
+            InputError: If event columns differ in length, or a column of `rows` does not have one value per row.
         """
         flat, lengths = {}, {}
         for name, values in lists.items():
@@ -58,19 +58,22 @@ class Histories:
         by_row = {name: np.asarray(values) for name, values in (rows or {}).items()}
         for name, values_R in by_row.items():
             if values_R.shape != lengths_R.shape:
-                raise InputError(f"There are {len(lengths_R)} histories, but {name} is of shape {values_R.shape}.")
+                raise InputError(
+                    f"There are {len(lengths_R)} histories, but {name} has the shape {values_R.shape}. Give one "
+                    "value per history."
+                )
         return cls(flat, starts_R, lengths_R, by_row)
 
     @classmethod
     def from_rows(cls, rows: Sequence[Mapping[str, Any]], names: Sequence[str] | None = None) -> "Histories":
-        """Lay rows, one dictionary each, end to end.
+        """Concatenate rows, one dictionary each.
 
         Args:
             rows: Dictionaries of lists or arrays (event columns) and of single values.
-            names: The columns to take; all of the first row if None.
+            names: Columns to take; all of the first row if None.
 
         Raises:
-            InputError: If a row lacks a column, or its columns differ in their lengths.
+            InputError: If a row lacks a column, or its columns differ in length.
         """
         names = list(rows[0]) if names is None and rows else list(names or ())
         missing = [name for name in names if any(name not in row for row in rows)]
@@ -82,15 +85,15 @@ class Histories:
 
     @classmethod
     def from_dataset(cls, dataset: Any, names: Sequence[str] | None = None) -> "Histories":
-        """Read a `datasets.Dataset`, without copying what is one chunk of Arrow.
+        """Read a `datasets.Dataset`; event columns stored as one Arrow chunk are not copied.
 
         Args:
             dataset: Rows whose event columns are lists.
-            names: The columns to take; all that are lists of numbers, and all single values, if None.
+            names: Columns to take; if None, all lists of numbers and all single values.
 
         Raises:
-            InputError: If a column is missing, has nulls, is a list of something else, or differs from the others in
-                its lengths.
+            InputError: If a column is missing, has nulls, holds lists of anything but numbers, or differs from the
+                others in length.
         """
         if names is not None and (missing := [name for name in names if name not in dataset.column_names]):
             _refuse_missing(missing, dataset.column_names)
@@ -106,7 +109,7 @@ class Histories:
         return cls(flat, starts_R, lengths_R, rows)
 
     def to_dataset(self) -> Any:
-        """Copy the histories into a `datasets.Dataset`, event columns as lists."""
+        """Copy the histories into a `datasets.Dataset`, with event columns as lists."""
         parts = (part.compact() for part in self.parts(CHUNK_EVENTS))
         return write_dataset(parts, {name: values.dtype for name, values in self.columns.items()}, self.rows)
 
@@ -115,11 +118,11 @@ class Histories:
 
     @property
     def column_names(self) -> list[str]:
-        """The names of event columns and of columns of one value a row."""
+        """Names of the event columns, followed by those of the columns with one value per row."""
         return [*self.columns, *self.rows]
 
     def __getitem__(self, key: int | str) -> Any:
-        """Return a row as a dictionary; or a column: an array, or for an event column a list of arrays."""
+        """Return a row as a dictionary, or a column: event columns as a list of arrays, others as one array."""
         if isinstance(key, str):
             return self.rows[key] if key in self.rows else self.lists(key)
         start, length = int(self.starts_R[key]), int(self.lengths_R[key])
@@ -134,21 +137,21 @@ class Histories:
         return self.select(indices)
 
     def select(self, indices: Sequence[int] | np.ndarray | slice) -> "Histories":
-        """Return some rows, in the order given, which share the events of all."""
+        """Return the given rows, in the given order, without copying events."""
         index = indices if isinstance(indices, slice) else np.asarray(indices, dtype=np.int64)
         rows = {name: values[index] for name, values in self.rows.items()}
         return Histories(self.columns, self.starts_R[index], self.lengths_R[index], rows)
 
     def newest(self, max_length: int) -> "Histories":
-        """Shorten each history to its newest events."""
+        """Truncate each history to its newest `max_length` events."""
         lengths_R = np.minimum(self.lengths_R, max_length)
         return Histories(self.columns, self.starts_R + (self.lengths_R - lengths_R), lengths_R, self.rows)
 
     def keep(self, mask_N: np.ndarray) -> "Histories":
-        """Leave events out of all histories that hold them.
+        """Drop events from all histories that contain them.
 
         Args:
-            mask_N: Which events of the flat columns to keep, truth values.
+            mask_N: Which events of the flat columns to keep (bool).
         """
         kept_before = np.concatenate([[0], np.cumsum(mask_N, dtype=np.int64)])
         starts_R = kept_before[self.starts_R]
@@ -157,25 +160,25 @@ class Histories:
         return Histories(columns, starts_R, lengths_R, self.rows)
 
     def lists(self, name: str) -> list[np.ndarray]:
-        """Return an event column as one array for each row, which share memory."""
+        """Return an event column as one array per row, all views on the same memory."""
         values = self.columns[name]
         ends_R = self.starts_R + self.lengths_R
         return [values[start:end] for start, end in zip(self.starts_R.tolist(), ends_R.tolist(), strict=True)]
 
     def compact(self, names: Sequence[str] | None = None) -> tuple[dict[str, np.ndarray], np.ndarray]:
-        """Lay the rows' events end to end, in the order of the rows.
+        """Concatenate the rows' events, in the order of the rows.
 
         Args:
-            names: The event columns to take; all if None.
+            names: Event columns to take; all if None.
 
         Returns:
-            The columns, copied only where rows do not follow each other already, and `lengths_R`.
+            The columns, copied only if the rows are not contiguous, and `lengths_R`.
         """
         where = self.places()
         return {name: self.columns[name][where] for name in names or self.columns}, self.lengths_R
 
     def parts(self, max_events: int) -> Iterator["Histories"]:
-        """Split the rows into parts of at most so many events, or of one longer row each, to bound memory."""
+        """Split the rows into parts of at most `max_events` events, to bound memory; a longer row is its own part."""
         ends_R = self.lengths_R.cumsum()
         start = 0
         while start < len(self):
@@ -185,14 +188,14 @@ class Histories:
             start = stop
 
     def held(self, name: str) -> np.ndarray:
-        """Return what an event column holds in these rows, each event once, however many rows share it."""
+        """Return an event column's values in these rows, each event once even if several rows share it."""
         values = self.columns[name]
         begun = np.bincount(self.starts_R, minlength=len(values) + 1)
         ended = np.bincount(self.starts_R + self.lengths_R, minlength=len(values) + 1)
         return values[(begun - ended).cumsum()[:-1] > 0]
 
     def places(self) -> slice | np.ndarray:
-        """Return where the rows' events are in the flat columns, end to end: an index for each column."""
+        """Return the index into the flat columns that selects the rows' events, in the order of the rows."""
         starts_R, lengths_R = self.starts_R, self.lengths_R
         if len(starts_R) == 0:
             return slice(0, 0)
@@ -204,14 +207,14 @@ class Histories:
 
 
 def as_histories(rows: Any, names: Sequence[str] | None = None) -> Histories:
-    """Return rows of any kind as `Histories`.
+    """Convert rows to `Histories`.
 
     Args:
         rows: `Histories`, a `datasets.Dataset`, or a list of dictionaries.
-        names: Columns that must be there; other columns of a data set are not read. All if None.
+        names: Required columns; other columns of a data set are not read. All columns if None.
 
     Raises:
-        InputError: If a column is missing, or the rows are of another kind.
+        InputError: If a column is missing, or the rows are of another type.
     """
     if isinstance(rows, Histories):
         missing = [name for name in names or () if name not in rows.column_names]
@@ -228,11 +231,14 @@ def as_histories(rows: Any, names: Sequence[str] | None = None) -> Histories:
 
 
 def _refuse_missing(missing: Sequence[str], present: Sequence[str] | Mapping[str, Any]) -> None:
-    raise InputError(f"Rows of histories have no {' and no '.join(missing)}; their columns are {', '.join(present)}.")
+    raise InputError(
+        f"The histories have no {' and no '.join(missing)}; their columns are {', '.join(present)}. Add what is "
+        "missing, or rename the columns."
+    )
 
 
 def _end_to_end(name: str, arrays: list[np.ndarray]) -> np.ndarray:
-    """Concatenate arrays; an empty one of a list has no type of its own, and gives none to the others."""
+    """Concatenate arrays; empty ones, whose type may be a default, do not affect the result's type."""
     filled = [array for array in arrays if len(array)]
     if len(filled) == 1:
         return filled[0]
@@ -244,16 +250,18 @@ def _end_to_end(name: str, arrays: list[np.ndarray]) -> np.ndarray:
 
 
 def _same_lengths(lengths: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Return starts and lengths of rows that lie end to end, the same in each column."""
+    """Return the starts and lengths of concatenated rows; refuse columns of different lengths."""
     if not lengths:
-        raise InputError("Histories need at least one event column, such as input_ids, with one list a row.")
+        raise InputError("Histories need at least one event column, such as input_ids, with one list per row.")
     first, lengths_R = next(iter(lengths.items()))
     for name, others_R in lengths.items():
         if len(others_R) != len(lengths_R):
-            raise InputError(f"There are {len(lengths_R)} rows of {first}, but {len(others_R)} of {name}.")
+            raise InputError(
+                f"There are {len(lengths_R)} rows of {first}, but {len(others_R)} of {name}. Give each row all columns."
+            )
         if (others_R != lengths_R).any():
             row = int(np.argmax(others_R != lengths_R))
             raise InputError(
-                f"Row {row} has {lengths_R[row]} {first}, but {others_R[row]} {name}. Give each event one."
+                f"Row {row} has {lengths_R[row]} {first}, but {others_R[row]} {name}. Give each event one of each."
             )
     return lengths_R.cumsum() - lengths_R, lengths_R

@@ -1,4 +1,4 @@
-"""Batches of histories to encode, rank and recommend for.
+"""Batches of histories for encoding, ranking and recommending.
 
 Shape suffixes: B histories, L length, S longest full history.
 """
@@ -20,16 +20,15 @@ from seqrec.interactions.special_tokens import PAD_ID
 
 @dataclass(frozen=True)
 class HistoryCollator:
-    """Make batches of histories to encode, rank and recommend for.
+    """Make batches of histories for encoding, ranking and recommending.
 
     Args:
-        max_length: Newest events that the model reads.
-        columns: The event columns that the model reads, `input_ids` among them.
+        max_length: Number of newest events that the model reads.
+        columns: Event columns that the model reads, including `input_ids`.
 
     Returns:
-        The columns (B, L), `input_ids` among them, padded on the right; `attention_mask` (B, L) where anything is
-        padding; `seen_ids` (B, S), the items of the full histories, padded; and `targets` (B,) where the rows have a
-        `target`.
+        The columns (B, L), padded on the right; `attention_mask` (B, L) if there is padding; `seen_ids` (B, S), the
+        items of the full histories, padded; and `targets` (B,) if the rows have a `target`.
     """
 
     max_length: int
@@ -37,11 +36,11 @@ class HistoryCollator:
 
     @cached_property
     def event_columns(self) -> tuple[EventColumn, ...]:
-        """The columns, looked up by their names."""
+        """The columns, looked up by name."""
         return event_columns(self.columns)
 
     def __call__(self, rows: Histories | Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
-        """Collate histories, or a list of their rows, oldest event first, perhaps with a `target`."""
+        """Collate histories, or a list of their rows, oldest event first, optionally with a `target`."""
         if not isinstance(rows, Histories):
             has_targets = len(rows) > 0 and "target" in rows[0]
             rows = as_histories(rows, [*self.columns, *(["target"] if has_targets else [])])
@@ -52,19 +51,19 @@ class HistoryCollator:
         return batch
 
     def collate(self, histories: Histories) -> dict[str, Tensor]:
-        """Make the batch of any number of histories."""
+        """Collate any number of histories."""
         newest = histories.newest(self.max_length)
         events, lengths_B = newest.compact(self.columns)
         layout = BatchLayout.padded(lengths_B)
         batch = layout.lay_out_events(self.event_columns, events)
-        if len(lengths_B) and lengths_B.min() < lengths_B.max():  # models are quicker if they need not look for padding
+        if len(lengths_B) and lengths_B.min() < lengths_B.max():  # models are faster without a mask to check
             batch["attention_mask"] = layout.lay_out(np.ones(len(layout.places_N), dtype=np.int64))
         is_cut = histories.lengths_R.max(initial=0) > self.max_length
         batch["seen_ids"] = pad_items(histories) if is_cut else batch["input_ids"]
         return batch
 
     def collate_single(self, histories: Histories) -> dict[str, Tensor]:
-        """Make the batch of one history that is not empty, in few steps: a request often is one."""
+        """Collate one history that is not empty, in fewer steps: many requests hold just one."""
         start, length = int(histories.starts_R[0]), int(histories.lengths_R[0])
         end = start + length
         newest = slice(end - min(length, self.max_length), end)
@@ -80,26 +79,26 @@ class HistoryCollator:
 
 
 def encoder_inputs(batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return the part of a `HistoryCollator`'s batch that encoders read: event columns, and the mask if any."""
+    """Return the tensors of a `HistoryCollator`'s batch that encoders read: event columns, and the mask if any."""
     return {name: tensor for name, tensor in batch.items() if name not in ("seen_ids", "targets")}
 
 
 def pad_items(histories: Histories) -> Tensor:
-    """Give the items of each history a row (B, S), padded on the right."""
+    """Return the items of each history as a row, padded on the right (B, S)."""
     events, lengths_B = histories.compact(["input_ids"])
     return BatchLayout.padded(lengths_B).lay_out(events["input_ids"], fill=PAD_ID)
 
 
 def batches_of_like_length(lengths: np.ndarray, max_rows: int, max_tokens: int = 2**13) -> Iterator[np.ndarray]:
-    """Share rows out among batches that hold little padding, the longest rows first.
+    """Group rows of similar length into batches with little padding, longest rows first.
 
     Args:
         lengths: Length of each row.
-        max_rows: Rows of a batch.
-        max_tokens: Tokens of a batch, padding included; by default what a processor's cache can still serve.
+        max_rows: Maximum number of rows per batch.
+        max_tokens: Maximum number of tokens per batch, including padding; the default suits a processor's cache.
 
     Yields:
-        The numbers of the rows of each batch.
+        The indices of the rows of each batch.
     """
     order = np.argsort(-lengths, kind="stable")
     start = 0

@@ -1,8 +1,8 @@
-"""The Parquet files of a prepared set's histories: events are stored once, and the parts are views on them.
+"""Parquet files of a prepared set's histories: each event is stored once, and the parts are views on the events.
 
-`histories.parquet` has a row for each history: its event columns, as lists. Each part's file has a row for each of the
-part's rows: `history`, the number of a row of `histories.parquet` from 0 on, `length`, how many of its first events
-the row has, and columns of one value a row, such as `target`.
+`histories.parquet` has one row per history, with its event columns as lists. In the file of a part, each row has
+`history`, the index of a row of `histories.parquet` (from 0), `length`, the number of that history's first events that
+belong to it, and single values such as `target`.
 """
 
 from collections.abc import Mapping
@@ -26,7 +26,7 @@ def write_sequences(sequences: Mapping[str, Histories], folder: Path) -> None:
     """Write the parts of a split, without user ids.
 
     Args:
-        sequences: The parts by name, all of them views on the same event columns.
+        sequences: The parts by name, all views on the same event columns.
         folder: An existing folder.
     """
     parts = [sequences[part] for part in PARTS]
@@ -45,10 +45,11 @@ def write_sequences(sequences: Mapping[str, Histories], folder: Path) -> None:
 
 
 def read_sequences(folder: Path, vocabulary_size: int) -> dict[str, Histories]:
-    """Read what `write_sequences` wrote.
+    """Read files written by `write_sequences`.
 
     Raises:
-        InputError: If the files do not fit each other or the vocabulary, or were written by an earlier version.
+        InputError: If the files were written by an earlier version.
+        SavedFolderError: If they do not fit each other or the vocabulary.
     """
     require_present_layout(folder)
     table = pq.read_table(folder / HISTORIES)
@@ -65,6 +66,6 @@ def read_sequences(folder: Path, vocabulary_size: int) -> dict[str, Histories]:
 
 
 def require_present_layout(folder: Path) -> None:
-    """Refuse a set in which each row has a copy of its history, as version 0.1 wrote it."""
+    """Refuse a set written by version 0.1, in which each row has its own copy of its history."""
     if not (folder / HISTORIES).exists() and "input_ids" in pq.read_schema(folder / PART_FILES[0]).names:
         raise InputError(f"It was written by an earlier version of seqrec, without {HISTORIES}.")

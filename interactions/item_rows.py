@@ -1,4 +1,4 @@
-"""Rows of a catalogue and token ids: the items follow the special tokens, in the same order.
+"""Convert between rows of a catalogue and token ids: items follow the special tokens, in the same order.
 
 Shape suffixes: I items, V vocabulary.
 """
@@ -24,7 +24,7 @@ def token_ids_of(rows: Numbers) -> Numbers:
 
 
 def rows_of(token_ids: Numbers) -> Numbers:
-    """Return the rows of the catalogue in which these items stand; negative for special tokens.
+    """Return the rows of the catalogue that hold these items; negative for special tokens.
 
     >>> rows_of(3)
     0
@@ -33,7 +33,7 @@ def rows_of(token_ids: Numbers) -> Numbers:
 
 
 def by_token(counts_I: np.ndarray) -> np.ndarray:
-    """Lay the items' counts out by token id, 0 for special tokens: `counts_V`.
+    """Return the items' counts by token id, 0 for special tokens: `counts_V`.
 
     >>> by_token(np.array([7, 4]))
     array([0, 0, 0, 7, 4])
@@ -42,7 +42,7 @@ def by_token(counts_I: np.ndarray) -> np.ndarray:
 
 
 def by_row(values_V: Values) -> Values:
-    """Leave out the special tokens: `values_I`, a view.
+    """Return the values of the items, without the special tokens: `values_I`, a view.
 
     >>> by_row(np.array([0, 0, 0, 7, 4]))
     array([7, 4])

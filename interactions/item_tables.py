@@ -1,4 +1,4 @@
-"""Tables of items: what the items of the interactions are called."""
+"""Tables of items, with their titles."""
 
 import warnings
 from collections.abc import Mapping
@@ -10,14 +10,15 @@ from seqrec.errors import InputError
 from seqrec.interactions.interactions import require_ids, require_no_nulls
 from seqrec.interactions.table_reading import read_table
 
-FEWEST_TITLED = 0.9  # share of the items below which missing titles are worth a warning
+FEWEST_TITLED = 0.9  # warn if fewer than this share of the items have titles
 
 
 def read_items(source: Any, *, columns: Mapping[str, str] | None = None) -> pl.DataFrame:
-    """Read a table of items: `item_id` (or its name in `columns`), maybe `title`, and any other columns.
+    """Read a table of items: `item_id` (or its name in `columns`), optionally `title`, and any other columns.
 
     Raises:
-        ValueError: If there is no `item_id`, an id is missing, unusable or occurs twice, or titles are no text.
+        InputError: If there is no `item_id`, an id is missing, unusable or occurs twice, or titles are neither text nor
+            numbers.
     """
     own_name = (columns or {}).get("item_id", "item_id")
     known = ["item_id", own_name, "title"]
@@ -35,7 +36,7 @@ def read_items(source: Any, *, columns: Mapping[str, str] | None = None) -> pl.D
     if len(repeated):
         raise InputError(
             f"{repeated.n_unique()} items have more than one row in the table of items (first: "
-            f"'{repeated[0]}'). Keep one row for each."
+            f"'{repeated[0]}'). Keep one row per item."
         )
     return table.with_columns(ids, *([titles_as_text(table["title"])] if "title" in table.columns else []))
 
@@ -44,21 +45,21 @@ def titles_as_text(titles: pl.Series) -> pl.Series:
     """Return titles that are text or numbers as text; refuse lists, bytes and the like."""
     is_text = isinstance(titles.dtype, pl.String | pl.Categorical | pl.Enum | pl.Null)
     if not is_text and not titles.dtype.is_numeric():
-        raise InputError(f"The column title is of type {titles.dtype}. Titles are text: convert the column first.")
+        raise InputError(f"The column title has the type {titles.dtype}, but must be text. Convert it first.")
     return titles if titles.dtype == pl.String or titles.dtype.is_integer() else titles.cast(pl.String)
 
 
 def warn_of_untitled(item_ids: pl.Series, items: pl.DataFrame) -> None:
-    """Warn if a table of items has no titles, or has none for many items of the interactions.
+    """Warn if a table of items has no titles, or lacks them for many items of the interactions.
 
     Args:
-        item_ids: Of the interactions, repeats included.
-        items: From `read_items`.
+        item_ids: Item ids of the interactions, including repeats.
+        items: Table of items, from `read_items`.
     """
     if "title" not in items.columns:
         warnings.warn(
-            f"The table of items has no column 'title' (it has: {', '.join(items.columns)}), so items are called by "
-            "their ids. Rename the column with their names to title.",
+            f"The table of items has no column 'title' (it has: {', '.join(items.columns)}), so items are shown "
+            "by their ids. Rename the column with their names to title.",
             stacklevel=3,
         )
         return
@@ -69,6 +70,6 @@ def warn_of_untitled(item_ids: pl.Series, items: pl.DataFrame) -> None:
         example = f"'{named[0]}'" if len(named) else "none"
         warnings.warn(
             f"{len(untitled):,} of {len(occurring):,} items of the interactions have no title in the table of items "
-            f"(first: '{untitled[0]}'; an id with a title: {example}). Are the ids written alike in both?",
+            f"(first: '{untitled[0]}'; an id with a title: {example}). Write the ids the same way in both.",
             stacklevel=3,
         )

@@ -1,6 +1,6 @@
-"""What the name of a data set or a model can be: a path, an address, or a repository of the Hub.
+"""Interpret the name of a data set or a model: a path, an address, or a repository on the Hub.
 
-Whatever can only be a mistyped path is refused here; the Hub is never asked for it.
+A name that can only be a mistyped path is refused here; the Hub is never asked for it.
 """
 
 import os
@@ -20,15 +20,16 @@ HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?(:[\w.+\[\]%-]+)
 LONGEST_HUB_NAME = 96  # the Hub's own limit
 MOST_SIMILAR = 3
 WINDOWS_DRIVE = re.compile(r"[A-Za-z]:")
-ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/")  # of a drive, the name has one letter
+ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/")  # at least two letters: one would be a drive
 HUB_ADDRESS = re.compile(r"(?:hf://|https?://huggingface\.co/)datasets/([^/]+/[^/?#@]+)")
 
 
 def local_path(dataset: str | Path) -> Path:
-    """Return the path that a name stands for, whether it exists or not.
+    """Return the path that a name stands for, whether or not it exists.
 
     Raises:
-        ValueError: On an address (https://, s3://, …) that is no local file, or a home folder that is not known.
+        InputError: If the name is empty, an address (https://, s3://, …) of no local file, or in an unknown home
+            folder.
     """
     text = str(dataset)
     if not text:
@@ -37,30 +38,30 @@ def local_path(dataset: str | Path) -> Path:
     if address is not None and address[1].lower() == "file":
         parts = urlsplit(text)
         if parts.netloc not in ("", "localhost"):
-            raise InputError(f"'{text}' names a file of another machine ({parts.netloc}). Give a path of this one.")
+            raise InputError(f"'{text}' is a file on another machine ({parts.netloc}). Give a path on this one.")
         return Path(url2pathname(parts.path))
     if address is not None and not Path(text).exists():
         on_hub = HUB_ADDRESS.match(text)
         advice = f"Give its name: {on_hub[1]}." if on_hub else "Download it first, and give the path of the file."
         raise InputError(
-            f"'{text}' is an address ({address[1]}), and seqrec reads files, folders and the Hub. {advice}"
+            f"'{text}' is an address ({address[1]}), but seqrec reads files, folders and the Hub. {advice}"
         )
     try:
         return Path(text).expanduser()
     except RuntimeError as error:
-        raise InputError(f"There is no file or folder '{text}': its home folder is not known.") from error
+        raise InputError(f"There is no file or folder '{text}': its home folder is unknown.") from error
 
 
 def table_suffix(path: Path) -> str | None:
-    """Return the ending that says what kind of table a path names, or None for any other path."""
+    """Return the suffix of a path that names a table, such as `.csv.gz`; None for any other path."""
     lower = path.name.lower()
     return max((suffix for suffix in SUFFIXES if lower.endswith(suffix)), key=len, default=None)
 
 
 def is_hub_name(name: str) -> bool:
-    """Return whether something that is no path here can name a Hub repository, optionally with splits after a colon.
+    """Return whether a name that is not a path here can be a repository; that of a data set may end in `:splits`.
 
-    `runs/model` cannot where a folder `runs` exists, nor can the name of a file, such as `logs/may.csv`.
+    `runs/model` cannot be one if a folder `runs` exists, nor can the name of a file, such as `logs/may.csv`.
     """
     repository = name.partition(":")[0]
     has_form = HUB_NAME.fullmatch(name) is not None and WINDOWS_DRIVE.match(name) is None
@@ -72,28 +73,28 @@ def is_hub_name(name: str) -> bool:
 
 
 def require_model_name(name: str | os.PathLike[str]) -> None:
-    """Refuse a name that is neither a path here nor possibly a Hub repository, before the Hub is asked for it.
+    """Refuse a name that is neither an existing path nor possibly a model on the Hub, before asking the Hub.
 
     Raises:
-        InputError: On a mistyped path; suggests folders with similar names.
+        InputError: On a mistyped path; the message suggests similar ones.
     """
     text = str(name)
     if os.path.exists(text) or (text.count("/") == 1 and ":" not in text and is_hub_name(text)):
         return
     raise InputError(
-        f"'{one_line(text)}' is no folder here, and is not looked for on the Hub, whose repositories are called "
+        f"'{one_line(text)}' is not a folder here, and is not looked up on the Hub, where names have the form "
         f"org/name.{similar(text)}"
     )
 
 
 def similar(name: str | os.PathLike[str]) -> str:
-    """Return a sentence that suggests similar names in the path's deepest existing folder; empty if there are none."""
+    """Return a sentence that suggests similar names in the deepest existing folder of a path; empty without any."""
     try:
         missing = Path(str(name).replace("\\", "/")).expanduser()
         while missing.parent != missing and not missing.parent.exists():
             missing = missing.parent
         names = {shown: name for name in os.listdir(missing.parent) for shown in (Path(name).stem, name)}
-    except (OSError, RuntimeError, ValueError):  # a name that no path can have, or a home folder that is not known
+    except (OSError, RuntimeError, ValueError):  # an impossible path, or an unknown home folder
         return ""
     near = get_close_matches(missing.name, names, n=MOST_SIMILAR)
     found = [f"'{missing.parent / name}'" for name in dict.fromkeys(names[one] for one in near)]

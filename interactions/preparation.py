@@ -1,4 +1,4 @@
-"""The whole way from a data set's name to sequences, the same for training and for evaluation."""
+"""Prepare data for training and evaluation: load, filter, split and encode interactions."""
 
 import logging
 from collections.abc import Sequence
@@ -30,40 +30,45 @@ logger = logging.getLogger(__name__)
 
 @dataclass
 class DataArguments:
-    """Which interactions, and how they are split.
+    """Which interactions to use, and how to filter and split them.
 
     Raises:
-        ValueError: If there is no such `split_method`, or a field is given that means nothing to the chosen one.
+        InputError: If `split_method` is unknown, a field is set that the chosen split does not use, or a minimum is
+            below 1.
     """
 
     dataset: str | None = field(
         default=None,
         metadata={
-            "help": "ml-100k, synthetic, a file (CSV, TSV, Parquet, JSONL), a folder with interactions.* and perhaps "
-            "items.*, or with parts of one table, a data set of the Hub (org/name), or what `seqrec prepare` made."
+            "help": "ml-100k, synthetic, a file (CSV, TSV, Parquet, JSONL), a folder with interactions.* and "
+            "optionally items.*, or with parts of one table, a data set on the Hub (org/name), or the output of "
+            "`seqrec prepare`."
         },
     )
     items: str | None = field(default=None, metadata={"help": "File with item_id and title."})
     user_id_column: str = field(default="user_id", metadata={"help": "Column of the user ids."})
     item_id_column: str = field(default="item_id", metadata={"help": "Column of the item ids."})
     timestamp_column: str = field(default="timestamp", metadata={"help": "Column of the timestamps."})
-    streaming: bool = field(
-        default=False, metadata={"help": "Read a data set of the Hub as it arrives, without a copy on disk."}
-    )
+    streaming: bool = field(default=False, metadata={"help": "Stream a data set from the Hub, without a copy on disk."})
     split_method: Literal["leave_one_out", "temporal"] = field(
         default="leave_one_out",
-        metadata={"help": "leave_one_out: each user's last item is for testing. temporal: the last stretch of time."},
+        metadata={"help": "leave_one_out: test on each user's last item. temporal: test on the latest interactions."},
     )
     validation_users: int | None = field(
         default=None,
-        metadata={"help": "Users whose last but one item validates; the others learn from it (leave_one_out)."},
+        metadata={
+            "help": "Number of users whose second-to-last item is for validation; the other users' stays in training "
+            "(leave_one_out)."
+        },
     )
-    validation_fraction: float = field(default=0.1, metadata={"help": "Share of interactions (temporal split)."})
-    test_fraction: float = field(default=0.1, metadata={"help": "Share of interactions (temporal split)."})
+    validation_fraction: float = field(
+        default=0.1, metadata={"help": "Fraction of the interactions for validation (temporal)."}
+    )
+    test_fraction: float = field(default=0.1, metadata={"help": "Fraction of the interactions for test (temporal)."})
     min_user_interactions: int = field(default=1, metadata={"help": "k-core filter: drop users with fewer."})
     min_item_interactions: int = field(default=1, metadata={"help": "k-core filter: drop items with fewer."})
     duplicates: Literal["keep", "first", "last"] = field(
-        default="keep", metadata={"help": "Of a user's repeats of one item, keep all, the first or the last."}
+        default="keep", metadata={"help": "If a user repeats an item, keep all interactions, the first or the last."}
     )
 
     def __post_init__(self) -> None:
@@ -76,16 +81,16 @@ class DataArguments:
             value = getattr(self, field_.name)
             if field_.name in self.fields_of_other_splits() and value != field_.default:
                 raise InputError(
-                    f"{field_.name}={value} means nothing to the split {self.split_method}. Leave it out, or choose "
+                    f"{field_.name}={value} has no effect in the {self.split_method} split. Leave it out, or choose "
                     "the other split_method."
                 )
 
     def fields_of_other_splits(self) -> set[str]:
-        """Name the fields that mean nothing to the chosen split."""
+        """Return the names of the fields that the chosen split does not use."""
         return set().union(*SPLIT_FIELDS.values()) - SPLIT_FIELDS[self.split_method]
 
     def protocol(self) -> dict[str, Any]:
-        """What decides the split, for `metrics.json`; where the files lay does not."""
+        """Return the settings that determine the split, for `metrics.json`, without the location of the data."""
         left_out = WHERE | self.fields_of_other_splits()
         return {name: value for name, value in asdict(self).items() if name not in left_out and value is not None}
 
@@ -98,30 +103,33 @@ def prepare(
     held_out: Sequence[str] = HELD_OUT,
     event_columns: Sequence[str] = (),
 ) -> PreparedData:
-    """Load, filter, split and encode interactions; or load what was prepared before.
+    """Load, filter, split and encode interactions, or load a prepared set.
 
-    The catalogue is every item of the table, also those that only occur in held-out rows: what there is to
-    recommend is known beforehand, who takes it is not.
+    The catalogue contains every item of the table, including those that only occur in held-out rows: the items on offer
+    are known in advance, the interactions are not.
 
     Args:
-        arguments: Which data, and how to split them.
+        arguments: Which data to use, and how to split them.
         tokenizer: The vocabulary of a trained model; built from the interactions if None.
-        refuse_unknown: Whether items outside that vocabulary are refused, as training a model on needs it;
-            they are `<|unk|>` otherwise, with a warning.
-        held_out: Which of "validation" and "test" must have rows.
-        event_columns: Names of the registered event columns that the model reads besides item ids and timestamps.
+        refuse_unknown: Whether to refuse items outside that vocabulary, as fine-tuning requires. Otherwise they become
+            `<|unk|>`, with a warning.
+        held_out: The splits that must have rows, of "validation" and "test".
+        event_columns: Names of the registered event columns that the model reads in addition to item ids and
+            timestamps.
 
     Raises:
-        InputError: If no data set is named or the name is a mistyped path; if the interactions cannot be used (see the
-            functions called), none of their items is in the vocabulary, or, with `refuse_unknown`, one is not; if a
-            part of `held_out` has no rows; or if a set was prepared in another way than the arguments say, with
-            another vocabulary than the model's, or without its event columns.
+        InputError: If no data set is named, or its name is a mistyped path; if the interactions cannot be used (see the
+            functions called); if none of their items is in the vocabulary or, with `refuse_unknown`, one is not; if a
+            split in `held_out` has no rows; or if a prepared set does not match the arguments, the model's vocabulary
+            or its event columns.
         SavedFolderError: If a prepared set is incomplete or damaged.
-        HubError: If the Hub has no such data set, or refuses.
+        HubError: If the Hub has no such data set, or refuses access.
         HubConnectionError: If the Hub cannot be reached, or fails.
     """
     if arguments.dataset is None:
-        raise InputError("Name the interactions: --dataset ml-100k, a file, a folder, or a data set of the Hub.")
+        raise InputError(
+            "No interactions were named. Pass --dataset ml-100k, a file, a folder, or a data set on the Hub."
+        )
     if (folder := find_prepared(arguments.dataset)) is not None:
         prepared = load_prepared(folder, arguments, tokenizer, event_columns)
         require_held_out(prepared, held_out)
@@ -155,7 +163,7 @@ def prepare(
 
 
 def filter_interactions(interactions: pl.DataFrame, arguments: DataArguments) -> pl.DataFrame:
-    """Drop repeats and what is rare, as the arguments say, and tell what was dropped."""
+    """Drop repeats and rare users and items, as the arguments say, and log how many were dropped."""
     kept = interactions
     if arguments.duplicates != "keep":
         kept = drop_duplicates(kept, keep=arguments.duplicates)
@@ -169,7 +177,7 @@ def filter_interactions(interactions: pl.DataFrame, arguments: DataArguments) ->
     if len(kept) < len(interactions):
         counts = {"user_id": "users", "item_id": "items"}
         before, after = (table.select(pl.col(*counts).n_unique()).row(0) for table in (interactions, kept))
-        logger.warning(  # a notice, which everybody sees
+        logger.warning(  # as a warning, so that it is always shown
             "Filters dropped %s of %s interactions (%s of them repeats), %s of %s users and %s of %s items.",
             *(f"{number:,}" for number in (len(interactions) - len(kept), len(interactions), repeats)),
             *(f"{number:,}" for all_, left in zip(before, after, strict=True) for number in (all_ - left, all_)),
@@ -178,36 +186,36 @@ def filter_interactions(interactions: pl.DataFrame, arguments: DataArguments) ->
 
 
 def require_held_out(data: PreparedData, splits: Sequence[str]) -> None:
-    """Refuse data that leave nothing to measure on.
+    """Refuse data with nothing to train on or to evaluate.
 
     Args:
-        data: What was prepared.
-        splits: Which of "validation" and "test" must have rows.
+        data: The prepared data.
+        splits: The splits that must have rows, of "validation" and "test".
 
     Raises:
-        ValueError: If there is nothing to learn from, or a split has no rows: no held-out interaction has a history.
+        InputError: If there are no training interactions, or no held-out interaction of a split has a history.
     """
     if len(data.sequences["train"]) == 0:
-        raise InputError(f"'{data.protocol['dataset']}' has no training interactions.")
+        raise InputError(f"'{data.protocol['dataset']}' has no training interactions. Choose another split.")
     for split in splits:
         if len(data.sequences[split]) == 0:
             raise InputError(
-                f"No {split} interaction of '{data.protocol['dataset']}' is of a user who did something before, so "
-                f"there is nothing to measure on ({data.protocol['split_method']} split). Give longer histories, "
-                "larger fractions, or another split_method."
+                f"No {split} interaction of '{data.protocol['dataset']}' has a history, so there is nothing to "
+                f"evaluate ({data.protocol['split_method']} split). Use data with longer histories, larger fractions, "
+                "or another split_method."
             )
 
 
 def load_prepared(
     folder: Path, arguments: DataArguments, tokenizer: ItemTokenizer | None, event_columns: Sequence[str] = ()
 ) -> PreparedData:
-    """Load a prepared set, and refuse it where it is not what is wanted."""
+    """Load a prepared set, and refuse one that does not match the arguments, the vocabulary or the columns."""
     defaults = DataArguments()
     for name in WHERE - {"dataset"}:
         if getattr(arguments, name) != getattr(defaults, name):
             raise InputError(
-                f"'{arguments.dataset}' is a prepared set, for which {name}={getattr(arguments, name)} means nothing: "
-                f"it holds its items, encoded. Leave --{name} out, or prepare the interactions again."
+                f"'{arguments.dataset}' is a prepared set, on which {name}={getattr(arguments, name)} has no effect: "
+                f"its items are already encoded. Leave --{name} out, or prepare the interactions again."
             )
     data = PreparedData.load(folder)
     for name, value in arguments.protocol().items():
@@ -220,14 +228,14 @@ def load_prepared(
     if tokenizer is not None and not tokenizer.item_series.equals(data.tokenizer.item_series):
         raise InputError(
             f"'{arguments.dataset}' was prepared with another vocabulary ({data.tokenizer.num_items:,} items) than the "
-            f"model's ({tokenizer.num_items:,} items). Name the interactions themselves, which are then encoded again."
+            f"model's ({tokenizer.num_items:,} items). Pass the original interactions instead."
         )
     require_event_columns(data, event_columns)
     return data
 
 
 def require_event_columns(data: PreparedData, names: Sequence[str]) -> None:
-    """Refuse a prepared set without an event column, or in which it was encoded in another way than now."""
+    """Refuse a prepared set that lacks an event column, or in which it was encoded differently."""
     held = data.sequences["train"].columns
     for name in further(names):
         column = event_column(name)
@@ -239,13 +247,13 @@ def require_event_columns(data: PreparedData, names: Sequence[str]) -> None:
             )
         num_codes = column.num_codes if isinstance(column, CategoricalColumn) else np.inf
         if held[name].dtype != column.dtype or (held[name] >= num_codes).any():
-            raise InputError(f"The column {name} of '{data.protocol['dataset']}' was encoded otherwise. {advice}")
+            raise InputError(f"The column {name} of '{data.protocol['dataset']}' was encoded differently. {advice}")
 
 
 def describe_interactions(interactions: pl.DataFrame) -> dict[str, Any]:
-    """Tell how many interactions there are, how dense, and, where timestamps are real times, from when.
+    """Return the numbers of users, items and interactions, the density and, if timestamps are real times, the period.
 
-    Density is the share of all pairs of a user and an item that have interacted.
+    Density is the fraction of all pairs of a user and an item that have interacted.
     """
     num_items = interactions["item_id"].n_unique()
     items_of_users = interactions.group_by("user_id").agg(pl.col("item_id").n_unique())["item_id"]

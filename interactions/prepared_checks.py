@@ -1,4 +1,4 @@
-"""Do the files of a prepared set fit each other?"""
+"""Check that the files of a prepared set fit each other."""
 
 from typing import Any
 
@@ -12,35 +12,37 @@ from seqrec.interactions.histories import Histories
 from seqrec.interactions.special_tokens import UNK_ID
 from seqrec.interactions.tokenization_items import ItemTokenizer
 
-# What a protocol tells in any case, and of which type.
+# Entries that every protocol has, and their types.
 PROTOCOL_TYPES = {"dataset": str, "split_method": str, "split_sha256": str, "num_users": int, "num_items": int}
 
 
 def require_protocol(protocol: Any) -> None:
-    """Refuse a protocol that lacks what any has.
+    """Refuse a protocol without the entries that every protocol has.
 
     Raises:
-        SavedFolderError: On the first thing that is wrong.
+        SavedFolderError: If an entry is missing or has the wrong type.
     """
     if not isinstance(protocol, dict):
-        raise SavedFolderError("protocol.json holds no object.")
+        raise SavedFolderError("protocol.json is not a JSON object.")
     for name, kind in PROTOCOL_TYPES.items():
         if not isinstance(protocol.get(name), kind):
-            raise SavedFolderError(f"protocol.json holds no {name}, or {protocol.get(name)!r}.")
+            raise SavedFolderError(
+                f"protocol.json must hold {name} as {kind.__name__}, but has {protocol.get(name)!r}."
+            )
 
 
 def require_catalogue(items: Catalogue, tokenizer: ItemTokenizer) -> None:
-    """Refuse a catalogue that is not that of the tokenizer."""
+    """Refuse a catalogue whose items differ from the tokenizer's."""
     if items.item_ids != tokenizer.item_ids:
         raise SavedFolderError(
-            f"items.parquet has {len(items):,} items, others than the {tokenizer.num_items:,} of the vocabulary."
+            f"items.parquet has {len(items):,} items, other than the {tokenizer.num_items:,} of the vocabulary."
         )
     if (items.counts < 0).any():
         raise SavedFolderError("items.parquet has negative counts.")
 
 
 def require_events(table: pa.Table, vocabulary_size: int) -> None:
-    """Refuse histories whose events are of the wrong type, missing, or beyond the vocabulary."""
+    """Refuse histories whose events are of the wrong type, missing, or outside the vocabulary."""
     kinds = {field.name: field.type for field in table.schema}
     fits = (
         all(pa.types.is_list(kind) and str(kind.value_type) in NUMBER_TYPES for kind in kinds.values())
@@ -49,19 +51,21 @@ def require_events(table: pa.Table, vocabulary_size: int) -> None:
         and is_time(kinds["timestamps"].value_type)
     )
     if not fits:
-        raise SavedFolderError("histories.parquet has other columns than input_ids, timestamps and lists of numbers.")
+        raise SavedFolderError(
+            "histories.parquet has other columns or types than input_ids, timestamps and lists of numbers."
+        )
     lengths = [pc.list_value_length(column) for column in table.columns]
     if lengths[0].null_count or any(not others.equals(lengths[0]) for others in lengths):
-        raise SavedFolderError("histories.parquet has histories whose timestamps, or other columns, are fewer or more.")
+        raise SavedFolderError("histories.parquet has histories whose columns differ in length.")
     if table.num_rows and pc.min(lengths[0]).as_py() < 1:
-        raise SavedFolderError("histories.parquet has histories that are empty.")
+        raise SavedFolderError("histories.parquet has empty histories.")
     if any(pc.list_flatten(column).null_count for column in table.columns):
-        raise SavedFolderError("histories.parquet has gaps.")
+        raise SavedFolderError("histories.parquet has missing values.")
     require_token_ids("histories.parquet", pc.list_flatten(table["input_ids"]), vocabulary_size)
 
 
 def require_views(part: str, table: pa.Table, log: Histories, vocabulary_size: int) -> None:
-    """Refuse rows of a part that are of the wrong type, missing, beyond the vocabulary, or views on no history."""
+    """Refuse rows of a part that have wrong types, missing values, unknown token ids or no history."""
     name = f"{part}.parquet"
     wanted = ["history", "length", *([] if part == "train" else ["target", "target_timestamp"])]
     kinds = {field.name: field.type for field in table.schema}
@@ -71,12 +75,12 @@ def require_views(part: str, table: pa.Table, log: Histories, vocabulary_size: i
         and (part == "train" or (pa.types.is_int32(kinds["target"]) and is_time(kinds["target_timestamp"])))
     )
     if not fits:
-        raise SavedFolderError(f"{name} has other columns than {', '.join(wanted)}, or of other types.")
+        raise SavedFolderError(f"{name} has other columns or types than {', '.join(wanted)}.")
     if any(column.null_count for column in table.columns):
-        raise SavedFolderError(f"{name} has gaps.")
+        raise SavedFolderError(f"{name} has missing values.")
     history_R, length_R = (table[name].to_numpy() for name in wanted[:2])
     if ((history_R < 0) | (history_R >= len(log))).any():
-        raise SavedFolderError(f"{name} names histories beyond the {len(log):,} of histories.parquet.")
+        raise SavedFolderError(f"{name} refers to histories beyond the {len(log):,} of histories.parquet.")
     if ((length_R < 1) | (length_R > log.lengths_R[history_R])).any():
         raise SavedFolderError(f"{name} has rows that are empty, or longer than their histories.")
     if part != "train":
@@ -90,10 +94,10 @@ def require_token_ids(file: str, token_ids: pa.ChunkedArray, vocabulary_size: in
     least, most = pc.min_max(token_ids).as_py().values()
     if least < UNK_ID or most >= vocabulary_size:
         raise SavedFolderError(
-            f"{file} holds token ids from {least} to {most}; the vocabulary ends at {vocabulary_size - 1}."
+            f"{file} holds token ids from {least} to {most}, but the vocabulary ends at {vocabulary_size - 1}."
         )
 
 
 def is_time(kind: pa.DataType) -> bool:
-    """Return whether an Arrow type is one of those that timestamps are written with."""
+    """Return whether an Arrow type is one that timestamps may have."""
     return pa.types.is_int64(kind) or pa.types.is_float64(kind)

@@ -1,8 +1,8 @@
-"""Prepared sets: sequences, vocabulary and catalogue in one folder, or in one repository of the Hub.
+"""Prepared sets: sequences, vocabulary and catalogue in one folder, or in one repository on the Hub.
 
-The folder holds the histories' events (`histories.parquet`), a Parquet file of each part, whose rows are views on them,
-`items.parquet`, the tokenizer, and `protocol.json`, which says how they were made. User ids are left out: nothing
-needs them any more.
+The folder holds the events of all histories (`histories.parquet`), one Parquet file per part, whose rows are views on
+these events, `items.parquet`, the tokenizer, and `protocol.json`, which records how the data were made. User ids are
+left out, as they are no longer needed.
 """
 
 import json
@@ -38,22 +38,22 @@ CARD = """---
 # {{ name }}
 
 Histories of {{ users }} users over {{ items }} items, from the interactions of `{{ dataset }}`, prepared for sequential
-recommenders by **seqrec**: `{{ split_method }}` split, SHA-256 `{{ split_sha256 }}`. Users have no ids.
+recommenders by **seqrec**: `{{ split_method }}` split, SHA-256 `{{ split_sha256 }}`. User ids are left out.
 
 ```bash
 seqrec train --dataset {{ name }} --output_dir runs/model
 ```
 
-Each row of `histories.parquet` is one user's events, oldest first; `input_ids` are token ids. The rows of the parts are
-views on them: the first `length` events of row number `history`, counted from 0, and what came next (`target`,
-`target_timestamp`) where it is held out. `items.parquet` lists the items' own ids in the order of their token ids, from
-3 on, and `protocol.json` says how the data were filtered and split.
+Each row of `histories.parquet` holds one user's events, oldest first; `input_ids` are token ids. Each row of a part
+stands for the first `length` events of row number `history`, counted from 0. Held-out rows also have the item that came
+next (`target`) and its time (`target_timestamp`). `items.parquet` lists the original item ids in the order of their
+token ids, starting at 3, and `protocol.json` says how the data were filtered and split.
 """
 
 
 @dataclass(frozen=True)
 class PreparedData:
-    """Sequences ready for training and evaluation, their vocabulary, and how they came about."""
+    """Sequences ready for training and evaluation, their vocabulary and catalogue, and how they were made."""
 
     sequences: dict[str, Histories]
     tokenizer: ItemTokenizer
@@ -61,16 +61,14 @@ class PreparedData:
     protocol: dict[str, Any]
 
     def save(self, folder: str | Path, *, name: str | None = None) -> None:
-        """Write a prepared set.
-
-        It is there whole or not at all.
+        """Write a prepared set atomically: complete or not at all.
 
         Args:
             folder: A new or empty folder.
-            name: What its card calls it, such as the repository it will be in; the folder's name if None.
+            name: Its name on the card, such as the repository it will be in; the folder's name if None.
 
         Raises:
-            ValueError: If the folder holds anything, or cannot be written.
+            InputError: If the folder is not empty, or cannot be written.
         """
         with whole_folder(folder, last=PROTOCOL) as part_folder:
             write_sequences(self.sequences, part_folder)
@@ -82,7 +80,7 @@ class PreparedData:
 
     @classmethod
     def load(cls, folder: str | Path) -> "PreparedData":
-        """Read what `save` wrote.
+        """Load a prepared set that `save` wrote.
 
         Raises:
             SavedFolderError: If a file is missing, cannot be read, or does not fit the others.
@@ -95,7 +93,7 @@ class PreparedData:
             require_protocol(protocol)
             require_catalogue(items, tokenizer)
             sequences = read_sequences(folder, len(tokenizer))
-        except Exception as error:  # whatever a library makes of a damaged file
+        except Exception as error:  # a damaged file can raise anything
             raise SavedFolderError(
                 f"The prepared set in {folder} cannot be read; prepare it again. {one_line(error)}"
             ) from error
@@ -103,9 +101,9 @@ class PreparedData:
 
 
 def describe(protocol: Mapping[str, Any], name: str) -> DatasetCard:
-    """Make a prepared set's card; its metadata says to `datasets` which files are which split.
+    """Make the card of a prepared set; its metadata maps files to splits for `datasets`.
 
-    Files that differ in their columns are different configurations.
+    Files with different columns belong to different configurations.
     """
     files = {
         "histories": {"histories": HISTORIES},
@@ -131,17 +129,17 @@ def describe(protocol: Mapping[str, Any], name: str) -> DatasetCard:
 
 
 def plain(name: str) -> str:
-    """Leave out of a name what Markdown, HTML or a shell would take for more than letters."""
+    """Replace characters that have a meaning in Markdown, HTML or a shell."""
     return re.sub(r"[^\w .:+/-]", "_", name)
 
 
 def find_prepared(dataset: str | Path) -> Path | None:
-    """Return the folder of a prepared set, fetched if it is on the Hub; None if this names no prepared set.
+    """Return the folder of a prepared set, downloaded if it is on the Hub; None if the name is not a prepared set.
 
     Raises:
-        SavedFolderError: If it is half a prepared set.
-        HubError: If the Hub does not give all of it.
-        HubConnectionError: If the Hub cannot be reached, or fails, after it gave a part of it.
+        SavedFolderError: If the prepared set is incomplete.
+        HubError: If the Hub refuses a part of it.
+        HubConnectionError: If the Hub cannot be reached, or fails, during the download.
     """
     if os.path.exists(os.path.expanduser(dataset)):
         return find_prepared_folder(Path(dataset).expanduser())
@@ -150,19 +148,19 @@ def find_prepared(dataset: str | Path) -> Path | None:
     try:
         hf_hub_download(str(dataset), PROTOCOL, repo_type="dataset")
     except (EntryNotFoundError, HFValidationError, OSError):
-        return None  # whoever loads it as a table of interactions says what is wrong with it
+        return None  # loading it as a table of interactions reports what is wrong
     with explained(str(dataset), "fetched"):
         return Path(snapshot_download(str(dataset), repo_type="dataset", allow_patterns=list(PREPARED_FILES)))
 
 
 def find_prepared_folder(folder: Path) -> Path | None:
-    """Return a folder if it holds a prepared set, and refuse half of one."""
+    """Return a folder if it holds a prepared set; refuse an incomplete one."""
     if (folder / PROTOCOL).is_file():
         return folder
     parts = [file for file in (HISTORIES, *PART_FILES) if (folder / file).exists()]
     if parts and (folder / TOKENIZER[0]).exists():
         raise SavedFolderError(
-            f"'{folder}' holds {', '.join(parts)} and a vocabulary, but no {PROTOCOL}: it is half a prepared set. "
-            "Prepare it again."
+            f"'{folder}' holds {', '.join(parts)} and a vocabulary, but no {PROTOCOL}: the prepared set is "
+            "incomplete. Prepare it again."
         )
     return None

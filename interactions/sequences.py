@@ -1,4 +1,4 @@
-"""From tables of interactions to histories of token ids.
+"""Encode tables of interactions as histories of token ids.
 
 Shape suffixes: N interactions, U users, R rows of a part.
 """
@@ -16,7 +16,7 @@ from seqrec.interactions.splitting import PARTS, Split
 from seqrec.interactions.timestamps import to_plain_numbers
 from seqrec.interactions.tokenization_items import ItemTokenizer
 
-ALWAYS_READ = ("input_ids", "timestamps")  # event columns of any history
+ALWAYS_READ = ("input_ids", "timestamps")  # event columns that every history has
 
 
 def build_sequences(split: Split, tokenizer: ItemTokenizer, columns: Sequence[str] = ()) -> dict[str, Histories]:
@@ -25,16 +25,17 @@ def build_sequences(split: Split, tokenizer: ItemTokenizer, columns: Sequence[st
     Args:
         split: Training, validation and test interactions.
         tokenizer: The catalogue; items outside it become `<|unk|>`.
-        columns: Names of registered event columns to read from the table besides `input_ids` and `timestamps`.
+        columns: Names of registered event columns to read from the table, in addition to `input_ids` and
+            `timestamps`.
 
     Returns:
-        `train`, with a row for each user who has training interactions: `user_id`, `input_ids` (int32, oldest first),
-        `timestamps` (numbers; datetimes as whole seconds since 1970, UTC) and the columns asked for.
-        `validation` and `test`, with a row for each held-out interaction that has a history: the same columns, of all
-        that the user did before, and `target` (int32) and `target_timestamp`. All rows are views on the same events.
+        `train`, with one row per user with training interactions: `user_id`, `input_ids` (int32, oldest first),
+        `timestamps` (numbers; datetimes as whole seconds since 1970, UTC) and the given columns.
+        `validation` and `test`, with one row per held-out interaction that has a history: the same columns, with all
+        earlier events of the user, and `target` (int32) and `target_timestamp`. All rows are views on the same events.
 
     Raises:
-        InputError: If a user's training interactions are not all before their held-out ones, or a column cannot be
+        InputError: If not all of a user's training interactions come before the held-out ones, or a column cannot be
             read (see `build_histories`).
     """
     log = build_histories(split.interactions, tokenizer, columns)
@@ -57,15 +58,15 @@ def build_sequences(split: Split, tokenizer: ItemTokenizer, columns: Sequence[st
 
 
 def build_histories(interactions: pl.DataFrame, tokenizer: ItemTokenizer, columns: Sequence[str] = ()) -> Histories:
-    """Encode a table of interactions: one row for each user, with the columns of the training sequences.
+    """Encode a table of interactions: one row per user, with the columns of the training sequences.
 
     Args:
         interactions: The table.
         tokenizer: The catalogue; items outside it become `<|unk|>`.
-        columns: As in `build_sequences`.
+        columns: See `build_sequences`.
 
     Raises:
-        InputError: If a column is not registered, the table lacks it, or its values do not fit it.
+        InputError: If a column is not registered, is missing from the table, or holds unsuitable values.
     """
     ordered = sort_interactions(interactions)
     users = ordered["user_id"].rle().struct.unnest()
@@ -79,7 +80,7 @@ def build_histories(interactions: pl.DataFrame, tokenizer: ItemTokenizer, column
 
 
 def further(columns: Iterable[str]) -> list[str]:
-    """Leave out the event columns that any history has."""
+    """Return the columns other than those that every history has."""
     return [name for name in columns if name not in ALWAYS_READ]
 
 
@@ -95,7 +96,7 @@ def read_column(interactions: pl.DataFrame, name: str) -> np.ndarray:
 
 
 def first_events(log: Histories, users_R: np.ndarray, lengths_R: np.ndarray, **rows: np.ndarray) -> Histories:
-    """View the first events of users; a user can occur several times."""
+    """Return views on the first events of users; a user may occur several times."""
     of_users = {name: values_U[users_R] for name, values_U in log.rows.items()}
     return Histories(log.columns, log.starts_R[users_R], lengths_R, {**of_users, **rows})
 
@@ -106,6 +107,6 @@ def require_order(log: Histories, user_N: np.ndarray, part_N: np.ndarray) -> Non
     if wrong_N.any():
         user = log.rows["user_id"][user_N[1:][wrong_N][0]]
         raise InputError(
-            f"User '{user}' has training interactions after held-out ones, or validation ones after test "
-            "ones. In a split each user's training comes first in time, then validation, then test."
+            f"User '{user}' has training interactions after held-out ones, or validation ones after test ones. "
+            "Split so that each user's training interactions come first in time, then validation, then test."
         )

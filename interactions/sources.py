@@ -1,4 +1,4 @@
-"""Finding a data set by its name: named sets, files, folders, the Hub, or a frame at hand."""
+"""Load a data set by its name: named sets, files, folders or the Hub; or from a frame."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -22,7 +22,7 @@ from seqrec.interactions.synthetic import synthetic_interactions, synthetic_item
 from seqrec.interactions.table_parts import read_parts
 
 NAMED_SETS = ("ml-100k", "synthetic")
-TERMS = {  # on which named sets may be used
+TERMS = {  # terms of use of named sets
     "ml-100k": "for research; neither redistributed nor used for profit without GroupLens' permission "
     "(https://files.grouplens.org/datasets/movielens/ml-100k-README.txt)",
 }
@@ -30,14 +30,14 @@ TERMS = {  # on which named sets may be used
 
 @dataclass(frozen=True)
 class InteractionData:
-    """Interactions and, where known, what their items are called.
+    """Interactions and, if known, a table of their items.
 
     Attributes:
-        name: What to call the data set, in metrics and model cards.
+        name: Name of the data set in metrics and model cards.
         interactions: An interactions table.
-        items: `item_id` (text), `title` (text, where known) and other columns, one row an item; or None.
-        terms: On what terms the data may be used; None where that is not known.
-        is_on_hub: Whether `name` is that of a repository on the Hub.
+        items: `item_id` (text), `title` (text, if known) and other columns, one row per item; or None.
+        terms: Terms of use of the data; None if unknown.
+        is_on_hub: Whether `name` is a repository on the Hub.
     """
 
     name: str
@@ -50,19 +50,19 @@ class InteractionData:
 def load_interactions(
     dataset: Any, *, columns: Mapping[str, str] | None = None, items: Any = None, streaming: bool = False
 ) -> InteractionData:
-    """Load interactions from wherever they are.
+    """Load interactions by the name of a data set, or from a frame.
 
     Args:
         dataset: `ml-100k` or `synthetic`; a CSV, TSV, Parquet or JSON file; a folder with `interactions.*` and
-            perhaps `items.*`, or with parts of one table; a data set of the Hub (`org/name`, or
+            optionally `items.*`, or with parts of one table; a data set on the Hub (`org/name`, or
             `org/name:train+test` to choose splits); or a frame.
-        columns: The table's own names for ours, as in `read_interactions`.
-        items: File or frame with `item_id` and `title`; goes before what the data set itself holds.
-        streaming: Whether to read a data set of the Hub as it arrives, without keeping a copy of its files.
+        columns: Maps our column names to the table's; see `read_interactions`.
+        items: File or frame with `item_id` and `title`; replaces the data set's own.
+        streaming: Whether to stream a data set from the Hub, without keeping a copy of its files.
 
     Raises:
-        InputError: If there is no such file or folder, or its tables cannot be used.
-        HubError: If the Hub has no such data set, or does not give it.
+        InputError: If the file or folder does not exist, or its tables cannot be used.
+        HubError: If the Hub has no such data set, or refuses access.
         HubConnectionError: If the Hub cannot be reached, or fails.
     """
     found = locate(dataset, columns=columns or {}, streaming=streaming)
@@ -81,7 +81,7 @@ def load_interactions(
 
 @dataclass(frozen=True)
 class Located:
-    """Where a data set is: its name, and its interactions and items as files or frames."""
+    """A data set that was found: its name, and its interactions and items as files or frames."""
 
     name: str
     interactions: Any
@@ -90,7 +90,7 @@ class Located:
 
 
 def locate(dataset: Any, *, columns: Mapping[str, str], streaming: bool) -> Located:
-    """Find a data set; a name that can be none of the Hub is never looked for there."""
+    """Find a data set; a name that cannot be a Hub repository is never looked up there."""
     if not isinstance(dataset, str | Path):
         return Located("frame", dataset)
     if dataset == "synthetic":
@@ -101,7 +101,7 @@ def locate(dataset: Any, *, columns: Mapping[str, str], streaming: bool) -> Loca
         if interactions is None:
             raise InputError(
                 f"'{folder}' holds no interactions ({', '.join('interactions' + suffix for suffix in SUFFIXES)}). Put "
-                "them there, or remove the folder to have MovieLens 100K downloaded."
+                "them there, or remove the folder to download MovieLens 100K."
             )
         return Located("ml-100k", interactions, find_table(folder, "items"))
     path = local_path(dataset)
@@ -119,7 +119,7 @@ def locate(dataset: Any, *, columns: Mapping[str, str], streaming: bool) -> Loca
         return Located(folder.resolve().name, read_parts(folder, split=split, text_columns=text_columns))
     if not is_hub_name(str(dataset)):
         raise InputError(
-            f"There is no file or folder '{one_line(dataset)}', and a data set of the Hub has a name such as org/name."
+            f"There is no file or folder '{one_line(dataset)}', and a data set on the Hub has a name such as org/name."
             f"{similar(path)}"
         )
     table = load_hub_table(str(dataset), text_columns=text_columns, streaming=streaming)
@@ -127,7 +127,7 @@ def locate(dataset: Any, *, columns: Mapping[str, str], streaming: bool) -> Loca
 
 
 def find_table(folder: Path, stem: str) -> Path | None:
-    """Return the table of this name in a folder, a file or a folder of parts, if it holds one."""
+    """Return the table of this name in a folder, which may be a file or a folder of parts; None if it has none."""
     paths = [folder / f"{stem}{suffix}" for suffix in SUFFIXES]
     return next((path for path in paths if path.exists()), None)
 
@@ -139,7 +139,7 @@ def table_name(path: Path) -> str:
 
 
 def kind_of(error: Exception) -> type[SeqrecError]:
-    """Choose the error to raise for one of `datasets`, which wraps those of the Hub's client."""
+    """Return the class of error to raise for an error of `datasets`, which wraps those of the Hub's client."""
     trouble = explain(error)
     if trouble is not None:
         return trouble.kind
@@ -149,9 +149,9 @@ def kind_of(error: Exception) -> type[SeqrecError]:
 def load_hub_table(
     dataset: str, *, text_columns: Sequence[str] = (), streaming: bool = False
 ) -> Dataset | IterableDataset:
-    """Load a data set of the Hub.
+    """Load a data set from the Hub.
 
-    Where it is kept as CSV, `text_columns` are text whatever they look like ("007" stays "007"), as in files.
+    From CSV files, `text_columns` are read as text even if they look like numbers ("007" stays "007").
     """
     name, _, split = dataset.partition(":")
     try:
@@ -161,15 +161,15 @@ def load_hub_table(
     except (OSError, ValueError, DatasetsError, pa.ArrowException) as error:
         raise kind_of(error)(
             f"'{dataset}' is neither a named set ({', '.join(NAMED_SETS)}) nor a file or folder with "
-            f"interactions.* here, and could not be loaded as a data set of the Hub: {one_line(error)}"
+            f"interactions.* here, and could not be loaded as a data set on the Hub: {one_line(error)}"
         ) from error
     if isinstance(loaded, Dataset | IterableDataset):
         return loaded
     if len(loaded) > 1:
         names = list(loaded)
         raise InputError(
-            f"The data set '{name}' has the splits {', '.join(names)}. Say which to use, such as "
-            f"'{name}:{names[0]}' or '{name}:{'+'.join(names)}'; the train and test parts are made here."
+            f"The data set '{name}' has the splits {', '.join(names)}. Name the ones to use, such as "
+            f"'{name}:{names[0]}' or '{name}:{'+'.join(names)}'; seqrec makes its own training and test parts."
         )
     (only,) = loaded.values()
     return only

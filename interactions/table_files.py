@@ -1,4 +1,4 @@
-"""Reading a table from a file of any known kind."""
+"""Read a table from a file of any supported kind."""
 
 import os
 from collections.abc import Sequence
@@ -20,11 +20,11 @@ def read_file(path: Path, text_columns: Sequence[str] = ()) -> pl.DataFrame:
     """Read a table file by its suffix.
 
     Raises:
-        ValueError: If there is no such file, its kind is unknown, or it cannot be read; says which file it was.
+        InputError: If the file does not exist, is of an unknown kind, or cannot be read; the message names the file.
     """
     suffix = table_suffix(path)
     if suffix is None:
-        raise InputError(f"'{path}' is of an unknown kind. Known are files ending in {', '.join(SUFFIXES)}.")
+        raise InputError(f"'{path}' is of an unknown kind. Use a file ending in one of {', '.join(SUFFIXES)}.")
     if not os.path.isfile(path):  # Path.is_file raises on names that are too long
         raise InputError(f"There is no file '{path}'.{similar(path)}")
     kind = suffix.removesuffix(".gz")
@@ -36,13 +36,13 @@ def read_file(path: Path, text_columns: Sequence[str] = ()) -> pl.DataFrame:
         return read_delimited(path, text_columns=text_columns, usual=SEPARATED[kind])
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
         if path.stat().st_size == 0:
-            raise InputError(f"'{path}' is empty. Expected a table with one interaction or item a row.") from error
-        advice = " Expected an object a line, or a list of objects." if kind in JSON else ""
+            raise InputError(f"'{path}' is empty. Expected a table with one interaction or item per row.") from error
+        advice = " Expected one object per line, or a list of objects." if kind in JSON else ""
         raise InputError(f"'{path}' could not be read as {suffix[1:]}: {one_line(error)}.{advice}") from error
 
 
 def read_json(path: Path) -> pl.DataFrame:
-    """Read JSON, an object a line or a list of objects."""
+    """Read JSON: one object per line, or a list of objects."""
     content = utf8_content(path)
     head = content[:100] if isinstance(content, bytes) else first_bytes(content)
     if head.lstrip().startswith(b"["):

@@ -1,4 +1,4 @@
-"""The item tokenizer: between the raw ids of a catalogue and a model's token ids.
+"""The item tokenizer: converts between raw item ids and a model's token ids.
 
 Shape suffix: N items to encode or decode.
 """
@@ -27,25 +27,25 @@ from seqrec.interactions.special_tokens import (
     UNK_TOKEN,
 )
 
-BULK = 1000  # ids from which on, in a small catalogue, a hash table of all items costs less than single look-ups
-SHARE_IN_BULK = 8  # likewise in a large one: from one id for so many items
+BULK = 1000  # from this many ids, in a small catalogue, a hash table of all items is faster than single look-ups
+SHARE_IN_BULK = 8  # the same in a large catalogue: from one id per this many items
 
 
 class ItemTokenizer(TokenizersBackend):
     """A vocabulary of items: each raw id is one token.
 
     Build it with `from_interactions` or `from_item_ids`. Called on one history of raw ids, or on a list of
-    histories, it behaves like any tokenizer of `transformers`; padding and truncation are on the left, so
-    that the newest items stay, at the end. `AutoTokenizer.from_pretrained` reads what it saves without this
-    class (histories then need `is_split_into_words=True`). Ids may hold blanks, commas and line breaks.
+    histories, it behaves like any tokenizer of `transformers`; it pads and truncates on the left, so
+    that the newest items are kept, at the end. `AutoTokenizer.from_pretrained` loads it without this
+    class (histories then need `is_split_into_words=True`). Ids may contain spaces, commas and line breaks.
     """
 
     @classmethod
     def from_item_ids(cls, item_ids_in_order: Iterable[str | int]) -> "ItemTokenizer":
-        """Build a tokenizer whose token ids from 3 on are the given items, in the given order.
+        """Build a tokenizer that gives the items token ids from 3, in the given order.
 
         Raises:
-            ValueError: If there is no item, or an id is empty, occurs twice or equals a special token.
+            InputError: If there are no items, or an id is empty, occurs twice or equals a special token.
         """
         item_ids = as_raw_ids(item_ids_in_order)
         require_vocabulary(item_ids)
@@ -58,9 +58,11 @@ class ItemTokenizer(TokenizersBackend):
             padding_side="left",
             truncation_side="left",
             model_input_names=["input_ids", "attention_mask"],
-            split_special_tokens=True,  # else an id such as "a<|pad|>b" would be torn apart
+            split_special_tokens=True,  # otherwise an id such as "a<|pad|>b" would be split
         )
-        tokenizer.item_series = item_ids.rename("").rechunk()  # spares the way back out of the library's vocabulary
+        tokenizer.item_series = item_ids.rename(
+            ""
+        ).rechunk()  # so that it need not be read from the library's vocabulary
         return tokenizer
 
     @classmethod
@@ -70,8 +72,8 @@ class ItemTokenizer(TokenizersBackend):
         """Build a tokenizer of the items that occur, the most frequent first, ties by first appearance.
 
         Args:
-            interactions: The interactions table to count in; the training part, to keep counts honest.
-            catalogue: Further item ids. Those that don't occur follow, in this order; repeats are fine.
+            interactions: The interactions to count: the training part, so that counts contain no held-out data.
+            catalogue: Additional item ids. Those that do not occur follow, in this order; repeats are allowed.
         """
         occurring = interactions.group_by("item_id", maintain_order=True).len()
         item_ids = occurring.sort("len", descending=True, maintain_order=True)["item_id"].cast(pl.String)
@@ -86,7 +88,7 @@ class ItemTokenizer(TokenizersBackend):
         Takes the options of any tokenizer: `padding`, `truncation`, `max_length`, `return_tensors`, ….
 
         Raises:
-            ValueError: On what is neither an id nor a list of ids, nor a list of such lists.
+            InputError: If the input is neither an id, nor a list of ids, nor a list of such lists.
         """
         kwargs.setdefault("is_split_into_words", True)
         return super().__call__(words(text), text_pair, **kwargs)
@@ -95,7 +97,7 @@ class ItemTokenizer(TokenizersBackend):
         """Refuse further tokens: the library would look for them inside other items' ids.
 
         Raises:
-            ValueError: On any but the special tokens, which the library adds itself.
+            InputError: On any token but the special ones, which the library adds itself.
         """
         tokens = [new_tokens] if isinstance(new_tokens, str | AddedToken) else list(new_tokens)
         strange = [str(token) for token in tokens if str(token) not in SPECIAL_TOKENS]
@@ -121,7 +123,7 @@ class ItemTokenizer(TokenizersBackend):
         """The raw ids in token order, as a column."""
         name_of = self.backend_tokenizer.id_to_token
         names = [name_of(token_id) for token_id in range(token_ids_of(0), len(self))]
-        return pl.Series(values=names, dtype=pl.String)  # from a list: starts none of polars' threads, lost in a fork
+        return pl.Series(values=names, dtype=pl.String)  # from a list: polars starts no threads, which a fork loses
 
     def encode_item_ids(self, item_ids: Iterable[str | int]) -> np.ndarray:
         """Look up raw ids.
@@ -130,17 +132,17 @@ class ItemTokenizer(TokenizersBackend):
             item_ids: A list, array or column of N text or integer ids.
 
         Returns:
-            `token_ids_N`, int64; the id of `<|unk|>` where an item is not in the catalogue.
+            `token_ids_N`, int64; the id of `<|unk|>` for items outside the catalogue.
 
         Raises:
-            ValueError: If an id is missing, or neither text nor an integer.
+            InputError: If an id is missing, or neither text nor an integer.
         """
         if is_column(item_ids):
             return self.look_up_in_bulk(as_column(item_ids).to_arrow())
         return self.look_up(read_ids(item_ids))
 
     def look_up(self, names: list[str]) -> np.ndarray:
-        """Look up N raw ids that are text already, as `encode_item_ids` does."""
+        """Look up N raw ids that are already text; see `encode_item_ids`."""
         if len(names) >= BULK and len(names) >= self.num_items // SHARE_IN_BULK:
             return self.look_up_in_bulk(pa.array(names, type=pa.large_string()))
         id_of = self.backend_tokenizer.token_to_id
@@ -149,7 +151,7 @@ class ItemTokenizer(TokenizersBackend):
         return np.array(found, dtype=np.int64)
 
     def look_up_in_bulk(self, names_N: pa.LargeStringArray) -> np.ndarray:
-        """Look up many ids at once, by a hash table of the catalogue."""
+        """Look up many ids at once with a hash table of the catalogue."""
         rows = pc.index_in(names_N, value_set=self.item_series.to_arrow())
         return pc.fill_null(pc.add(rows, token_ids_of(0)), UNK_ID).to_numpy(zero_copy_only=False).astype(np.int64)
 
@@ -157,17 +159,17 @@ class ItemTokenizer(TokenizersBackend):
         """Return the raw ids of N token ids.
 
         Raises:
-            ValueError: If a token id is no item: no whole number, special, or beyond the vocabulary.
+            InputError: If a token id is not an integer, is special, or lies beyond the vocabulary.
         """
         token_ids_N = np.asarray(token_ids)
         if token_ids_N.size == 0:
             return []
         if not np.issubdtype(token_ids_N.dtype, np.integer):
-            raise InputError(f"Token ids of type {token_ids_N.dtype} were given; expected whole numbers.")
+            raise InputError(f"Token ids of type {token_ids_N.dtype} were given; expected integers.")
         strange_N = (token_ids_N < NUM_SPECIAL_TOKENS) | (token_ids_N >= len(self))
         if strange_N.any():
             raise InputError(
-                f"{strange_N.sum()} of {token_ids_N.size} token ids are no items "
+                f"{strange_N.sum()} of {token_ids_N.size} token ids are not items "
                 f"(first: {token_ids_N[strange_N][0]}). Items have token ids from {NUM_SPECIAL_TOKENS} to "
                 f"{len(self) - 1}."
             )
@@ -182,7 +184,7 @@ def as_raw_ids(item_ids: Any) -> pl.Series:
 
 
 def is_column(item_ids: Any) -> TypeGuard[pl.Series | np.ndarray]:
-    """Tell whether ids can be taken as a column at once, not one by one."""
+    """Return whether ids can be read as a whole column instead of one by one."""
     return isinstance(item_ids, pl.Series) or (
         isinstance(item_ids, np.ndarray) and item_ids.dtype != object and item_ids.ndim == 1 and len(item_ids) > 0
     )
@@ -194,12 +196,12 @@ def as_column(item_ids: pl.Series | np.ndarray) -> pl.Series:
     if not (column.dtype.is_integer() or isinstance(column.dtype, pl.String | pl.Categorical | pl.Enum)):
         raise InputError(f"Item ids of type {column.dtype} were given; expected text or integers.")
     if column.null_count():
-        raise InputError(f"{column.null_count()} of {len(column)} item ids are missing (null).")
+        raise InputError(f"{column.null_count()} of {len(column)} item ids are missing (null). Drop their rows.")
     return column.cast(pl.String)
 
 
 def words(text: Any) -> Any:
-    """Bring histories to lists of text: ids may be integers, and a single id is a history of one."""
+    """Convert histories to lists of text; ids may be integers, and a single id is a history of one item."""
     if text is None:
         return None
     if isinstance(text, str | int | np.integer):
@@ -211,11 +213,13 @@ def words(text: Any) -> Any:
 def require_vocabulary(item_ids: pl.Series) -> None:
     """Refuse ids that cannot be the tokens of a vocabulary."""
     if len(item_ids) == 0:
-        raise InputError("A tokenizer of no items was asked for; give at least one item id.")
+        raise InputError("A tokenizer needs items, but none were given. Give at least one item id.")
     if (item_ids == "").any():
-        raise InputError("An item id is empty. Give each item an id of at least one letter.")
+        raise InputError("An item id is empty. Give each item an id of at least one character.")
     if item_ids.is_in(list(SPECIAL_TOKENS)).any():
         raise InputError(f"An item id equals a special token ({', '.join(SPECIAL_TOKENS)}). Rename the item.")
     repeated = item_ids.filter(item_ids.is_duplicated())
     if len(repeated):
-        raise InputError(f"{repeated.n_unique()} item ids occur more than once (first: '{repeated[0]}').")
+        raise InputError(
+            f"{repeated.n_unique()} item ids occur more than once (first: '{repeated[0]}'). Give each once."
+        )

@@ -1,4 +1,4 @@
-"""Items of interactions that a model's vocabulary lacks."""
+"""Report items that a model's vocabulary lacks."""
 
 import warnings
 
@@ -10,15 +10,15 @@ from seqrec.interactions.tokenization_items import ItemTokenizer
 
 
 def report_unknown_items(split: Split, tokenizer: ItemTokenizer, *, refuse: bool) -> None:
-    """Tell which interactions and held-out targets are with items outside a vocabulary.
+    """Warn of items outside a vocabulary, and count the interactions with them.
 
     Args:
         split: The interactions.
         tokenizer: The vocabulary.
-        refuse: Whether to raise, and not to warn.
+        refuse: Whether to raise an error instead of warning.
 
     Raises:
-        ValueError: If no item is known; or, with `refuse`, if one is not.
+        InputError: If no item is known or, with `refuse`, if one is unknown.
     """
     item_ids = split.interactions["item_id"].unique(maintain_order=True)
     unknown = item_ids.filter(tokenizer.encode_item_ids(item_ids) == tokenizer.unk_token_id)
@@ -34,8 +34,8 @@ def report_unknown_items(split: Split, tokenizer: ItemTokenizer, *, refuse: bool
         )
     if len(unknown) == len(item_ids):
         raise InputError(
-            f"{message}, whose items have ids such as '{tokenizer.item_series[0]}'. Are these its data, and is "
-            "item_id the right column?"
+            f"{message}, whose items have ids such as '{tokenizer.item_series[0]}'. Check that these are the "
+            "model's data, and that item_id is the right column."
         )
     is_unknown_N = split.interactions["item_id"].is_in(unknown.implode()).to_numpy()
     sizes, unknown_sizes = (np.bincount(parts, minlength=3) for parts in (split.part_N, split.part_N[is_unknown_N]))
@@ -44,7 +44,7 @@ def report_unknown_items(split: Split, tokenizer: ItemTokenizer, *, refuse: bool
         f"{few:,} of {all_:,} {name}" for few, all_, name in zip(unknown_sizes, sizes, names, strict=True)
     )
     warnings.warn(
-        f"{message}: {counts} interactions are with them. In histories they say nothing, and as targets they count as "
-        "missed.",
+        f"{message}: {counts} interactions involve them. In histories they carry no information, and as targets they "
+        "count as missed.",
         stacklevel=3,
     )

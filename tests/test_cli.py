@@ -218,9 +218,9 @@ def test_refuses_to_write_over_a_model(trained, tmp_path, capsys):
     ("arguments", "message"),
     [
         (["dance"], "there is no command 'dance'"),
-        (["train"], "Name the interactions"),
+        (["train"], "No interactions were named. Pass --dataset"),
         (["train", "--dataset", "nowhere.csv"], "nowhere.csv"),
-        (["recommend", "--model", "nowhere", "--history", "1"], "'nowhere' is no folder here"),
+        (["recommend", "--model", "nowhere", "--history", "1"], "'nowhere' is not a folder here"),
         (["recommend", "--model", "nowhere"], "either --history or --input"),
         (["recommend", "--model", "nowhere", "--input", "a.csv"], "--input and --output go together"),
         (["train", "--config", "nowhere.yaml"], "cannot be read"),

@@ -170,7 +170,7 @@ def no_hub(monkeypatch, tmp_path):
 @pytest.mark.parametrize("loader", LOADERS)
 @pytest.mark.parametrize("name", [*MISTYPED, "runs/model.csv", "org/log.parquet"])
 def test_a_mistyped_path_of_a_model_is_never_asked_of_the_hub(no_hub, loader, name):
-    with pytest.raises(InputError, match=r"^'[^\n]*is no folder here, and is not looked for on the Hub[^\n]*$"):
+    with pytest.raises(InputError, match=r"^'[^\n]*is not a folder here, and is not looked up on the Hub[^\n]*$"):
         LOADERS[loader](name)
 
 
@@ -189,7 +189,7 @@ def test_commands_name_folders_of_similar_names(no_hub, capsys, command):
         assert cli.main([*command, name]) == 2
         told = capsys.readouterr().err
         assert told.count("\n") == 1
-        assert "is no folder" in told
+        assert "is not a folder" in told
         if name in ("runs/modle", "runs\\modle"):
             assert "Did you mean 'runs/model'?" in told
 

@@ -88,9 +88,9 @@ def test_nothing_is_said_of_few_repeats_of_none_or_where_seen_items_may_be_recom
         (rows(([3], 13)), "target holds token ids from 13"),
         (rows(([3], -100)), "target holds token ids from -100"),
         (rows(([3], 1)), "target holds token ids from 1"),
-        (rows(([3], None), ([3], 4)), "target must hold token ids, integers all and none missing"),
+        (rows(([3], None), ([3], 4)), "target must hold token ids, all integers and none missing"),
         (rows(([3], 4.0)), "target must hold token ids.*float64"),
-        (rows((["50"], 4)), "input_ids holds list<.*string>, but histories hold one number an event"),
+        (rows((["50"], 4)), "input_ids holds list<.*string>, but histories hold one number per event"),
     ],
 )
 def test_rows_that_a_model_cannot_rank_are_refused_in_one_line(dataset, message):

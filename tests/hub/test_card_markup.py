@@ -164,5 +164,5 @@ def test_a_configuration_of_wrong_types_has_no_card(recommender, tmp_path, key, 
 def test_a_broken_catalogue_is_told(recommender, tmp_path):
     recommender.save_pretrained(tmp_path)
     (tmp_path / "items.parquet").write_bytes(b"PAR1 nope")
-    with pytest.raises(ValueError, match=r"items\.parquet is no Parquet file"):
+    with pytest.raises(ValueError, match=r"items\.parquet cannot be read as a Parquet file"):
         save_model_card(tmp_path)

@@ -57,4 +57,4 @@ def test_who_may_not_see_a_data_set_is_told(client, tmp_path):
     status, said = client.run("result = command(line)", None, line=line)
     assert status == 2
     assert "'maker/hidden' is neither a named set" in said
-    assert "could not be loaded as a data set of the Hub" in said
+    assert "could not be loaded as a data set on the Hub" in said

@@ -200,8 +200,8 @@ def test_what_cannot_be_pushed_is_told_in_one_line(hub, client, tmp_path, token,
 @pytest.mark.parametrize(
     ("flags", "told"),
     [
-        (["--model", "maker/nowhere"], "is no folder here, and could not be loaded from the Hub: there is no such"),
-        (["--model", "not a name"], "'not a name' is no folder here, and is not looked for on the Hub"),
+        (["--model", "maker/nowhere"], "is not a folder here, and could not be loaded from the Hub: there is no such"),
+        (["--model", "not a name"], "'not a name' is not a folder here, and is not looked up on the Hub"),
         (["--model", "maker/no--name"], "this is no name of a repository"),
         (["--model", "maker/data"], "config.json was not found there"),
     ],

@@ -111,8 +111,8 @@ BREAKAGES = {
         other_vocabulary,
         r"the model \(config\.json\) has 43 tokens, the tokenizer .* 5, 2 of",
     ),
-    "items no Parquet": (write("items.parquet", b"PAR1 nope"), r"items\.parquet is no Parquet file"),
-    "items cut": (cut("items.parquet", 300), r"items\.parquet is no Parquet file"),
+    "items no Parquet": (write("items.parquet", b"PAR1 nope"), r"items\.parquet cannot be read as a Parquet file"),
+    "items cut": (cut("items.parquet", 300), r"items\.parquet cannot be read as a Parquet file"),
     "items fewer": (keep_first, r"\(items\.parquet\) 5 items"),
     "items others": (
         write_items(pl.col("item_id") + "x"),

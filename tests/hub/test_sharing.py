@@ -24,7 +24,7 @@ def test_a_folder_without_a_model_is_refused(recommender, tmp_path, missing):
     (tmp_path / missing).unlink()
     with pytest.raises(ValueError, match=r"holds no model: expected config\.json and model\.safetensors"):
         push_folder(tmp_path, "org/name")
-    with pytest.raises(ValueError, match="is no folder"):
+    with pytest.raises(ValueError, match="is not a folder"):
         push_folder(tmp_path / "nowhere", "org/name")
 
 

@@ -104,7 +104,7 @@ def test_a_frame_s_own_column_is_read(recommender):
         ({"device": DEVICES, "rating": [1, 2, 3]}, "^There is no use for rating"),
         ({"device": DEVICES[:2]}, "^device has 2 values for a history of 3 items"),
         ({"device": "tv"}, "^device must be a list of values"),
-        ({"device": [1, 2, 3]}, "^device must hold texts"),
+        ({"device": [1, 2, 3]}, "^device must hold text such as"),
     ],
 )
 def test_columns_that_do_not_fit_are_named(recommender, columns, message):

@@ -108,7 +108,7 @@ def test_new_items_come_last_with_a_count_of_0():
 @pytest.mark.parametrize(
     ("items", "message"),
     [
-        (["x", "a"], r"1 of 2 items are in the catalogue already \(first: 'a'\)"),
+        (["x", "a"], r"1 of 2 items are already in the catalogue \(first: 'a'\)"),
         (["x", "x"], "1 items have more than one row"),
         ([1.5], "Item ids are strings or integers"),
         (pl.DataFrame({"title": ["Xaver"]}), "no column 'item_id'"),
@@ -122,7 +122,7 @@ def test_only_new_items_can_be_added(items, message):
 @pytest.mark.parametrize(
     ("frame", "message"),
     [
-        (FRAME.drop("count"), r"must hold item_id \(text\) and count \(whole numbers\), but holds"),
+        (FRAME.drop("count"), r"must hold item_id \(text\) and count \(integers\), but holds"),
         (FRAME.with_columns(pl.col("count").cast(pl.Float64)), r"must hold item_id \(text\) and count"),
         (FRAME.with_columns(item_id=1), r"must hold item_id \(text\)"),
         (FRAME.with_columns(count=pl.lit(None, pl.Int64)), "has rows without an item_id or a count"),
@@ -141,7 +141,7 @@ def test_tables_that_are_no_catalogue_are_refused(frame, message, tmp_path):
 def test_a_file_that_is_no_parquet_is_named(tmp_path):
     (tmp_path / "items.parquet").write_bytes(b"PAR1 nope")
     for path in (tmp_path / "items.parquet", tmp_path / "none.parquet"):
-        with pytest.raises(ValueError, match=rf"{path.name} is no Parquet file that can be read"):
+        with pytest.raises(ValueError, match=rf"{path.name} cannot be read as a Parquet file"):
             Catalogue.load(path)
 
 

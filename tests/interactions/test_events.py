@@ -38,7 +38,7 @@ def test_numbers_of_any_container_are_encoded(make):
 
 @pytest.mark.parametrize("values", [[1, None], [1.5, 2.0], ["1"], [[1], [2]], pl.Series([1, None]), [True]])
 def test_integers_take_nothing_else(values):
-    with pytest.raises(InputError, match="rating must hold integers, one an event and none missing"):
+    with pytest.raises(InputError, match="rating must hold integers, one per event and none missing"):
         EventColumn("rating").encode(values)
 
 
@@ -62,13 +62,13 @@ def test_polars_categories_are_text_too():
 
 @pytest.mark.parametrize("values", [[1, 2], ["tv", 1.5], [["tv"]]])
 def test_what_is_no_text_is_no_category(values):
-    with pytest.raises(InputError, match="device must hold texts such as 'tv', but has"):
+    with pytest.raises(InputError, match="device must hold text such as 'tv', but contains"):
         DEVICE.encode(values)
 
 
 @pytest.mark.parametrize("values", [(), ("tv", "tv"), ("tv", 1)])
 def test_categories_are_distinct_texts(values):
-    with pytest.raises(InputError, match="distinct texts"):
+    with pytest.raises(InputError, match="distinct strings"):
         CategoricalColumn("device", values=values)
 
 
@@ -77,12 +77,12 @@ def test_a_registered_column_is_found_by_its_name():
     assert event_column("device") is DEVICE
     assert event_columns(["input_ids", "device"]) == (EVENT_COLUMNS["input_ids"], DEVICE)
     register_event_column(CategoricalColumn("device", values=("tv", "phone")))  # the same again
-    with pytest.raises(InputError, match="another event column 'device'"):
+    with pytest.raises(InputError, match="The name 'device' belongs to another event column"):
         register_event_column(EventColumn("device"))
 
 
 def test_an_unknown_column_is_named_with_those_there_are():
-    with pytest.raises(InputError, match="no event column 'device', only input_ids, timestamps"):
+    with pytest.raises(InputError, match="No event column 'device' is registered, only input_ids, timestamps"):
         event_column("device")
 
 

@@ -187,8 +187,8 @@ def test_missing_columns_and_other_kinds_are_refused(rows, message):
         ({"input_ids": [[3], [4, 5]], "timestamps": [[1], [2]]}, "Row 1 has 2 input_ids, but 1 timestamps"),
         ({"input_ids": [[3], [4, None]]}, "input_ids has 1 nulls"),
         ({"input_ids": [[3], None]}, "input_ids has 1 nulls"),
-        ({"input_ids": [[[3]], [[4]]]}, "one number an event"),
-        ({"input_ids": [["3"], ["4"]]}, "holds list<.*string>, but histories hold one number an event"),
+        ({"input_ids": [[[3]], [[4]]]}, "one number per event"),
+        ({"input_ids": [["3"], ["4"]]}, "holds list<.*string>, but histories hold one number per event"),
         ({"target": [1, 2]}, "at least one event column"),
     ],
 )
@@ -199,7 +199,7 @@ def test_histories_that_do_not_fit_are_refused(columns, message):
 
 def test_a_column_of_rows_has_one_value_for_each():
     for targets in ([7], [7, 8, 9], [[7], [8]]):
-        with pytest.raises(InputError, match="There are 2 histories, but target is of shape"):
+        with pytest.raises(InputError, match="There are 2 histories, but target has the shape"):
             Histories.from_lists({"input_ids": [[3], [4]]}, {"target": targets})
     with pytest.raises(InputError, match="There are 2 rows of input_ids, but 1 of timestamps"):
         Histories.from_lists({"input_ids": [[3], [4]], "timestamps": [[1]]})

@@ -95,7 +95,7 @@ def test_items_are_padded_for_lists_of_any_length():
 def test_a_column_that_rows_lack_is_named():
     with pytest.raises(InputError, match="no rating; their columns are input_ids"):
         HistoryCollator(3, ("input_ids", "rating"))([{"input_ids": [3]}])
-    with pytest.raises(InputError, match="no event column 'device'"):
+    with pytest.raises(InputError, match="No event column 'device' is registered"):
         HistoryCollator(3, ("device",))([{"device": [3]}])
 
 

@@ -189,7 +189,7 @@ def test_files_that_cannot_be_read_are_named(tmp_path):
         ("broken.parquet", "broken.parquet' could not be read as parquet"),
         ("broken.csv.gz", "broken.csv.gz' could not be read as csv.gz"),
         ("absent.csv", "There is no file"),
-        ("log.xlsx", "unknown kind. Known are files ending in .csv, .csv.gz, .parquet, .jsonl"),
+        ("log.xlsx", "unknown kind. Use a file ending in one of .csv, .csv.gz, .parquet, .jsonl"),
     ]:
         with pytest.raises(ValueError, match=message):
             read_interactions(tmp_path / name)

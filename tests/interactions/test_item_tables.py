@@ -42,7 +42,7 @@ def test_what_is_as_usual_is_not(table):
     ids=["lists", "bytes", "structs", "booleans"],
 )
 def test_titles_of_another_kind_than_text_are_refused(titles):
-    with pytest.raises(ValueError, match=r"The column title is of type \w+.*. Titles are text"):
+    with pytest.raises(ValueError, match=r"The column title has the type \w+.*, but must be text"):
         read_items(items(title=titles))
 
 

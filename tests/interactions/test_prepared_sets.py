@@ -66,7 +66,7 @@ def test_a_set_with_further_event_columns_keeps_them(tmp_path, monkeypatch):
         prepare(DataArguments(dataset=str(tmp_path / "without")), event_columns=["device"])
     for other in (events.CategoricalColumn("device", values=("tv",)), events.EventColumn("device", "float32")):
         events.EVENT_COLUMNS["device"] = other
-        with pytest.raises(ValueError, match=r"The column device of 'log' was encoded otherwise. Prepare"):
+        with pytest.raises(ValueError, match=r"The column device of 'log' was encoded differently. Prepare"):
             prepare(DataArguments(dataset=str(tmp_path / "with")), event_columns=["device"])
 
 
@@ -161,7 +161,7 @@ def test_an_existing_folder_is_left_alone(folder, capsys):
 )
 def test_flags_of_tables_are_refused(folder, flags):
     (name,) = flags
-    with pytest.raises(ValueError, match=f"is a prepared set, for which {name}=.* means nothing.*Leave --{name} out"):
+    with pytest.raises(ValueError, match=f"is a prepared set, on which {name}=.* has no effect.*Leave --{name} out"):
         prepare(DataArguments(dataset=str(folder), **flags))
 
 
@@ -216,11 +216,14 @@ def each(column, value):
         (change("train.parquet", lambda table: table.rename({"length": "size"})), "train.parquet has other columns"),
         (change("train.parquet", lambda table: table.cast({"length": pl.Float64})), "train.parquet has other columns"),
         (change("train.parquet", lambda table: table.with_columns(user_id=1)), "train.parquet has other columns"),
-        (change("test.parquet", lambda table: table.with_columns(target=pl.lit(None, pl.Int32))), "has gaps"),
-        (change("train.parquet", lambda table: table.with_columns(length=pl.lit(None, pl.Int64))), "has gaps"),
+        (change("test.parquet", lambda table: table.with_columns(target=pl.lit(None, pl.Int32))), "has missing values"),
+        (
+            change("train.parquet", lambda table: table.with_columns(length=pl.lit(None, pl.Int64))),
+            "has missing values",
+        ),
         (change("test.parquet", lambda table: table.with_columns(beyond("target"))), "token ids from .* to 10"),
         (change("test.parquet", lambda table: table.with_columns(target=pl.lit(0, pl.Int32))), "token ids from 0 to"),
-        (change("test.parquet", lambda table: table.with_columns(beyond("history"))), "names histories beyond the"),
+        (change("test.parquet", lambda table: table.with_columns(beyond("history"))), "refers to histories beyond the"),
         (change("train.parquet", lambda table: table.with_columns(history=pl.lit(-1, pl.Int64))), "histories beyond"),
         (change("test.parquet", lambda table: table.with_columns(beyond("length"))), "longer than their histories"),
         (change("train.parquet", lambda table: table.with_columns(length=pl.lit(0, pl.Int64))), "rows that are empty"),
@@ -229,38 +232,38 @@ def each(column, value):
         (change("histories.parquet", lambda table: table.cast({"input_ids": pl.List(pl.Int64)})), "has other columns"),
         (change("histories.parquet", lambda table: table.cast({"timestamps": pl.List(pl.Int32)})), "has other columns"),
         (change("histories.parquet", lambda table: table.with_columns(user_id=1)), "histories.parquet has other"),
-        (change("histories.parquet", lambda table: table[:-1]), "names histories beyond the"),
+        (change("histories.parquet", lambda table: table[:-1]), "refers to histories beyond the"),
         (
             change("histories.parquet", lambda table: table.with_columns(each("input_ids", pl.element() - 5))),
             "histories.parquet holds token ids from -2",
         ),
         (
             change("histories.parquet", lambda table: table.with_columns(each("timestamps", pl.lit(None, pl.Int64)))),
-            "histories.parquet has gaps",
+            "histories.parquet has missing values",
         ),
         (
             change("histories.parquet", lambda table: table.with_columns(pl.col("timestamps").list.head(1))),
-            "timestamps, or other columns, are fewer or more",
+            "histories whose columns differ in length",
         ),
-        (change("histories.parquet", lambda table: table.with_columns(pl.all().list.head(0))), "that are empty"),
+        (change("histories.parquet", lambda table: table.with_columns(pl.all().list.head(0))), "has empty histories"),
         (
             change(
                 "histories.parquet",
                 lambda table: table.with_columns(pl.lit(None).cast(pl.List(pl.Int32)).alias("input_ids")),
             ),
-            "fewer or more",
+            "histories whose columns differ in length",
         ),
-        (change("items.parquet", lambda table: table[::-1]), "items.parquet has .* items, others than"),
-        (change("items.parquet", lambda table: table[:-1]), "items.parquet has .* items, others than"),
+        (change("items.parquet", lambda table: table[::-1]), "items.parquet has .* items, other than"),
+        (change("items.parquet", lambda table: table[:-1]), "items.parquet has .* items, other than"),
         (change("items.parquet", lambda table: table.drop("count")), "items.parquet must hold item_id"),
         (change("items.parquet", lambda table: table.with_columns(count=-1).cast({"count": pl.Int64})), "negative"),
         (
             change("items.parquet", lambda table: table.with_columns(title=pl.lit(b"a"))),
             "items.parquet must hold titles",
         ),
-        (change_protocol(num_users="many"), "protocol.json holds no num_users, or 'many'"),
-        (change_protocol(split_method=None), "protocol.json holds no split_method"),
-        (lambda folder: (folder / "protocol.json").write_text("[]"), "protocol.json holds no object"),
+        (change_protocol(num_users="many"), "protocol.json must hold num_users as int, but has 'many'"),
+        (change_protocol(split_method=None), "protocol.json must hold split_method"),
+        (lambda folder: (folder / "protocol.json").write_text("[]"), "protocol.json is not a JSON object"),
         (lambda folder: (folder / "protocol.json").write_bytes(b"\xff\xfe"), "cannot be read"),
         (lambda folder: (folder / "train.parquet").write_bytes(b""), "cannot be read"),
         (lambda folder: (folder / "tokenizer.json").write_text("{}"), "cannot be read"),
@@ -290,7 +293,7 @@ def test_half_a_prepared_set_is_not_taken_for_a_folder_of_parts(folder, tmp_path
     shutil.copytree(folder, copy)
     (copy / "protocol.json").unlink()
     (copy / "validation.parquet").write_bytes(b"")
-    with pytest.raises(ValueError, match=r"no protocol.json: it is half a prepared set. Prepare it again"):
+    with pytest.raises(ValueError, match=r"no protocol.json: the prepared set is incomplete. Prepare it again"):
         prepare(DataArguments(dataset=str(copy)))
 
 

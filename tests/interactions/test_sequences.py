@@ -116,9 +116,9 @@ def test_an_event_column_that_cannot_be_read_is_named(device):
     tokenizer = ItemTokenizer.from_interactions(frame)
     with pytest.raises(InputError, match=r"have no column 'device'.*Their columns are user_id, item_id, timestamp"):
         build_histories(frame, tokenizer, ["device"])
-    with pytest.raises(InputError, match="no event column 'place'"):
+    with pytest.raises(InputError, match="No event column 'place' is registered"):
         build_histories(frame, tokenizer, ["place"])
-    with pytest.raises(InputError, match="device must hold texts"):
+    with pytest.raises(InputError, match="device must hold text such as"):
         build_histories(frame.with_columns(device=1), tokenizer, ["device"])
 
 

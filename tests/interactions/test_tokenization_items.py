@@ -112,16 +112,16 @@ def test_decoding_refuses_what_is_no_item(odd):
     assert odd.decode_item_ids(np.array([3, 14])) == ["50", "'\"\\"]
     assert odd.decode_item_ids([]) == []
     for token_ids in ([3, 0], [2], [15], [-1]):
-        with pytest.raises(ValueError, match=f"1 of {len(token_ids)} token ids are no items .*from 3 to 14"):
+        with pytest.raises(ValueError, match=f"1 of {len(token_ids)} token ids are not items .*from 3 to 14"):
             odd.decode_item_ids(token_ids)
-    with pytest.raises(ValueError, match=r"float64.*whole numbers"):
+    with pytest.raises(ValueError, match=r"float64.*integers"):
         odd.decode_item_ids([3.5])
 
 
 @pytest.mark.parametrize(
     ("ids", "message"),
     [
-        ([], "no items"),
+        ([], "needs items, but none were given"),
         (["a", ""], "empty"),
         (["a", "b", "a", "b"], r"2 item ids occur more than once \(first: 'a'\)"),
         (["a", "<|unk|>"], "special token"),
