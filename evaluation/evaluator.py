@@ -1,4 +1,4 @@
-"""Rank a data set's held-out items against the full catalogue, a batch of users at a time.
+"""Rank a data set's held-out items against the full catalogue, one batch of users at a time.
 
 Shape suffixes: U evaluated rows, B rows of a batch, K list length, D hidden size, V vocabulary.
 """
@@ -27,16 +27,16 @@ DEFAULT_KS = (1, 5, 10, 20)
 
 @runtime_checkable
 class Scorer(Protocol):
-    """What can be ranked: it scores a batch of histories, be it by vectors or by other means."""
+    """A model or baseline that scores the catalogue for a batch of histories, by vectors or by other means."""
 
     @property
     def device(self) -> torch.device:
-        """Where histories shall be."""
+        """The device that histories must be on."""
         ...
 
     @property
     def vocab_size(self) -> int:
-        """V, the token ids that are scored."""
+        """V, the number of token ids that are scored."""
         ...
 
     def score_users(self, input_ids: Tensor, attention_mask: Tensor | None = None, **columns: Tensor) -> Scores:
@@ -45,15 +45,15 @@ class Scorer(Protocol):
 
 
 class EncoderScorer:
-    """Scores of an encoder, whose items are encoded once. A model is left in evaluation mode.
+    """Score users by an encoder, whose items are encoded once. A model is left in evaluation mode.
 
     Raises:
-        ValueError: If scores cannot be finite, when users are scored: measured, they would look like bad ones.
+        NonFiniteError: By `score_users`, if scores are not finite: in metrics, they would just look bad.
     """
 
     def __init__(self, encoder: Encoder) -> None:
         if isinstance(encoder, torch.nn.Module):
-            encoder.eval()  # a Trainer turns it back before its next step
+            encoder.eval()  # a Trainer switches it back before its next step
         self.encoder = encoder
         self.items_VD = encoder.encode_items()
         self.device = self.items_VD.device
@@ -61,31 +61,31 @@ class EncoderScorer:
         self.longest = by_row(self.items_VD).float().norm(dim=1).max()
 
     def score_users(self, **inputs: Tensor) -> Scores:
-        """Multiply the histories' vectors with the items'."""
+        """Multiply the vectors of the histories with those of the items."""
         users_BD = self.encoder.encode_users(**inputs)
         if not (users_BD.float().norm(dim=1).max() * self.longest).isfinite():  # no score is larger than this
             raise NonFiniteError(
                 "The model's scores are not finite (NaN or infinite): its weights are damaged, or its training "
-                "diverged. Take an earlier checkpoint, or train again with a lower learning rate."
+                "diverged. Use an earlier checkpoint, or train again with a lower learning rate."
             )
         return Scores.of_vectors(users_BD, self.items_VD)
 
 
 @dataclass(frozen=True)
 class Ranking:
-    """What was made of a data set, row by row in the data set's order.
+    """The result of ranking a data set, in the order of its rows.
 
-    `ranks_U` is the rank of each row's target (1 is best, `NOT_RANKED` what cannot be recommended), `top_UK` the token
-    ids of its best K items, 0 where fewer can be.
+    `ranks_U` holds the rank of each row's target (1 is best, `NOT_RANKED` if it cannot be recommended), `top_UK` the
+    token ids of each row's best K items, with 0 where fewer can be recommended.
     """
 
     ranks_U: np.ndarray
     top_UK: np.ndarray
 
     def metrics(self, item_counts_V: np.ndarray, ks: tuple[int, ...] = DEFAULT_KS) -> dict[str, float]:
-        """Average everything that ranks and lists tell, as `{"ndcg@10": …}`.
+        """Average all metrics of ranks and lists, as `{"ndcg@10": …}`.
 
-        Lists are measured at those of `ks` that they are long enough for.
+        List metrics are computed for those `ks` that do not exceed the length of the lists.
         """
         list_ks = [k for k in ks if k <= self.top_UK.shape[1]]
         return {**ranking_metrics(self.ranks_U, ks), **list_metrics(self.top_UK, item_counts_V, list_ks)}
@@ -102,24 +102,25 @@ def rank_dataset(
     batch_size: int = 256,
     progress: bool = False,
 ) -> Ranking:
-    """Rank every row's target and list its best items, exactly as serving would.
+    """Rank the target of each row and list its best items, exactly as in serving.
 
-    Rows are taken in the order of their length, so that batches hold little padding. Memory is that of one
-    batch's scores over one chunk of the catalogue. A model is left in evaluation mode.
+    Rows are processed in the order of their length, so that batches have little padding. Memory is bounded by the
+    scores of one batch over one chunk of the catalogue. A model is left in evaluation mode.
 
     Args:
         ranked: A model or a baseline.
-        rows: Whole histories, with the event columns that the model reads, and a `target` each.
-        max_length: Newest items that it reads, at least 1; all are left out when seen items are.
-        exclude_seen: Whether items of the history are never recommended. A target among them then has the rank
-            `NOT_RANKED`, and so has the unknown item.
-        list_length: K.
-        batch_size: Rows encoded at once, at most.
+        rows: Full histories with the event columns that the model reads, and a `target` each.
+        max_length: Number of newest items that the model reads, at least 1. Seen items are those of the full history.
+        exclude_seen: Whether to leave items of the history out of the ranking. A target among them then has the rank
+            `NOT_RANKED`, which unknown items always have.
+        list_length: K, the number of best items to list.
+        batch_size: Maximum number of rows encoded at once.
         progress: Whether to show a progress bar.
 
     Raises:
-        ValueError: If there are no rows, a column is missing, the rows cannot be ranked (see `require_rankable`), the
-            model's scores are not finite, or `max_length` or `list_length` is out of range.
+        InputError: If there are no rows, a column is missing, the rows cannot be ranked (see `require_rankable`), or
+            `max_length` or `list_length` is out of range.
+        NonFiniteError: If the model's scores are not finite.
     """
     if max_length < 1 or list_length < 0:
         raise InputError(

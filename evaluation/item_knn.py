@@ -1,7 +1,7 @@
-"""The baseline that looks at no order: items that the same users took.
+"""A baseline that ignores order: items that the same users interacted with.
 
 Shape suffixes: B users of a batch, L length, V vocabulary, C items of one stretch, N interactions, P pairs of items
-that some user took both, E neighbours of all items of a batch's histories. An item is its token id throughout.
+with a user in common, E neighbours of all items of a batch's histories. Items are represented by their token ids.
 """
 
 import warnings
@@ -18,37 +18,37 @@ from seqrec.interactions.special_tokens import NUM_SPECIAL_TOKENS
 from seqrec.search.scoring import Scores
 
 NUM_NEIGHBOURS = 100
-BLOCK_PAIRS = 2**23  # products summed at once: what bounds the memory
+BLOCK_PAIRS = 2**23  # products summed at once, to bound memory
 
 
 class ItemKnnBaseline:
-    """Recommend what is similar to the items of the history: item-based k nearest neighbours.
+    """Recommend items similar to those of the history: item-based k nearest neighbours.
 
-    The similarity of two items is the cosine of the sets of users that took them in training, c_ij / √(n_i n_j),
-    where c_ij users took both, and n_i users took i. Each item keeps the k items most similar to it; of equal
-    ones, the more popular in training, then those of the lower token id. A user's score for an item is the sum of its
-    similarities to those items of the history (each counted once) whose neighbour it is. What is nobody's
-    neighbour is not recommended.
+    The similarity of two items is the cosine of the sets of users who interacted with them in training,
+    c_ij / √(n_i n_j), where n_i users interacted with item i, and c_ij with both. Each item keeps the k items most
+    similar to it; ties go to the more popular in training, then to the lower token id. A user's score for an item is
+    the sum of its similarities to those items of the history (each counted once) that have it as a neighbour. An item
+    that is a neighbour of none of them is not recommended.
 
     Sarwar et al. 2001, "Item-Based Collaborative Filtering Recommendation Algorithms", with the k neighbours and
     the sum of Deshpande & Karypis 2004, "Item-Based Top-N Recommendation Algorithms", section 4.
 
     Args:
-        train: One training history of each user, with `input_ids`.
+        train: Training histories, one per user, with `input_ids`.
         vocab_size: V.
         num_neighbours: k.
 
     Raises:
-        ValueError: If `num_neighbours` is less than 1.
+        InputError: If `num_neighbours` is less than 1.
     """
 
     device = torch.device("cpu")
 
     def __init__(self, train: Histories | Dataset, vocab_size: int, num_neighbours: int = NUM_NEIGHBOURS) -> None:
         if num_neighbours < 1:
-            raise InputError(f"num_neighbours={num_neighbours}: an item has 1 neighbour at least.")
+            raise InputError(f"num_neighbours must be >= 1, got {num_neighbours}.")
         users_N, items_N = user_item_pairs(train)
-        # Items are numbered by popularity here, so that the first of equally similar ones are the most popular.
+        # Items are numbered by popularity here, so that the most popular of equally similar items come first.
         by_popularity_V = np.argsort(-np.bincount(items_N, minlength=vocab_size), kind="stable")
         place_V = np.argsort(by_popularity_V)
         parts = [nearest(*block, num_neighbours) for block in similarities(users_N, place_V[items_N], vocab_size)]
@@ -60,12 +60,12 @@ class ItemKnnBaseline:
         self.similarities_P = torch.from_numpy(similarities_P)
 
     def score_users(self, input_ids: Tensor, attention_mask: Tensor | None = None, **columns: Tensor) -> Scores:
-        """Find the neighbours of the histories' items.
+        """Score the neighbours of the histories' items.
 
         Args:
             input_ids: Histories (B, L).
-            attention_mask: 1 where there is an item (B, L); None where nothing is padding.
-            **columns: Not needed.
+            attention_mask: 1 for items, 0 for padding (B, L); None if there is no padding.
+            **columns: Ignored.
         """
         if attention_mask is not None:
             input_ids = input_ids.where(attention_mask.bool(), 0)
@@ -86,7 +86,7 @@ class ItemKnnBaseline:
 
 
 class SummedSimilarities:
-    """Scores that are sums of similarities, and −inf where there is none."""
+    """Scores that are sums of similarities, or −inf for an item without any."""
 
     def __init__(self, users_E: Tensor, items_E: Tensor, similarities_E: Tensor, *, num_users: int) -> None:
         self.users_E, self.items_E, self.similarities_E, self.num_users = users_E, items_E, similarities_E, num_users
@@ -101,7 +101,7 @@ class SummedSimilarities:
 
 
 def user_item_pairs(train: Histories | Dataset) -> tuple[np.ndarray, np.ndarray]:
-    """Return the row and the item of each training interaction with an item that is known: two arrays (N,)."""
+    """Return the row and the item of each training interaction with a known item: two arrays (N,)."""
     events, lengths_R = as_histories(train, ["input_ids"]).compact(["input_ids"])
     users_N, items_N = np.repeat(np.arange(len(lengths_R)), lengths_R), events["input_ids"]
     is_item_N = items_N >= NUM_SPECIAL_TOKENS
@@ -111,7 +111,7 @@ def user_item_pairs(train: Histories | Dataset) -> tuple[np.ndarray, np.ndarray]
 def similarities(
     users_N: np.ndarray, items_N: np.ndarray, vocab_size: int
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Compute the similarities of all pairs of items that some user took both, a block of items at a time.
+    """Compute the similarities of all pairs of items with a user in common, one block of items at a time.
 
     Yields:
         The items, their neighbours, and the similarities (float32), each (P,), in order of item and neighbour.
@@ -139,7 +139,7 @@ def similarities(
 
 
 def incidence(rows: Tensor | np.ndarray, columns: Tensor | np.ndarray, shape: tuple[int, int]) -> Tensor:
-    """Make a sparse matrix that is 1 in the given cells, however often each is given."""
+    """Make a sparse matrix that is 1 in the given cells, even if some are given repeatedly."""
     cells = torch.stack([torch.as_tensor(rows), torch.as_tensor(columns)])
     matrix = torch.sparse_coo_tensor(cells, torch.ones(cells.shape[1]), shape, check_invariants=False).coalesce()
     matrix.values().fill_(1)
@@ -156,7 +156,7 @@ def sparse_product(left: Tensor, right: Tensor) -> Tensor:
 def nearest(
     items_P: np.ndarray, neighbours_P: np.ndarray, similarities_P: np.ndarray, num_neighbours: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Keep each item's most similar neighbours; where some are equally similar, those that come first."""
+    """Keep each item's most similar neighbours; of equally similar ones, those that come first."""
     order = np.lexsort((-similarities_P, items_P))  # stable
     items_P = items_P[order]
     place_P = np.arange(len(items_P)) - np.searchsorted(items_P, items_P)

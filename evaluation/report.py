@@ -1,4 +1,4 @@
-"""The figures of `metrics.json`: a model and the baselines, measured side by side.
+"""The metrics in `metrics.json`, of a model and of the baselines.
 
 Shape suffixes: U evaluated rows, V vocabulary.
 """
@@ -29,19 +29,18 @@ def measure(
     exclude_seen: bool,
     splits: Sequence[str] = HELD_OUT,
 ) -> dict[str, Any]:
-    """Rank held-out splits with a model, by popularity and by item-kNN, under one protocol.
+    """Rank held-out splits with a model, by popularity and by item-kNN, under the same protocol.
 
     Args:
-        rank_model: Ranks held-out histories with the model, lists of `LIST_LENGTH` included.
+        rank_model: Ranks held-out histories with the model, and lists `LIST_LENGTH` items for each.
         data: Sequences and catalogue.
-        exclude_seen: Whether items of a history are never recommended.
-        splits: Which of "validation" and "test".
+        exclude_seen: Whether to leave items of the history out of the ranking.
+        splits: The splits to rank, of "validation" and "test".
 
     Returns:
-        `"protocol"`; `"unreachable_targets"`, by split the share of targets that nobody can hit: unknown items, and
-        those left out as seen, of which there is a warning if they are many; `"model"`, `"popularity"` and
-        `"item_knn"`, each with its metrics by split; and `"confidence"` and `"slices"`, which hold theirs by these
-        three and split.
+        `"protocol"`; `"unreachable_targets"`, the share of targets by split that no model can hit: unknown items, and
+        items excluded as seen (with a warning if there are many of these); `"model"`, `"popularity"` and `"item_knn"`,
+        each with its metrics by split; and `"confidence"` and `"slices"`, each by these three names and by split.
     """
     held_out = {split: as_histories(data.sequences[split]) for split in splits}
     for split in splits:
@@ -71,10 +70,10 @@ def measure(
 
 
 def describe(ranking: Ranking, histories: Histories, item_counts_V: np.ndarray) -> dict[str, dict[str, Any]]:
-    """Work out a ranking's metrics (None for what there is none of), their confidence intervals, and its slices."""
+    """Compute a ranking's metrics (None if undefined), their confidence intervals, and its slices."""
     metrics = ranking.metrics(item_counts_V).items()
     return {
-        "metrics": {name: value if math.isfinite(value) else None for name, value in metrics},  # JSON knows no NaN
+        "metrics": {name: value if math.isfinite(value) else None for name, value in metrics},  # JSON has no NaN
         "confidence": dict(confidence_intervals(ranking.ranks_U)),
         "slices": slice_metrics(
             ranking.ranks_U,

@@ -1,4 +1,4 @@
-"""Held-out targets: whether a model can rank them, and which of them nobody can hit.
+"""Check held-out targets: whether a model can rank them, and which of them no model can hit.
 
 Shape suffixes: U evaluated rows, N events.
 """
@@ -12,18 +12,18 @@ from seqrec.errors import InputError
 from seqrec.interactions.histories import Histories, as_histories
 from seqrec.interactions.special_tokens import NUM_SPECIAL_TOKENS, UNK_ID, UNK_TOKEN
 
-LARGE_SHARE = 0.1  # of targets in their own user's history, from which on it is said
+LARGE_SHARE = 0.1  # warn if this share of the targets is in their users' histories
 
 
 def require_rankable(histories: Histories, vocab_size: int) -> None:
-    """Check that rows to evaluate hold what a model of this vocabulary can rank; warn of unknown targets.
+    """Check that a model with this vocabulary can rank the rows; warn of unknown targets.
 
     Args:
         histories: Rows with `input_ids` and `target`.
         vocab_size: V.
 
     Raises:
-        ValueError: If there are no rows, a column does not hold integers, or token ids are not of the vocabulary.
+        InputError: If there are no rows, a column does not hold integers, or token ids are outside the vocabulary.
     """
     if len(histories) == 0:
         raise InputError("There is nothing to evaluate: the data set has no rows.")
@@ -40,13 +40,13 @@ def require_rankable(histories: Histories, vocab_size: int) -> None:
 
 
 def require_token_ids(name: str, ids: np.ndarray, vocab_size: int, *, lowest: int = UNK_ID) -> None:
-    """Refuse what is no token id that a model of this vocabulary may be given.
+    """Refuse values that are not token ids of a vocabulary.
 
     Args:
-        name: What to call the ids in errors.
+        name: Name of the ids in errors.
         ids: The ids.
         vocab_size: V.
-        lowest: The least id allowed; by default that of the unknown item.
+        lowest: Lowest id allowed; by default that of the unknown item.
 
     Raises:
         ValueError: If they are no integers, or beyond the vocabulary.
@@ -54,7 +54,7 @@ def require_token_ids(name: str, ids: np.ndarray, vocab_size: int, *, lowest: in
     if len(ids) == 0:
         return
     if ids.dtype.kind not in "iu":
-        raise InputError(f"{name} must hold token ids, integers all and none missing, but is of type {ids.dtype}.")
+        raise InputError(f"{name} must hold token ids, all integers and none missing, but has the type {ids.dtype}.")
     least, most = ids.min(), ids.max()
     if least < lowest or most >= vocab_size:
         raise InputError(
@@ -64,10 +64,10 @@ def require_token_ids(name: str, ids: np.ndarray, vocab_size: int, *, lowest: in
 
 
 def find_repeats(rows: Histories | Dataset) -> np.ndarray:
-    """Return for each row whether its target is in its history: `is_repeat_U`, truth values.
+    """Return whether the target of each row is in its history: `is_repeat_U` (bool).
 
-    Histories may overlap by far, so they are not gone through: of each target, the last event before the history's
-    end is looked up among all events, in the order of item and place.
+    As histories may overlap a lot, they are not scanned one by one: all events are sorted by item and place, and the
+    last event with the target item before the end of the history is looked up.
     """
     histories = as_histories(rows, ["input_ids", "target"])
     items_N = histories.columns["input_ids"].astype(np.int64)
@@ -81,7 +81,7 @@ def find_repeats(rows: Histories | Dataset) -> np.ndarray:
 
 
 def share_beyond_reach(rows: Histories | Dataset, *, exclude_seen: bool) -> float:
-    """Return the share of targets that no list can hold: unknown items, and those left out as seen."""
+    """Return the share of targets that no list can contain: unknown items, and items excluded as seen."""
     histories = as_histories(rows, ["input_ids", "target"])
     is_beyond_U = histories.rows["target"] < NUM_SPECIAL_TOKENS
     if exclude_seen:
@@ -90,18 +90,18 @@ def share_beyond_reach(rows: Histories | Dataset, *, exclude_seen: bool) -> floa
 
 
 def warn_of_repeats(rows: Histories | Dataset, *, exclude_seen: bool, split: str = "validation") -> None:
-    """Warn where many targets cannot be hit because their users had them before, as in music or groceries.
+    """Warn if many targets cannot be hit because they are in their users' histories, as in music or groceries.
 
     Args:
         rows: Histories with a `target` each.
-        exclude_seen: Whether items of a history are never recommended; if not, there is nothing to warn of.
-        split: What to call the rows.
+        exclude_seen: Whether items of the history are left out of the ranking; if not, there is no warning.
+        split: Name of the rows in the warning.
     """
     share = find_repeats(rows).mean() if exclude_seen and len(rows) else 0
     if share >= LARGE_SHARE:
         warnings.warn(
-            f"{share:.0%} of the {split} targets are in their users' own histories and cannot be hit, because items "
-            "already seen are not recommended: to predict repeats as well, train with --exclude_seen false, and "
-            "evaluate with --include_seen.",
+            f"{share:.0%} of the {split} targets are in their users' own histories and cannot be hit, because seen "
+            "items are not recommended. To predict repeats too, train with --exclude_seen false and evaluate with "
+            "--include_seen.",
             stacklevel=2,
         )

@@ -115,5 +115,5 @@ def test_items_that_belong_together_are_found():
 
 
 def test_refuses_to_keep_no_neighbour():
-    with pytest.raises(ValueError, match="1 neighbour at least"):
+    with pytest.raises(ValueError, match="num_neighbours must be >= 1, got 0"):
         ItemKnnBaseline(sequences([[3, 4]]), V, num_neighbours=0)
