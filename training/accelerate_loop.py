@@ -1,7 +1,7 @@
 """The same training as a bare Accelerate loop, to copy and change.
 
-It trains the same model to the same losses as `SequentialTrainer` does, in one process or several. What it leaves
-out is what a `Trainer` is for: checkpoints, early stopping, logging.
+It trains the same model to the same losses as `SequentialTrainer`, in one process or several, but without checkpoints,
+early stopping and logging.
 """
 
 from collections.abc import Callable
@@ -42,14 +42,14 @@ def train_with_accelerate(
     """Train a model in place.
 
     Args:
-        model: Any model of `seqrec`, with its head.
-        train_dataset: Training histories, oldest event first, with the columns that the collator lays out.
+        model: Any `seqrec` model with its head.
+        train_dataset: Training histories, oldest event first, with the columns that the collator reads.
         collator: Makes the batches.
         num_epochs: Passes over the histories.
-        batch_size: Histories in a batch, per process.
-        learning_rate: Of AdamW; it decays linearly to 0.
-        gradient_accumulation_steps: Batches to an optimizer step.
-        seed: Decides the order of the histories, and dropout.
+        batch_size: Histories per batch and process.
+        learning_rate: Initial learning rate of AdamW; it decays linearly to 0.
+        gradient_accumulation_steps: Batches per optimizer step.
+        seed: Seed of the order of the histories, and of dropout.
         accelerator: Devices and precision; the default one if None.
         after_epoch: Called with the epoch (from 1) and its mean loss, to validate or to save.
 
@@ -57,7 +57,7 @@ def train_with_accelerate(
         The model, unwrapped.
 
     Raises:
-        NonFiniteError: If the loss or a weight becomes infinite or not a number.
+        NonFiniteError: If the loss or a weight becomes infinite or NaN.
     """
     set_seed(seed)
     accelerator = accelerator or Accelerator()
@@ -87,12 +87,12 @@ def train_epoch(
     scheduler: torch.optim.lr_scheduler.LRScheduler,
     gradient_accumulation_steps: int,
 ) -> float:
-    """Pass over the data once; return the mean loss of the steps that have labels."""
+    """Train for one epoch; return the mean loss of the steps that have labels."""
     model.train()
     losses = []
     batches = iter(loader)
     while group := list(islice(batches, gradient_accumulation_steps)):
-        # The labels of the whole step, over batches and processes, are what each summed loss is divided by.
+        # Each summed loss is divided by the number of labels in the whole step, over all batches and processes.
         num_labels = accelerator.reduce(sum((batch["labels"] != IGNORED_LABEL).sum() for batch in group))
         step_loss = 0.0
         for number, batch in enumerate(group, start=1):
@@ -102,7 +102,7 @@ def train_epoch(
             step_loss += accelerator.reduce(loss.detach()).item()
         accelerator.clip_grad_norm_(model.parameters(), MAX_GRADIENT_NORM)
         if num_labels == 0:
-            optimizer.zero_grad()  # with no gradient at all, not even the optimizer's momentum changes a weight
+            optimizer.zero_grad()  # without gradients, not even the optimizer's momentum changes a weight
         optimizer.step()
         scheduler.step()
         optimizer.zero_grad()

@@ -1,4 +1,4 @@
-"""Which checkpoints a training can go on from, and whether it is the same training that left them."""
+"""Find checkpoints that a training can resume from, and check that the same training left them."""
 
 import hashlib
 import json
@@ -25,7 +25,7 @@ from seqrec.modeling.weight_files import read_tensors
 
 SETTINGS_NAME = "training_settings.json"
 HASHED_EVENTS = 2**22  # events hashed at once
-# Training arguments that decide what the weights become, or which of them are the best.
+# Training arguments that determine the weights, or which weights are the best.
 DECISIVE_ARGUMENTS = (
     *("learning_rate", "lr_scheduler_type", "lr_scheduler_kwargs", "warmup_steps", "weight_decay", "max_grad_norm"),
     *("optim", "optim_args", "adam_beta1", "adam_beta2", "adam_epsilon", "num_train_epochs", "max_steps"),
@@ -41,17 +41,17 @@ def training_settings(
     train_rows: Histories | Dataset | None,
     eval_rows: Histories | Dataset | Mapping[str, Histories | Dataset] | None,
 ) -> dict[str, Any]:
-    """Gather what decides a training's result, by which a checkpoint is told from another training's.
+    """Collect what determines the result of a training, to distinguish its checkpoints from other trainings'.
 
     Args:
         config: The model's configuration.
         arguments: The training arguments.
         tokenizer: The vocabulary.
-        train_rows: Histories.
-        eval_rows: The same with a `target` each, one set or several by name.
+        train_rows: Training histories.
+        eval_rows: Held-out histories with a `target` each: one set, or several by name.
 
     Returns:
-        Names and plain values; large ones by their SHA-256.
+        Plain values by name; large ones as their SHA-256.
     """
     values = arguments.to_sanitized_dict()
     vocabulary = sorted(tokenizer.get_vocab().items(), key=lambda entry: entry[1])
@@ -72,7 +72,7 @@ def training_settings(
 
 
 def rows_sha256(rows: Histories | Dataset | None, columns: Sequence[str]) -> str | None:
-    """Hash some columns of histories, however these are stored; None where there are no histories."""
+    """Hash columns of histories, regardless of how they are stored; None without histories."""
     if rows is None:
         return None
     digest = hashlib.sha256()
@@ -85,14 +85,14 @@ def rows_sha256(rows: Histories | Dataset | None, columns: Sequence[str]) -> str
 
 
 def write_settings(checkpoint: Path, settings: Mapping[str, Any]) -> None:
-    """Write a training's settings into a checkpoint, before anything else of it."""
+    """Write a training's settings into a checkpoint, before its other files."""
     checkpoint.mkdir(parents=True, exist_ok=True)
     text = json.dumps(settings, indent=2, default=str) + "\n"
     (checkpoint / SETTINGS_NAME).write_text(text, encoding="utf-8")
 
 
 def require_same_training(checkpoint: Path, settings: Mapping[str, Any]) -> None:
-    """Refuse a checkpoint that was left by a training with other settings, data or vocabulary.
+    """Refuse a checkpoint of a training with other settings, data or vocabulary.
 
     Raises:
         InputError: If anything differs.
@@ -110,9 +110,9 @@ def require_same_training(checkpoint: Path, settings: Mapping[str, Any]) -> None
 
 
 def describe_difference(names: list[str], made: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
-    """Say what differs, hashes in words."""
+    """Describe the differences, with words for hashes."""
     words = {
-        "vocabulary_sha256": "its vocabulary holds other items",
+        "vocabulary_sha256": "its vocabulary has other items",
         "train_sha256": "it was trained on other histories",
     }
     parts = [
@@ -128,26 +128,26 @@ def describe_difference(names: list[str], made: Mapping[str, Any], wanted: Mappi
 
 
 def checkpoints_in(folder: Path) -> list[Path]:
-    """List the checkpoints in a job's output folder, the oldest first."""
+    """List the checkpoints in a job's output folder, oldest first."""
     found = [path for path in folder.glob(f"{PREFIX_CHECKPOINT_DIR}-*") if path.is_dir() and step_of(path) >= 0]
     return sorted(found, key=step_of)
 
 
 def step_of(checkpoint: Path) -> int:
-    """Return the optimizer step after which a checkpoint was made, by its name; −1 for a folder of another name."""
+    """Return the optimizer step in the name of a checkpoint; −1 for a folder of another name."""
     number = checkpoint.name.removeprefix(f"{PREFIX_CHECKPOINT_DIR}-")
     return int(number) if number.isdecimal() else -1
 
 
 def is_ours(folder: Path) -> bool:
-    """Tell whether a folder holds a model of seqrec, or a checkpoint of its training."""
+    """Return whether a folder holds a model of seqrec, or a checkpoint of its training."""
     if (folder / SETTINGS_NAME).is_file():
         return True
     return (read_json(folder / "config.json") or {}).get("model_type") in MODEL_TYPES
 
 
 def what_is_missing(checkpoint: Path) -> str | None:
-    """Name a file that a checkpoint lacks, or of which only a part was written; None if it is complete."""
+    """Return the name of a file that a checkpoint lacks or that is incomplete; None if the checkpoint is complete."""
     for name in (SETTINGS_NAME, TRAINER_STATE_NAME):
         if read_json(checkpoint / name) is None:
             return name
@@ -155,13 +155,15 @@ def what_is_missing(checkpoint: Path) -> str | None:
         return SAFE_WEIGHTS_NAME
     for pattern in (OPTIMIZER_NAME, SCHEDULER_NAME, "rng_state*.pth"):
         paths = list(checkpoint.glob(pattern))
-        if not paths or not all(map(zipfile.is_zipfile, paths)):  # torch writes archives, whose directory comes last
+        if not paths or not all(
+            map(zipfile.is_zipfile, paths)
+        ):  # torch writes ZIP archives, which end with their directory
             return pattern
     return None
 
 
 def has_whole_weights(folder: Path) -> bool:
-    """Tell whether all files of a model's, or an adapter's, weights are there and were written to their ends."""
+    """Return whether all weight files of a model, or of an adapter, exist and are complete."""
     try:
         files = weight_files(folder)
         return bool(files) and all(read_tensors(path) for path in files)
@@ -170,7 +172,7 @@ def has_whole_weights(folder: Path) -> bool:
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
-    """Read a JSON object; None where there is none."""
+    """Read a JSON object; None if the file does not hold one."""
     try:
         return read_json_object(str(path))
     except SavedFolderError:

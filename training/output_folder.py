@@ -1,4 +1,4 @@
-"""Never write over somebody's files, and find where an interrupted training can go on."""
+"""Protect existing files from being overwritten, and find where an interrupted training can resume."""
 
 import shutil
 from collections.abc import Iterator
@@ -22,10 +22,10 @@ PRODUCT = (*COMPANIONS, SINGLE, INDEX)
 
 @contextmanager
 def claimed(folder: Path) -> Iterator[None]:
-    """Hold a job's output folder, which is made if it is not there, so that no second training writes into it.
+    """Lock a job's output folder, creating it if needed, so that no second training writes into it.
 
     Raises:
-        InputError: If another training holds it, or it cannot be written to.
+        InputError: If another training holds the lock, or the folder cannot be written to.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -33,7 +33,7 @@ def claimed(folder: Path) -> Iterator[None]:
         lock.acquire()
     except Timeout:
         raise InputError(
-            f"Another training is writing into {folder}. Wait for its end, or choose another --output_dir."
+            f"Another training is writing into {folder}. Wait until it ends, or choose another --output_dir."
         ) from None
     except OSError as error:
         existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
@@ -50,19 +50,19 @@ def claimed(folder: Path) -> Iterator[None]:
 
 
 def resume_point(folder: Path, resume_from_checkpoint: str | bool | None, *, overwrite: bool) -> str | None:
-    """Decide where training starts, given what the output folder holds.
+    """Decide where training starts, given the content of the output folder.
 
     Args:
         folder: The job's output folder.
-        resume_from_checkpoint: A checkpoint's path, or "true" for the newest one in `folder`, or None.
+        resume_from_checkpoint: Path of a checkpoint, "true" for the newest one in `folder`, or None.
         overwrite: Whether a model or checkpoints in `folder` may be deleted.
 
     Returns:
-        The checkpoint to go on from, or None to start afresh.
+        The checkpoint to resume from, or None to start from the beginning.
 
     Raises:
-        InputError: If the folder holds a model or checkpoints and neither flag says what to do, or files of others
-            that a model would replace.
+        InputError: If the folder holds a model or checkpoints and neither flag says what to do, or if it holds other
+            people's files that a model would replace.
         SavedFolderError: If there is no complete checkpoint to resume from.
     """
     require_no_foreign_files(folder)
@@ -72,15 +72,15 @@ def resume_point(folder: Path, resume_from_checkpoint: str | bool | None, *, ove
     if not overwrite and (has_checkpoints or (folder / "config.json").exists()):
         held = "the checkpoints of an earlier training" if has_checkpoints else "a model"
         raise InputError(
-            f"{folder} already holds {held}. Choose another --output_dir, pass --overwrite to replace what is there"
-            f"{', or --resume_from_checkpoint true to go on from the newest checkpoint' if has_checkpoints else ''}."
+            f"{folder} already holds {held}. Choose another --output_dir, pass --overwrite to replace the old files"
+            f"{', or --resume_from_checkpoint true to resume from the newest checkpoint' if has_checkpoints else ''}."
         )
     remove_checkpoints(folder)
     return None
 
 
 def require_no_foreign_files(folder: Path) -> None:
-    """Raise a `ValueError` if a folder holds files that training would replace and that no training of ours wrote."""
+    """Refuse a folder with files that training would replace, unless a training of seqrec wrote them."""
     checkpoints = checkpoints_in(folder)
     foreign = [path.name for path in checkpoints if any(path.iterdir()) and not is_ours(path)]
     have_trained_here = is_ours(folder) or len(foreign) < len(checkpoints)
@@ -88,37 +88,37 @@ def require_no_foreign_files(folder: Path) -> None:
         foreign += [name for name in (*PRODUCT, *code_files()) if (folder / name).exists()]
     if foreign:
         raise InputError(
-            f"{folder} holds {', '.join(foreign[:3])}{', …' if len(foreign) > 3 else ''}, which no training of seqrec "
-            "wrote there and which training would replace. Choose another --output_dir."
+            f"{folder} holds {', '.join(foreign[:3])}{', …' if len(foreign) > 3 else ''}, which training would "
+            "replace, but no training of seqrec wrote. Choose another --output_dir."
         )
 
 
 def code_files() -> list[str]:
-    """Name the Python files that are saved beside the models' weights."""
+    """Return the names of the Python files that are saved with the weights."""
     own = [class_ for classes in ARCHITECTURES for class_ in classes if class_.__module__.startswith("seqrec.")]
     return list(flatten_classes(own))
 
 
 def remove_checkpoints(folder: Path) -> None:
-    """Delete the checkpoints in a job's output folder: they hold pickles, which no model is shared with."""
+    """Delete the checkpoints in a job's output folder: they contain pickles, which must not be shared with a model."""
     for checkpoint in checkpoints_in(folder):
-        shutil.rmtree(checkpoint, ignore_errors=True)  # another process may be at it too
+        shutil.rmtree(checkpoint, ignore_errors=True)  # another process may be deleting it too
 
 
 def find_checkpoint(folder: Path, wanted: str) -> str:
-    """Find the named checkpoint, or the newest one that was written to its end."""
+    """Find the named checkpoint, or the newest complete one."""
     if wanted.lower() not in NEWEST:
         missing = what_is_missing(Path(wanted))
         if missing is not None:
             raise SavedFolderError(
-                f"{wanted} is no complete checkpoint: {missing} is missing there, or was not written to its end. "
+                f"{wanted} is not a complete checkpoint: {missing} is missing or incomplete. "
                 "Resume from another one, or start a new training."
             )
         return wanted
     complete = [path for path in checkpoints_in(folder) if what_is_missing(path) is None]
     if not complete:
         raise SavedFolderError(
-            f"There is no complete checkpoint in {folder} to resume from; a training that came to its end leaves none. "
-            "Leave out --resume_from_checkpoint to start anew."
+            f"There is no complete checkpoint in {folder} to resume from; a finished training leaves none. "
+            "Leave out --resume_from_checkpoint to start from the beginning."
         )
     return str(complete[-1])

@@ -17,10 +17,10 @@ def load_starting_point(
     Args:
         name_or_path: Folder, or `"org/name"`.
         revision: Branch, commit or `refs/pr/NUMBER` of the repository.
-        config_fields: Fields of the configuration that training alone reads, to be changed.
+        config_fields: Fields of the configuration to change, of those that only training reads.
 
     Raises:
-        InputError: On other fields, and if the name is a mistyped path.
+        InputError: On other fields, or a mistyped path.
         SavedFolderError: If a part of the model is missing or damaged, or the parts do not fit together.
         HubError: If the Hub refuses.
         HubConnectionError: If the Hub cannot be reached, or fails.
@@ -31,7 +31,7 @@ def load_starting_point(
     fixed = sorted(fields.keys() - changeable)
     if fixed:
         raise InputError(
-            f"{fixed[0]} cannot be changed, as the weights of {name_or_path} are made for the value that they have. "
-            f"What can be set for fine-tuning: {', '.join(sorted(changeable))}."
+            f"{fixed[0]} cannot be changed, because the weights of {name_or_path} depend on its value. "
+            f"Fine-tuning can change: {', '.join(sorted(changeable))}."
         )
     return load_saved(name_or_path, revision=revision, config_fields=fields)

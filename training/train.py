@@ -1,4 +1,4 @@
-"""The whole job: from a data set's name to a trained, evaluated, saved and documented model."""
+"""The complete job: from a data set's name to a trained, evaluated, saved and documented model."""
 
 import json
 import time
@@ -32,7 +32,7 @@ from seqrec.training.trainer import SequentialTrainer
 
 @dataclass(frozen=True)
 class TrainedModel:
-    """What a job leaves: the trainer with the best model, the data, and the content of `metrics.json`."""
+    """The result of a job: the trainer with the best model, the data, and the content of `metrics.json`."""
 
     trainer: SequentialTrainer
     data: PreparedData
@@ -50,23 +50,24 @@ def train(
     overwrite: bool = False,
     command: str | None = None,
 ) -> TrainedModel:
-    """Train a model, choose its best epoch by validation, measure it once on test, and save everything.
+    """Train a model, select its best epoch by validation, evaluate it once on test, and save everything.
 
     Args:
-        data_arguments: Which interactions, and how they are split.
+        data_arguments: Which interactions to use, and how to split them.
         training_arguments: How to train, and where to save (`output_dir`).
         model_type: Architecture, a key of `MODEL_TYPES`.
         config_fields: Fields of its configuration that differ from the defaults.
-        model_name_or_path: A saved model, or a repository of the Hub, to fine-tune in place of a new model. Its
-            architecture, configuration and vocabulary stay; of `config_fields`, those of training may change.
-        model_revision: Which revision of that repository.
-        overwrite: Whether a model already in `output_dir` may be replaced.
+        model_name_or_path: Folder or Hub repository of a model to fine-tune, instead of training from scratch. Its
+            architecture, configuration and vocabulary are kept; `config_fields` may change those that only training
+            reads.
+        model_revision: Revision of that repository.
+        overwrite: Whether to replace a model or checkpoints that `output_dir` already holds.
         command: The command line that started the job, for the card, which leaves out its folders and secrets.
 
     Raises:
-        InputError: On an unknown model type, unusable interactions, a mistyped path, or an `output_dir` that holds a
-            model or somebody else's files, or that another training writes into; on items that the model to fine-tune
-            does not know; if the checkpoint to resume from was left by another training.
+        InputError: On an unknown model type, unusable interactions, a mistyped path, or items that the model to
+            fine-tune does not know; if `output_dir` holds a model or other people's files, or is in use by another
+            training; or if another training left the checkpoint to resume from.
         SavedFolderError: If the prepared set, the model to fine-tune or the checkpoint is incomplete or damaged.
         HubError: If the Hub refuses.
         HubConnectionError: If the Hub cannot be reached, or fails.
@@ -120,7 +121,7 @@ def load_model_and_data(
 
 
 def run(trainer: SequentialTrainer, checkpoint: str | None) -> None:
-    """Train; if the training diverges, say what is left of it."""
+    """Train; if training diverges, name the last good checkpoint in the error."""
     try:
         trainer.train(resume_from_checkpoint=checkpoint)
     except NonFiniteError as error:
@@ -130,7 +131,7 @@ def run(trainer: SequentialTrainer, checkpoint: str | None) -> None:
 
 
 def describe_training(trainer: SequentialTrainer, seconds: float, command: str | None) -> dict[str, Any]:
-    """Gather what somebody needs to know, or to do it again."""
+    """Collect what people need to understand or reproduce the training."""
     state = trainer.state
     metric = f"eval_{trainer.args.metric_for_best_model}"
     evaluations = [entry for entry in state.log_history if metric in entry]
@@ -152,10 +153,10 @@ def describe_training(trainer: SequentialTrainer, seconds: float, command: str |
 
 
 def changed_arguments(arguments: SequentialTrainingArguments) -> dict[str, Any]:
-    """Pick the training arguments that decide the result, and those that differ from their defaults."""
+    """Select the training arguments that determine the result, and those that differ from their defaults."""
     always = {"seed", "learning_rate", "num_train_epochs", "per_device_train_batch_size", "lr_scheduler_type"}
     private = {"output_dir", "run_name", "hub_token", "resume_from_checkpoint", "push_to_hub_token"}
-    told_elsewhere = {"license", "disable_tqdm"}  # or of no consequence
+    told_elsewhere = {"license", "disable_tqdm"}  # or without effect on the result
     values = arguments.to_sanitized_dict()
     defaults = SequentialTrainingArguments(output_dir=arguments.output_dir).to_sanitized_dict()
     return {
@@ -166,13 +167,13 @@ def changed_arguments(arguments: SequentialTrainingArguments) -> dict[str, Any]:
 
 
 def save(trainer: SequentialTrainer, metrics: dict[str, Any]) -> None:
-    """Save the model, its metrics, training curve and card, all or nothing, and push them if the arguments say so.
+    """Save the model, its metrics, training curve and card atomically, and push them if the arguments say so.
 
-    Then no checkpoint is needed any more.
+    Checkpoints are then deleted.
     """
     folder = Path(trainer.args.output_dir)
     if not trainer.is_world_process_zero():
-        trainer.save_model(_internal_call=True)  # takes part where weights are gathered from all processes
+        trainer.save_model(_internal_call=True)  # needed if weights are gathered from all processes
         return
     with staged(folder) as stage:
         trainer.save_model(str(stage), _internal_call=True)

@@ -1,4 +1,4 @@
-"""The Trainer for sequential recommenders: full-catalogue validation, and saving all that a model needs."""
+"""Trainer for sequential recommenders: validates on the full catalogue, and saves everything a model needs."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -41,21 +41,21 @@ class SequentialTrainer(HubPushing):
     """`transformers.Trainer` that validates by ranking the full catalogue.
 
     Args:
-        model: Any model of `seqrec`, with its head.
+        model: Any `seqrec` model with its head.
         args: Training arguments.
-        train_dataset: Training histories, oldest event first, with the event columns that the model reads, `input_ids`
-            among them: `Histories` or a `datasets.Dataset`.
+        train_dataset: Training histories, oldest event first, with the event columns that the model reads, including
+            `input_ids`: `Histories` or a `datasets.Dataset`.
         eval_dataset: The same with a `target` each, the token id that came next; or several such sets by name, whose
             metrics are then named `eval_NAME_ndcg@10`.
-        processing_class: The `ItemTokenizer`, saved beside the model.
-        items: The catalogue, a `Catalogue` or a table that it can be made of, saved beside the model.
-        compute_metrics: Further metrics of your own. It is given an `EvalPrediction` whose `predictions` are the ranks
+        processing_class: The `ItemTokenizer`, saved with the model.
+        items: The catalogue, as a `Catalogue` or a table of the same columns, saved with the model.
+        compute_metrics: Computes additional metrics. It receives an `EvalPrediction` whose `predictions` are the ranks
             (U,) of the targets, 1 for the best, and whose `label_ids` are their token ids (U,).
-        **kwargs: Everything else that `Trainer` takes.
+        **kwargs: Other arguments of `Trainer`.
 
     Raises:
-        InputError: If model and vocabulary differ in size, if rows hold token ids beyond it, if the metric that selects
-            the best checkpoint is not measured, or if an argument would have no effect.
+        InputError: If model and vocabulary differ in size, rows hold token ids outside the vocabulary, the metric that
+            selects the best checkpoint is not computed, or an argument would have no effect.
     """
 
     args: SequentialTrainingArguments
@@ -80,7 +80,7 @@ class SequentialTrainer(HubPushing):
             args, eval_dataset, has_own_metrics=kwargs.get("compute_metrics") is not None
         )
         self.settings = training_settings(model.config, args, processing_class, train_dataset, eval_dataset)
-        # Workers that outlive an epoch would not hear of the next one.
+        # Persistent workers would not receive the number of the next epoch.
         seed = None if args.dataloader_persistent_workers else (args.seed if args.data_seed is None else args.data_seed)
         kwargs.setdefault(
             "data_collator",
@@ -123,7 +123,7 @@ class SequentialTrainer(HubPushing):
         Raises:
             InputError: If another training left the checkpoint.
             SavedFolderError: If there is no complete checkpoint, or the best one is missing.
-            NonFiniteError: If the loss or a weight becomes infinite or not a number. Checkpoints saved before stay.
+            NonFiniteError: If the loss or a weight becomes infinite or NaN. Earlier checkpoints are kept.
         """
         if resume_from_checkpoint:
             resume_from_checkpoint = find_checkpoint(Path(self.args.output_dir), str(resume_from_checkpoint))
@@ -133,7 +133,7 @@ class SequentialTrainer(HubPushing):
     def training_step(
         self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Tensor | int | None = None
     ) -> Tensor:
-        """Take the gradients of one batch, as `Trainer` does; where nothing has a label, weights get none at all."""
+        """Compute the gradients of one batch, as `Trainer` does; without labels, weights get no gradients at all."""
         try:
             loss = super().training_step(model, inputs, num_items_in_batch)
         except NonFiniteError as error:
@@ -144,34 +144,34 @@ class SequentialTrainer(HubPushing):
         return loss
 
     def require_finite_weights(self) -> None:
-        """Raise a `NonFiniteError` that names the step if a weight is infinite or not a number."""
+        """Raise a `NonFiniteError` that names the step if a weight is infinite or NaN."""
         try:
             require_finite_weights(self.accelerator.unwrap_model(self.model).named_parameters())
         except NonFiniteError as error:
             raise NonFiniteError(f"After step {self.state.global_step}: {error}") from error
 
     def _get_collator_with_removed_columns(self, data_collator: Callable, description: str | None = None) -> Callable:
-        return data_collator  # collators take from histories only the columns they lay out
+        return data_collator  # collators select the columns themselves
 
     def _run_epoch(self, *args: Any, **kwargs: Any) -> None:
-        if not self.control.should_training_stop:  # as when a training that had stopped early is resumed
+        if not self.control.should_training_stop:  # such as when resuming a training that stopped early
             super()._run_epoch(*args, **kwargs)
 
     def _init_training_state(self, *args: Any, **kwargs: Any) -> tuple[int, int]:
         found = super()._init_training_state(*args, **kwargs)
-        is_lost = self.state.best_global_step and self.state.best_model_checkpoint is None  # as in a folder that moved
+        is_lost = self.state.best_global_step and self.state.best_model_checkpoint is None  # such as in a moved folder
         if is_lost and self.args.load_best_model_at_end:
             moved = Path(self.args.output_dir, f"{PREFIX_CHECKPOINT_DIR}-{self.state.best_global_step}")
             if not moved.is_dir():
                 raise SavedFolderError(
-                    f"The best checkpoint, {moved.name}, is missing in {self.args.output_dir}, so that resuming could "
+                    f"The best checkpoint, {moved.name}, is missing from {self.args.output_dir}, so resuming could "
                     "end with a worse model. Put it back, or start a new training."
                 )
             self.state.best_model_checkpoint = str(moved)
         return found
 
     def rank(self, dataset: Histories | Dataset, list_length: int = 0) -> Ranking:
-        """Rank each row's target, the rows shared out among the processes; only results cross between them."""
+        """Rank the target of each row. The rows are divided among the processes, which exchange only results."""
         histories = as_histories(dataset, [*self.model.config.event_columns, "target"])
         world_size, process = self.args.world_size, self.args.process_index
         first = min(process, len(histories) - 1)  # with fewer rows than processes, the last row is ranked again
@@ -200,13 +200,13 @@ class SequentialTrainer(HubPushing):
         ignore_keys: list[str] | None = None,
         metric_key_prefix: str = "eval",
     ) -> dict[str, float]:
-        """Rank the held-out items and log the metrics, `eval_ndcg@10` among them.
+        """Rank the held-out items and log the metrics, such as `eval_ndcg@10`.
 
         Args:
-            eval_dataset: Rows to rank in place of the trainer's own; several sets by name; or the name of one of the
-                trainer's own.
+            eval_dataset: Rows to rank instead of the trainer's own; several sets by name; or the name of one of the
+                trainer's sets.
             ignore_keys: Not used; part of `Trainer`'s signature.
-            metric_key_prefix: What the metrics' names begin with.
+            metric_key_prefix: Prefix of the metrics' names.
         """
         self.require_finite_weights()
         sets = self.sets_to_evaluate(eval_dataset, metric_key_prefix)
@@ -214,7 +214,7 @@ class SequentialTrainer(HubPushing):
         for prefix, rows in sets.items():
             metrics |= self.measure(rows, prefix).metrics
         self.log(metrics)
-        if metric_key_prefix == "eval":  # what is measured under another name must not stop the training
+        if metric_key_prefix == "eval":  # metrics with another prefix must not stop the training
             self.control: TrainerControl = self.callback_handler.on_evaluate(
                 self.args, self.state, self.control, metrics
             )
@@ -223,7 +223,7 @@ class SequentialTrainer(HubPushing):
     def sets_to_evaluate(
         self, given: Histories | Dataset | Mapping[str, Histories | Dataset] | str | None, prefix: str
     ) -> dict[str, Histories | Dataset]:
-        """Return the sets of rows that `evaluate` is asked for, by what their metrics' names begin with."""
+        """Return the sets that `evaluate` is to rank, by the prefixes of their metrics."""
         own: Any = self.eval_dataset
         if isinstance(given, str):
             if not isinstance(own, Mapping) or given not in own:
@@ -245,7 +245,7 @@ class SequentialTrainer(HubPushing):
         Args:
             test_dataset: Histories with a `target` each.
             ignore_keys: Not used; part of `Trainer`'s signature.
-            metric_key_prefix: What the metrics' names begin with.
+            metric_key_prefix: Prefix of the metrics' names.
 
         Returns:
             `predictions`, the ranks (U,) of the targets, 1 for the best; `label_ids`, their token ids (U,); `metrics`.
@@ -255,7 +255,7 @@ class SequentialTrainer(HubPushing):
         return found
 
     def measure(self, rows: Histories | Dataset, prefix: str) -> PredictionOutput:
-        """Rank the held-out items of a data set, and average the metrics of validation."""
+        """Rank the held-out items of a data set, and average the validation metrics."""
         ranks_U = self.rank(rows).ranks_U
         metrics = {name: average_metric(name, ranks_U) for name in self.validation_metrics}
         targets_U = np.asarray(rows["target"])
@@ -279,7 +279,7 @@ class SequentialTrainer(HubPushing):
         super()._save_checkpoint(model, trial)
 
     def _save(self, output_dir: str | None = None, state_dict: dict | None = None) -> None:
-        # Not by the library, which adds the training arguments as a pickle, tokens included. metrics.json holds them.
+        # The library would also pickle the training arguments, including tokens. metrics.json holds them instead.
         folder = Path(output_dir or self.args.output_dir)
         self.accelerator.unwrap_model(self.model, keep_torch_compile=False).save_pretrained(
             folder, state_dict=state_dict, is_main_process=self.args.should_save
@@ -292,9 +292,9 @@ class SequentialTrainer(HubPushing):
                 self.items.save(part)
 
     def create_model_card(self, *args: Any, folder: Path | None = None, **kwargs: Any) -> None:
-        """Write the card from what lies in a folder, the output folder if None; `Trainer`'s own arguments are not used.
+        """Write the card from the files in a folder, the output folder if None; `Trainer`'s own arguments are not used.
 
-        Adapters have no configuration of their own, and so no card.
+        Adapters have no configuration of their own, and therefore no card.
         """
         folder = folder or Path(self.args.output_dir)
         if self.is_world_process_zero() and (folder / "config.json").is_file():
@@ -302,12 +302,12 @@ class SequentialTrainer(HubPushing):
 
     @property
     def base_model(self) -> str | None:
-        """The repository on the Hub that the model was loaded from; None if it was not."""
+        """The repository on the Hub that the model was loaded from, or None."""
         name = self.accelerator.unwrap_model(self.model).name_or_path
         return name if is_repository_name(name) and not Path(name).exists() else None
 
 
 def average_metric(name: str, ranks_U: np.ndarray) -> float:
-    """Average a ranking metric, by its name (`ndcg@10`), over rows."""
+    """Average a ranking metric, such as `ndcg@10`, over rows."""
     metric, _, k = name.partition("@")
     return float(RANKING_METRICS[metric](ranks_U, int(k)).mean())

@@ -1,4 +1,4 @@
-"""What a trainer is given, checked before it begins."""
+"""Check the arguments of a trainer before it starts."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -16,37 +16,37 @@ MANY_ITEMS = 100_000
 
 
 def refuse_idle_arguments(args: SequentialTrainingArguments, others: Mapping[str, Any]) -> None:
-    """Raise a `ValueError` for arguments of `Trainer` that ranking has no use for."""
+    """Refuse arguments of `Trainer` that have no effect on ranking."""
     if others.get("preprocess_logits_for_metrics") is not None:
         raise InputError(
-            "preprocess_logits_for_metrics has no effect: the trainer ranks, and makes no logits. Leave it out; "
-            "compute_metrics is given the ranks."
+            "preprocess_logits_for_metrics has no effect: the trainer computes ranks, not logits. Leave it out; "
+            "compute_metrics receives the ranks."
         )
     for name in ("batch_eval_metrics", "include_for_metrics", "prediction_loss_only"):
         if getattr(args, name):
-            raise InputError(f"{name} has no effect: compute_metrics is given all ranks at once. Leave it out.")
+            raise InputError(f"{name} has no effect: compute_metrics receives all ranks at once. Leave it out.")
 
 
 def require_same_vocabulary(
     model: NextItemHead, tokenizer: PreTrainedTokenizerBase, train_histories: Histories | None
 ) -> None:
-    """Raise a `ValueError` unless a model has a row for each token, and histories hold no other tokens."""
+    """Refuse a model whose vocabulary differs in size from the tokenizer's, and histories with unknown token ids."""
     vocab_size = model.config.vocab_size
     if len(tokenizer) != vocab_size:
         raise InputError(
-            f"The model has {vocab_size} tokens (config.vocab_size), the tokenizer {len(tokenizer)}. Make the model "
-            "with vocab_size=len(tokenizer)."
+            f"The model has {vocab_size} tokens (config.vocab_size), but the tokenizer has {len(tokenizer)}. Create "
+            "the model with vocab_size=len(tokenizer)."
         )
     if train_histories is not None:
         require_token_ids("input_ids", train_histories.held("input_ids"), vocab_size, lowest=PAD_ID)
 
 
 def updates_sparsely(model: NextItemHead, args: SequentialTrainingArguments) -> bool:
-    """Decide whether only the touched rows of the item embedding are updated.
+    """Return whether to update only those rows of the item embedding that a step uses.
 
     Raises:
-        InputError: If that is asked for, but the loss touches all items, or gradients are not clipped (the
-            library measures their norm then in a way that knows no sparse ones).
+        InputError: If that is requested, but the loss uses all items, or gradients are not clipped (the library then
+            computes their norm in a way that does not support sparse gradients).
     """
     samples = model.config.loss != "cross_entropy"
     if args.sparse_item_updates is None:
@@ -54,21 +54,21 @@ def updates_sparsely(model: NextItemHead, args: SequentialTrainingArguments) -> 
     if args.sparse_item_updates and not samples:
         raise InputError(
             f"sparse_item_updates needs a loss that samples its negatives, but this model's loss is "
-            f"{model.config.loss!r}, which touches every item. Set loss='sampled_softmax' in its configuration."
+            f"{model.config.loss!r}, which uses every item. Set loss='sampled_softmax' in its configuration."
         )
     if args.sparse_item_updates and args.max_grad_norm <= 0:
-        raise InputError(f"sparse_item_updates needs max_grad_norm above 0, but it is {args.max_grad_norm}.")
+        raise InputError(f"sparse_item_updates needs max_grad_norm above 0, but it is {args.max_grad_norm}. Set 1.0.")
     return args.sparse_item_updates
 
 
 def require_a_batch(args: SequentialTrainingArguments, train_histories: Histories | None) -> None:
-    """Raise a `ValueError` if there would be no batch to train on."""
+    """Refuse data and arguments that leave no batch to train on."""
     if train_histories is None:
         return
     if len(train_histories) == 0:
         raise InputError("There is nothing to train on: train_dataset has no rows.")
     if args.dataloader_drop_last and len(train_histories) < args.train_batch_size * args.world_size:
         raise InputError(
-            f"dataloader_drop_last would drop the only batch, of {len(train_histories)} histories where "
-            f"{args.train_batch_size * args.world_size} make one. Leave it out, or use smaller batches."
+            f"dataloader_drop_last would drop the only batch, which has {len(train_histories)} of "
+            f"{args.train_batch_size * args.world_size} histories. Leave it out, or use smaller batches."
         )

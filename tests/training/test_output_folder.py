@@ -37,7 +37,9 @@ def trained(tmp_path_factory):
 @pytest.mark.parametrize("overwrite", [False, True])
 def test_a_users_own_file_is_never_replaced(name, overwrite, tmp_path):
     (tmp_path / name).write_text("mine")
-    with pytest.raises(ValueError, match=f"holds {name}, which no training of seqrec wrote"):
+    with pytest.raises(
+        ValueError, match=f"holds {name}, which training would replace, but no training of seqrec wrote"
+    ):
         resume_point(tmp_path, None, overwrite=overwrite)
     assert (tmp_path / name).read_text() == "mine"
 
@@ -45,7 +47,9 @@ def test_a_users_own_file_is_never_replaced(name, overwrite, tmp_path):
 def test_another_programs_checkpoints_are_never_deleted(tmp_path):
     (tmp_path / "checkpoint-5").mkdir()
     (tmp_path / "checkpoint-5" / "config.json").write_text('{"model_type": "bert"}')
-    with pytest.raises(ValueError, match=r"holds checkpoint-5, which no training of seqrec wrote"):
+    with pytest.raises(
+        ValueError, match=r"holds checkpoint-5, which training would replace, but no training of seqrec wrote"
+    ):
         resume_point(tmp_path, None, overwrite=True)
     assert (tmp_path / "checkpoint-5" / "config.json").is_file()
 

@@ -142,7 +142,7 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before_it(name, damage, folde
     if damage != "missing":
         broken.write_bytes(content[: len(content) // 2 if damage == "cut" else 0])
     assert what_is_missing(folder / "checkpoint-8") is not None
-    with pytest.raises(ValueError, match=r"checkpoint-8 is no complete checkpoint: .* is missing there"):
+    with pytest.raises(ValueError, match=r"checkpoint-8 is not a complete checkpoint: .* is missing or incomplete"):
         run(folder, table, resume_from_checkpoint=str(folder / "checkpoint-8"))
     assert Path(find_checkpoint(folder, "true")).name == "checkpoint-4"
 
@@ -219,7 +219,7 @@ def test_a_checkpoint_with_other_items_of_the_same_number_is_refused(folder, tab
     other = tmp_path / "other.csv"
     frame = synthetic_interactions(num_users=60, num_items=40, num_tastes=2, mean_length=10)
     frame.with_columns(item_id="new" + frame["item_id"]).write_csv(other)
-    with pytest.raises(ValueError, match="its vocabulary holds other items"):
+    with pytest.raises(ValueError, match="its vocabulary has other items"):
         run(folder, other, resume_from_checkpoint="true")
 
 
