@@ -1,1 +1,1 @@
-"""What a model is: one configuration class per architecture."""
+"""Configurations of models: one class per architecture."""

@@ -1,7 +1,7 @@
-"""Fields of a configuration, each declared with its purpose and its help text.
+"""Fields of a configuration: each declares its purpose next to its default.
 
-Which fields decide the scores, which only training reads, which a card shows and which are flags of the command line
-all follow from the purposes.
+The purposes determine which fields a model's scores depend on, which only training reads, which a card shows, and which
+are flags of the command line.
 """
 
 from collections.abc import Iterable
@@ -12,10 +12,10 @@ from typing import Any, Literal
 from transformers import PreTrainedConfig
 
 Purpose = Literal[
-    "data",  # a size that the data decide
+    "data",  # a size that the data determine
     "architecture",
     "parts",  # names of registered parts
-    "numerics",  # decides scores too, but is seldom changed
+    "numerics",  # affects scores too, but is rarely changed
     "loss",
     "sampling",  # of negatives
     "calibration",  # of the gbce loss
@@ -23,7 +23,12 @@ Purpose = Literal[
     "initialization",
     "special_token",  # the same for every model
 ]
-SCORING: tuple[Purpose, ...] = ("data", "architecture", "parts", "numerics")  # they decide what given weights score
+SCORING: tuple[Purpose, ...] = (
+    "data",
+    "architecture",
+    "parts",
+    "numerics",
+)  # they determine the scores of given weights
 TRAINING: tuple[Purpose, ...] = ("loss", "sampling", "calibration", "training")  # fine-tuning may change these
 WIDTH = 118
 
@@ -37,7 +42,7 @@ def option(default: Any, purpose: Purpose, help: str) -> Any:
 
 
 def purpose_of(declared: Field) -> Purpose:
-    """Return what a field is for; one declared without `option` belongs to the architecture."""
+    """Return the purpose of a field; one declared without `option` belongs to the architecture."""
     return declared.metadata.get("purpose", "architecture")
 
 
@@ -47,24 +52,24 @@ def help_of(declared: Field) -> str:
 
 
 def own_fields(config: Any) -> list[Field]:
-    """List the fields that a configuration, or its class, has beside the library's."""
+    """List the fields of a configuration, or of its class, without those of the library."""
     library = {declared.name for declared in fields(PreTrainedConfig)}
     return [declared for declared in fields(config) if declared.name not in library]
 
 
 def names_for(config: Any, purposes: Iterable[Purpose]) -> frozenset[str]:
-    """Name the fields of a configuration, or of its class, that are there for one of the purposes."""
+    """Return the names of the fields of a configuration, or of its class, that have one of the purposes."""
     wanted = set(purposes)
     return frozenset(declared.name for declared in own_fields(config) if purpose_of(declared) in wanted)
 
 
 def default_of(declared: Field) -> Any:
-    """Return a field's default; for a list, a new one."""
+    """Return a field's default; for a list, a copy."""
     return declared.default_factory() if callable(declared.default_factory) else declared.default
 
 
 def documentation(config_class: type) -> str:
-    """Write the fields of a configuration class as the `Args` section of its docstring."""
+    """Format the fields of a configuration class as the `Args` section of its docstring."""
     entries = [f"{declared.name}: {help_of(declared)}" for declared in own_fields(config_class) if help_of(declared)]
     lines = [fill(entry, WIDTH, initial_indent=" " * 4, subsequent_indent=" " * 8) for entry in entries]
     return "\n".join(["Args:", *lines, ""])

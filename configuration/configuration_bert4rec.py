@@ -10,7 +10,7 @@ from seqrec.errors import InputError
 class Bert4RecConfig(NextItemConfig):
     """BERT4Rec (Sun et al., CIKM 2019): a bidirectional Transformer that fills in masked items.
 
-    To recommend, a mask is put behind the history, and the item that it hides is predicted. Departures from the
+    To recommend, a mask token is appended to the history, and the item in its place is predicted. Departures from the
     paper: blocks are pre-norm, positions count back from the newest item, and the last layer is the item embedding
     itself, without a projection before it.
 
@@ -32,7 +32,7 @@ class Bert4RecConfig(NextItemConfig):
 
     @property
     def max_history_length(self) -> int:
-        """Longest history that the model reads: one position is the mask's."""
+        """Longest history that the model reads: one position is for the mask."""
         return self.max_position_embeddings - 1
 
     def validate_architecture(self) -> None:
@@ -43,4 +43,7 @@ class Bert4RecConfig(NextItemConfig):
         if not 0 <= self.last_item_share <= 1:
             raise InputError(f"last_item_share must lie in [0, 1], but is {self.last_item_share}.")
         if self.max_position_embeddings < 2:
-            raise InputError("max_position_embeddings must be at least 2: an item and a mask behind it.")
+            raise InputError(
+                f"max_position_embeddings must be at least 2, for an item and the mask, "
+                f"but is {self.max_position_embeddings}."
+            )

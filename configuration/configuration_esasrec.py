@@ -21,5 +21,5 @@ class ESasRecConfig(NextItemConfig):
 
     model_type = "esasrec"
 
-    # SwiGLU has an activation of its own, so that there is no such field.
+    # SwiGLU has its own activation, so this field does not exist.
     hidden_act: ClassVar[None] = None  # type: ignore[assignment,misc]

@@ -1,4 +1,4 @@
-"""What every next-item model's configuration shares."""
+"""Configuration that all next-item models share."""
 
 from collections.abc import Mapping
 from dataclasses import fields
@@ -15,7 +15,7 @@ from seqrec.configuration.strict_config import shown, strict_config
 from seqrec.errors import InputError
 from seqrec.interactions.special_tokens import MASK_ID, NUM_SPECIAL_TOKENS, PAD_ID, UNK_ID
 
-# The most that each size may be: far beyond any model, and little enough to be told from a mistake at once.
+# Upper limits of sizes: far beyond any model, but low enough to catch mistakes at once.
 LARGEST = {
     "vocab_size": 2**31,
     "hidden_size": 2**16,
@@ -26,12 +26,12 @@ LARGEST = {
     "num_negatives": 2**31,
 }
 FLOATS = ("float32", "float16", "bfloat16", "float64")
-LABELS = {"0": "LABEL_0", "1": "LABEL_1"}  # what the library gives every configuration, classifier or not
+LABELS = {"0": "LABEL_0", "1": "LABEL_1"}  # the library's default, for classifiers and other models alike
 REMOTE_MODULES = "transformers_modules"  # where transformers puts classes that it loaded from a repository
 
 SPECIAL_TOKEN_IDS = {"pad_token_id": PAD_ID, "mask_token_id": MASK_ID, "unk_token_id": UNK_ID}
 
-# What the library itself stores in config.json, or takes as a keyword, beside the declared fields.
+# Entries that the library itself stores in config.json or takes as keywords, in addition to the declared fields.
 LIBRARY_KEYS = frozenset(
     {
         "_attn_implementation_internal",
@@ -53,15 +53,15 @@ LIBRARY_KEYS = frozenset(
 class NextItemConfig(PreTrainedConfig):
     """Fields that all next-item models share; architectures add their own.
 
-    The vocabulary is the item catalogue, behind `NUM_SPECIAL_TOKENS` special tokens, which are never recommended
-    and take no probability in the loss. Made by hand, a configuration refuses unknown fields; loaded from a file, it
-    leaves them out, as later versions of seqrec or transformers may have written them.
+    The vocabulary consists of `NUM_SPECIAL_TOKENS` special tokens, which are never recommended and take no probability
+    in the loss, followed by the item catalogue. A configuration made in code refuses unknown fields; one loaded from a
+    file ignores them, as later versions of seqrec or transformers may have written them.
 
     Raises:
         InputError: On an unknown field (with the nearest known name), or values that don't fit together.
     """
 
-    # Read by the masks of transformers; the architecture decides it, so it is no field.
+    # Read by the masks of transformers. The architecture determines it, so it is not a field.
     is_causal = True
 
     vocab_size: int = option(1003, "data", "Rows of the item embedding, special tokens included.")
@@ -71,12 +71,12 @@ class NextItemConfig(PreTrainedConfig):
     intermediate_size: int = option(256, "architecture", "Width of the feed-forward's inner layer.")
     hidden_act: str = option("gelu", "architecture", "Activation of the feed-forward, by its name in transformers.")
     max_position_embeddings: int = option(
-        200, "architecture", "Positions of a row. Of longer histories, the newest items are read."
+        200, "architecture", "Positions in a row. Longer histories are truncated to the newest items."
     )
     position_embedding_type: Literal["learned", "rotary"] = option(
         "learned",
         "architecture",
-        "'learned' embeddings, added to those of the items, or 'rotary' angles between queries and keys.",
+        "'learned' embeddings added to those of the items, or 'rotary' angles between queries and keys.",
     )
     hidden_dropout: float | int = option(
         0.2, "training", "Dropout on the embeddings and on the two outputs of each block."
@@ -92,8 +92,8 @@ class NextItemConfig(PreTrainedConfig):
     negatives_shared_by: Literal["batch", "sequence"] = option(
         "batch",
         "sampling",
-        "Whether the tokens of a 'batch' share their negatives, or those of a 'sequence' (each of a packed row). "
-        "'bce' and 'gbce' learn far better by 'sequence': negatives shared by a batch update few items, rarely but "
+        "Whether negatives are shared by the tokens of a 'batch', or of a 'sequence' (each one of a packed row). "
+        "'bce' and 'gbce' learn far better with 'sequence': negatives shared by a batch update few items, rarely but "
         "strongly, which overshoots.",
     )
     negative_sampling: Literal["uniform", "log_uniform"] = option(
@@ -107,11 +107,9 @@ class NextItemConfig(PreTrainedConfig):
         None, "architecture", "If set, scores are cosine similarities multiplied by this factor."
     )
     context_columns: list[str] = option(
-        [], "parts", "Registered event parts, by their columns' names: context that is added to an item's input."
+        [], "parts", "Registered event parts, by the names of their columns: context to add to an item's input."
     )
-    item_parts: list[str] = option(
-        [], "parts", "Registered item parts, by name, which add to an item's vector beside its id embedding."
-    )
+    item_parts: list[str] = option([], "parts", "Registered item parts, by name, to add to an item's id embedding.")
     initializer_range: float | int = option(0.02, "initialization", "Standard deviation of the initial weights.")
     layer_norm_eps: float | int = option(1e-8, "numerics", "Epsilon of the layer norms.")
     pad_token_id: int = option(PAD_ID, "special_token", "Token id of `<|pad|>`.")
@@ -120,8 +118,8 @@ class NextItemConfig(PreTrainedConfig):
 
     def __post_init__(self, **kwargs: Any) -> None:
         if not type(self).__module__.startswith(REMOTE_MODULES):
-            # They name files beside the weights, which a class of the installed package has no need of, and which
-            # would not be there in another folder that it is saved to.
+            # Installed classes do not use remote code; keeping these keys would point to files missing from the next
+            # folder saved.
             kwargs.pop("auto_map", None)
             kwargs.pop("custom_pipelines", None)
         self.refuse_another_model_type(kwargs.pop("model_type", self.model_type))
@@ -132,16 +130,16 @@ class NextItemConfig(PreTrainedConfig):
 
     @classmethod
     def from_dict(cls, config_dict: dict[str, Any], *, return_unused_kwargs: bool = False, **kwargs: Any) -> Any:
-        """Make a configuration from the content of a `config.json`, whose unknown entries are left out.
+        """Make a configuration from the content of a `config.json`, ignoring unknown entries.
 
         Args:
-            config_dict: What was saved.
-            return_unused_kwargs: Whether to return the keywords that are no fields, as the library's loaders ask for.
-            **kwargs: Fields that shall differ from the saved ones.
+            config_dict: The saved content.
+            return_unused_kwargs: Whether to also return the keywords that are not fields, as the library's loaders do.
+            **kwargs: Fields to change.
 
         Raises:
-            InputError: On values that don't fit together, on a keyword that is no field (unless they are returned, or
-                an Auto class hands them on), and if the file names a kernel of the Hub.
+            InputError: If values do not fit together, a keyword is not a field (unless these are returned, or passed on
+                by an Auto class), or the file names a kernel on the Hub.
         """
         refuse_fetched_kernels(config_dict)
         known = {field.name for field in fields(cls)} | LIBRARY_KEYS
@@ -152,7 +150,7 @@ class NextItemConfig(PreTrainedConfig):
         config = super().from_dict(saved, **chosen)
         if return_unused_kwargs:
             return config, unused
-        if "name_or_path" not in kwargs:  # which AutoConfig gives, together with arguments meant for models
+        if "name_or_path" not in kwargs:  # AutoConfig passes it, together with arguments meant for models
             config.refuse_unknown_fields(unused)
         return config
 
@@ -163,7 +161,7 @@ class NextItemConfig(PreTrainedConfig):
 
     @classmethod
     def training_fields(cls) -> frozenset[str]:
-        """Name the fields that only training reads. All others but the special tokens decide the scores."""
+        """Return the names of the fields that only training reads. All others but the special tokens affect scores."""
         return names_for(cls, (*TRAINING, "initialization"))
 
     @property
@@ -178,11 +176,11 @@ class NextItemConfig(PreTrainedConfig):
 
     @property
     def event_columns(self) -> tuple[str, ...]:
-        """Columns of an event that the model reads: the item, and the context given beside it."""
+        """Event columns that the model reads: the item, and its context."""
         return ("input_ids", *self.context_columns)
 
     def refuse_unknown_fields(self, kwargs: dict[str, object]) -> None:
-        """Raise a `ValueError` for keywords that are neither fields nor the library's own."""
+        """Raise an `InputError` for keywords that are neither fields nor the library's own."""
         unknown = sorted(set(kwargs) - LIBRARY_KEYS)
         if not unknown:
             return
@@ -191,7 +189,7 @@ class NextItemConfig(PreTrainedConfig):
         raise InputError(f"{type(self).__name__} has no field {unknown[0]!r}.{hint}")
 
     def refuse_another_model_type(self, model_type: Any) -> None:
-        """Raise a `ValueError` if what is given describes a model of another architecture."""
+        """Raise an `InputError` for the `model_type` of another architecture."""
         own = {getattr(base, "model_type", "") for base in type(self).__mro__}  # a user's subclass may have its own
         if model_type not in [*own]:
             raise InputError(
@@ -199,7 +197,7 @@ class NextItemConfig(PreTrainedConfig):
             )
 
     def refuse_classes(self) -> None:
-        """Raise a `ValueError` for labels of classes, which nothing here would read."""
+        """Raise an `InputError` for labels of classes, which nothing here would use."""
         labels = self.id2label
         if labels is not None and not (
             isinstance(labels, Mapping) and {str(key): label for key, label in labels.items()} == LABELS
@@ -208,13 +206,13 @@ class NextItemConfig(PreTrainedConfig):
 
     @staticmethod
     def refuse_other_dtypes(*dtypes: Any) -> None:
-        """Raise a `ValueError` for a dtype of the weights that models do not compute in."""
+        """Raise an `InputError` for a dtype of the weights that models do not compute in."""
         for dtype in dtypes:
             if dtype is not None and str(dtype).removeprefix("torch.") not in FLOATS:
                 raise InputError(f"dtype must be one of {', '.join(FLOATS)}, but is {shown(dtype)}.")
 
     def scoring_fields(self) -> dict[str, Any]:
-        """Return the `model_type` and the fields that decide how given weights score."""
+        """Return the `model_type` and the fields that determine the scores of given weights."""
         names = sorted(names_for(self, SCORING))
         return {"model_type": type(self).model_type, **{name: getattr(self, name) for name in names}}
 
@@ -241,35 +239,33 @@ class NextItemConfig(PreTrainedConfig):
             )
 
     def validate_parts(self) -> None:
-        """Check that no part is named twice. Whether there are such parts is checked when a model is built."""
+        """Check that no part is named twice. Whether the parts exist is checked when a model is built."""
         for name in ("context_columns", "item_parts"):
             parts = getattr(self, name)
             if len(set(parts)) < len(parts):
                 raise InputError(f"{name} must name each part once, but is {shown(parts)}.")
 
     def validate_outputs(self) -> None:
-        """Check a field of the library that it would stumble over only when the model computes."""
+        """Check a field of the library that would otherwise fail only when the model runs."""
         if not isinstance(self.output_hidden_states, bool | list | None):
             raise InputError(f"output_hidden_states must be true or false, but is {shown(self.output_hidden_states)}.")
 
     def validate_sizes(self) -> None:
-        """Check whole numbers: sizes, and the special tokens' ids."""
+        """Check integers: sizes, and the ids of special tokens."""
         for name, largest in LARGEST.items():
             if not 1 <= getattr(self, name) <= largest:
                 raise InputError(f"{name} must be at least 1 and at most {largest}, but is {getattr(self, name)}.")
         if self.vocab_size <= NUM_SPECIAL_TOKENS:
             raise InputError(
-                f"vocab_size={self.vocab_size} leaves no room for items beside the {NUM_SPECIAL_TOKENS} "
+                f"vocab_size={self.vocab_size} leaves no room for items after the {NUM_SPECIAL_TOKENS} "
                 "special tokens. Pass vocab_size=len(tokenizer)."
             )
         for name, token_id in SPECIAL_TOKEN_IDS.items():
             if getattr(self, name) != token_id:
-                raise InputError(
-                    f"{name} must be {token_id}, as every vocabulary has it, but is {getattr(self, name)}."
-                )
+                raise InputError(f"{name} must be {token_id}, as in every vocabulary, but is {getattr(self, name)}.")
 
     def validate_numbers(self) -> None:
-        """Check numbers that are not whole. Written so that NaN fails too."""
+        """Check floats. Written so that NaN fails too."""
         for name in ("hidden_dropout", "attention_dropout"):
             if not 0 <= getattr(self, name) < 1:
                 raise InputError(f"{name} must lie in [0, 1), but is {getattr(self, name)}.")
@@ -284,14 +280,14 @@ class NextItemConfig(PreTrainedConfig):
 
 
 def is_no_token(name: str, value: Any) -> bool:
-    """Tell whether a saved configuration says that it has no token of a kind, which version 0.1 let it say."""
+    """Return whether a saved entry says that a special token does not exist, which version 0.1 allowed."""
     return name in SPECIAL_TOKEN_IDS and value is None
 
 
 def refuse_fetched_kernels(saved: Mapping[str, Any]) -> None:
-    """Raise a `ValueError` if a saved configuration names attention code that is not installed.
+    """Raise an `InputError` if a saved configuration names attention code that is not installed.
 
-    A kernel of the Hub can be asked for by whoever loads a model (`attn_implementation=`), not by its folder.
+    Whoever loads a model can request a kernel on the Hub (`attn_implementation=`); its folder cannot.
     """
     attention, known = saved.get("attn_implementation"), ["eager", *ALL_ATTENTION_FUNCTIONS.valid_keys()]
     if attention is not None and attention not in known:

@@ -9,9 +9,9 @@ class SasRecConfig(NextItemConfig):
     """Self-Attentive Sequential Recommendation (Kang & McAuley, ICDM 2018).
 
     A causal Transformer over a user's items; the item embedding is also the output layer. Departures from the paper,
-    each the practice that later work found stronger: the loss is the full softmax instead of one sampled negative
-    (Klenitskiy & Vasilev, RecSys 2023), the feed-forward is four times as wide as the hidden states, blocks are
-    pre-norm on queries, keys and values alike.
+    each a practice that later work found stronger: the loss is the full softmax instead of one sampled negative
+    (Klenitskiy & Vasilev, RecSys 2023), the feed-forward is four times as wide as the hidden states, and blocks
+    are pre-norm on queries, keys and values alike.
 
     Example:
         >>> from seqrec import SasRecConfig

@@ -1,4 +1,4 @@
-"""Configurations whose fields are checked, and whose errors say in one line what is wrong with which field."""
+"""Configurations that check their fields, with one-line errors that name the field and the problem."""
 
 import inspect
 from collections.abc import Callable
@@ -17,9 +17,9 @@ Config = TypeVar("Config")
 
 
 def strict_config(cls: type[Config]) -> type[Config]:
-    """Check a configuration's fields as `huggingface_hub.dataclasses.strict` does, with `ValueError`s of one line.
+    """Check a configuration's fields as `huggingface_hub.dataclasses.strict` does, with one-line `InputError`s.
 
-    The docstring of the class is completed by its fields.
+    The fields are added to the docstring of the class.
     """
     cls = strict(cls)
     set_field = cls.__setattr__
@@ -40,7 +40,7 @@ def strict_config(cls: type[Config]) -> type[Config]:
 
 
 def in_one_line(function: Callable) -> Callable:
-    """Raise the cause of a `StrictDataclassError` in its place."""
+    """Turn a `StrictDataclassError` into an `InputError` with the message of its cause."""
 
     @wraps(function)
     def checked(*args: Any, **kwargs: Any) -> Any:
@@ -53,7 +53,7 @@ def in_one_line(function: Callable) -> Callable:
 
 
 def readable(kind: Any) -> str:
-    """Write a field's type for people: `int | None` as it is, `Literal["a", "b"]` as one of 'a', 'b'."""
+    """Format a field's type for people: `int | None` as it is, `Literal["a", "b"]` as one of 'a', 'b'."""
     arguments = getattr(kind, "__args__", ())
     if str(kind).startswith("typing.Literal"):
         return f"one of {', '.join(map(repr, arguments))}"
@@ -61,6 +61,6 @@ def readable(kind: Any) -> str:
 
 
 def shown(value: Any) -> str:
-    """Write a value, a long one cut."""
+    """Format a value, and truncate a long one."""
     text = repr(value)
     return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}…"
