@@ -40,7 +40,10 @@ def train_parser(argv: Sequence[str]) -> DataclassParser:
     """Build the parser of `seqrec train`, with the flags of the architecture that `argv` names."""
     first = FlagParser(prog="seqrec train", add_help=False)
     first.add_argument("--model_type", choices=sorted(MODEL_TYPES), help="Architecture (default: sasrec).")
-    first.add_argument("--model_name_or_path", help="Saved or shared model to train on, instead of a new one.")
+    first.add_argument(
+        "--model_name_or_path",
+        help="Folder or Hub repository of a model to fine-tune, instead of training from scratch.",
+    )
     first.add_argument("--model_revision", help="Branch, commit or refs/pr/NUMBER of its repository (default: main).")
     model_type = chosen_model_type(first.parse_known_args(argv)[0])
     first.set_defaults(model_type=model_type)
@@ -49,9 +52,10 @@ def train_parser(argv: Sequence[str]) -> DataclassParser:
         prog="seqrec train",
         usage="seqrec train --dataset DATA --output_dir DIR [flags]",
         parents=[first],
-        description="Train a model on interactions, choose its best epoch by validation, measure it on test, save it.",
-        epilog="Every flag of transformers.TrainingArguments works; --help_all lists them. Flags may also stand in a "
-        "YAML file (--config FILE.yaml); those of the command line win.",
+        description="Train a model on interactions, select its best epoch by validation, evaluate it on test, "
+        "and save it.",
+        epilog="All flags of transformers.TrainingArguments work; --help_all lists them. Flags may also be set in a "
+        "YAML file (--config FILE.yaml); the command line takes precedence.",
         formatter_class=partial(argparse.HelpFormatter, max_help_position=40, width=110),
     )
     parser.add_argument(
@@ -60,13 +64,13 @@ def train_parser(argv: Sequence[str]) -> DataclassParser:
         nargs="?",
         const=True,
         default=False,
-        help="Replace the model that output_dir may hold.",
+        help="Replace a model or checkpoints that output_dir already holds.",
     )
     parser.add_argument("--config", help="YAML file with any of these flags.")
     parser.add_argument("--device", default="auto", help=DEVICE_HELP)
     model_group = parser.add_argument_group(f"model ({model_type})")
     for name, (default, text) in config_flags(model_type).items():
-        kind = float if default is None else type(default)  # what may be None is a number
+        kind = float if default is None else type(default)  # fields that may be None are numbers
         model_group.add_argument(f"--{name}", type=kind, help=f"{text} (default: {default})")
     parser.add_argument("--help_all", action="help", help="Show all flags.")
     rare = {field.name for field in fields(SequentialTrainingArguments)} - COMMON_FLAGS
@@ -75,21 +79,22 @@ def train_parser(argv: Sequence[str]) -> DataclassParser:
 
 
 def chosen_model_type(flags: argparse.Namespace) -> str:
-    """Say which architecture is trained: the one asked for, or that of the model to train on."""
+    """Return the architecture to train: the one requested, or that of the model to fine-tune."""
     if flags.model_name_or_path is None:
         if flags.model_revision is not None:
-            raise InputError("--model_revision means nothing without --model_name_or_path. Leave it out.")
+            raise InputError("--model_revision has no effect without --model_name_or_path. Leave it out.")
         return flags.model_type or "sasrec"
     found = saved_model_type(flags.model_name_or_path, revision=flags.model_revision)
     if flags.model_type not in (None, found):
         raise InputError(
-            f"--model_type {flags.model_type} was given, but {flags.model_name_or_path} is a {found}. Leave it out."
+            f"--model_type {flags.model_type} was given, but {flags.model_name_or_path} is a {found}. "
+            "Leave out --model_type."
         )
     return found
 
 
 def tidy_help(parser: argparse.ArgumentParser, hidden: set[str]) -> None:
-    """Make a long help readable: one spelling for each flag, short placeholders, defaults told, `hidden` left out."""
+    """Make a long help readable: one spelling for each flag, short placeholders, defaults shown, `hidden` left out."""
     for action in parser._actions:
         if action.dest in hidden or action.option_strings[0].startswith("--no_"):
             action.help = argparse.SUPPRESS
@@ -113,10 +118,10 @@ def config_flags(model_type: str) -> dict[str, tuple[Any, str]]:
 
 
 def device_flags(argv: Sequence[str]) -> list[str]:
-    """Translate `--device` into a flag of `TrainingArguments`, which choose the accelerator by themselves.
+    """Translate `--device` into a flag of `TrainingArguments`, which select the accelerator themselves.
 
     Raises:
-        InputError: If there is no such device, or training cannot be confined to it.
+            InputError: If the device does not exist, or training cannot be restricted to it.
     """
     parser = FlagParser(prog="seqrec train", add_help=False)
     parser.add_argument("--device", default="auto")
@@ -131,20 +136,22 @@ def device_flags(argv: Sequence[str]) -> list[str]:
         return ["--use_cpu", "true"]
     accelerator = torch.accelerator.current_accelerator()
     if accelerator is None or accelerator.type != device.type:
-        raise InputError(f"Training runs on {accelerator or 'cpu'} or cpu here, not on --device {device}.")
+        raise InputError(
+            f"Training runs on {accelerator or 'cpu'} or cpu here, not on --device {device}. Choose one of these."
+        )
     if device.index is not None and torch.accelerator.device_count() > 1:
         raise InputError(
-            f"Training takes every {device.type} device that it sees, not --device {device} alone. Hide the others "
+            f"Training uses every visible {device.type} device, not --device {device} alone. Hide the others "
             f"(CUDA_VISIBLE_DEVICES={device.index}), and pass --device {device.type}."
         )
     return []
 
 
 def with_config_file(argv: Sequence[str]) -> list[str]:
-    """Put the flags of `--config FILE.yaml` before those of the command line, so that the latter win.
+    """Put the flags of `--config FILE.yaml` before those of the command line, so that the latter take precedence.
 
     Raises:
-        InputError: If the file cannot be read, or holds what is no flag.
+            InputError: If the file cannot be read, or holds anything but flags.
     """
     parser = FlagParser(prog="seqrec train", add_help=False)
     parser.add_argument("--config")
@@ -154,7 +161,7 @@ def with_config_file(argv: Sequence[str]) -> list[str]:
         return list(argv)
     try:
         settings = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-        settings = {} if settings is None else settings  # nothing, or only comments
+        settings = {} if settings is None else settings  # empty, or only comments
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise InputError(f"The configuration file {path!r} cannot be read: {one_line(error)}.") from error
     if not isinstance(settings, dict):
@@ -163,9 +170,9 @@ def with_config_file(argv: Sequence[str]) -> list[str]:
 
 
 def flag_words(path: str, name: Any, value: Any) -> list[str]:
-    """Write a setting of a configuration file as the command line's words."""
+    """Convert a setting of a configuration file to command-line arguments."""
     if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z]\w*", name) or name in NOT_IN_A_FILE:
-        raise InputError(f"The configuration file {path!r} sets {name!r}, which is no flag that a file may set.")
+        raise InputError(f"The configuration file {path!r} sets {name!r}, which is not a flag that a file may set.")
     if value is None or value == []:
         raise InputError(f"The configuration file {path!r} has no value for {name}. Give one, or delete the line.")
     if isinstance(value, dict):

@@ -1,11 +1,11 @@
-"""The errors that seqrec raises on purpose, so that callers can tell them apart.
+"""The errors that seqrec raises on purpose, so that callers can distinguish them.
 
-All are `SeqrecError`s, and `ValueError`s too. Other exceptions are faults of seqrec or of a library.
+All are subclasses of `SeqrecError`, and of `ValueError`. Other exceptions are bugs of seqrec or of a library.
 """
 
 
 class SeqrecError(ValueError):
-    """Anything below."""
+    """Base class of the errors below."""
 
 
 class InputError(SeqrecError):
@@ -13,11 +13,11 @@ class InputError(SeqrecError):
 
 
 class SavedFolderError(SeqrecError):
-    """A saved model, checkpoint or prepared set that is incomplete, damaged or of another kind than expected."""
+    """A saved model, checkpoint or prepared set that is incomplete, damaged or of an unexpected kind."""
 
 
 class HubError(SeqrecError):
-    """The Hub refused: there is no such repository or revision, or no right to it."""
+    """The Hub refused: the repository or revision does not exist, or access to it is denied."""
 
 
 class HubConnectionError(HubError, ConnectionError):
@@ -25,4 +25,4 @@ class HubConnectionError(HubError, ConnectionError):
 
 
 class NonFiniteError(SeqrecError):
-    """A loss, a weight or a score is infinite or not a number."""
+    """A loss, a weight or a score is infinite or NaN."""
