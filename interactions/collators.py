@@ -26,8 +26,8 @@ Rows = Histories | Sequence[Mapping[str, Any]]
 class NextItemCollator:
     """Make training batches whose labels are aligned: `labels[t]` is the item that follows position t.
 
-    A sequence of n items has n − 1 items to predict. A longer one than `max_length` is cut into windows, starting from
-    its newest item, so that each of them is predicted exactly once per epoch. Sequences of a single item are left out.
+    A sequence of n items has n − 1 items to predict. A sequence longer than `max_length` is cut into windows, starting
+    from its newest item, so that each of them is predicted exactly once per epoch. Single items are left out.
 
     With `packing`, windows share rows (best fit, longest first) and `position_ids` restart at 0 in each window, which
     leaves almost no padding. Filler positions form one-token sequences without labels. Without packing, each window has

@@ -121,7 +121,7 @@ def device_flags(argv: Sequence[str]) -> list[str]:
     """Translate `--device` into a flag of `TrainingArguments`, which select the accelerator themselves.
 
     Raises:
-            InputError: If the device does not exist, or training cannot be restricted to it.
+        InputError: If the device does not exist, or training cannot be restricted to it.
     """
     parser = FlagParser(prog="seqrec train", add_help=False)
     parser.add_argument("--device", default="auto")
@@ -151,7 +151,7 @@ def with_config_file(argv: Sequence[str]) -> list[str]:
     """Put the flags of `--config FILE.yaml` before those of the command line, so that the latter take precedence.
 
     Raises:
-            InputError: If the file cannot be read, or holds anything but flags.
+        InputError: If the file cannot be read, or holds anything but flags.
     """
     parser = FlagParser(prog="seqrec train", add_help=False)
     parser.add_argument("--config")
