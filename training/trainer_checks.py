@@ -57,7 +57,9 @@ def updates_sparsely(model: NextItemHead, args: SequentialTrainingArguments) -> 
             f"{model.config.loss!r}, which uses every item. Set loss='sampled_softmax' in its configuration."
         )
     if args.sparse_item_updates and args.max_grad_norm <= 0:
-        raise InputError(f"sparse_item_updates needs max_grad_norm above 0, but it is {args.max_grad_norm}. Set 1.0.")
+        raise InputError(
+            f"sparse_item_updates needs max_grad_norm above 0, but it is {args.max_grad_norm}. Set it to 1."
+        )
     return args.sparse_item_updates
 
 
