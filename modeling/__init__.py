@@ -1,1 +1,1 @@
-"""How a model computes: backbones, heads, layers, losses and scoring."""
+"""Models: backbones, heads, layers, objectives, losses and the pipeline."""

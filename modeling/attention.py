@@ -1,4 +1,4 @@
-"""Self-attention, and what it is told beside the hidden states.
+"""Self-attention and its inputs other than the hidden states.
 
 Shape suffixes: B batch, L length, D hidden size, H heads, E size of a head.
 """
@@ -20,16 +20,16 @@ MATRIX_MASKS = ("eager", "sdpa")  # implementations whose mask is a matrix
 
 
 class AttentionContext(NamedTuple):
-    """What all layers' attention is told beside the hidden states.
+    """Inputs that the attention of all layers shares, in addition to the hidden states.
 
     Attributes:
-        mask: As the attention implementation takes it; with `query_position`, its one row.
+        mask: In the format of the attention implementation; with `query_position`, only that query's row.
         bias_BHLL: Numbers added to the scores; see `PositionTerms`.
-        rotary: From `rotary_table`, where positions are told so.
-        packed: Where packed sequences lie, as flash attention takes it; see `packed_lengths`.
-        query_position: In each row the one position to compute; all if None.
-        is_causal: Whether a query sees no later key, where no mask says so.
-        implementation: Of attention, by its name in transformers.
+        rotary: From `rotary_table`, if positions are rotary.
+        packed: Boundaries of packed sequences, for flash attention; see `packed_lengths`.
+        query_position: The one position to compute in each row; all if None.
+        is_causal: Whether queries cannot see later keys; used if there is no mask.
+        implementation: Name of the attention implementation in transformers.
     """
 
     mask: AttentionMask = None
@@ -41,7 +41,7 @@ class AttentionContext(NamedTuple):
     implementation: str = "sdpa"
 
     def at(self, query_position: Tensor | int) -> "AttentionContext":
-        """Return the context of one query a row: (B,) positions, or one number for all rows."""
+        """Return the context for one query per row: (B,) positions, or one position for all rows."""
         return self._replace(
             mask=query_row(self.mask, query_position),
             bias_BHLL=query_row(self.bias_BHLL, query_position),
@@ -50,7 +50,7 @@ class AttentionContext(NamedTuple):
 
 
 class SelfAttention(nn.Module):
-    """Multi-head self-attention through whichever implementation the context names."""
+    """Multi-head self-attention, computed by the implementation that the context names."""
 
     def __init__(self, config: PreTrainedConfig, layer_idx: int) -> None:
         super().__init__()
@@ -61,11 +61,11 @@ class SelfAttention(nn.Module):
         self.output = nn.Linear(config.hidden_size, config.hidden_size)
 
     def forward(self, hidden_BLD: Tensor, context: AttentionContext) -> tuple[Tensor, Tensor | None]:
-        """Mix each position with those it may see.
+        """Mix each position with the positions that it may see.
 
         Returns:
-            The mixed values (B, L, D), or (B, 1, D) of `context.query_position` alone; and, from eager attention only,
-            the weights (B, H, L, L).
+            The mixed values (B, L, D), or (B, 1, D) with `context.query_position`; and the weights (B, H, L, L), from
+            eager attention only.
         """
         projected = self.query_key_value(hidden_BLD).view(*hidden_BLD.shape[:-1], 3, -1, self.head_dim)
         query_BLHE, key_BLHE, value_BLHE = projected.unbind(dim=-3)
@@ -86,7 +86,7 @@ class SelfAttention(nn.Module):
     def attend(
         self, query_BLHE: Tensor, key_BLHE: Tensor, value_BLHE: Tensor, context: AttentionContext
     ) -> tuple[Tensor, Tensor | None]:
-        """Return the mixed values (B, L, H, E), and from eager attention the weights."""
+        """Return the mixed values (B, L, H, E) and, from eager attention only, the weights."""
         attention: Callable = ALL_ATTENTION_FUNCTIONS.get_interface(context.implementation, eager_attention)
         mask = context.mask
         if context.bias_BHLL is not None:
@@ -115,7 +115,7 @@ def eager_attention(
     dropout: float = 0.0,
     **kwargs: Any,
 ) -> tuple[Tensor, Tensor]:
-    """Attention by its formula, softmax(QKᵀ·scaling + mask)V, with the weights as second output.
+    """Return softmax(QKᵀ·scaling + mask)V, and the weights as second output.
 
     Vaswani et al. 2017, equation 1. `attention_mask` is additive.
     """
@@ -128,14 +128,14 @@ def eager_attention(
 
 
 def require_usable_attention(implementation: str, device: torch.device, *, has_bias: bool) -> None:
-    """Raise an `InputError` where an attention implementation would compute wrong results.
+    """Raise an `InputError` if an attention implementation would compute wrong results.
 
-    In torch 2.13, compiled flex attention in vectors of 256 bits reads rows that are shorter than its blocks wrongly;
-    the same mask gives the right result with AVX-512, and uncompiled.
+    In torch 2.13, flex attention compiled for 256-bit vectors misreads rows shorter than its blocks. With the same
+    mask, the result is right with AVX-512 or without compilation.
     """
     if has_bias and implementation not in MATRIX_MASKS:
         raise InputError(
-            f"This model's positions add a bias to the scores of attention, which {implementation!r} cannot do. Use "
+            f"This model's positions add a bias to attention scores, which {implementation!r} does not support. Use "
             "attn_implementation='sdpa' or 'eager'."
         )
     if implementation != "flex_attention" or device.type != "cpu":
@@ -149,9 +149,9 @@ def require_usable_attention(implementation: str, device: torch.device, *, has_b
 
 
 def packed_lengths(position_ids_BL: Tensor) -> dict[str, Any]:
-    """Say where packed sequences lie in rows put end to end: what flash attention takes in place of a mask.
+    """Return the boundaries of packed sequences in concatenated rows, which flash attention takes instead of a mask.
 
-    Left to itself, it would look for packed sequences only in a batch of one row.
+    On its own, flash attention detects packed sequences only in batches of one row.
 
     Args:
         position_ids_BL: Positions that restart at 0 with every sequence.
@@ -166,7 +166,7 @@ def packed_lengths(position_ids_BL: Tensor) -> dict[str, Any]:
 
 
 def query_row(matrix_BHLL: Any, position: Tensor | int) -> Any:
-    """Take from each row's mask or bias (B, H, L, L), which may be one for all, that of one query: (B, H, 1, L)."""
+    """Select one query per row from a mask or bias (B, H, L, L), where B may be 1 for all rows: (B, H, 1, L)."""
     if matrix_BHLL is None:
         return None
     if isinstance(position, Tensor) and matrix_BHLL.shape[0] == 1:
@@ -175,7 +175,7 @@ def query_row(matrix_BHLL: Any, position: Tensor | int) -> Any:
 
 
 def take_position(values: Tensor, position: Tensor | int) -> Tensor:
-    """Take from each row (B, L, …) the one position that is named for it, or for all rows: (B, 1, …)."""
+    """Select one position per row from values (B, L, …), or the same position in all rows: (B, 1, …)."""
     if isinstance(position, int):
         return values.narrow(1, position, 1)
     return values[torch.arange(values.shape[0], device=values.device), position][:, None]

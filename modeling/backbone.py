@@ -1,4 +1,4 @@
-"""The backbone that all architectures share: from histories to hidden states and vectors.
+"""The backbone that all architectures share: it turns histories into hidden states and vectors.
 
 Shape suffixes: B batch, L length, V vocabulary, D hidden size.
 """
@@ -37,15 +37,17 @@ logger = logging.get_logger(__name__)
 class NextItemBackbone(NextItemPreTrainedModel):
     """A Transformer that turns histories into user vectors and the catalogue into item vectors.
 
-    It is put together from an item encoder, parts for an event's other columns, positions, blocks and a final norm.
-    The score of an item for a user is the product of their two vectors. Architectures differ in their blocks
-    (`block_class`), in their objective, and in their configuration.
+    It consists of an item encoder, parts for an event's other columns, positions, blocks and a final norm. The score
+    of an item for a user is the dot product of their vectors. Architectures differ in their blocks (`block_class`),
+    objective and configuration.
 
     Attributes:
-        block_class: Made of `(config, layer_idx)`; its `forward(hidden_BLD, context)` is that of `TransformerBlock`.
-        position_classes: By `config.position_embedding_type`, modules made of `(config)`. They turn positions (B, L),
-            which count back from each sequence's newest item, into `PositionTerms`, or a tensor of vectors to be added.
-        objective: What is learnt.
+        block_class: Called with `(config, layer_idx)`; has the same `forward(hidden_BLD, context)` as
+            `TransformerBlock`.
+        position_classes: Module classes by `config.position_embedding_type`, called with `(config)`. The modules turn
+            positions (B, L), counted back from each sequence's newest item, into `PositionTerms` or into vectors that
+            are added to the input.
+        objective: The training objective.
     """
 
     block_class: type[nn.Module] = TransformerBlock
@@ -60,7 +62,7 @@ class NextItemBackbone(NextItemPreTrainedModel):
         self.item_embedding = ItemEncoder(config)
         self.event_parts = make_event_parts(config)
         self.position_embedding = self.position_classes[config.position_embedding_type](config)
-        # SASRec's code scales items by √D, which its paper does not say, lest positions drown them.
+        # SASRec's code, though not its paper, scales items by √D; otherwise positions would dominate them.
         self.input_scale = config.hidden_size**0.5
         self.embedding_dropout = Dropout(config.hidden_dropout)
         self.layers = nn.ModuleList(self.block_class(config, index) for index in range(config.num_hidden_layers))
@@ -69,11 +71,11 @@ class NextItemBackbone(NextItemPreTrainedModel):
         self.post_init()
 
     def get_input_embeddings(self) -> ItemEncoder:
-        """Return the item encoder, which is the items' id embedding too."""
+        """Return the item encoder, which is also the items' id embedding."""
         return self.item_embedding
 
     def set_input_embeddings(self, value: nn.Embedding) -> None:
-        """Replace the item encoder or, if another embedding is given, the id embedding in it."""
+        """Replace the item encoder or, if `value` is a plain embedding, its id embedding."""
         if isinstance(value, ItemEncoder):
             self.item_embedding = value
             value.resize_parts()
@@ -82,7 +84,7 @@ class NextItemBackbone(NextItemPreTrainedModel):
 
     @property
     def item_encoder(self) -> ItemEncoder:
-        """The item encoder itself, also where an adapter wraps it."""
+        """The item encoder itself, even if an adapter wraps it."""
         return beneath_adapters(self.item_embedding)
 
     @capture_outputs
@@ -95,18 +97,17 @@ class NextItemBackbone(NextItemPreTrainedModel):
         query_position: Tensor | int | None = None,
         **columns: Any,
     ) -> BaseModelOutput:
-        """Encode every position of every history; arguments as in `NextItemHead.forward`.
+        """Encode every position of every history; for arguments, see `NextItemHead.forward`.
 
-        With `query_position`, (B,) or one number for all, only that one position of each row is wanted, and the last
-        block computes no other.
+        With `query_position`, (B,) or one number for all rows, the last block computes only that position of each row.
 
         Returns:
             `last_hidden_state` (B, L, D), or (B, 1, D) with `query_position`.
 
         Raises:
-            InputError: If a row is longer than `config.max_position_embeddings`, not exactly one of `input_ids` and
-                `inputs_embeds` is given, a column of the events is missing, or the attention implementation is known
-                to be wrong here.
+            InputError: If a row is longer than `config.max_position_embeddings`, both or neither of `input_ids` and
+                `inputs_embeds` are given, an event column is missing, or the attention implementation is known to
+                compute wrong results here.
         """
         if (input_ids is None) == (inputs_embeds is None):
             raise InputError("Give exactly one of input_ids and inputs_embeds.")
@@ -124,7 +125,7 @@ class NextItemBackbone(NextItemPreTrainedModel):
         position_ids_BL: Tensor | None = None,
         query_position: Tensor | int | None = None,
     ) -> Tensor:
-        """Turn item vectors and the events' other columns into hidden states: `forward` without its records."""
+        """Turn item vectors and the events' other columns into hidden states: `forward` without captured outputs."""
         self.check_length(items_BLD.shape[1])
         hidden_BLD = sum_events(self.event_parts, items_BLD, columns) * self.input_scale
         positions = self.locate(hidden_BLD, attention_mask_BL, position_ids_BL)
@@ -144,7 +145,7 @@ class NextItemBackbone(NextItemPreTrainedModel):
     def locate(
         self, hidden_BLD: Tensor, attention_mask_BL: Tensor | None, position_ids_BL: Tensor | None
     ) -> PositionTerms:
-        """Count positions back from each sequence's newest item, and return what the model makes of them."""
+        """Count positions back from each sequence's newest item, and return the model's terms for them."""
         positions_BL = positions_from_newest(hidden_BLD.shape[1], attention_mask_BL, position_ids_BL, hidden_BLD.device)
         terms = self.position_embedding(positions_BL)
         return terms if isinstance(terms, PositionTerms) else PositionTerms(added_BLD=terms)
@@ -156,7 +157,7 @@ class NextItemBackbone(NextItemPreTrainedModel):
         position_ids_BL: Tensor | None,
         positions: PositionTerms,
     ) -> AttentionContext:
-        """Gather what attention needs beside the hidden states."""
+        """Gather the inputs of attention other than the hidden states."""
         implementation = self.config._attn_implementation
         has_bias = positions.bias_BHLL is not None
         require_usable_attention(implementation, hidden_BLD.device, has_bias=has_bias)
@@ -177,7 +178,7 @@ class NextItemBackbone(NextItemPreTrainedModel):
         )
 
     def check_length(self, length: int) -> None:
-        """Raise an `InputError` for rows longer than the model reads."""
+        """Raise an `InputError` if rows are longer than the model can read."""
         if length > self.config.max_position_embeddings:
             raise InputError(
                 f"A row of {length} positions was given, but this model reads at most "
@@ -188,18 +189,19 @@ class NextItemBackbone(NextItemPreTrainedModel):
     def encode_users(self, input_ids: Tensor, attention_mask: Tensor | None = None, **columns: Tensor) -> Tensor:
         """Turn each row's history into a user vector.
 
-        It is the hidden state of the newest item or, for models that fill in masked items, of a mask put behind it.
+        It is the hidden state of the newest item or, in models that fill in masked items, of a mask token appended to
+        the history.
 
         Args:
-            input_ids: Token ids (B, L), oldest first, padded on either side; one history a row.
-            attention_mask: 1 for items, 0 for padding (B, L); None where nothing is padded.
+            input_ids: Token ids (B, L), oldest first, padded on either side; one history per row.
+            attention_mask: 1 for items, 0 for padding (B, L); None if nothing is padded.
             **columns: The events' other columns (B, L) that the model reads (`config.context_columns`).
 
         Returns:
             User vectors (B, D).
 
         Raises:
-            InputError: As `forward` does, and for a column that the model does not read.
+            InputError: As in `forward`, and if the model does not read a column.
         """
         refuse_unread_columns(self.event_parts, columns)
         input_ids, attention_mask, columns = self.objective.request(input_ids, attention_mask, columns)
@@ -211,16 +213,16 @@ class NextItemBackbone(NextItemPreTrainedModel):
         return self.as_users(hidden_B1D[:, 0])
 
     def encode_items(self, ids: Tensor | None = None) -> Tensor:
-        """Return the vectors (…, D) of some token ids (…), or of all (V, D), special tokens included."""
+        """Return the vectors (…, D) of token ids (…), or (V, D) of all token ids, including special tokens."""
         if ids is None:
             return self.as_items(self.item_encoder.catalogue())
         return self.as_items(self.item_embedding(ids))
 
     def as_users(self, hidden: Tensor) -> Tensor:
-        """Turn hidden states (…, D) into user vectors: of length `logit_scale`, where that is given."""
+        """Turn hidden states (…, D) into user vectors, scaled to length `logit_scale` if it is set."""
         scale = self.config.logit_scale
         return hidden if scale is None else scale * nn.functional.normalize(hidden, dim=-1)
 
     def as_items(self, embeddings: Tensor) -> Tensor:
-        """Turn item embeddings (…, D) into item vectors: of length 1, where `logit_scale` is given."""
+        """Turn item embeddings (…, D) into item vectors, scaled to length 1 if `logit_scale` is set."""
         return embeddings if self.config.logit_scale is None else nn.functional.normalize(embeddings, dim=-1)

@@ -13,7 +13,7 @@ from seqrec.modeling.dropout import Dropout
 
 
 class FeedForward(nn.Module):
-    """Two linear layers with an activation between them, applied to each position alike."""
+    """Two linear layers with an activation between them, applied to each position."""
 
     def __init__(self, config: PreTrainedConfig) -> None:
         super().__init__()
@@ -40,7 +40,7 @@ class TransformerBlock(GradientCheckpointingLayer):
         self.dropout = Dropout(config.hidden_dropout)
 
     def forward(self, hidden_BLD: Tensor, context: AttentionContext) -> Tensor:
-        """Map (B, L, D) to (B, L, D), or to (B, 1, D) where each row has but one position to compute."""
+        """Map (B, L, D) to (B, L, D), or to (B, 1, D) with `context.query_position`."""
         mixed_BLD, _ = self.attention(self.attention_norm(hidden_BLD), context)
         if context.query_position is not None:
             hidden_BLD = take_position(hidden_BLD, context.query_position)

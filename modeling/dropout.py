@@ -1,17 +1,17 @@
-"""Dropout that is quick on a CPU."""
+"""Dropout that is fast on a CPU."""
 
 import torch
 from torch import Tensor, nn
 
 
 class Dropout(nn.Dropout):
-    """`torch.nn.Dropout` at a fraction of its cost on a CPU, where drawing one Bernoulli number is slow.
+    """`torch.nn.Dropout` at a fraction of its cost on a CPU, where drawing Bernoulli numbers is slow.
 
-    An element is kept if its own 16 random bits, four elements' of them drawn as one integer, are high enough.
+    An element is kept if its own 16 random bits are high enough; one random integer holds the bits of four elements.
     """
 
     def forward(self, input: Tensor) -> Tensor:
-        """Zero elements with probability p (to 2⁻¹⁶), and scale the others so that the expectation stays."""
+        """Zero elements with probability p (to within 2⁻¹⁶), and scale the others to preserve the expectation."""
         if not self.training or self.p == 0:
             return input
         if input.device.type != "cpu":

@@ -1,4 +1,4 @@
-"""What an event adds to a model's input beside its item, such as the device that was used.
+"""Event parts add further columns of an event, such as the device used, to a model's input.
 
 Shape suffixes: B batch, L length, D hidden size.
 """
@@ -12,10 +12,10 @@ from seqrec.interactions.events import EventColumn, register_event_column
 
 
 class EventPart(nn.Module):
-    """Vectors of one column's values, summed into the input.
+    """Embed the values of one column; the vectors are added to the input.
 
-    A subclass has a `column`, by whose name `config.context_columns` asks for it. The sum of an event's vectors is
-    scaled by √D as items are.
+    A subclass sets `column`; `config.context_columns` selects parts by its name. The sum of an event's vectors,
+    including its item's, is scaled by √D.
 
     Args:
         config: The model's configuration.
@@ -27,7 +27,7 @@ class EventPart(nn.Module):
         super().__init__()
 
     def forward(self, values_BL: Tensor) -> Tensor:
-        """Return a vector (B, L, D) of each event's value."""
+        """Return a vector for each event's value: (B, L, D)."""
         raise NotImplementedError(f"{type(self).__name__} needs a method forward(values_BL).")
 
 
@@ -36,41 +36,41 @@ Part = TypeVar("Part", bound=type[EventPart])
 
 
 def register_event_part(part: Part) -> Part:
-    """Make a class of event parts known by its column's name, and the column itself; to be used as a decorator.
+    """Register a class of event parts by its column's name, and the column itself; use as a decorator.
 
     Raises:
-        InputError: If the name has another meaning, or another class has it.
+        InputError: If the name is reserved, or another class has it.
     """
     column = register_event_column(part.column)
     if column.name == "input_ids" or hasattr(nn.ModuleDict, column.name):
-        raise InputError(f"An event part cannot read the column {column.name!r}: take another name.")
+        raise InputError(f"An event part cannot read a column named {column.name!r}. Choose another name.")
     if EVENT_PARTS.setdefault(column.name, part) is not part:
         other = EVENT_PARTS[column.name].__qualname__
-        raise InputError(f"There is another event part for {column.name!r}, {other}. Rename one of the columns.")
+        raise InputError(f"Another event part, {other}, already reads {column.name!r}. Rename one of the columns.")
     return part
 
 
 def event_part(name: str) -> type[EventPart]:
-    """Look a class of event parts up by its column's name.
+    """Return the class of event parts for a column's name.
 
     Raises:
-        InputError: If none of that name is registered.
+        InputError: If no class is registered for it.
     """
     if name not in EVENT_PARTS:
         raise InputError(
-            f"No event part {name!r} is registered (config.context_columns). Import the module that registers it, or "
-            "load the model with trust_remote_code=True where it was saved with its code."
+            f"No event part is registered for {name!r} (config.context_columns). Import the module that registers it, "
+            "or load the model with trust_remote_code=True if it was saved with its code."
         )
     return EVENT_PARTS[name]
 
 
 def make_event_parts(config: Any) -> nn.ModuleDict:
-    """Make the parts that a configuration asks for, by their columns' names."""
+    """Build the event parts that a configuration names, by column name."""
     return nn.ModuleDict({name: event_part(name)(config) for name in config.context_columns})
 
 
 def sum_events(parts: nn.ModuleDict, items_BLD: Tensor, columns: dict[str, Tensor]) -> Tensor:
-    """Add the vectors of an event's columns to those of its item.
+    """Add the vectors of the events' columns to those of their items.
 
     Raises:
         InputError: If a column is missing.
@@ -78,8 +78,8 @@ def sum_events(parts: nn.ModuleDict, items_BLD: Tensor, columns: dict[str, Tenso
     for name, part in parts.items():
         if columns.get(name) is None:
             raise InputError(
-                f"The model reads the column {name!r} of each event, which was not given. Pass {name}=, a tensor "
-                "(B, L) aligned with input_ids."
+                f"The model reads the event column {name!r}, which was not given. Pass {name}=, a tensor (B, L) "
+                "aligned with input_ids."
             )
         items_BLD = items_BLD + part(columns[name])
     return items_BLD
@@ -90,6 +90,6 @@ def refuse_unread_columns(parts: nn.ModuleDict, columns: dict[str, Tensor]) -> N
     unread = sorted(columns.keys() - parts.keys())
     if unread:
         raise InputError(
-            f"The model does not read the column {unread[0]!r} of events, only {', '.join(('input_ids', *parts))}. "
+            f"The model does not read the event column {unread[0]!r}, only {', '.join(('input_ids', *parts))}. "
             "Leave it out."
         )

@@ -9,10 +9,10 @@ import torch
 
 @cache
 def use_one_thread_after_forks() -> None:
-    """Make every process that is forked from this one compute with one thread.
+    """Limit every process forked from this one to one thread.
 
     gunicorn with `--preload`, celery and `multiprocessing` with "fork" load a model once and share it with forked
-    workers. A worker that used more threads would wait forever for the threads of its parent.
+    workers. A worker using more threads would wait forever for the threads of its parent.
     """
     if hasattr(os, "register_at_fork"):  # Windows cannot fork
         os.register_at_fork(after_in_child=use_one_thread)

@@ -22,7 +22,7 @@ class SwigluFeedForward(nn.Module):
 
 
 class LigrBlock(TransformerBlock):
-    """Pre-norm block with gates: x + σ(Wx) · dropout(f(norm(x))), for attention and then for feed-forward."""
+    """Pre-norm block with gates: x + σ(Wx) · dropout(f(norm(x))), where f is attention, then feed-forward."""
 
     feed_forward_class = SwigluFeedForward
 
@@ -32,7 +32,7 @@ class LigrBlock(TransformerBlock):
         self.feed_forward_gate = nn.Linear(config.hidden_size, config.hidden_size)
 
     def forward(self, hidden_BLD: Tensor, context: AttentionContext) -> Tensor:
-        """Map (B, L, D) to (B, L, D), or to (B, 1, D) where each row has but one position to compute."""
+        """Map (B, L, D) to (B, L, D), or to (B, 1, D) with `context.query_position`."""
         mixed_BLD, _ = self.attention(self.attention_norm(hidden_BLD), context)
         if context.query_position is not None:
             hidden_BLD = take_position(hidden_BLD, context.query_position)

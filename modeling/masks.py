@@ -1,4 +1,4 @@
-"""Which positions see which, in the form that the attention implementation takes.
+"""Attention masks, in the format of the attention implementation.
 
 Shape suffixes: B batch, L length, D hidden size.
 """
@@ -13,7 +13,7 @@ from transformers.masking_utils import create_bidirectional_mask, create_causal_
 
 AttentionMask = Tensor | BlockMask | None
 
-# Transformers 5.40 leaves out this argument of the masks, which models of one pass over a row have no use for.
+# Transformers 5.40 removes this argument. These models keep no cache: they read each row in one pass.
 TAKES_CACHE = "past_key_values" in inspect.signature(create_causal_mask).parameters
 NO_CACHE = {"past_key_values": None} if TAKES_CACHE else {}
 
@@ -41,7 +41,7 @@ def causal_mask(
 def bidirectional_mask(
     config: Any, hidden_BLD: Tensor, attention_mask_BL: Tensor | None, position_ids_BL: Tensor | None
 ) -> AttentionMask:
-    """Let each position see all of its own sequence; arguments as of `causal_mask`."""
+    """Let each position see all of its own sequence; for arguments, see `causal_mask`."""
     same_sequence = None
     if position_ids_BL is not None:
         same_sequence = packed_sequence_mask_function((position_ids_BL == 0).cumsum(dim=-1))
@@ -54,11 +54,11 @@ def bidirectional_mask(
 
 
 def additive_mask(mask: AttentionMask, dtype: torch.dtype) -> AttentionMask:
-    """Turn a boolean mask into the number that is added to the scores: 0, or the lowest there is. On a CPU alone.
+    """Turn a boolean mask on a CPU into numbers to add to the scores: 0, or the lowest finite value.
 
-    Done once for all layers, where sdpa would do it in each. By arithmetic, as a CPU fills by mask five times
-    slower. Accelerators' kernels take booleans, and under autocast the lowest float32 would become −∞ there. What
-    other attention implementations take for a mask is returned as it is.
+    This is done once for all layers; sdpa would repeat it in each. It uses arithmetic because filling by mask is five
+    times slower on a CPU. Masks on accelerators stay boolean: kernels there take booleans, and under autocast the
+    lowest float32 would become −∞. Masks of any other format are returned unchanged.
     """
     if not isinstance(mask, Tensor) or mask.dtype != torch.bool or mask.device.type != "cpu":
         return mask
@@ -66,18 +66,18 @@ def additive_mask(mask: AttentionMask, dtype: torch.dtype) -> AttentionMask:
 
 
 def biased_mask(mask: AttentionMask, bias_BHLL: Tensor, *, is_causal: bool) -> Tensor:
-    """Join a mask and a bias to the numbers that are added to the scores.
+    """Combine a mask and a bias into the numbers that are added to the scores.
 
     Args:
         mask: Boolean or additive (B, 1, L, L); None where each query sees all keys or, if `is_causal`, those before it.
         bias_BHLL: See `PositionTerms`.
-        is_causal: Whether a query sees no later key.
+        is_causal: Whether queries cannot see later keys.
     """
     if mask is None and not is_causal:
         return bias_BHLL
     if mask is None:
         mask = bias_BHLL.new_ones(bias_BHLL.shape[-2:], dtype=torch.bool).tril()
-    assert isinstance(mask, Tensor)  # of an implementation among MATRIX_MASKS
+    assert isinstance(mask, Tensor)  # only implementations in MATRIX_MASKS allow a bias
     if mask.dtype == torch.bool:
         return bias_BHLL.masked_fill(~mask, torch.finfo(bias_BHLL.dtype).min)
     return mask + bias_BHLL

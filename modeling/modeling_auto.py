@@ -1,4 +1,4 @@
-"""Register the architectures with the library's Auto classes, and choose among them by `model_type`."""
+"""Register the architectures with the Auto classes of transformers, and choose among them by `model_type`."""
 
 from collections import OrderedDict
 from os import PathLike
@@ -28,7 +28,7 @@ AUTO_HEADS = {"AutoModelForCausalLM": AutoModelForCausalLM, "AutoModelForMaskedL
 
 
 class AutoModelForNextItem(_BaseAutoModelClass):
-    """Load or build whichever next-item model a configuration's `model_type` names.
+    """Load or build the next-item model that a configuration's `model_type` names.
 
     Example:
         >>> from seqrec import AutoModelForNextItem, SasRecConfig
@@ -40,10 +40,10 @@ class AutoModelForNextItem(_BaseAutoModelClass):
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: str | PathLike[str], *args: Any, **kwargs: Any) -> Any:
-        """Load a model; arguments and errors as of `NextItemPreTrainedModel.from_pretrained`.
+        """Load a model; for arguments and errors, see `NextItemPreTrainedModel.from_pretrained`.
 
         Raises:
-            InputError: Beside these, if the name is a mistyped path.
+            InputError: Also if the name is a mistyped path.
         """
         require_model_name(pretrained_model_name_or_path)
         return super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
@@ -52,14 +52,15 @@ class AutoModelForNextItem(_BaseAutoModelClass):
 def register_architecture(
     config_class: type[NextItemConfig], model_class: type[NextItemBackbone], head_class: type[NextItemHead]
 ) -> None:
-    """Make the library know an architecture, by its configuration's `model_type`.
+    """Register an architecture with transformers by its configuration's `model_type`.
 
-    The Auto classes then load it, as a causal or a masked language model of items, and its models are saved with their
-    code, wherever the classes are defined. Their modules must be importable, import `seqrec` and their own package only
-    at the top level, as `from package.module import name`, and have other names than those of `seqrec`.
+    The Auto classes then load it, as a causal or masked language model of items. Its models are saved with their code,
+    even if the classes are defined outside `seqrec`. The modules of these classes must be importable and have names
+    that `seqrec` does not use. They may import from `seqrec` and from their own package only at the top level, as
+    `from package.module import name`.
 
     Args:
-        config_class: Its configuration, with a `model_type` of its own.
+        config_class: Its configuration, with a unique `model_type`.
         model_class: Its backbone.
         head_class: Its head, whose `backbone_class` is `model_class`.
 
@@ -69,8 +70,8 @@ def register_architecture(
     known = MODEL_TYPES.get(config_class.model_type)
     if known is not None:
         raise InputError(
-            f"There is another architecture of model_type {config_class.model_type!r}, {known.__qualname__}. Give "
-            f"{config_class.__qualname__} a model_type of its own."
+            f"The model_type {config_class.model_type!r} is already registered, for {known.__qualname__}. Give "
+            f"{config_class.__qualname__} another model_type."
         )
     AutoConfig.register(config_class.model_type, config_class)
     AutoModel.register(config_class, model_class)

@@ -7,7 +7,7 @@ from seqrec.modeling.objectives import MASKED_ITEM
 
 
 class Bert4RecModel(NextItemBackbone):
-    """The backbone, in which every item sees every other; see `NextItemBackbone`."""
+    """BERT4Rec's backbone, in which every item sees every other; see `NextItemBackbone`."""
 
     config: Bert4RecConfig
     objective = MASKED_ITEM

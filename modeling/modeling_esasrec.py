@@ -7,7 +7,7 @@ from seqrec.modeling.modeling_next_item import NextItemHead
 
 
 class ESasRecModel(NextItemBackbone):
-    """The backbone, of LiGR blocks; see `NextItemBackbone`."""
+    """eSASRec's backbone, made of LiGR blocks; see `NextItemBackbone`."""
 
     config: ESasRecConfig
     block_class = LigrBlock

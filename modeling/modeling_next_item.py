@@ -1,7 +1,7 @@
-"""The head that all architectures share: scores, and the training loss.
+"""The head that all architectures share: scores and the training loss.
 
 Shape suffixes: B batch, L length, D hidden size, V vocabulary, N tokens with a label, G groups that share negatives,
-M tokens of a group, S sampled negatives.
+M tokens per group, S sampled negatives.
 """
 
 import math
@@ -32,12 +32,12 @@ class NextItemOutput(ModelOutput):
     """Outputs of `NextItemHead.forward`.
 
     Attributes:
-        loss: The loss to be minimised; with labels only.
-        logits: Scores of the catalogue (B, L, V); without labels only.
-        hidden_states: After the embeddings and each block (B, L, D), where they were asked for.
-        attentions: Each block's weights (B, H, L, L), where they were asked for.
-        losses: Mean loss of each task over its own labels, by name, without gradients.
-        num_labels: Number of each task's labels.
+        loss: The loss to minimise; only with labels.
+        logits: Scores of the catalogue (B, L, V); only without labels.
+        hidden_states: Hidden states after the embeddings and each block (B, L, D), if requested.
+        attentions: Each block's attention weights (B, H, L, L), if requested.
+        losses: Mean loss of each task over its own labels, by task name, detached from the graph.
+        num_labels: Number of labels of each task.
     """
 
     loss: Tensor | None = None
@@ -49,10 +49,10 @@ class NextItemOutput(ModelOutput):
 
 
 class NextItemHead(NextItemPreTrainedModel):
-    """A backbone, trained to give the next item's vector the highest product.
+    """A backbone with a training loss; the next item's vector should have the highest product with the user's.
 
-    Output and input embedding are one and the same parameter. Architectures name their `backbone_class`. The
-    `pipeline_class` is named here so that a model's remote code brings its pipeline along, however often it is saved.
+    Input and output embedding are the same parameter. Architectures set `backbone_class`. `pipeline_class` is set here
+    so that a model's remote code still includes its pipeline after the model is loaded and saved again.
     """
 
     backbone_class: type[NextItemBackbone]
@@ -61,14 +61,14 @@ class NextItemHead(NextItemPreTrainedModel):
     def __init__(self, config: NextItemConfig, **unknown: Any) -> None:
         super().__init__(config, **unknown)
         self.model = self.backbone_class(config)
-        # The items, counted from 0, most popular first, and each one's rank; None where token ids have that order.
+        # Item rows, most popular first, and each item's rank; None if token ids already have that order.
         self.register_buffer("items_by_count_I", None, persistent=False)
         self.register_buffer("ranks_by_count_I", None, persistent=False)
         self.post_init()
 
     @property
     def objective(self) -> Objective:
-        """What is learnt; its backbone's."""
+        """The backbone's training objective."""
         return self.model.objective
 
     def encode_users(self, input_ids: Tensor, attention_mask: Tensor | None = None, **columns: Tensor) -> Tensor:
@@ -80,21 +80,21 @@ class NextItemHead(NextItemPreTrainedModel):
         return self.model.encode_items(ids)
 
     def set_item_counts(self, counts_V: Tensor | np.ndarray) -> None:
-        """Say how often each item was interacted with in training: what `log_uniform` negatives follow.
+        """Set how often each item occurs in training interactions; `log_uniform` negatives follow these counts.
 
-        Counts are not saved with the weights. Where none were set, negatives follow the order of the token ids.
+        Counts are not saved with the weights. Until they are set, negatives follow the order of the token ids.
 
         Args:
-            counts_V: Interactions of each token id, special tokens included.
+            counts_V: Interactions of each token id, including special tokens.
 
         Raises:
-            InputError: If there are not as many counts as token ids.
+            InputError: If the number of counts differs from that of token ids.
         """
         counts_V = torch.as_tensor(counts_V)
         if counts_V.shape != (self.config.vocab_size,):
             raise InputError(
-                f"Counts are of the shape {tuple(counts_V.shape)}, but the model has {self.config.vocab_size} token "
-                "ids. Give one count for each, special tokens included."
+                f"Counts have the shape {tuple(counts_V.shape)}, but the model has {self.config.vocab_size} token "
+                "ids. Give one count for each, including special tokens."
             )
         order_I = by_row(counts_V).argsort(descending=True, stable=True)
         if order_I.equal(torch.arange(len(order_I), device=order_I.device)):
@@ -104,7 +104,7 @@ class NextItemHead(NextItemPreTrainedModel):
             self.ranks_by_count_I = self.items_by_count_I.argsort()
 
     def set_input_embeddings(self, value: torch.nn.Embedding) -> None:
-        """Replace the item encoder or its id embedding; counts that were set for the items before are forgotten."""
+        """Replace the item encoder or its id embedding, and discard the counts of the previous items."""
         self.model.set_input_embeddings(value)
         self.items_by_count_I = self.ranks_by_count_I = None
 
@@ -120,23 +120,23 @@ class NextItemHead(NextItemPreTrainedModel):
         logits_to_keep: int = 0,
         **columns: Any,
     ) -> NextItemOutput:
-        """Predict at every position the item that follows it.
+        """Score the catalogue at every position or, with labels, compute the loss.
 
         Args:
             input_ids: Token ids (B, L), oldest first.
             attention_mask: 1 for items, 0 for padding (B, L). Leave it out for packed rows.
             position_ids: For packed rows only: positions (B, L) that restart at 0 with every sequence.
-            inputs_embeds: Item vectors (B, L, D) in place of `input_ids`.
-            labels: Token ids (B, L): `labels[t]` is what position t shall predict, −100 where nothing. They
-                are aligned; the model never shifts them.
-            num_items_in_batch: Labels in the whole accumulated or distributed batch, by which the summed loss
-                is divided; the labels at hand where it is None.
-            logits_to_keep: Score only so many of the last positions; 0 for all.
-            **columns: The events' other columns (B, L) that the model reads (`config.context_columns`), and what else
-                the backbone takes (`output_hidden_states`, `output_attentions`).
+            inputs_embeds: Item vectors (B, L, D) instead of `input_ids`.
+            labels: Token ids (B, L): position t should predict `labels[t]`; −100 for none. They are already aligned;
+                the model never shifts them.
+            num_items_in_batch: Number of labels in the whole accumulated or distributed batch, by which the summed
+                loss is divided; if None, the number in `labels`.
+            logits_to_keep: Score only this many of the last positions; 0 for all.
+            **columns: The events' other columns (B, L) that the model reads (`config.context_columns`), and other
+                arguments of the backbone (`output_hidden_states`, `output_attentions`).
 
         Returns:
-            With labels, `loss` and no logits. Without, `logits` (B, L, V), special tokens at −inf.
+            With labels, `loss` and no logits. Without labels, `logits` (B, L, V), −inf for special tokens.
         """
         if input_ids is not None and attention_mask is None and position_ids is None:
             self.warn_if_padding_and_no_attention_mask(input_ids, attention_mask)
@@ -156,7 +156,7 @@ class NextItemHead(NextItemPreTrainedModel):
         return found
 
     def score_positions(self, hidden_BLD: Tensor) -> Tensor:
-        """Score the catalogue at every position, special tokens at −inf."""
+        """Score the catalogue at every position; special tokens score −inf."""
         logits_BLV = self.model.as_users(hidden_BLD) @ self.encode_items().T
         is_special_V = torch.arange(logits_BLV.shape[-1], device=logits_BLV.device) < NUM_SPECIAL_TOKENS
         return logits_BLV.masked_fill(is_special_V, -torch.inf)
@@ -167,7 +167,7 @@ class NextItemHead(NextItemPreTrainedModel):
         """Average the loss over the tokens that have a label.
 
         Raises:
-            NonFiniteError: If it is infinite or not a number.
+            NonFiniteError: If it is infinite or NaN.
         """
         has_label_BL = labels_BL != IGNORED_LABEL
         count = has_label_BL.sum()
@@ -182,18 +182,18 @@ class NextItemHead(NextItemPreTrainedModel):
         return NextItemOutput(loss=loss, losses={name: mean.detach()}, num_labels={name: count})
 
     def summed_loss(self, users_BLD: Tensor, labels_BL: Tensor, has_label_BL: Tensor) -> Tensor:
-        """Sum the loss that the configuration names over the tokens that have a label."""
+        """Sum the loss set in the configuration over the tokens that have a label."""
         if self.config.loss == "cross_entropy":
             return cross_entropy(users_BLD[has_label_BL], self.encode_items(), labels_BL[has_label_BL])
         return self.sampled_loss(users_BLD, labels_BL, has_label_BL)
 
     def sampled_loss(self, users_BLD: Tensor, labels_BL: Tensor, has_label_BL: Tensor) -> Tensor:
-        """Sum the loss over the tokens that have a label, each against sampled negatives."""
+        """Sum the loss over the tokens that have a label, against sampled negatives."""
         if self.config.negatives_shared_by == "batch":  # all labelled tokens are one group
             targets_1N, scores_1NS = self.sampled_scores(users_BLD[has_label_BL][None], labels_BL[has_label_BL][None])
             targets_N, scores_NS = targets_1N[0], scores_1NS[0]
         else:
-            some_item = token_ids_of(0)  # stands in where there is no label
+            some_item = token_ids_of(0)  # placeholder at positions without a label
             targets_BL, scores_BLS = self.sampled_scores(users_BLD, labels_BL.where(has_label_BL, some_item))
             targets_N, scores_NS = targets_BL[has_label_BL], scores_BLS[has_label_BL]
         if self.config.loss == "sampled_softmax":
@@ -201,11 +201,12 @@ class NextItemHead(NextItemPreTrainedModel):
         return self.binary_loss(targets_N, scores_NS)
 
     def binary_loss(self, targets_N: Tensor, scores_NS: Tensor) -> Tensor:
-        """Sum `bce` or `gbce` over tokens, of scores from which their common level is taken.
+        """Sum `bce` or `gbce` over tokens, after subtracting a common level from all scores.
 
-        That level, log(S/β), is where a target and its negatives pull equally: 0 for `bce` with one negative, which is
-        SASRec's. It ranks nothing, but every vector would have to learn it before they could learn to differ, which
-        takes epochs (as a classifier of rare objects needs its first bias; Lin et al. 2017, section 3.3).
+        At that level, log(S/β), a target and its negatives pull equally; it is 0 for SASRec's `bce` with one negative.
+        Subtracting it does not change the ranking. Without it, all vectors would first have to learn this level, which
+        takes epochs, before they could learn to differ. Lin et al. 2017, section 3.3, initialise the bias of a
+        classifier of rare objects for the same reason.
         """
         config = self.config
         level = math.log(config.num_negatives)
@@ -216,7 +217,7 @@ class NextItemHead(NextItemPreTrainedModel):
         return gbce(targets_N - level, scores_NS - level, beta=beta)
 
     def sampled_scores(self, users_GMD: Tensor, labels_GM: Tensor) -> tuple[Tensor, Tensor]:
-        """Score each token's target (G, M), and the negatives of its group (G, M, S)."""
+        """Score each token's target (G, M) and its group's negatives (G, M, S)."""
         config = self.config
         negatives_GS = draw_negatives(
             config.negative_sampling,
@@ -229,7 +230,7 @@ class NextItemHead(NextItemPreTrainedModel):
             users_GMD, self.encode_items(labels_GM), self.encode_items(negatives_GS), labels_GM, negatives_GS
         )
         if config.loss == "sampled_softmax" and config.negative_sampling == "log_uniform":
-            # The log-Q correction: each item weighs as if all were drawn alike. The target was not drawn at all.
+            # log-Q correction: negatives count as if drawn uniformly. Targets are not drawn, so they need none.
             odds_GS = log_uniform_probability(negatives_GS, config.num_items, self.ranks_by_count_I) * config.num_items
             scores_GMS = scores_GMS - odds_GS.log()[:, None]
         return targets_GM, scores_GMS

@@ -6,7 +6,7 @@ from seqrec.modeling.modeling_next_item import NextItemHead
 
 
 class SasRecModel(NextItemBackbone):
-    """The backbone; see `NextItemBackbone`."""
+    """SASRec's backbone; see `NextItemBackbone`."""
 
     config: SasRecConfig
 

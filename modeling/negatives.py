@@ -1,6 +1,6 @@
-"""Negatives that many tokens share, and everybody's scores for them.
+"""Shared negative sampling, and scoring of targets and negatives.
 
-Shape suffixes: G groups that share negatives, M tokens of a group, S negatives, V vocabulary, D hidden size.
+Shape suffixes: G groups that share negatives, M tokens per group, S negatives, V vocabulary, D hidden size.
 """
 
 from math import log1p
@@ -21,16 +21,15 @@ def draw_negatives(
     """Draw token ids of items, with replacement.
 
     Args:
-        sampling: `"uniform"`, or `"log_uniform"`, which follows Zipf's law along the items, most popular first.
-        num_items: Items of the catalogue.
+        sampling: `"uniform"`, or `"log_uniform"`: Zipf's law over items ranked by popularity.
+        num_items: Number of items in the catalogue.
         shape: (G, S).
-        device: Where the result shall lie.
-        items_by_count_I: The items, counted from 0 in the order of their token ids, most popular first; None where
-            token ids have that order.
+        device: Device of the result.
+        items_by_count_I: Item rows, most popular first; None if token ids have that order.
     """
     if sampling == "uniform":
         return torch.randint(token_ids_of(0), token_ids_of(num_items), shape, device=device)
-    # The inverse of the distribution function log(r + 1) / log(n + 1) of the ranks r = 0 … n − 1.
+    # Inverts the distribution function of the ranks r = 0 … n − 1: P(rank < r) = log(r + 1) / log(n + 1).
     ranks_GS = torch.expm1(torch.rand(shape, device=device, dtype=torch.float64) * log1p(num_items)).long()
     ranks_GS = ranks_GS.clamp(max=num_items - 1)
     items_GS = ranks_GS if items_by_count_I is None else items_by_count_I[ranks_GS]
@@ -38,12 +37,12 @@ def draw_negatives(
 
 
 def log_uniform_probability(token_ids: Tensor, num_items: int, ranks_by_count_I: Tensor | None = None) -> Tensor:
-    """Return how probably each item is the one that `"log_uniform"` draws, float32.
+    """Return each item's probability in one draw of `"log_uniform"`, float32.
 
     Args:
-        token_ids: Items.
-        num_items: Items of the catalogue.
-        ranks_by_count_I: Each item's rank by popularity, from 0; None where token ids have that order.
+        token_ids: Token ids of the items.
+        num_items: Number of items in the catalogue.
+        ranks_by_count_I: Each item's rank by popularity, from 0; None if token ids have that order.
     """
     ranks = rows_of(token_ids)
     if ranks_by_count_I is not None:
@@ -54,9 +53,9 @@ def log_uniform_probability(token_ids: Tensor, num_items: int, ranks_by_count_I:
 def score_candidates(
     hidden_GMD: Tensor, targets_GMD: Tensor, negatives_GSD: Tensor, labels_GM: Tensor, negative_ids_GS: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Score each token's target and its group's negatives: for the latter, one matrix product a group.
+    """Score each token's target and its group's negatives, with one matrix product per group for the negatives.
 
-    A negative that happens to be a token's own target scores as low as can be for that token.
+    A negative that is a token's own target gets the lowest finite score for that token.
 
     Args:
         hidden_GMD: User vectors.

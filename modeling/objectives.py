@@ -1,4 +1,4 @@
-"""What a model learns to predict, and all that follows from it: batches, masks and requests.
+"""Training objectives: what a model learns to predict, and the batches, masks and requests that this needs.
 
 Shape suffixes: B batch, L length.
 """
@@ -20,12 +20,12 @@ Request = tuple[Tensor, Tensor | None, dict[str, Tensor]]
 
 
 class Objective(ABC):
-    """An objective, which backbones name.
+    """A training objective, set by each backbone.
 
     Attributes:
-        name: Its name among a model's losses.
-        auto_class: The library's Auto class that loads a head with it where seqrec is not installed.
-        is_causal: Whether positions see no later ones.
+        name: Key of its loss in `NextItemOutput.losses`.
+        auto_class: Auto class of transformers that loads heads with this objective if seqrec is not installed.
+        is_causal: Whether positions cannot see later ones.
     """
 
     name: str
@@ -36,30 +36,30 @@ class Objective(ABC):
     def collator(
         self, config: Any, tokenizer: PreTrainedTokenizerBase, *, packing: bool = True, seed: int | None = None
     ) -> NextItemCollator | MaskedItemCollator:
-        """Return what makes training batches of histories; arguments as of `training_collator`."""
+        """Return the collator that turns histories into training batches; for arguments, see `training_collator`."""
 
     @abstractmethod
     def mask(
         self, config: Any, hidden_BLD: Tensor, attention_mask_BL: Tensor | None, position_ids_BL: Tensor | None
     ) -> AttentionMask:
-        """Say which positions see which; arguments as of `causal_mask`."""
+        """Return the attention mask; for arguments, see `causal_mask`."""
 
     @abstractmethod
     def request(self, input_ids_BL: Tensor, attention_mask_BL: Tensor | None, columns: Mapping[str, Tensor]) -> Request:
-        """Prepare histories so that the hidden state of the newest position is the user's.
+        """Prepare histories so that the hidden state at the newest position becomes the user vector.
 
         Args:
             input_ids_BL: Token ids, padded on either side.
-            attention_mask_BL: 1 for items, 0 for padding; None where nothing is padded.
-            columns: Further columns of the events (B, L), by name.
+            attention_mask_BL: 1 for items, 0 for padding; None if nothing is padded.
+            columns: Further event columns (B, L), by name.
 
         Returns:
-            The three, perhaps longer by one.
+            The three inputs, with L + 1 positions if the objective appends one.
         """
 
 
 class NextItemObjective(Objective):
-    """Predict at each position the item that follows it, from itself and those before."""
+    """Predict, at each position, the following item from this position and those before it."""
 
     name = "next_item"
     auto_class = "AutoModelForCausalLM"
@@ -80,12 +80,12 @@ class NextItemObjective(Objective):
         return causal_mask(config, hidden_BLD, attention_mask_BL, position_ids_BL)
 
     def request(self, input_ids_BL: Tensor, attention_mask_BL: Tensor | None, columns: Mapping[str, Tensor]) -> Request:
-        """Return the histories as they are."""
+        """Return the histories unchanged."""
         return input_ids_BL, attention_mask_BL, dict(columns)
 
 
 class MaskedItemObjective(Objective):
-    """Predict hidden items from all others (the cloze task); a user's next item is hidden behind the history."""
+    """Predict masked items from all others (the cloze task); in a request, a mask after the history is predicted."""
 
     name = "masked_item"
     auto_class = "AutoModelForMaskedLM"
@@ -112,7 +112,7 @@ class MaskedItemObjective(Objective):
         return bidirectional_mask(config, hidden_BLD, attention_mask_BL, position_ids_BL)
 
     def request(self, input_ids_BL: Tensor, attention_mask_BL: Tensor | None, columns: Mapping[str, Tensor]) -> Request:
-        """Put a mask token behind each history, whose other columns hold their fill."""
+        """Append a mask token to each history; its other columns hold their fill value."""
         fills = {name: event_column(name).fill for name in columns}
         if attention_mask_BL is None:
             longer = {name: nn.functional.pad(columns[name], (0, 1), value=fill) for name, fill in fills.items()}
@@ -138,9 +138,9 @@ def training_collator(
     """Return the collator that a model's training needs.
 
     Args:
-        model: A model of `seqrec`; backbone or head.
+        model: A backbone or head of `seqrec`.
         tokenizer: Its vocabulary.
         packing: Whether histories share rows.
-        seed: Seed of what is drawn; see `MaskedItemCollator`.
+        seed: Seed for drawing masks; see `MaskedItemCollator`.
     """
     return model.objective.collator(model.config, tokenizer, packing=packing, seed=seed)

@@ -1,4 +1,4 @@
-"""Positions, and the parts of a model that turn them into vectors or angles.
+"""Positions, and the modules that turn them into vectors or angles.
 
 Shape suffixes: B batch, L length, D hidden size, H heads, E size of a head.
 """
@@ -16,9 +16,9 @@ class PositionTerms(NamedTuple):
 
     Attributes:
         added_BLD: Vectors added to the input.
-        rotary: Cosines and sines (B, L, 1, E) each, by which queries and keys are turned; see `rotary_table`.
-        bias_BHLL: Numbers added to the scores of queries (third axis) for keys (last axis), where the attention
-            implementation is "eager" or "sdpa". B and H may be 1.
+        rotary: Cosines and sines that rotate queries and keys, (B, L, 1, E) each; see `rotary_table`.
+        bias_BHLL: Numbers added to the scores of queries (third axis) for keys (last axis); only with the attention
+            implementations "eager" and "sdpa". B and H may be 1.
     """
 
     added_BLD: Tensor | None = None
@@ -34,14 +34,14 @@ class LearnedPositions(nn.Embedding):
 
 
 class RotaryPositions(nn.Module):
-    """Angles by which queries and keys are turned; see `rotary_table`."""
+    """Angles that rotate queries and keys; see `rotary_table`."""
 
     def __init__(self, config: Any) -> None:
         super().__init__()
         self.head_dim = config.hidden_size // config.num_attention_heads
 
     def forward(self, positions_BL: Tensor) -> PositionTerms:
-        """Return the angles of positions that count back from each sequence's newest item."""
+        """Return the angles for positions counted back from each sequence's newest item."""
         return PositionTerms(rotary=rotary_table(positions_BL, self.head_dim))
 
 
@@ -50,17 +50,17 @@ def positions_from_newest(
 ) -> Tensor:
     """Count each token's position back from the newest item of its sequence, which is 0.
 
-    This is how left-padded SASRec numbers positions, so that the newest item always meets the same embedding
-    whatever the history's length. Padding, on whichever side, never moves a position.
+    Left-padded SASRec numbers positions in this way, so the newest item has the same position embedding whatever the
+    history's length. Padding on either side does not change positions.
 
     Args:
         length: L.
         attention_mask_BL: 1 for items and 0 for padding, or None.
         position_ids_BL: Positions that restart at 0 with every packed sequence, or None.
-        device: Where the result shall lie.
+        device: Device of the result.
 
     Returns:
-        Shape (B, L), or (1, L) where neither argument tells the rows apart.
+        Positions (B, L), or (1, L) if both are None and all rows are alike.
     """
     if position_ids_BL is not None:
         index_L = torch.arange(length, device=device)
@@ -75,10 +75,10 @@ def positions_from_newest(
 
 
 def rotary_table(positions_BL: Tensor, head_dim: int) -> Rotary:
-    """Return cosines and sines by which queries and keys are turned: (B, L, 1, E) each.
+    """Return the cosines and sines that rotate queries and keys: (B, L, 1, E) each.
 
-    Rotary positions, Su et al. 2021, equation 15: the product of a query and a key then depends on how far apart the
-    two are. Half of a head's dimensions are paired with the other half.
+    Rotary positions, Su et al. 2021, equation 15: the product of a query and a key then depends on the distance
+    between them. The first half of a head's dimensions is paired with the second half.
     """
     frequencies = 10_000 ** (-torch.arange(0, head_dim, 2, device=positions_BL.device) / head_dim)
     angles = (positions_BL[..., None] * frequencies).repeat(1, 1, 2)[:, :, None]
@@ -86,7 +86,7 @@ def rotary_table(positions_BL: Tensor, head_dim: int) -> Rotary:
 
 
 def rotate(values_BLHE: Tensor, rotary: Rotary) -> Tensor:
-    """Turn each head's vectors by their positions' angles; `rotary` is from `rotary_table`."""
+    """Rotate each head's vectors by the angles of their positions; `rotary` is from `rotary_table`."""
     cosine, sine = rotary
     first, second = values_BLHE.chunk(2, dim=-1)
     turned = values_BLHE * cosine + torch.cat([-second, first], dim=-1) * sine

@@ -1,4 +1,4 @@
-"""Saving and loading, for backbones and heads alike."""
+"""Saving and loading of backbones and heads."""
 
 from collections.abc import Callable
 from os import PathLike
@@ -20,7 +20,7 @@ SHARING_ARGUMENTS = {
 
 
 class NextItemPreTrainedModel(PreTrainedModel):
-    """Weights, loading and the library's capabilities, for backbones and heads alike."""
+    """Base class of backbones and heads: saving, loading, and the features of transformers that they support."""
 
     config: NextItemConfig
     base_model_prefix = "model"
@@ -32,13 +32,13 @@ class NextItemPreTrainedModel(PreTrainedModel):
     _supports_attention_backend = True
     _can_compile_fullgraph = True
     _can_record_outputs = {"hidden_states": TransformerBlock, "attentions": SelfAttention}  # noqa: RUF012
-    # Writes a saved model's code beside it. `seqrec` sets it; where the model itself came from such code it is
-    # None, for transformers copies that code then.
+    # Writes a saved model's code into its folder. The package `seqrec` sets it. It is None in models loaded as remote
+    # code, whose code transformers copies.
     write_code: Callable[[PreTrainedModel, str], Any] | None = None
 
     def __init__(self, config: NextItemConfig, **unknown: Any) -> None:
-        config.refuse_unknown_fields(unknown)  # `from_pretrained` hands on keywords that nobody knew
-        config.validate()  # fields may have been set since it was made
+        config.refuse_unknown_fields(unknown)  # `from_pretrained` passes on unknown keywords
+        config.validate()  # fields may have been changed since the configuration was made
         super().__init__(config)
 
     def save_pretrained(
@@ -49,12 +49,12 @@ class NextItemPreTrainedModel(PreTrainedModel):
         push_to_hub: bool = False,
         **kwargs: Any,
     ) -> None:
-        """Save weights, configuration and code; arguments as in `PreTrainedModel.save_pretrained`.
+        """Save weights, configuration and code; for arguments, see `PreTrainedModel.save_pretrained`.
 
-        `push_to_hub=True` is as `push_to_hub`, which saves again, so that the code is pushed as well.
+        `push_to_hub=True` calls `push_to_hub` afterwards, which saves again, so that the code is pushed too.
 
         Raises:
-            NonFiniteError: If a weight is infinite or not a number.
+            NonFiniteError: If a weight is infinite or NaN.
         """
         sharing = {name: kwargs.pop(name) for name in SHARING_ARGUMENTS & kwargs.keys()} if push_to_hub else {}
         require_finite_weights((kwargs.get("state_dict") or self.state_dict()).items())
@@ -75,18 +75,18 @@ class NextItemPreTrainedModel(PreTrainedModel):
         use_safetensors: bool | None = None,
         **kwargs: Any,
     ) -> Any:
-        """Load as the library does, but weights from safetensors alone: a pickle can run any code when it is read.
+        """Load as transformers does, but only safetensors: a pickle can run any code when it is read.
 
-        They must fit the configuration, be the ones that it was trained with, and be finite.
+        The weights must fit the configuration, have been trained with it, and be finite.
 
         Raises:
-            InputError: If the name is a mistyped path, a keyword is no field, or `use_safetensors=False` is asked for.
+            InputError: If the name is a mistyped path, a keyword is not a field, or `use_safetensors=False` is given.
             SavedFolderError: If the weights are damaged, do not fit, or were trained with another configuration.
-            NonFiniteError: If a weight is infinite or not a number.
-            OSError: If there are no safetensors, and, from the library, if the Hub refuses or cannot be reached.
+            NonFiniteError: If a weight is infinite or NaN.
+            OSError: If no safetensors exist or, from transformers, if the Hub refuses or cannot be reached.
         """
         if use_safetensors is False:
-            raise InputError(f"{cls.__name__} reads weights from safetensors alone. Leave out use_safetensors=False.")
+            raise InputError(f"{cls.__name__} reads only safetensors weights. Leave out use_safetensors=False.")
         name = pretrained_model_name_or_path
         check_saved(cls, name, **kwargs)
         found = super().from_pretrained(name, *args, use_safetensors=True, **kwargs)

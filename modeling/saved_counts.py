@@ -1,4 +1,4 @@
-"""How often each item was interacted with in training, read from beside a saved model.
+"""Read how often each item occurs in training interactions from a saved model's catalogue.
 
 Shape suffixes: I items, V vocabulary.
 """
@@ -16,15 +16,15 @@ ITEMS = "items.parquet"
 
 
 def read_counts(model: PreTrainedModel, item_ids: Sequence[str]) -> np.ndarray | None:
-    """Read the training interactions of each token id from the catalogue beside a model.
+    """Read the number of training interactions of each token id from the catalogue saved with a model.
 
     Args:
-        model: A model that was loaded from a folder or from the Hub.
+        model: A model loaded from a folder or from the Hub.
         item_ids: The raw ids of its items, in token order.
 
     Returns:
-        `counts_V`, 0 for special tokens; None where there is no such file, it is of other items, or pyarrow is not
-        installed.
+        `counts_V`, 0 for special tokens; None if the catalogue is missing, unreadable or of other items, or if pyarrow
+        is not installed.
     """
     path = find_items(model)
     if path is None:
@@ -46,7 +46,7 @@ def read_counts(model: PreTrainedModel, item_ids: Sequence[str]) -> np.ndarray |
 
 
 def find_items(model: PreTrainedModel) -> str | None:
-    """Find the file where the model was loaded from: its folder, or the very commit of its repository."""
+    """Find the catalogue where the model was loaded from: its folder, or the same commit of its repository."""
     name, commit = model.name_or_path, getattr(model.config, "_commit_hash", None)
     if not name or not (os.path.isdir(name) or commit):
         return None

@@ -1,4 +1,4 @@
-"""Where a saved model's weights are, and what must be so before they are loaded and after they are saved."""
+"""Find a saved model's weights, check them before loading, and mark them after saving."""
 
 from os import PathLike
 from pathlib import Path
@@ -13,18 +13,18 @@ from seqrec.modeling.weight_checks import mark_weights, require_fitting_weights,
 from seqrec.modeling.weight_files import INDEX, SINGLE, shard_names
 
 PLACE_ARGUMENTS = ("cache_dir", "force_download", "proxies", "token", "revision", "local_files_only", "subfolder")
-# With these, the library loads other weights than the folder's, or under other names, and checks them itself.
+# With these, transformers loads other weights than the folder's, or renames them, and checks them itself.
 OTHER_WEIGHTS = ("state_dict", "gguf_file", "variant", "key_mapping", "quantization_config")
 
 FileStates = dict[str, tuple[int, int, int]]
 
 
 def check_saved(model_class: type[PreTrainedModel], name: str | PathLike[str] | None, **kwargs: Any) -> None:
-    """Check a saved model before it is loaded: arguments as of `from_pretrained`.
+    """Check a saved model before it is loaded; for arguments, see `from_pretrained`.
 
     Raises:
         InputError: If the name is a mistyped path.
-        SavedFolderError: If its weights do not fit its configuration, or were trained with another.
+        SavedFolderError: If its weights do not fit its configuration, or were trained with another one.
     """
     if name is None:
         return
@@ -34,7 +34,7 @@ def check_saved(model_class: type[PreTrainedModel], name: str | PathLike[str] | 
     place = {argument: kwargs[argument] for argument in PLACE_ARGUMENTS if argument in kwargs}
     files = find_weights(str(name), **place)
     if not files:
-        return  # none, or an adapter's alone: the library says so, or loads its base
+        return  # transformers raises an error or, for an adapter alone, loads its base model
     config_class: Any = model_class.config_class
     if find(str(name), "config.json", **place) is not None:
         saved, _ = config_class.get_config_dict(name, **place)
@@ -46,10 +46,10 @@ def check_saved(model_class: type[PreTrainedModel], name: str | PathLike[str] | 
 
 
 def find_weights(name: str, **place: Any) -> list[Path]:
-    """Find a model's safetensors, in a folder or on the Hub; none where there are none.
+    """Find a model's safetensors files, in a folder or on the Hub; an empty list if there are none.
 
     Raises:
-        SavedFolderError: If the index of shards is broken, or one of them is not there.
+        SavedFolderError: If the index of shards is broken, or a shard is missing.
     """
     single = find(name, SINGLE, **place)
     if single is not None:
@@ -61,14 +61,14 @@ def find_weights(name: str, **place: Any) -> list[Path]:
     missing = [shard for shard, path in found.items() if path is None]
     if missing:
         raise SavedFolderError(
-            f"{index} names {len(missing)} files that are not there (first: {missing[0]!r}). Save the model again, or "
+            f"{index} names {len(missing)} files that do not exist (first: {missing[0]!r}). Save the model again, or "
             "fetch it again."
         )
     return [path for path in found.values() if path is not None]
 
 
 def find(name: str, file_name: str, **place: Any) -> Path | None:
-    """Find a file of a model, in a folder or on the Hub; None where there is none.
+    """Find a file of a model, in a folder or on the Hub; None if it does not exist.
 
     Raises:
         InputError: If the name is a mistyped path.
@@ -82,15 +82,15 @@ def find(name: str, file_name: str, **place: Any) -> Path | None:
 
 
 def file_states(folder: Path) -> FileStates:
-    """Note which weights a folder holds, so that those which are written anew can be told."""
+    """Record the state of a folder's weight files, to detect later which were written again."""
     stats = {name: (folder / name).stat() for name in (SINGLE, INDEX) if (folder / name).is_file()}
     return {name: (stat.st_ino, stat.st_mtime_ns, stat.st_size) for name, stat in stats.items()}
 
 
 def finish_saving(folder: Path, earlier: FileStates, config: Any) -> None:
-    """Mark the weights that were saved with their configuration, and remove those of an earlier save.
+    """Write the configuration into the weights just saved, and remove weights left from an earlier save.
 
-    The library leaves a whole file beside new shards, and would load that.
+    Otherwise transformers would leave an old unsharded file next to new shards, and load that.
     """
     present = file_states(folder)
     written = {name for name, state in present.items() if earlier.get(name) != state}

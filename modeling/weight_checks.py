@@ -1,7 +1,7 @@
-"""Checks of saved weights: whether they fit a configuration, from the files' headers alone; and that they are finite.
+"""Check from their headers alone whether saved weights fit a configuration.
 
-What decides the scores beside the weights is kept in the files' metadata, so that a configuration that was changed
-since is found out.
+The files' metadata keeps the configuration fields that affect scores, so that later changes of the configuration are
+detected.
 """
 
 import copy
@@ -19,24 +19,24 @@ from seqrec.errors import SavedFolderError
 from seqrec.modeling.weight_files import METADATA, StoredTensor, read_header, read_tensors, rewrite_metadata
 
 FLOATS = ("F16", "BF16", "F32", "F64")
-ENTRY = "seqrec_scoring"  # of the metadata
+ENTRY = "seqrec_scoring"  # key in the metadata
 SIZES = ("vocab_size", "hidden_size", "num_hidden_layers", "intermediate_size")
-# Fields of version 0.1 that were never read, or could have one value only. Of SASRec, hidden_act still is a field.
+# Fields of version 0.1 that were never read, or could have only one value. SASRec still has hidden_act.
 UNREAD = ("hidden_act", "mask_token_id", "pad_token_id", "tie_word_embeddings", "unk_token_id")
 REMEDY = "Take both from one training."
 
 
 def mark_weights(files: Iterable[Path], config: Any) -> None:
-    """Write into saved weights what of their configuration decides the scores."""
+    """Write the configuration fields that affect scores into the metadata of saved weights."""
     text = json.dumps(config.scoring_fields(), sort_keys=True)
     for path in files:
         rewrite_metadata(path, {ENTRY: text})
 
 
 def require_trained_configuration(files: Iterable[Path], config: Any) -> None:
-    """Refuse weights that were trained with other fields than a configuration has.
+    """Raise a `SavedFolderError` if weights were trained with other fields than those of a configuration.
 
-    Fields that were added since count as their defaults. Files without the entry are taken as they are.
+    Fields added since then count as their defaults. Files without the metadata entry are not checked.
 
     Raises:
         SavedFolderError: If a field differs.
@@ -56,49 +56,49 @@ def require_trained_configuration(files: Iterable[Path], config: Any) -> None:
 
 
 def defaults_of(config: Any) -> dict[str, Any]:
-    """Return the defaults of the fields that decide the scores."""
+    """Return the defaults of the fields that affect scores."""
     return {field.name: default_of(field) for field in own_fields(config) if purpose_of(field) in SCORING}
 
 
 def value_of_retired(config: Any, name: str, value: Any) -> Any:
-    """Return the value that a configuration has of a field of version 0.1; any value fits one that nothing read."""
+    """Return a configuration's value of a field of version 0.1; for a field that nothing read, `value` itself."""
     if name == "is_causal":
         return config.is_causal
-    return value if name in UNREAD else "nothing of it"
+    return value if name in UNREAD else "nothing about it"
 
 
 def read_scoring_fields(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
-    """Read the metadata's entry; nothing where there is none."""
+    """Read the entry in the metadata; an empty dict if there is none."""
     try:
         fields = json.loads(metadata.get(ENTRY, "{}"))
     except (ValueError, RecursionError) as error:
-        raise SavedFolderError(f"{path} cannot be read: its {ENTRY} is no JSON. Save the model again.") from error
+        raise SavedFolderError(f"{path} cannot be read: its {ENTRY} is not JSON. Save the model again.") from error
     if not isinstance(fields, dict):
-        raise SavedFolderError(f"{path} cannot be read: its {ENTRY} is no JSON object. Save the model again.")
+        raise SavedFolderError(f"{path} cannot be read: its {ENTRY} is not a JSON object. Save the model again.")
     return fields
 
 
 def require_fitting_weights(
     model_class: type[PreTrainedModel], config: PreTrainedConfig, files: list[Path], *, same_shapes: bool = True
 ) -> None:
-    """Raise a `SavedFolderError` unless saved weights are what a model of this configuration needs.
+    """Raise a `SavedFolderError` unless saved weights fit a model of this configuration.
 
-    Nothing is allocated: sizes are first held against the headers, then the model is built without storage.
+    Allocates nothing: sizes are first compared with the headers, then the model is built without storage.
 
     Args:
-        model_class: What is to be loaded.
+        model_class: Class of the model to load.
         config: Its configuration.
-        files: The safetensors.
-        same_shapes: Whether a tensor of another shape is an error.
+        files: The safetensors files.
+        same_shapes: Whether a different shape is an error.
     """
     where = str(files[0]) if len(files) == 1 else f"{files[0]} (and {len(files) - 1} more)"
     stored = {name: tensor for path in files for name, tensor in read_tensors(path).items()}
     refuse_impossible_sizes(where, config, stored)
     expected = expected_tensors(where, model_class, config)
     prefix = f"{model_class.base_model_prefix}."
-    if not any(name.startswith(prefix) for name in expected):  # a backbone, whose weights may be saved with a head's
+    if not any(name.startswith(prefix) for name in expected):  # a backbone, which may be saved within a head
         stored = {name.removeprefix(prefix): tensor for name, tensor in stored.items()}
-    elif not any(name.startswith(prefix) for name in stored):  # a head, whose backbone may be saved alone
+    elif not any(name.startswith(prefix) for name in stored):  # a head whose backbone was saved alone
         stored = {prefix + name: tensor for name, tensor in stored.items()}
     refuse_other_dtypes(where, stored, expected)
     misfits = describe_misfits(
@@ -117,32 +117,32 @@ def require_fitting_weights(
 
 
 def refuse_impossible_sizes(where: str, config: Any, stored: Mapping[str, StoredTensor]) -> None:
-    """Raise a `SavedFolderError` for sizes that make a model of more layers or weights than were saved."""
+    """Raise a `SavedFolderError` if sizes imply more layers or weights than were saved."""
     num_weights = sum(tensor.size for tensor in stored.values())
     for name in SIZES:
         if getattr(config, name) > num_weights:
             raise SavedFolderError(
-                f"{where} does not fit config.json: {name} is {getattr(config, name)}, but all weights together are "
-                f"{num_weights} numbers. {REMEDY}"
+                f"{where} does not fit config.json: {name} is {getattr(config, name)}, but all weights together have "
+                f"only {num_weights} numbers. {REMEDY}"
             )
     if config.num_hidden_layers > len(stored):
         raise SavedFolderError(
-            f"{where} does not fit config.json: num_hidden_layers is {config.num_hidden_layers}, but there are "
-            f"{len(stored)} tensors in all. {REMEDY}"
+            f"{where} does not fit config.json: num_hidden_layers is {config.num_hidden_layers}, but the weights have "
+            f"only {len(stored)} tensors. {REMEDY}"
         )
 
 
 def expected_tensors(where: str, model_class: type[PreTrainedModel], config: PreTrainedConfig) -> dict[str, Tensor]:
-    """Build a model without storage; return its tensors."""
+    """Return the tensors of a model of this configuration, without storage."""
     try:
         with torch.device("meta"):
             return model_class(copy.deepcopy(config)).state_dict()
-    except (RuntimeError, OverflowError) as error:  # sizes beyond what a number of 64 bits can count
+    except (RuntimeError, OverflowError) as error:  # sizes overflow 64 bits
         raise SavedFolderError(f"{where} does not fit config.json: no model can be that large. {REMEDY}") from error
 
 
 def refuse_other_dtypes(where: str, stored: Mapping[str, StoredTensor], expected: Mapping[str, Tensor]) -> None:
-    """Refuse weights that are whole, boolean or complex numbers, which would be read as zeros."""
+    """Raise a `SavedFolderError` for integer, boolean or complex weights, which would be read as zeros."""
     for name, tensor in stored.items():
         if tensor.dtype not in FLOATS and (name not in expected or expected[name].is_floating_point()):
             raise SavedFolderError(
@@ -152,5 +152,5 @@ def refuse_other_dtypes(where: str, stored: Mapping[str, StoredTensor], expected
 
 
 def describe_misfits(found: Mapping[str, list[str]]) -> str:
-    """Say in how many places weights and configuration disagree, and where first; nothing if they don't."""
+    """Describe how many tensors do not fit the configuration, and the first of each kind; an empty string if none."""
     return ", ".join(f"{len(names)} tensors are {how} (first: {names[0]})" for how, names in found.items() if names)

@@ -44,7 +44,7 @@ def read_tensors(path: Path) -> dict[str, StoredTensor]:
     """Return the tensors in a file by name.
 
     Raises:
-        SavedFolderError: If it is no safetensors file, or a cut one.
+        SavedFolderError: If it is not a safetensors file, or a truncated one.
     """
     header, length = read_header(path)
     header.pop(METADATA, None)
@@ -58,7 +58,7 @@ def read_header(path: Path) -> tuple[dict[str, Any], int]:
     """Return a file's header, and the byte at which the tensors begin.
 
     Raises:
-        SavedFolderError: As `read_tensors`.
+        SavedFolderError: See `read_tensors`.
     """
     try:
         with safe_open(path, framework="pt"):  # validates the header: sizes, overlaps, UTF-8, the file's length
@@ -74,7 +74,7 @@ def shard_names(index: Path) -> list[str]:
     """Read the sorted file names of a sharded model from its index.
 
     Raises:
-        SavedFolderError: If it is no index, or names files outside its folder.
+        SavedFolderError: If it is not an index, or names files outside its folder.
     """
     try:
         content = json.loads(index.read_text(encoding="utf-8"))
@@ -90,7 +90,7 @@ def shard_names(index: Path) -> list[str]:
     names = list(weight_map.values())
     if not all(isinstance(name, str) and name == Path(name).name for name in names):
         odd = next(name for name in names if not (isinstance(name, str) and name == Path(name).name))
-        raise SavedFolderError(f"{index} names the file {odd!r}, which is none of its folder. Save the model again.")
+        raise SavedFolderError(f"{index} names the file {odd!r}, which is not in its folder. Save the model again.")
     return sorted(set(names))
 
 
@@ -98,7 +98,7 @@ def rewrite_metadata(path: Path, metadata: Mapping[str, str]) -> None:
     """Set entries of a file's metadata by writing a modified copy, in pieces, that replaces the file.
 
     Raises:
-        SavedFolderError: As `read_tensors`.
+        SavedFolderError: See `read_tensors`.
     """
     header, begin = read_header(path)
     header[METADATA] = {**(header.get(METADATA) or {}), **metadata}

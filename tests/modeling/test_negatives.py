@@ -211,7 +211,7 @@ def test_the_loss_corrects_for_how_counts_draw():
 
 def test_counts_must_be_those_of_the_vocabulary_and_are_forgotten_with_it():
     model = SasRecForNextItem(SasRecConfig(vocab_size=7, hidden_size=16))
-    with pytest.raises(ValueError, match=r"Counts are of the shape \(4,\), but the model has 7 token ids"):
+    with pytest.raises(ValueError, match=r"Counts have the shape \(4,\), but the model has 7 token ids"):
         model.set_item_counts(COUNTS[3:])
     model.set_item_counts(COUNTS)
     model.resize_token_embeddings(9, mean_resizing=False)
