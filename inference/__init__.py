@@ -1,1 +1,1 @@
-"""What a model recommends, by raw item ids."""
+"""Recommend items by their raw ids."""

@@ -1,4 +1,4 @@
-"""What recommending returns.
+"""The results of recommending.
 
 Shape suffixes: R histories, K list length.
 """
@@ -14,7 +14,7 @@ from seqrec.interactions.item_rows import rows_of
 
 @dataclass(frozen=True)
 class Recommendation:
-    """One recommended item. The score is the model's logit: only its order within one list has a meaning."""
+    """One recommended item. The score is the model's logit; compare scores only within one list."""
 
     item_id: str
     score: float
@@ -22,11 +22,11 @@ class Recommendation:
 
 
 class Recommendations(list[Recommendation]):
-    """A user's recommendations, best first, and what was particular about them.
+    """A user's recommendations, best first, and how they came about.
 
-    `unknown_items` are those of the history that the model does not know and that were left out;
-    `is_popularity` says that no known item was left, so that these are the catalogue's most popular items,
-    whose scores only tell their order.
+    `unknown_items` are the items of the history that the model does not know; they were left out. `is_popularity` is
+    True if no known item was left: the list then holds the catalogue's most popular items, and scores only give their
+    order.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class Recommendations(list[Recommendation]):
 
 
 def describe(scores_RK: np.ndarray, token_ids_RK: np.ndarray, items: Catalogue) -> list[list[Recommendation]]:
-    """Turn lists of scores and token ids into lists of recommendations, without their empty places.
+    """Turn lists of scores and token ids into lists of recommendations, without empty places.
 
     Args:
         scores_RK: Scores.

@@ -37,30 +37,30 @@ BY_POPULARITY = "the most popular items are recommended for them"
 
 
 class Recommender:
-    """Recommends items by their raw ids.
+    """Recommend items by their raw ids.
 
-    Lists, tuples, NumPy arrays, Series and columns of pandas, polars and pyarrow, and iterators hold ids alike; for
-    `allow` and `deny`, sets too.
+    Ids can be in a list, tuple, NumPy array, iterator, or a Series or column of pandas, polars or pyarrow; for `allow`
+    and `deny`, also in a set.
 
-    It can be made before a server forks its workers (gunicorn with `--preload`, celery, `multiprocessing`): they
-    then compute with one thread each. `recommend_frame` works there unless the parent process has used polars, as
-    `recommend_frame` does, before the fork.
+    A `Recommender` can be created before a server forks its workers (gunicorn with `--preload`, celery,
+    `multiprocessing`): each worker then computes with one thread. `recommend_frame` works in workers unless the parent
+    process used polars before the fork, which includes calling `recommend_frame`.
 
     Args:
         model: A next-item model.
         tokenizer: Its vocabulary of items.
         items: Its catalogue, a `Catalogue` or a table in token order: `item_id`, `count` (training interactions),
-            perhaps `title`.
-        index: How the catalogue is searched: `"exact"`, or `"ivf"` or `"hnsw"` for catalogues beyond a million
-            items, which occasionally miss an item (extra `[index]`). It is built here: after fine-tuning or moving the
-            model, make a new `Recommender`.
-        record: Record of the training, saved with the model: the content of `metrics.json` and of
-            `training_curve.png`, by these names. Leave it out if the model was fine-tuned since.
+            optionally `title`.
+        index: How the catalogue is searched: `"exact"`, or `"ivf"` or `"hnsw"` for catalogues of more than a million
+            items, which occasionally miss an item (extra `[index]`). The index is built here: after fine-tuning or
+            moving the model, create a new `Recommender`.
+        record: Training record, saved with the model: the contents of `metrics.json` and `training_curve.png`, by file
+            name. Omit it if the model was fine-tuned since.
 
     Raises:
-        InputError: If the three are not of the same catalogue, or there is no such index.
-        NonFiniteError: If an item vector is infinite or not a number.
-        ImportError: If the index needs faiss and that is not installed.
+        InputError: If model, tokenizer and items are not of the same catalogue, or the index does not exist.
+        NonFiniteError: If an item vector is infinite or NaN.
+        ImportError: If the index needs faiss and faiss is not installed.
 
     Example:
         >>> recommender = Recommender.from_pretrained("runs/ml-100k")  # doctest: +SKIP
@@ -104,16 +104,16 @@ class Recommender:
 
         Args:
             name_or_path: Folder, or `"org/name"` on the Hub.
-            device: Where the model runs: `"auto"` for CUDA, MPS or else the CPU, or a device by name. For
-                workers to be forked, choose `"cpu"`: CUDA cannot be used in them.
+            device: Where the model runs: `"auto"` for CUDA, MPS or else the CPU, or a device's name. Choose `"cpu"`
+                before forking workers, which cannot use CUDA.
             index: How the catalogue is searched; see `Recommender`.
             **kwargs: Where and how to look, as in `transformers`: `revision`, `token`, `cache_dir`, …
 
         Raises:
-            InputError: If the name is a mistyped path, or there is no such device or index.
+            InputError: If the name is a mistyped path, or the device or index does not exist.
             SavedFolderError: If a part of the model is missing or damaged, the parts do not fit together, or the
                 weights are a pickle.
-            NonFiniteError: If a weight or an item vector is infinite or not a number.
+            NonFiniteError: If a weight or an item vector is infinite or NaN.
             HubError: If the Hub refuses.
             HubConnectionError: If the Hub cannot be reached, or fails.
         """
@@ -123,13 +123,13 @@ class Recommender:
         return cls(saved.model.to(found_device), saved.tokenizer, saved.items, index=index, record=record)
 
     def save_pretrained(self, folder: str | Path, *, repo_id: str | None = None) -> None:
-        """Write everything that `from_pretrained` needs, here or where `seqrec` is not installed, and the card.
+        """Save model, code, vocabulary, catalogue and card, so that the folder also loads without `seqrec`.
 
-        It replaces a model that lies there, with its metrics and training curve, as a whole or not at all.
+        A model already in the folder is replaced atomically, with its metrics and training curve.
 
         Args:
-            folder: Where.
-            repo_id: The repository that the card shall name, if it is to be pushed to one.
+            folder: The folder to write.
+            repo_id: The repository that the card names; None if the model is not pushed.
 
         Raises:
             InputError: If `folder` is a file.
@@ -153,13 +153,13 @@ class Recommender:
         create_pr: bool = False,
         commit_message: str | None = None,
     ) -> str:
-        """Share it on the Hub, with its card; arguments as of `push_folder`.
+        """Share the model on the Hub, with its card; for arguments, see `push_folder`.
 
         Returns:
             Address of the repository, branch or pull request.
 
         Raises:
-            InputError: If `repo_id` is no name of a repository.
+            InputError: If `repo_id` is not a valid repository name.
             HubError: If the Hub refuses.
             HubConnectionError: If the Hub cannot be reached, or fails.
         """
@@ -221,9 +221,8 @@ class Recommender:
             exclude_seen: Whether to leave out the items of the history.
             allow: The only ids that may be recommended: one list for all, or one for each history. An empty list
                 allows nothing.
-            deny: Ids that may not be recommended, likewise.
-            unknown: Whether ids in a history that the model does not know are left out with a warning (`"skip"`), or
-                an error (`"error"`).
+            deny: Ids that may not be recommended: one list for all, or one for each history.
+            unknown: `"skip"` to leave out unknown items of a history with a warning, `"error"` to raise.
             **columns: The event columns that the model reads besides the items, laid out like `history`, such as
                 `device=["tv", "phone"]`.
 
@@ -232,9 +231,9 @@ class Recommender:
             several.
 
         Raises:
-            ValueError: If the history is none or ambiguous, k is less than 1 or more than the catalogue, a column is
-                missing or not read by the model, scores are not finite, or, with `unknown="error"`, an item is
-                unknown.
+            InputError: If the history is invalid or ambiguous, k is less than 1 or greater than the number of items, a
+                column is missing or not read by the model, or, with `unknown="error"`, an item is unknown.
+            NonFiniteError: If scores are infinite or NaN.
         """
         k, exclude_seen = self.check_k(k), require_switch(exclude_seen, name="exclude_seen")
         requests = read_requests(
@@ -272,22 +271,23 @@ class Recommender:
         """Recommend for every user of a table of interactions.
 
         Args:
-            frame: A file or frame with `user_id`, `item_id`, `timestamp`, as `read_interactions` takes it, and with the
-                event columns that the model reads besides the items.
-            k: How many items for each user.
-            exclude_seen: Whether to leave out what the user's rows hold.
+            frame: A file or frame with `user_id`, `item_id`, `timestamp` and the event columns that the model reads
+                besides the items; see `read_interactions`.
+            k: Number of items for each user.
+            exclude_seen: Whether to leave out the items in the user's rows.
             allow: The only ids that may be recommended.
             deny: Ids that may not be recommended.
-            unknown: As in `recommend`.
-            columns: Other names of the table's columns, as `{"user_id": "uid"}`.
+            unknown: See `recommend`.
+            columns: Other names of the table's columns, such as `{"user_id": "uid"}`.
 
         Returns:
-            `user_id`, `rank` (from 1), `item_id`, `score`, ordered by user and rank; user ids are of the table's
-            own type, item ids are text. Users without a known item get the most popular ones.
+            `user_id`, `rank` (from 1), `item_id`, `score`, ordered by user and rank. User ids keep the table's type;
+            item ids are text. Users without a known item get the most popular items.
 
         Raises:
-            ValueError: On a table that cannot be read, and as `recommend` raises it.
-            RuntimeError: In a process forked from one that had used polars already.
+            InputError: If the table cannot be read; otherwise as in `recommend`.
+            NonFiniteError: If scores are infinite or NaN.
+            RuntimeError: In a process forked from one that had already used polars.
         """
         k, exclude_seen = self.check_k(k), require_switch(exclude_seen, name="exclude_seen")
         allowed, denied = self.encode_list(allow, where="allow"), self.encode_list(deny, where="deny")
@@ -299,17 +299,18 @@ class Recommender:
         return user_lists(table.user_ids, *found, self.items)
 
     def name_item(self, item_id: ItemId) -> str:
-        """Return an item's title, or its id where it has none."""
+        """Return an item's title, or its id if it has no title."""
         name = id_text(item_id, "name_item")
         (token_id,) = self.tokenizer.look_up([name])
         row = self.items.row_of(int(token_id))
         return name if row is None else self.items.titles[row] or name
 
     def similar_items(self, item_id: ItemId, k: int = 10) -> Recommendations:
-        """List the items whose vectors point most nearly the same way: cosine similarity as the score.
+        """List the items whose vectors have the highest cosine similarity, which is the score.
 
         Raises:
-            ValueError: If the item is unknown or no id, k is out of range, or item vectors are not finite.
+            InputError: If the item is unknown or not an id, or k is out of range.
+            NonFiniteError: If an item vector is infinite or NaN.
         """
         k = self.check_k(k)
         name = id_text(item_id, "similar_items")
@@ -323,7 +324,7 @@ class Recommender:
 
     @cached_property
     def directions(self) -> Index:
-        """The item vectors at length 1, prepared when first asked for."""
+        """Index of the item vectors at length 1, built on first use."""
         vectors_VD = require_finite(self.model.encode_items().detach().float(), what="Item vectors")
         return build_index(self.index_name, torch.nn.functional.normalize(vectors_VD))
 
@@ -333,11 +334,11 @@ class Recommender:
         return self.items.item_ids
 
     def encode_list(self, item_ids: ItemIds | None, *, where: str) -> list[np.ndarray] | None:
-        """Encode the known items of an allow or deny list that all users share."""
+        """Encode the known items of an allow or deny list that applies to all users."""
         if item_ids is None:
             return None
         return encode_lists(read_ids(item_ids, where=where, ordered=False), 0, self.tokenizer.look_up, where=where)
 
     def check_k(self, k: int) -> int:
-        """Raise a `ValueError` if k is no whole number, less than 1 or more than the catalogue holds."""
+        """Return k; raise an `InputError` if it is not an integer from 1 to the number of items."""
         return require_list_length(k, len(self.items))

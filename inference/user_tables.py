@@ -1,4 +1,4 @@
-"""From a table of interactions to its users' histories, and from their lists to a table again.
+"""Turn a table of interactions into its users' histories, and lists of recommendations into a table.
 
 Shape suffixes: R users, K list length.
 """
@@ -40,11 +40,11 @@ def read_user_table(
     """Read a table of interactions.
 
     Args:
-        frame: A file or frame, as of `Recommender.recommend_frame`.
+        frame: A file or frame; see `Recommender.recommend_frame`.
         tokenizer: The vocabulary.
         event_columns: The event columns that the model reads, the items first.
         columns: Other names of the table's columns.
-        unknown: Whether unknown items are left out with a warning, or refused.
+        unknown: `"skip"` to leave out unknown items with a warning, `"error"` to raise.
 
     Raises:
         InputError: If the table cannot be read, lacks a column, or, with `unknown="error"`, holds an unknown item.
@@ -58,7 +58,7 @@ def read_user_table(
 
 
 def user_lists(user_ids: pl.Series, scores_RK: np.ndarray, token_ids_RK: np.ndarray, items: Catalogue) -> pl.DataFrame:
-    """Lay lists out as a table of `user_id`, `rank`, `item_id` and `score`; warn of users whose list is empty."""
+    """Return lists as a table of `user_id`, `rank`, `item_id` and `score`; warn of users whose list is empty."""
     num_without = int((token_ids_RK == 0).all(axis=1).sum())
     if num_without:
         warnings.warn(

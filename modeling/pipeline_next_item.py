@@ -27,15 +27,15 @@ from seqrec.search.retriever import Retriever
 TASK = "next-item-recommendation"
 REQUEST_KEYS = ("history", "allow", "deny")
 BY_POPULARITY = "the most popular items are recommended for them"
-BY_TOKEN_ORDER = "for them, items are recommended in the order of their token ids, which is commonly that of popularity"
+BY_TOKEN_ORDER = "items are recommended for them in token order, which usually follows popularity"
 
 
 class NextItemRecommendationPipeline(Pipeline):
-    """Recommends the items that users will most likely want next.
+    """Recommend the items that users will most likely want next.
 
-    Lists and scores are those of `Recommender.recommend`, without titles. A history without a known item is answered
-    by popularity, which `items.parquet` beside the model says; where that file or pyarrow is missing, by the order of
-    the token ids, which is that of popularity where the tokenizer was built from interactions.
+    Lists and scores equal those of `Recommender.recommend`, without titles. Histories without a known item get the
+    most popular items according to the model's `items.parquet`. If that file or pyarrow is missing, they get items in
+    token order, which follows popularity if the tokenizer was built from interactions.
 
     Example:
         >>> from transformers import pipeline
@@ -56,7 +56,8 @@ class NextItemRecommendationPipeline(Pipeline):
         vocab_size = self.model.config.vocab_size
         if len(self.tokenizer) != vocab_size:
             raise InputError(
-                f"The model has {vocab_size} tokens, the tokenizer {len(self.tokenizer)}. Take both from one training."
+                f"The model has {vocab_size} tokens, but the tokenizer has {len(self.tokenizer)}. Take both from one "
+                "training."
             )
         config = self.model.config
         item_ids = self.tokenizer.convert_ids_to_tokens(range(token_ids_of(0), vocab_size))
@@ -76,27 +77,29 @@ class NextItemRecommendationPipeline(Pipeline):
         """Recommend for one history or several.
 
         Args:
-            inputs: Raw ids of what one user did, oldest first (a list, array or column); a list of such histories; or a
-                dict with `history` (either of the two), perhaps `allow` and `deny`, and the further event columns that
-                the model reads, laid out like `history`; or a list of such dicts. A generator is one of such requests.
-            **kwargs: `top_k` (10), how many items; `exclude_seen` (True), whether to leave out what is in the history;
-                `allow` and `deny`, ids that alone or never may be recommended: one list for all, or one for each
-                history. `batch_size` has no effect: histories of one list share batches by their length.
+            inputs: One user's raw item ids, oldest first (a list, array or column); a list of such histories; a dict
+                with `history` (either of these), optionally `allow` and `deny`, and the further event columns that the
+                model reads, laid out like `history`; or a list of such dicts. A generator yields requests of any of
+                these forms.
+            **kwargs: `top_k` (10), the number of items; `exclude_seen` (True), whether to leave out items of the
+                history; `allow`, the only ids that may be recommended, and `deny`, ids that may not: one list for all
+                histories, or one for each. `batch_size` has no effect: a list of histories is batched by length.
 
         Returns:
-            `[{"item_id": …, "score": …}, …]`, best first, for one history; a list of them for several. Fewer than
-            `top_k` come back where fewer may be recommended.
+            `[{"item_id": …, "score": …}, …]`, best first, for one history; a list of such lists for several. Lists are
+            shorter than `top_k` if fewer items may be recommended.
 
         Raises:
-            ValueError: On what is no history or could be read in more than one way, on options out of range, and on a
-                model whose scores are not finite.
+            InputError: If a history is invalid or ambiguous, an option is out of range, or an event column is missing
+                or not read by the model.
+            NonFiniteError: If scores are infinite or NaN.
         """
         if not (isinstance(inputs, Mapping | GeneratorType | Dataset) or is_list_of_requests(inputs)):
-            inputs = {"history": inputs}  # else the ids of a history would be taken for a batch
+            inputs = {"history": inputs}  # otherwise the ids of a history would be taken for a batch
         return super().__call__(inputs, **{**kwargs, "batch_size": 1})
 
     def save_pretrained(self, save_directory: str, **kwargs: Any) -> None:
-        """Save model and tokenizer; the code goes with the model."""
+        """Save model and tokenizer; the code is saved with the model."""
         self.model.save_pretrained(save_directory, **kwargs)
         self.tokenizer.save_pretrained(save_directory, **kwargs)
 
@@ -112,12 +115,14 @@ class NextItemRecommendationPipeline(Pipeline):
         return preparing, given(answering), {}
 
     def preprocess(self, input_: Any, allow: AllowDeny = None, deny: AllowDeny = None) -> dict[str, Any]:
-        """Turn a request's raw ids into token ids, with a warning for those that are unknown."""
+        """Turn a request's raw ids into token ids, and warn of unknown ones."""
         request = input_ if isinstance(input_, Mapping) else {"history": input_}
         columns = {name: values for name, values in request.items() if name not in REQUEST_KEYS}
         if "history" not in request or not columns.keys() <= set(self.retriever.columns):
             names = ", ".join(map(repr, [*REQUEST_KEYS[1:], *self.retriever.columns[1:]]))
-            raise InputError(f"A request has a 'history', and perhaps {names}, but {list(request)} was given.")
+            raise InputError(
+                f"A request must have a 'history' and may have {names}, but has {list(request)}. Correct its keys."
+            )
         requests = read_requests(
             request["history"],
             self.encode_item_ids,
@@ -145,7 +150,7 @@ class NextItemRecommendationPipeline(Pipeline):
         return {"is_single": requests.is_single, "scores_BK": scores_BK, "token_ids_BK": token_ids_BK}
 
     def postprocess(self, model_outputs: dict[str, Any]) -> list[Any]:
-        """Turn scores and token ids into raw ids with scores, without the empty places."""
+        """Turn scores and token ids into raw ids with scores, without empty places."""
         found = [
             [
                 {"item_id": self.tokenizer.convert_ids_to_tokens(token_id), "score": score}
@@ -157,22 +162,22 @@ class NextItemRecommendationPipeline(Pipeline):
         return found[0] if model_outputs["is_single"] else found
 
     def encode_item_ids(self, item_ids: list[str]) -> np.ndarray:
-        """Look up raw ids as `ItemTokenizer.encode_item_ids` does, which a folder's tokenizer lacks without seqrec."""
+        """Look up raw ids as `ItemTokenizer.encode_item_ids` does; without seqrec, the tokenizer lacks that method."""
         token_ids = np.array(self.tokenizer.convert_tokens_to_ids(item_ids), dtype=np.int64)
         return np.where(rows_of(token_ids) < 0, UNK_ID, token_ids)
 
 
 def is_list_of_requests(inputs: Any) -> bool:
-    """Tell whether something is a list of dicts, each a request."""
+    """Return whether the inputs are a list of dicts, each of them a request."""
     return isinstance(inputs, list | tuple) and bool(inputs) and all(isinstance(one, Mapping) for one in inputs)
 
 
 def as_lists(ids: AllowDeny, name: str) -> list[str] | list[list[str]]:
-    """Read an allow or deny list that many requests share: an iterator would be used up by the first."""
+    """Read an allow or deny list shared by many requests: the first would exhaust an iterator."""
     lists, is_one_for_all = read_lists(ids, where=name)
     return lists[0] if is_one_for_all else lists
 
 
 def given(parameters: dict[str, Any]) -> dict[str, Any]:
-    """Leave out what was not given, so that the defaults of the steps hold."""
+    """Omit parameters that were not given, so that the defaults of the pipeline's steps apply."""
     return {name: value for name, value in parameters.items() if value is not None}

@@ -1,1 +1,1 @@
-"""How a catalogue is searched: scores, masks, lists and ranks."""
+"""Search of a catalogue: scores, masks, lists and ranks."""

@@ -1,4 +1,4 @@
-"""How a catalogue is searched: exactly, or, beyond a million items, by one of faiss's approximate indexes.
+"""Build an index of a catalogue: exact, or approximate by faiss for more than a million items.
 
 Shape suffixes: B users, V vocabulary, D hidden size, K list length, M candidates, S excluded items.
 """
@@ -16,7 +16,7 @@ from seqrec.search.interfaces import Index
 
 IndexName = Literal["exact", "ivf", "hnsw"]
 CELLS_PROBED = 16
-POINTS_PER_CELL = 64  # from which its centre is learnt; faiss's 256 take several times as long
+POINTS_PER_CELL = 64  # maximum sample from which k-means computes a centre; faiss's 256 take several times as long
 NEIGHBOURS = 32
 CANDIDATES_AT_LEAST = 64
 
@@ -25,16 +25,16 @@ def build_index(name: IndexName, items_VD: Tensor) -> Index:
     """Prepare a catalogue for searching.
 
     Args:
-        name: `"exact"`; `"ivf"`, which looks into the cells of vectors nearest to a user; or `"hnsw"`, which walks
-            a graph of near items: quicker to search, much slower to build.
-        items_VD: Item vectors; row i is token id i.
+        name: `"exact"`; `"ivf"`, which searches the clusters of vectors nearest to a user; or `"hnsw"`, which walks a
+            graph of neighbouring items: faster to search, much slower to build.
+        items_VD: Item vectors; row i belongs to token id i.
 
     Raises:
-        ValueError: On another name.
-        ImportError: If faiss is wanted and not installed.
+        InputError: If the name is not one of these.
+        ImportError: If the index needs faiss and faiss is not installed.
     """
     if name not in get_args(IndexName):
-        raise InputError(f"There is no index {name!r}. Choose one of: {', '.join(get_args(IndexName))}.")
+        raise InputError(f"index must be one of {', '.join(get_args(IndexName))}, got {name!r}.")
     exact = ExactIndex(items_VD)
     return exact if name == "exact" else ApproximateIndex(name, exact)
 
@@ -42,28 +42,28 @@ def build_index(name: IndexName, items_VD: Tensor) -> Index:
 class ApproximateIndex:
     """Candidates from faiss, scored again in float32.
 
-    On clustered vectors of 64 numbers, recall@10 was 1.00 with `"ivf"` over 100,000 and over a million items, and .9996
-    with `"hnsw"` over 100,000, at a quarter of a millisecond a user on one thread; all scores of a million items take
-    several.
+    On clustered vectors of dimension 64, recall@10 was 1.00 with `"ivf"` for 100,000 and for a million items, and .9996
+    with `"hnsw"` for 100,000, at a quarter of a millisecond per user on one thread; scoring all of a million items
+    takes several milliseconds.
 
-    Scores are those of the exact search; what may be missing is an item. More candidates are fetched than are
-    asked for, so that excluded ones can be left out; a user for whom too few remain, or whose candidates end in equals
-    of the list's last item, is answered exactly, and so is every search among allowed items.
+    Scores are exact, but lists may lack an item. More candidates are fetched than requested, so that excluded ones can
+    be left out. The exact index answers users for whom too few candidates remain or the last candidate ties with the
+    list's last item, and all searches with allowed items.
 
     Args:
         name: `"ivf"` or `"hnsw"`.
-        exact: The same catalogue, searched exactly.
+        exact: Exact index of the same catalogue.
     """
 
     def __init__(self, name: IndexName, exact: ExactIndex) -> None:
         self.exact = exact
         self.device = exact.device
-        faiss = import_faiss()  # not kept: modules can be neither pickled nor copied
+        faiss = import_faiss()  # not an attribute: modules cannot be pickled or copied
         vectors = by_row(exact.items_VD).numpy(force=True)
         num_items, width = vectors.shape
         metric = faiss.METRIC_INNER_PRODUCT
         if name == "ivf":
-            num_cells = min(4 * isqrt(num_items), max(1, num_items // 39))  # faiss wants 39 items to a cell
+            num_cells = min(4 * isqrt(num_items), max(1, num_items // 39))  # faiss wants 39 items per cell
             self.index = faiss.IndexIVFFlat(faiss.IndexFlatIP(width), width, num_cells, metric)
             self.index.cp.max_points_per_centroid = POINTS_PER_CELL
             self.index.cp.min_points_per_centroid = 1  # fewer items make one cell; faiss would print a warning
@@ -97,13 +97,13 @@ class ApproximateIndex:
         return scores_BK, ids_BK
 
     def candidates(self, users_BD: Tensor, num_candidates: int) -> Any:
-        """Ask faiss for rows of item vectors; −1 where it found no more."""
+        """Return rows of item vectors found by faiss; −1 where it found no more."""
         settings = import_faiss().SearchParametersHNSW(efSearch=num_candidates) if self.is_graph else None
         return self.index.search(users_BD.numpy(force=True), num_candidates, params=settings)[1]
 
 
 def import_faiss() -> Any:
-    """Import faiss, or say how to install it."""
+    """Import faiss, or raise an error that says how to install it."""
     try:
         import faiss
     except ImportError as error:

@@ -1,4 +1,4 @@
-"""Exact top-K of a catalogue that is searched again and again.
+"""Exact top-K search for a catalogue that is searched many times.
 
 Shape suffixes: B users, V vocabulary, D hidden size, K list length, N blocks, M candidates, S excluded items.
 """
@@ -10,23 +10,23 @@ from seqrec.interactions.special_tokens import NUM_SPECIAL_TOKENS
 from seqrec.search.largest import BLOCK, largest
 from seqrec.search.scoring import CACHED_SCORES, cells_of, top_k
 
-LARGE_CATALOGUE = 100_000  # items from which on a first, coarse pass pays
+LARGE_CATALOGUE = 100_000  # minimum number of items for which a coarse first pass saves time
 BLOCKS_PER_ITEM = 4  # blocks searched for each item of a list
-# A product of bfloat16 vectors is off by less than this share of |u|·|v|: each factor and the result are
-# rounded to 8 bits, by 2⁻⁸ at most. The last term covers what float32 sums and the errors' products add.
+# The error of a product of bfloat16 vectors is less than this share of |u|·|v|: both factors and the result are rounded
+# to 8 bits, by at most 2⁻⁸ each. The last term covers float32 sums and products of errors.
 COARSE_ERROR = 3 * 2**-8 + 2**-13
 
 
 class ExactIndex:
-    """The items of a catalogue, prepared for `scoring.top_k`'s answers at a lower price.
+    """The items of a catalogue, prepared to return the same lists as `scoring.top_k` faster.
 
-    On a CPU, a large catalogue is first scored in bfloat16, which keeps of each block of items its maximum. Blocks
-    with the highest maxima are scored again in float32. A user's list is certain when its last score is above
-    what any other block could hold, by the error that bfloat16 can make; users without that certainty (a few, with
-    many items of nearly one score) are answered by `top_k`.
+    On a CPU, a large catalogue is first scored in bfloat16, and only the maximum of each block of items is kept. Blocks
+    with the highest maxima are scored again in float32. A user's list is certain if its last score exceeds the maxima
+    of all other blocks by more than the error of bfloat16. The few users for whom it does not, because many items score
+    almost the same, are answered by `top_k`.
 
     Args:
-        items_VD: Item vectors; row i is token id i.
+        items_VD: Item vectors; row i belongs to token id i.
     """
 
     def __init__(self, items_VD: Tensor) -> None:
@@ -41,7 +41,7 @@ class ExactIndex:
     def search(
         self, users_BD: Tensor, k: int, *, excluded_BS: Tensor | None = None, allowed_BA: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """List the k items that score highest for each user; everything as in `scoring.top_k`."""
+        """List the k items that score highest for each user; see `scoring.top_k`."""
         users_BD = users_BD.detach().float()
         num_blocks = BLOCKS_PER_ITEM * k
         if not self.is_coarse or allowed_BA is not None or num_blocks * BLOCK * 4 > len(self.items_VD):
@@ -60,7 +60,7 @@ class ExactIndex:
         return scores_BK, ids_BK
 
     def block_maxima(self, users_BD: Tensor, excluded_BS: Tensor | None) -> Tensor:
-        """Return the highest coarse score of each block of items that may be recommended: (B, N)."""
+        """Return the highest coarse score in each block, among items that are not excluded: (B, N)."""
         coarse_users_BD = users_BD.bfloat16()
         chunk_items = max(1, CACHED_SCORES // max(1, len(users_BD)) // BLOCK) * BLOCK
         maxima = []
@@ -77,7 +77,7 @@ class ExactIndex:
 def rescore(
     users_BD: Tensor, items_VD: Tensor, ids_BM: Tensor, k: int, excluded_BS: Tensor | None
 ) -> tuple[Tensor, Tensor]:
-    """Score each user's candidates in float32 and list the k best, as `scoring.top_k` does.
+    """Score each user's candidates in float32, and list the k best as `scoring.top_k` does.
 
     Equal items score the same, wherever they stand: the product is of a round number of candidates (see
     `scoring.products`).
@@ -85,9 +85,9 @@ def rescore(
     Args:
         users_BD: User vectors.
         items_VD: Item vectors.
-        ids_BM: Token ids of the candidates, rising; those below 0 or beyond the catalogue are nobody's.
+        ids_BM: Token ids of the candidates, ascending; ids below 0 or beyond the catalogue are ignored.
         k: Length of the lists, at most M.
-        excluded_BS: Token ids never to list, a row a user, or one row for all.
+        excluded_BS: Token ids never to list, one row per user, or one row for all.
     """
     ids_BM = nn.functional.pad(ids_BM, (0, -ids_BM.shape[1] % BLOCK), value=-1)
     real_BM = (ids_BM >= NUM_SPECIAL_TOKENS) & (ids_BM < len(items_VD))

@@ -1,4 +1,4 @@
-"""The two sides of a search: what turns histories and items into vectors, and what finds the best items for a vector.
+"""The two sides of a search: encoders turn histories and items into vectors; indexes find the best items for a vector.
 
 Shape suffixes: B users, L length, V vocabulary, D hidden size, K list length, S excluded items, A allowed items.
 """
@@ -10,15 +10,15 @@ from torch import Tensor
 
 
 class Encoder(Protocol):
-    """Users and items as vectors of one space, in which a score is their product."""
+    """Turns users and items into vectors of one space, in which a score is a dot product."""
 
     def encode_users(self, input_ids: Tensor, attention_mask: Tensor | None = None, **columns: Tensor) -> Tensor:
         """Return user vectors (B, D).
 
         Args:
             input_ids: Histories (B, L), oldest item first.
-            attention_mask: 1 for items, 0 for padding (B, L); None where nothing is padded.
-            **columns: Further event columns (B, L), if it reads any.
+            attention_mask: 1 for items, 0 for padding (B, L); None if nothing is padded.
+            **columns: Further event columns (B, L), if the encoder reads any.
         """
         ...
 
@@ -28,7 +28,7 @@ class Encoder(Protocol):
 
 
 class Index(Protocol):
-    """Finds the best items for user vectors, as `scoring.top_k` does, on one device."""
+    """Finds the best items for user vectors on one device, as `scoring.top_k` does."""
 
     device: torch.device
 

@@ -1,4 +1,4 @@
-"""Recommending what is popular: the baseline that a model must beat, and the answer to a history without known items.
+"""Recommend popular items: the baseline that a model must beat, and the answer for histories without known items.
 
 Shape suffixes: B users, L length, V vocabulary.
 """
@@ -12,25 +12,25 @@ from seqrec.errors import InputError
 
 
 class PopularityBaseline:
-    """Recommend to everybody what has most training interactions.
+    """Recommend the items with the most training interactions to every user.
 
-    An item's score is the dense rank of its count: 0 for the lowest count there is, 1 for the next, and so
-    on. Counts themselves would not do: beyond 2^24, float32 cannot tell neighbours apart. Items of equal
-    counts score the same, and ties count against the target as they do for a model.
+    An item's score is the dense rank of its count: 0 for the lowest count, 1 for the next, and so on. Counts
+    themselves would not work: beyond 2^24, float32 cannot distinguish neighbouring integers. Items with equal counts
+    score the same, and ties count against the target, as for a model.
 
     Args:
         item_counts_V: Training interactions of each token id, 0 for special tokens.
 
     Raises:
-        ValueError: If the counts are not integers in one dimension.
+        InputError: If the counts are not one-dimensional integers, at least 0.
     """
 
     def __init__(self, item_counts_V: ArrayLike) -> None:
         counts_V = np.asarray(item_counts_V)
         if counts_V.ndim != 1 or not np.issubdtype(counts_V.dtype, np.integer) or (counts_V < 0).any():
             raise InputError(
-                f"Item counts must be one integer from 0 a token id, not {counts_V.dtype} of shape "
-                f"{counts_V.shape}, {np.sum(counts_V < 0)} of them negative."
+                f"Item counts must be one integer >= 0 per token id, but are {counts_V.dtype} of shape "
+                f"{counts_V.shape}, {np.sum(counts_V < 0)} of them negative. Count each item's training interactions."
             )
         ranks_V = np.unique(counts_V, return_inverse=True)[1]
         self.scores_V1 = torch.from_numpy(ranks_V.astype(np.float32))[:, None]
@@ -39,9 +39,9 @@ class PopularityBaseline:
         """Return the same vector for every user, whatever the history: ones (B, 1).
 
         Args:
-            input_ids: Histories (B, L); only their number and device count.
-            attention_mask: Not needed.
-            **columns: Not needed.
+            input_ids: Histories (B, L); only their number and device matter.
+            attention_mask: Ignored.
+            **columns: Ignored.
         """
         return torch.ones(len(input_ids), 1, device=input_ids.device)
 

@@ -1,4 +1,4 @@
-"""The one road from histories to lists of items, everything being token ids.
+"""From tokenized histories to lists of token ids, for the pipeline and `Recommender` alike.
 
 Shape suffixes: B users, R histories, L length, K list length, S excluded items, A allowed items.
 """
@@ -20,13 +20,13 @@ TokenLists = Sequence[np.ndarray]
 
 
 class Retriever:
-    """Finds the best items for histories, by a model, or by popularity where a history is empty.
+    """Finds the best items for histories: by a model, or by popularity for empty histories.
 
     Args:
-        encoder: Encodes histories that hold items.
-        index: The encoder's items, to be searched.
+        encoder: Encodes histories that are not empty.
+        index: Index of the encoder's items.
         popularity: Answers empty histories.
-        max_length: Newest events that the encoder reads.
+        max_length: Number of newest events that the encoder reads.
         columns: Event columns that the encoder reads.
     """
 
@@ -56,20 +56,20 @@ class Retriever:
     ) -> tuple[np.ndarray, np.ndarray]:
         """Find the k best items for each history.
 
-        Histories of like length share a batch, as in evaluation.
+        Histories of similar length share a batch, as in evaluation.
 
         Args:
             histories: Token ids of each user's items, oldest first, and the encoder's further columns.
             k: Length of the lists.
-            exclude_seen: Whether to leave out what is in a history.
+            exclude_seen: Whether to leave out the items of a history.
             allowed: The only token ids that may be listed: one array for all histories, or one for each.
-            denied: Token ids that may not be listed, likewise.
+            denied: Token ids that may not be listed: one array for all histories, or one for each.
 
         Returns:
-            `scores_RK` and `token_ids_RK`, the latter 0 where nothing was left to recommend.
+            `scores_RK` and `token_ids_RK`; the token id is 0 where no item was left to recommend.
 
         Raises:
-            NonFiniteError: If a score is not a number, or infinite.
+            NonFiniteError: If a score is infinite or NaN.
         """
         with torch.inference_mode():
             if len(histories) == 1:
@@ -83,7 +83,7 @@ class Retriever:
             return scores_RK, token_ids_RK
 
     def batches(self, lengths_R: np.ndarray) -> list[np.ndarray]:
-        """Share histories out among batches; empty ones have batches of their own."""
+        """Divide histories into batches; empty ones get separate batches."""
         read_R = np.minimum(lengths_R, self.max_length)
         parts = np.flatnonzero(lengths_R > 0), np.flatnonzero(lengths_R == 0)
         return [rows[places] for rows in parts for places in batches_of_like_length(read_R[rows], BATCH_SIZE)]
@@ -96,7 +96,7 @@ class Retriever:
         allowed: TokenLists | None,
         denied: TokenLists | None,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Encode one batch, all or none of whose histories are empty, and list its best items."""
+        """Encode one batch, in which all or no histories are empty, and list the best items for each."""
         encoder, index = (self.encoder, self.index) if histories.lengths_R[0] else self.popularity
         batch = {name: tensor.to(index.device) for name, tensor in self.collate(histories).items()}
         users_BD = encoder.encode_users(**encoder_inputs(batch))
@@ -108,16 +108,16 @@ class Retriever:
             excluded_BS = denied_BS
         allowed_BA = None if allowed is None else matrix(allowed, index.device)
         scores_BK, token_ids_BK = index.search(users_BD, k, excluded_BS=excluded_BS, allowed_BA=allowed_BA)
-        if not (scores_BK < torch.inf).all():  # as NaN is not either; empty places hold -inf
+        if not (scores_BK < torch.inf).all():  # also true for NaN; empty places hold -inf
             require_finite(scores_BK.where(scores_BK != -torch.inf, 0), what="Scores")
         return scores_BK.numpy(force=True), token_ids_BK.numpy(force=True)
 
 
 def lists_of(lists: TokenLists | None, rows: np.ndarray) -> TokenLists | None:
-    """Pick the lists of some histories; one for all stays one."""
+    """Select the lists of some histories; a single list for all is returned unchanged."""
     return lists if lists is None or len(lists) == 1 else [lists[row] for row in rows]
 
 
 def matrix(lists: TokenLists, device: torch.device) -> Tensor:
-    """Lay lists of token ids out as rows, padded with 0."""
+    """Return lists of token ids as rows of a matrix, padded with 0."""
     return pad_items(Histories.from_lists({"input_ids": lists})).to(device)

@@ -1,10 +1,10 @@
-"""Scoring users against the catalogue: the one place for top-K lists and ranks.
+"""Score users against the catalogue, and take top-K lists and ranks from the scores.
 
-Evaluation ranks here and serving lists here, so both see the same scores, masks and special tokens.
-The catalogue is scored in chunks; no (users, items) matrix is kept beyond one chunk.
+Evaluation and serving both use this module, so they see the same scores, masks and special tokens. The catalogue is
+scored in chunks; no (users, items) matrix larger than one chunk is kept.
 
 Shape suffixes: B users, V vocabulary, D hidden size, K list length, C items of one chunk, S excluded items,
-A allowed items. Id matrices are padded with 0, the pad token, which is never recommended anyhow.
+A allowed items. Id matrices are padded with 0, the pad token, which is never recommended.
 """
 
 from collections.abc import Callable, Iterator
@@ -18,9 +18,9 @@ from seqrec.errors import InputError
 from seqrec.interactions.special_tokens import NUM_SPECIAL_TOKENS
 from seqrec.search.largest import BLOCK, largest
 
-CHUNK_SCORES = 2**24  # scores of one chunk: 64 MiB in float32
-CACHED_SCORES = 2**20  # scores that a processor's cache holds
-NOT_RANKED = 2**31 - 1  # rank of a target that can never be recommended: beyond every list
+CHUNK_SCORES = 2**24  # scores per chunk: 64 MiB in float32
+CACHED_SCORES = 2**20  # scores that fit in a processor's cache
+NOT_RANKED = 2**31 - 1  # rank of a target that can never be recommended: below every list
 
 
 def top_k(
@@ -31,21 +31,21 @@ def top_k(
     excluded_BS: Tensor | None = None,
     allowed_BA: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """List the k items that score highest for each user, best first; equal scores in the order of their token ids.
+    """List the k items that score highest for each user, best first; ties are in the order of token ids.
 
     Args:
         users_BD: User vectors.
-        items_VD: Item vectors; row i is token id i.
+        items_VD: Item vectors; row i belongs to token id i.
         k: Length of the lists, at least 1.
-        excluded_BS: Token ids never to list (seen and denied ones), a row a user, or one row for all.
-        allowed_BA: Token ids to which the lists are confined, likewise.
+        excluded_BS: Token ids never to list (seen and denied ones), one row per user, or one row for all.
+        allowed_BA: The only token ids that may be listed, one row per user, or one row for all.
 
     Returns:
-        `scores_BK` (float32) and `token_ids_BK`. Where fewer than k items are left, a list ends in score −inf
-        and token id 0. A shorter list is the beginning of a longer one.
+        `scores_BK` (float32) and `token_ids_BK`. If fewer than k items may be listed, a list ends in score −inf and
+        token id 0. A smaller k gives the beginning of the same list.
 
     Raises:
-        ValueError: If k is less than 1.
+        InputError: If k is less than 1.
     """
     return Scores.of_vectors(users_BD, items_VD).masked(excluded_BS, allowed_BA, CACHED_SCORES).top_k(k)
 
@@ -60,16 +60,16 @@ def rank_targets(
 ) -> Tensor:
     """Rank each user's target among all items that could be recommended.
 
-    The rank is 1 plus the number of other items that score at least as much: ties count against the target,
-    and so does a score that is not a number. A target that can never be recommended (excluded, not allowed,
-    a special token, no token of the catalogue, or of a score that is −inf or not a number) has rank `NOT_RANKED`.
+    The rank is 1 plus the number of other items that score at least as high: ties and NaN count against the target. A
+    target that can never be recommended (excluded, not allowed, a special token, not in the catalogue, or with a score
+    of −inf or NaN) has rank `NOT_RANKED`.
 
     Args:
         users_BD: User vectors.
-        items_VD: Item vectors; row i is token id i.
+        items_VD: Item vectors; row i belongs to token id i.
         targets_B: Token id of each user's target.
-        excluded_BS: As in `top_k`.
-        allowed_BA: As in `top_k`.
+        excluded_BS: See `top_k`.
+        allowed_BA: See `top_k`.
 
     Returns:
         `ranks_B`, integers from 1.
@@ -81,16 +81,17 @@ def rank_targets(
 class Scores:
     """Scores of B users over a catalogue of V token ids, from which lists and ranks are taken.
 
-    They are computed chunk by chunk. Where both lists and ranks are wanted, take them from one object: a catalogue of
-    one chunk is scored once.
+    They are computed chunk by chunk. To get both lists and ranks, use one object: a catalogue that fits in one chunk is
+    then scored only once.
 
     Attributes:
-        stretch: Computes `scores_BC` of the token ids from one up to another, float32, in a tensor of the caller's own.
+        stretch: Function of two token ids, `start` and `stop` (excluded), that returns `scores_BC` between them:
+            float32, in a new tensor that may be modified.
         shape: B and V.
-        device: Where they are computed.
-        excluded_BS: Token ids never to list, a row a user, or one row for all.
-        allowed_BA: Token ids to which lists are confined, likewise.
-        chunk_scores: How many scores are computed at once, about; `CHUNK_SCORES` if None.
+        device: Where scores are computed.
+        excluded_BS: Token ids never to list, one row per user, or one row for all.
+        allowed_BA: The only token ids that may be listed, one row per user, or one row for all.
+        chunk_scores: Approximate number of scores per chunk; `CHUNK_SCORES` if None.
     """
 
     stretch: Callable[[int, int], Tensor]
@@ -103,7 +104,7 @@ class Scores:
 
     @classmethod
     def of_vectors(cls, users_BD: Tensor, items_VD: Tensor) -> "Scores":
-        """Multiply user vectors with item vectors; row i of the latter is token id i."""
+        """Multiply user vectors with item vectors, whose row i belongs to token id i."""
         users_BD = users_BD.detach().float()
         stretch = partial(stretch_of_products, users_BD, items_VD.detach())
         return cls(stretch, (users_BD.shape[0], items_VD.shape[0]), users_BD.device)
@@ -111,11 +112,11 @@ class Scores:
     def masked(
         self, excluded_BS: Tensor | None, allowed_BA: Tensor | None = None, chunk_scores: int | None = None
     ) -> "Scores":
-        """Return the same scores, −inf for excluded items and for those that are not allowed."""
+        """Return the same scores, with −inf for items that are excluded or not allowed."""
         return Scores(self.stretch, self.shape, self.device, excluded_BS, allowed_BA, chunk_scores)
 
     def __iter__(self) -> Iterator[tuple[int, Tensor]]:
-        """Yield the first token id of each chunk, and its `scores_BC`, in which what may not be recommended is −inf."""
+        """Yield each chunk's first token id and `scores_BC`, −inf for items that may not be recommended."""
         num_users, num_tokens = self.shape
         chunk_tokens = max(1, (self.chunk_scores or CHUNK_SCORES) // max(1, num_users) // BLOCK) * BLOCK
         if num_tokens > chunk_tokens:
@@ -129,13 +130,13 @@ class Scores:
     def top_k(self, k: int) -> tuple[Tensor, Tensor]:
         """See the function `top_k`."""
         if k < 1:
-            raise InputError(f"k={k} recommendations were asked for; ask for at least 1.")
+            raise InputError(f"k must be at least 1, got {k}.")
         chunks = iter(self)
         _, scores_BC = next(chunks)
         best_BK, ids_BK = largest(scores_BC, k)
         for start, scores_BC in chunks:
             chunk_best, chunk_index = largest(scores_BC, k)
-            # Of equal scores, those of earlier chunks and lower ids stand first, and the sort leaves it so.
+            # Ties from earlier chunks, with lower ids, come first; the stable sort keeps this order.
             candidates, choice = torch.cat([best_BK, chunk_best], dim=1).sort(dim=1, descending=True, stable=True)
             best_BK = candidates[:, :k]
             ids_BK = torch.cat([ids_BK, chunk_index + start], dim=1).gather(1, choice[:, :k])
@@ -143,7 +144,7 @@ class Scores:
         missing = k - best_BK.shape[1]
         if not missing:
             return best_BK, ids_BK
-        # The catalogue holds fewer than k.
+        # The catalogue has fewer than k tokens.
         return nn.functional.pad(best_BK, (0, missing), value=-torch.inf), nn.functional.pad(ids_BK, (0, missing))
 
     def rank(self, targets_B: Tensor) -> Tensor:
@@ -154,8 +155,8 @@ class Scores:
             inside_B = (column_B >= 0) & (column_B < scores_BC.shape[1])
             found_B = scores_BC.gather(1, column_B.where(inside_B, 0)[:, None]).squeeze(1)
             target_scores_B = found_B.where(inside_B, target_scores_B)
-        # The target itself is among the items that do not score less than it: their count is the rank. Those that do
-        # are counted as floats, which takes a tenth of the time that truth values take.
+        # The rank is the number of items, including the target, that do not score lower than the target. Lower scores
+        # are counted as floats, in a tenth of the time that booleans take.
         ranks_B = torch.zeros_like(targets_B)
         for _, scores_BC in self:
             is_less_BC = torch.lt(scores_BC, target_scores_B[:, None], out=torch.empty_like(scores_BC))
@@ -163,7 +164,7 @@ class Scores:
         return ranks_B.where(target_scores_B > -torch.inf, NOT_RANKED)
 
     def score(self, start: int, stop: int) -> Tensor:
-        """Score one chunk and mask what may not be recommended."""
+        """Score one chunk, and mask items that may not be recommended."""
         scores_BC = self.stretch(start, stop)
         if start < NUM_SPECIAL_TOKENS:
             scores_BC[:, : NUM_SPECIAL_TOKENS - start] = -torch.inf
@@ -178,7 +179,7 @@ class Scores:
 
 
 def stretch_of_products(users_BD: Tensor, items_VD: Tensor, start: int, stop: int) -> Tensor:
-    """Multiply users with the items of a stretch; see `Scores.stretch`."""
+    """Multiply users with the items from `start` up to `stop`; see `Scores.stretch`."""
     return products(users_BD, items_VD[start:stop].float())
 
 
@@ -203,13 +204,13 @@ def products(users_BD: Tensor, items_CD: Tensor) -> Tensor:
 def cells_of(
     token_ids_BS: Tensor, start: int, scores_BC: Tensor, *, is_whole: bool = False
 ) -> tuple[Tensor | slice, Tensor]:
-    """Turn lists of token ids, a row a user or one row for all, into an index of one chunk's scores.
+    """Turn token ids, one row per user or one row for all, into an index into one chunk's scores.
 
     Args:
         token_ids_BS: Token ids.
         start: The chunk's first token id.
         scores_BC: The chunk's scores.
-        is_whole: Whether the chunk is the whole catalogue, so that no id is outside it.
+        is_whole: Whether the chunk is the whole catalogue, so that all ids are inside it.
     """
     if is_whole and token_ids_BS.shape[0] == 1:
         return slice(None), token_ids_BS[0]

@@ -131,7 +131,7 @@ def test_the_pipeline_reads_them_from_the_request(recommender):
     ]
     with pytest.raises(ValueError, match="The column device is missing"):
         pipe(HISTORY)
-    with pytest.raises(ValueError, match="perhaps 'allow', 'deny', 'device', but"):
+    with pytest.raises(ValueError, match="may have 'allow', 'deny', 'device', but"):
         pipe({"history": HISTORY, "rating": [1, 2, 3]})
 
 

@@ -163,14 +163,14 @@ def take_other_counts(path):
 @pytest.mark.parametrize("spoil", [Path.unlink, break_file, take_other_items, take_other_counts])
 def test_without_a_known_item_and_counts_it_answers_in_the_order_of_the_vocabulary(folder, spoil):
     spoil(folder / "items.parquet")
-    with pytest.warns(UserWarning, match="in the order of their token ids"):
+    with pytest.warns(UserWarning, match="items are recommended for them in token order"):
         found = pipeline(TASK, model=folder, device="cpu")([], top_k=3, deny=["item 1"])
     assert found == [{"item_id": f"item {row}", "score": 40 - row} for row in (0, 2, 3)]
 
 
 def test_a_model_of_no_folder_answers_in_the_order_of_the_vocabulary(recommender):
     made = pipeline(TASK, model=recommender.model, tokenizer=recommender.tokenizer, device="cpu")
-    with pytest.warns(UserWarning, match="in the order of their token ids"):
+    with pytest.warns(UserWarning, match="items are recommended for them in token order"):
         assert [one["item_id"] for one in made([], top_k=2)] == ["item 0", "item 1"]
 
 
@@ -183,7 +183,7 @@ def test_a_whole_catalogue_holds_no_special_token(pipe):
     [
         ("item 5", {}, "A history is a list of item ids"),
         ({"history": "item 5"}, {}, "A history is a list of item ids"),
-        ({"histories": []}, {}, "A request has a 'history'"),
+        ({"histories": []}, {}, "A request must have a 'history'"),
         ([1.5], {}, "Item ids are strings or integers, but 1.5 was given"),
         ([HISTORY, "item 1"], {}, "Expected a list of item ids in this history, but 'item 1' was given"),
         ([HISTORY, ["item 1", 1.5]], {}, "strings or integers"),
@@ -205,7 +205,7 @@ def test_refuses_what_it_cannot_answer(pipe, inputs, options, message):
 
 
 def test_refuses_a_tokenizer_of_another_size(recommender):
-    with pytest.raises(ValueError, match="The model has 43 tokens, the tokenizer 5"):
+    with pytest.raises(ValueError, match="The model has 43 tokens, but the tokenizer has 5"):
         pipeline(TASK, model=recommender.model, tokenizer=ItemTokenizer.from_item_ids(["a", "b"]), device="cpu")
 
 

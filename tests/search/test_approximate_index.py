@@ -111,7 +111,7 @@ def test_equal_items_are_listed_in_the_order_of_their_ids(name, num_distinct, ve
 
 
 def test_an_unknown_index_is_refused(vectors):
-    with pytest.raises(ValueError, match="Choose one of: exact, ivf, hnsw"):
+    with pytest.raises(ValueError, match="index must be one of exact, ivf, hnsw, got 'flat'"):
         build_index("flat", vectors[1])
 
 

@@ -179,5 +179,5 @@ def test_vectors_that_want_gradients_can_be_ranked():
 
 
 def test_refuses_an_empty_list():
-    with pytest.raises(ValueError, match="ask for at least 1"):
+    with pytest.raises(ValueError, match="k must be at least 1, got"):
         top_k(torch.ones(1, 1), torch.ones(8, 1), 0)
