@@ -23,28 +23,38 @@ FOLDERS = sorted(path for path in (FIXTURES / "saved_0_1").iterdir() if path.is_
 REQUESTS = {"k": 7, "histories": [["3", "item 5", "item 2"], ["9"], ["item 1", "item 2", "3", "item 4", "item 5", "6"]]}
 
 
-def run_by_its_own_code(folder, tmp_path):
-    """Return what a folder's own code computes, without seqrec."""
-    requests, results = tmp_path / "requests.json", tmp_path / f"{folder.name}.pt"
-    requests.write_text(json.dumps(REQUESTS))
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    """The folders as version 0.1 wrote them, code included, by name; and what today's code saves after loading them."""
+    saved, resaved = (tmp_path_factory.mktemp(name) for name in ("saved", "resaved"))
+    for folder in FOLDERS:
+        shutil.copytree(folder, saved / folder.name)
+        with zipfile.ZipFile(FIXTURES / "saved_0_1" / "code.zip") as archive:
+            archive.extractall(saved / folder.name)
+        Recommender.from_pretrained(saved / folder.name, device="cpu").save_pretrained(resaved / f"new-{folder.name}")
+    return {name: (saved / name, resaved / f"new-{name}") for name in (folder.name for folder in FOLDERS)}
+
+
+@pytest.fixture(scope="module")
+def computed(folders, tmp_path_factory):
+    """What each folder's own code computes, without seqrec: version 0.1's, and today's."""
+    place = tmp_path_factory.mktemp("computed")
+    (place / "requests.json").write_text(json.dumps(REQUESTS))
+    paths = [str(path) for pair in folders.values() for path in pair]
     done = subprocess.run(
-        [sys.executable, FIXTURES / "old_code.py", folder, requests, results],
-        env=os.environ | {"HF_HUB_OFFLINE": "1", "HF_MODULES_CACHE": str(tmp_path / f"modules of {folder.name}")},
+        [sys.executable, FIXTURES / "old_code.py", place / "requests.json", place / "results.pt", *paths],
+        env=os.environ | {"HF_HUB_OFFLINE": "1", "HF_MODULES_CACHE": str(place / "modules")},
         capture_output=True,
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    return torch.load(results, weights_only=True)
+    return torch.load(place / "results.pt", weights_only=True)
 
 
 @pytest.fixture(params=FOLDERS, ids=lambda folder: folder.name)
-def saved(request, tmp_path):
+def saved(request, folders):
     """A folder as version 0.1 wrote it, code included."""
-    folder = tmp_path / "saved"
-    shutil.copytree(request.param, folder)
-    with zipfile.ZipFile(FIXTURES / "saved_0_1" / "code.zip") as archive:
-        archive.extractall(folder)
-    return folder
+    return folders[request.param.name][0]
 
 
 def test_there_is_one_for_each_architecture_and_kind_of_positions():
@@ -53,12 +63,9 @@ def test_there_is_one_for_each_architecture_and_kind_of_positions():
 
 
 @torch.no_grad()
-def test_scores_and_lists_are_those_of_its_own_code_to_the_bit(saved, tmp_path):
-    expected = run_by_its_own_code(saved, tmp_path)
+def test_scores_and_lists_are_those_of_its_own_code_to_the_bit(saved, folders, computed):
+    expected, found = (computed[str(path)] for path in folders[saved.name])
     recommender = Recommender.from_pretrained(saved, device="cpu")
-    resaved = tmp_path / "resaved"
-    recommender.save_pretrained(resaved)  # with today's code
-    found = run_by_its_own_code(resaved, tmp_path)
     assert found.keys() == expected.keys()
     for name, value in expected.items():
         if name == "recommendations":
