@@ -1,4 +1,4 @@
-"""The model card: what a saved model is, how it was made and how good it is, told from its folder."""
+"""Write the model card of a saved model from the files in its folder."""
 
 import re
 import shlex
@@ -41,16 +41,16 @@ NUM_USAGE_ITEMS = 3
 METRICS = "metrics.json"
 CURVE = "training_curve.png"
 SLICES = {"history_length": "Length of the history", "target_popularity": "Popularity of the held-out item"}
-# Fields of the configuration that the card shows, by purpose; those of negative sampling only where they are used.
+# Purposes of the configuration fields that the card shows; those of negative sampling only if they are used.
 SHOWN: tuple[Purpose, ...] = ("data", "architecture", "parts", "loss", "training")
 RESULTS = (results_on_test, other_lengths_on_test, results_on_validation)
-# Flags whose value must never be published; argparse takes them abbreviated too (`--hub_tok`).
+# Flags whose value must never be published; argparse also accepts abbreviations (`--hub_tok`).
 SECRET_FLAG = re.compile(r"--[\w-]*(hub[-_]t|token$)")
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """What to call a `model_type`, how to introduce it, and whom to cite."""
+    """Name, summary and citation of a `model_type`."""
 
     name: str
     summary: str
@@ -96,16 +96,16 @@ ARCHITECTURES = {
 def save_model_card(
     folder: str | Path, *, repo_id: str | None = None, license: str | None = None, base_model: str | None = None
 ) -> Path:
-    """Write a saved model's card, `README.md`, in place of any earlier one.
+    """Write a saved model's card, `README.md`, replacing any earlier one.
 
-    It is made from `config.json` and, where they are, `metrics.json`, `items.parquet`, the shapes of the
-    weights and `training_curve.png`. What is not there is left out.
+    It is made from `config.json` and, if they exist, `metrics.json`, `items.parquet`, the shapes of the weights and
+    `training_curve.png`. Sections without data are left out.
 
     Args:
-        folder: The saved model's.
-        repo_id: The repository that it is pushed to, which the card then names; its folder's name if None.
-        license: The model's, as the Hub writes it; what `metrics.json` says if None.
-        base_model: The repository on the Hub whose model was trained further; likewise.
+        folder: The saved model's folder.
+        repo_id: The repository that the card names; the folder's name if None.
+        license: The model's license, by its identifier on the Hub; that in `metrics.json` if None.
+        base_model: The repository on the Hub whose model was fine-tuned; that in `metrics.json` if None.
 
     Returns:
         The card's path.
@@ -124,9 +124,9 @@ def save_model_card(
     metrics = metrics if is_own else {}
     config = read_json_object(str(folder / "config.json"))
     if not is_count(config.get("vocab_size")) or config["vocab_size"] <= NUM_SPECIAL_TOKENS:
-        raise broken(str(folder / "config.json"), f"holds the vocab_size {config.get('vocab_size')!r}")
+        raise broken(str(folder / "config.json"), f"has the invalid vocab_size {config.get('vocab_size')!r}")
     if not is_text(config.get("model_type")):
-        raise broken(str(folder / "config.json"), f"holds the model_type {config.get('model_type')!r}")
+        raise broken(str(folder / "config.json"), f"has the invalid model_type {config.get('model_type')!r}")
     stated = {name: value for name, value in (("license", license), ("base_model", base_model)) if value}
     card = build_model_card(
         {**metrics, "training": {**mapping(metrics.get("training")), **stated}},
@@ -142,7 +142,7 @@ def save_model_card(
 
 
 def count_parameters(folder: Path) -> int | None:
-    """Count the numbers in a folder's weights, from their shapes alone; None where there are no weights."""
+    """Count the parameters in a folder's weights, from their shapes alone; None if there are no weights."""
     return sum(tensor.size for path in weight_files(folder) for tensor in read_tensors(path).values()) or None
 
 
@@ -150,7 +150,7 @@ def first_item_ids(items_file: Path, number: int) -> list[str]:
     """Read the ids of the catalogue's most popular items.
 
     Raises:
-        SavedFolderError: If the file is no catalogue.
+        SavedFolderError: If the file is not a catalogue.
     """
     try:
         items = Catalogue.load(items_file)
@@ -172,13 +172,13 @@ def build_model_card(
     """Fill the card's template.
 
     Args:
-        metrics: The content of `metrics.json`; what it lacks is left out of the card.
+        metrics: The content of `metrics.json`; sections without data are left out of the card.
         config: The content of `config.json`.
-        num_parameters: The model's size, or None if unknown.
+        num_parameters: Number of the model's parameters; None if unknown.
         usage_items: Raw item ids for the usage example, which is left out if there are none.
-        curve: File name of the training curve beside the card, or None.
-        model_name: Its folder's or repository's name.
-        load_from: What the usage example loads, `"org/name"` for a repository; that folder if None.
+        curve: File name of the training curve in the card's folder, or None.
+        model_name: Name of the folder or repository.
+        load_from: The repository that the usage example loads, `"org/name"`; if None, it loads the folder `model_name`.
     """
     training = training_of(metrics)
     protocol = protocol_of(metrics)
@@ -252,7 +252,7 @@ def lifts(metrics: Mapping[str, Any]) -> dict[str, float]:
 
 
 def energy(estimate: Mapping[str, Any]) -> str:
-    """Write an energy in kWh, or, if it is small, in Wh; nothing where it is not known."""
+    """Format an energy in kWh or, if it is small, in Wh; an empty string if it is unknown."""
     kwh = estimate.get("kwh")
     if kwh is None:
         return ""
@@ -260,7 +260,7 @@ def energy(estimate: Mapping[str, Any]) -> str:
 
 
 def portable_command(command: str) -> str:
-    """Leave a machine's folders and access tokens out of a command line; return nothing for what is none."""
+    """Remove local folders and access tokens from a command line; an empty string if it cannot be parsed."""
     try:
         words = shlex.split(command)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Remote code: a model's modules, saved beside its weights, so that it loads without `seqrec`."""
+"""Remote code: a model's modules, saved with its weights, so that it loads without `seqrec`."""
 
 import ast
 import inspect
@@ -18,7 +18,7 @@ from seqrec.modeling.modeling_auto import ARCHITECTURES
 from seqrec.modeling.pipeline_next_item import TASK
 
 PACKAGE = "seqrec"
-REMOTE_PACKAGE = "transformers_modules"  # where transformers puts classes that it loaded from a repository
+REMOTE_PACKAGE = "transformers_modules"  # package of the classes that transformers loads from repositories
 
 logger = logging.get_logger(__name__)
 
@@ -26,21 +26,21 @@ logger = logging.get_logger(__name__)
 def write_remote_code(model: PreTrainedModel, folder: str | Path) -> list[Path]:
     """Write a saved model's code into its folder, and name its classes in `config.json`.
 
-    Then `AutoConfig`, `AutoModel` and `AutoModelForCausalLM` (or `AutoModelForMaskedLM`, for a model that is
-    not causal), found by `auto_map`, and `pipeline("next-item-recommendation")`, found by `custom_pipelines`, load the
-    folder with `trust_remote_code=True` and nothing but transformers installed.
+    With `trust_remote_code=True`, the folder then loads without `seqrec`: by `AutoConfig`, `AutoModel` and
+    `AutoModelForCausalLM` (`AutoModelForMaskedLM` if the model is not causal), which use `auto_map`, and by
+    `pipeline("next-item-recommendation")`, which uses `custom_pipelines`.
 
-    Classes of `seqrec` are written, and others that were registered (`register_architecture`,
-    `register_event_part`, `register_item_part`), with the modules of their packages that they import. A model that
-    itself came from remote code is left alone, as transformers has copied its files already; so is a class that was
-    not registered, or whose modules cannot be flattened, with a warning in the log.
+    Writes the modules of classes of `seqrec` and of registered classes (`register_architecture`,
+    `register_event_part`, `register_item_part`), and the modules of their packages that they import. Nothing is written
+    for a model that itself came from remote code, because transformers has already copied its files; nor, with a
+    warning in the log, for a class that was not registered or whose modules cannot be flattened.
 
     Args:
         model: A model that was saved to `folder`.
-        folder: Where; must hold `config.json`.
+        folder: The folder; must hold `config.json`.
 
     Returns:
-        The Python files written; none for a model that is left alone.
+        The Python files written; an empty list if there are none.
 
     Raises:
         InputError: If `folder` holds no `config.json`.
@@ -53,7 +53,7 @@ def write_remote_code(model: PreTrainedModel, folder: str | Path) -> list[Path]:
     if strangers:
         warn_without_code(
             model,
-            f"{strangers[0].__qualname__} is no class of {PACKAGE} and was not registered. Call "
+            f"{strangers[0].__qualname__} is not a class of {PACKAGE} and was not registered. Call "
             "register_architecture() before saving, or its register_for_auto_class()",
         )
         return []
@@ -90,18 +90,18 @@ def home(class_: type) -> str:
 
 
 def is_registered(class_: type) -> bool:
-    """Tell whether a class is of this package, or part of a registered architecture."""
+    """Return whether a class belongs to this package or to a registered architecture."""
     return home(class_) == PACKAGE or any(class_ in classes for classes in ARCHITECTURES)
 
 
 def part_classes(model: PreTrainedModel) -> list[type]:
-    """Name the classes of a model's event parts and item parts."""
+    """List the classes of a model's event parts and item parts."""
     backbone = model.base_model
     return [type(part) for part in (*backbone.event_parts.values(), *backbone.item_encoder.parts.values())]
 
 
 def auto_classes(model: PreTrainedModel) -> dict[str, type]:
-    """Say which class each Auto class shall load: configuration, backbone and, if the model has one, head."""
+    """Map each Auto class to the class it loads: configuration, backbone and, if the model has one, head."""
     classes: dict[str, type] = {"AutoConfig": type(model.config), "AutoModel": type(model.base_model)}
     if model.base_model is not model:
         classes[auto_head(model)] = type(model)
@@ -109,29 +109,29 @@ def auto_classes(model: PreTrainedModel) -> dict[str, type]:
 
 
 def auto_head(model: PreTrainedModel) -> str:
-    """Name the Auto class that loads a model's head where seqrec is not installed."""
+    """Return the name of the Auto class that loads a model's head if seqrec is not installed."""
     return model.objective.auto_class
 
 
 def custom_pipelines(model: PreTrainedModel) -> dict[str, dict[str, Any]]:
-    """Say which pipeline serves a model: none, if it has no head."""
+    """Return the `custom_pipelines` of a model's configuration; empty if the model has no head."""
     if model.base_model is model:
         return {}
     return {TASK: {"impl": class_reference(model.pipeline_class), "pt": [auto_head(model)]}}
 
 
 def pipeline_classes(model: PreTrainedModel) -> list[type]:
-    """Name the class of a model's pipeline: none, if the model has no head."""
+    """List the class of a model's pipeline; empty if the model has no head."""
     return [] if model.base_model is model else [model.pipeline_class]
 
 
 def class_reference(class_: type) -> str:
-    """Name a class as transformers looks it up in a folder: `module.Class`."""
+    """Return the name by which transformers looks up a class in a folder: `module.Class`."""
     return f"{basename(class_.__module__)}.{class_.__name__}"
 
 
 def name_classes(config_file: Path, **references: Mapping[str, Any]) -> None:
-    """Set `auto_map` and `custom_pipelines` in a saved configuration, in the layout that transformers writes."""
+    """Set `auto_map` and `custom_pipelines` in a saved configuration, in the file layout of transformers."""
     config = json.loads(config_file.read_text(encoding="utf-8"))
     config.update({name: reference for name, reference in references.items() if reference})
     write_text_whole(config_file, json.dumps(config, indent=2, sort_keys=True) + "\n")
@@ -141,20 +141,22 @@ def flatten_classes(classes: Iterable[type], parts: Iterable[type] = ()) -> dict
     """Gather the modules of a model's classes into one flat folder; see `flatten_modules`.
 
     Args:
-        classes: Those that `auto_map` and `custom_pipelines` name.
-        parts: Event parts and item parts. Where a model's or pipeline's module does not import a part's, a line is
-            added that does, so that it is loaded and registers the part: transformers loads the two apart.
+        classes: The classes that `auto_map` and `custom_pipelines` name.
+        parts: Event parts and item parts. If the module of a model or pipeline does not import a part's module, an
+            import is added, which registers the part: transformers loads model and pipeline separately.
 
     Returns:
         File name → source.
 
     Raises:
-        InputError: As of `flatten_modules`, and for a class that is defined in no module that can be imported.
+        InputError: As for `flatten_modules`, or if a class is not defined in a module that can be imported.
     """
     classes, parts = list(classes), list(parts)
     for class_ in (*classes, *parts):
         if class_.__module__ == "__main__" or "<locals>" in class_.__qualname__:
-            raise InputError(f"{class_.__qualname__} is defined in no module of its own. Move it into one.")
+            raise InputError(
+                f"{class_.__qualname__} is defined in a script or function. Move it to the top level of a module."
+            )
     packages = {PACKAGE, *map(home, (*classes, *parts))}
     files = flatten_modules([class_.__module__ for class_ in (*classes, *parts)], packages)
     for name in {class_.__module__ for class_ in classes if parts and not issubclass(class_, PreTrainedConfig)}:
@@ -167,20 +169,20 @@ def flatten_classes(classes: Iterable[type], parts: Iterable[type] = ()) -> dict
 
 
 def flatten_modules(names: Iterable[str], packages: Collection[str] = frozenset({PACKAGE})) -> dict[str, str]:
-    """Gather modules of some packages, and those of them that they import, into one flat folder.
+    """Gather modules, and the modules that they import from some packages, into one flat folder.
 
-    `from package.room.module import name` becomes `from .module import name`; nothing else is changed. These
-    are the only imports that transformers follows, within one folder.
+    `from package.room.module import name` becomes `from .module import name`; nothing else changes. transformers only
+    follows imports of this form, within one folder.
 
     Args:
-        names: Full names of the modules to begin with.
-        packages: The packages (or modules of the top level) that shall not be needed any more.
+        names: Full names of the modules to start with.
+        packages: The packages (or top-level modules) that the result must not import.
 
     Returns:
         File name → source, ordered by the modules' full names.
 
     Raises:
-        InputError: If a module imports the packages in any other way, or two modules share a basename.
+        InputError: If a module imports from the packages in any other way, or two modules share a basename.
     """
     sources = follow_imports(names, packages)
     refuse_shared_basenames(sources)
@@ -188,7 +190,7 @@ def flatten_modules(names: Iterable[str], packages: Collection[str] = frozenset(
 
 
 def follow_imports(names: Iterable[str], packages: Collection[str]) -> dict[str, str]:
-    """Return the sources of modules, and of those that they import from some packages, by their full names."""
+    """Return the sources of modules, and of the modules that they import from some packages, by full name."""
     sources: dict[str, str] = {}
     waiting = list(names)
     while waiting:
@@ -200,7 +202,7 @@ def follow_imports(names: Iterable[str], packages: Collection[str]) -> dict[str,
 
 
 def package_imports(name: str, source: str, packages: Collection[str]) -> list[ast.ImportFrom]:
-    """Find a module's imports from some packages, and refuse those that cannot be followed."""
+    """Find a module's imports from some packages; raise an `InputError` if one cannot be followed."""
     tree = ast.parse(source)
     found = []
     for node in ast.walk(tree):
@@ -218,14 +220,14 @@ def package_imports(name: str, source: str, packages: Collection[str]) -> list[a
 
 
 def is_from_packages(node: ast.AST, packages: Collection[str]) -> bool:
-    """Tell whether a node imports a package, or anything from it."""
+    """Return whether a node imports one of the packages, or anything from it."""
     if isinstance(node, ast.ImportFrom):
         return node.level > 0 or (node.module or "").partition(".")[0] in packages
     return isinstance(node, ast.Import) and any(name.name.partition(".")[0] in packages for name in node.names)
 
 
 def imported_package(node: ast.AST, importer: str) -> str:
-    """Name the package that a module's import takes something from; of several, the first."""
+    """Return the package that an import statement of a module imports from; the first if there are several."""
     if isinstance(node, ast.ImportFrom):
         return (node.module if node.level == 0 and node.module else importer).partition(".")[0]
     assert isinstance(node, ast.Import)
@@ -233,13 +235,13 @@ def imported_package(node: ast.AST, importer: str) -> str:
 
 
 def is_plain_module(node: ast.ImportFrom) -> bool:
-    """Tell whether an import takes names from a module by its full name, not from a package's `__init__`."""
+    """Return whether an import takes names from a module by its full name, not from a package's `__init__`."""
     spec = find_spec(node.module) if node.module and node.level == 0 else None
     return spec is not None and spec.submodule_search_locations is None
 
 
 def refuse_shared_basenames(names: Iterable[str]) -> None:
-    """Raise a `ValueError` if two modules would become the same file."""
+    """Raise an `InputError` if two modules would become the same file."""
     taken: dict[str, str] = {}
     for name in sorted(names):
         other = taken.setdefault(basename(name), name)

@@ -1,4 +1,4 @@
-"""Open the parts of a saved model, and say which one is broken, and what to do, where one cannot be used."""
+"""Open the parts of a saved model; errors say which part is broken and what to do."""
 
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -38,15 +38,15 @@ def load_model(name: str, *, config_fields: Mapping[str, Any] | None = None, **k
     """Load a model whose weights are safetensors and fit its configuration exactly.
 
     Args:
-        name: Folder, or repository of the Hub.
-        config_fields: Fields of the configuration that shall differ from what was saved.
+        name: Folder, or repository on the Hub.
+        config_fields: Configuration fields that override the saved ones.
         **kwargs: Where and how to look, as in `transformers`: `revision`, `token`, `cache_dir`, …
 
     Raises:
         InputError: If the name is a mistyped path.
-        SavedFolderError: If `config.json` or the weights are missing, broken, of no model of seqrec, or do not fit
-            together; or if the weights are a pickle.
-        NonFiniteError: If a weight is infinite or not a number.
+        SavedFolderError: If `config.json` or the weights are missing, broken or not those of a seqrec model, or do not
+            fit together; or if the weights are a pickle.
+        NonFiniteError: If a weight is infinite or NaN.
         HubError: If the Hub refuses.
         HubConnectionError: If the Hub cannot be reached, or fails.
     """
@@ -54,13 +54,13 @@ def load_model(name: str, *, config_fields: Mapping[str, Any] | None = None, **k
     weights_file = require_weights(name, **kwargs)
     try:
         return head_class.from_pretrained(name, **(config_fields or {}), **kwargs)
-    except (SafetensorError, OSError, ImportError) as error:  # ImportError: attention that is not installed
+    except (SafetensorError, OSError, ImportError) as error:  # ImportError: attention is not installed
         raise broken(weights_file, f"cannot be read ({error})") from error
 
 
 @dataclass(frozen=True)
 class SavedModel:
-    """A model, its vocabulary and its catalogue, all of the same items."""
+    """A model, its vocabulary and its catalogue, all with the same items."""
 
     model: NextItemHead
     tokenizer: ItemTokenizer
@@ -68,11 +68,10 @@ class SavedModel:
 
 
 def load_saved(name: str, *, config_fields: Mapping[str, Any] | None = None, **kwargs: Any) -> SavedModel:
-    """Load what belongs together; arguments as of `load_model`.
+    """Load a model with its vocabulary and catalogue; for arguments and other errors, see `load_model`.
 
     Raises:
-        SavedFolderError: If a part is missing or broken, or they are not of one catalogue. Other errors as of
-            `load_model`.
+        SavedFolderError: If a part is missing or broken, or the parts do not have the same items.
     """
     model = load_model(name, config_fields=config_fields, **kwargs)
     tokenizer, items = load_tokenizer(name, **kwargs), load_items(name, **kwargs)
@@ -85,18 +84,18 @@ def load_tokenizer(name: str, **kwargs: Any) -> ItemTokenizer:
     """Load a model's vocabulary.
 
     Raises:
-        SavedFolderError: If its files are missing or broken, or are no `ItemTokenizer`'s. Other errors as of
+        SavedFolderError: If its files are missing or broken, or not those of an `ItemTokenizer`. For other errors, see
             `find_file`.
     """
     path = find_file(name, "tokenizer.json", **kwargs)
     read_json_object(find_file(name, "tokenizer_config.json", **kwargs))
     try:
         tokenizer = ItemTokenizer.from_pretrained(name, **kwargs)
-    except Exception as error:  # of any class, down to `Exception` itself: it is whatever the library stumbled over
+    except Exception as error:  # tokenizers raises exceptions of any class, even plain `Exception`
         raise broken(path, f"cannot be read ({type(error).__name__}: {error})") from error
     special_ids = [tokenizer.pad_token_id, tokenizer.mask_token_id, tokenizer.unk_token_id]
     if special_ids != list(range(len(SPECIAL_TOKENS))):
-        raise broken(path, f"does not begin with {', '.join(SPECIAL_TOKENS)}, so it is no ItemTokenizer's")
+        raise broken(path, f"does not begin with {', '.join(SPECIAL_TOKENS)}, so it is not that of an ItemTokenizer")
     return tokenizer
 
 
@@ -104,7 +103,7 @@ def load_items(name: str, **kwargs: Any) -> Catalogue:
     """Read a model's catalogue.
 
     Raises:
-        SavedFolderError: If `items.parquet` is missing or broken, or lacks a column. Other errors as of `find_file`.
+        SavedFolderError: If `items.parquet` is missing or broken, or lacks a column. For other errors, see `find_file`.
     """
     path = find_file(name, "items.parquet", **kwargs)
     try:
@@ -114,10 +113,10 @@ def load_items(name: str, **kwargs: Any) -> Catalogue:
 
 
 def load_record(name: str, **kwargs: Any) -> dict[str, bytes]:
-    """Read what a training told of itself, its metrics and its curve, as far as they are there: file name → content.
+    """Read a training's metrics and curve, if they exist: file name → content.
 
-    Both are left out, with a warning, if they are of other weights. Broken metrics are returned as they are: to
-    recommend, they are not needed, and whoever saves them is told.
+    Both are left out, with a warning, if they belong to other weights. Broken metrics are returned unchanged:
+    recommending does not need them, and saving them raises an error.
     """
     paths = {file_name: find(name, file_name, **kwargs) for file_name in RECORD}
     metrics_path = paths[METRICS]
@@ -130,7 +129,7 @@ def load_record(name: str, **kwargs: Any) -> dict[str, bytes]:
 
 
 def saved_weights(name: str, **kwargs: Any) -> list[Path]:
-    """Find a model's weights, or else an adapter's; none where there are none."""
+    """Find a model's weights, or else an adapter's; an empty list if there are none."""
     files = find_weights(name, **kwargs)
     adapter = None if files else find(name, ADAPTER_SAFE_WEIGHTS_NAME, **kwargs)
     return files if adapter is None else [adapter]
@@ -139,12 +138,12 @@ def saved_weights(name: str, **kwargs: Any) -> list[Path]:
 def require_one_catalogue(
     vocab_size: int, tokenizer: ItemTokenizer, items: Catalogue, *, error: type[SeqrecError] = InputError
 ) -> None:
-    """Raise an error unless model, vocabulary and catalogue are of the same items in the same order."""
+    """Raise an error unless model, vocabulary and catalogue have the same items in the same order."""
     problem = None
     if not len(tokenizer) == vocab_size == items.vocab_size:
         problem = (
-            f"the model (config.json) has {vocab_size} tokens, the tokenizer (tokenizer.json) {len(tokenizer)}, "
-            f"{tokenizer.num_items} of them items, and the catalogue (items.parquet) {len(items)} items"
+            f"the model (config.json) has {vocab_size} tokens, the tokenizer (tokenizer.json) {len(tokenizer)} "
+            f"({tokenizer.num_items} of them items), and the catalogue (items.parquet) {len(items)} items"
         )
     elif items.item_ids != tokenizer.item_ids:
         pairs = zip(tokenizer.item_ids, items.item_ids, strict=True)
@@ -154,34 +153,37 @@ def require_one_catalogue(
             f"(items.parquet); the first are {differing[0]}"
         )
     if problem:
-        raise error(f"These are not of one catalogue: {problem}. Take all three from one training.")
+        raise error(f"Model, tokenizer and catalogue differ: {problem}. Take all three from one training.")
 
 
 def read_protocol(name: str) -> dict[str, Any]:
-    """Read from a model's `metrics.json` how its data were filtered and split; empty where it has none of its own.
+    """Read from a model's `metrics.json` how its data were filtered and split.
+
+    Returns:
+        The protocol; empty if the file does not exist or belongs to other weights.
 
     Raises:
         InputError: If the name is a mistyped path.
-        SavedFolderError: If the file is broken, or no data set can be prepared by it.
+        SavedFolderError: If the file is broken, or a data set cannot be prepared from it.
     """
     path = find(name, METRICS)
     if path is None:
         return {}
-    mend = "Restore it, or remove it to split as the flags of the command line say."
+    mend = "Restore it, or remove it to filter and split as set by command-line flags."
     metrics = read_json_object(path, mend)
     protocol = metrics.get("protocol")
     if not isinstance(protocol, dict):
-        raise broken(path, f"must hold a protocol, as `seqrec train` writes it, but holds {protocol!r}", mend)
+        raise broken(path, f"must hold a protocol, as written by `seqrec train`, but holds {protocol!r}", mend)
     for field in fields(DataArguments):
         if field.name in protocol and not is_of(protocol[field.name], field.type):
-            raise broken(path, f"holds in its protocol the {field.name} {protocol[field.name]!r}", mend)
+            raise broken(path, f"has the invalid {field.name} {protocol[field.name]!r} in its protocol", mend)
     if not isinstance(protocol.get("exclude_seen", True), bool):
-        raise broken(path, f"holds in its protocol the exclude_seen {protocol['exclude_seen']!r}", mend)
+        raise broken(path, f"has the invalid exclude_seen {protocol['exclude_seen']!r} in its protocol", mend)
     return protocol if belongs_to(metrics, saved_weights(name), name) else {}
 
 
 def is_of(value: Any, kind: Any) -> bool:
-    """Tell whether a value read from JSON can be a field of this type."""
+    """Return whether a value read from JSON fits a field of this type."""
     if get_origin(kind) is Literal:
         return value in get_args(kind)
     if isinstance(value, bool) != (kind is bool):
@@ -190,11 +192,11 @@ def is_of(value: Any, kind: Any) -> bool:
 
 
 def saved_model_type(name: str, **kwargs: Any) -> str:
-    """Read which architecture a saved model has.
+    """Read the `model_type` of a saved model.
 
     Raises:
-        SavedFolderError: If its `config.json` is missing, broken, or describes no model of seqrec. Other errors as of
-            `find_file`.
+        SavedFolderError: If its `config.json` is missing or broken, or does not describe a seqrec model. For other
+            errors, see `find_file`.
     """
     path = find_file(name, "config.json", **kwargs)
     config = read_json_object(path)
@@ -211,7 +213,7 @@ def saved_model_type(name: str, **kwargs: Any) -> str:
 
 def require_weights(name: str, **kwargs: Any) -> Path:
     """Find a model's weights, or their index, and make sure that none is a pickle, which could run any code."""
-    if not find(name, ADAPTER_SAFE_WEIGHTS_NAME, **kwargs):  # else the library takes no other
+    if not find(name, ADAPTER_SAFE_WEIGHTS_NAME, **kwargs):  # otherwise peft loads no other file
         refuse_pickles(name, [ADAPTER_WEIGHTS_NAME] if find(name, ADAPTER_WEIGHTS_NAME, **kwargs) else [])
     path = find(name, SAFE_WEIGHTS_NAME, **kwargs)
     if path is not None:
@@ -226,17 +228,17 @@ def require_weights(name: str, **kwargs: Any) -> Path:
 
 
 def refuse_pickles(name: str, weight_files: Iterable[str]) -> None:
-    """Refuse weights in any other format than safetensors."""
+    """Raise a `SavedFolderError` for weights in any other format than safetensors."""
     pickles = sorted({file_name for file_name in weight_files if not file_name.endswith(".safetensors")})
     if pickles:
         raise SavedFolderError(
-            f"{name!r} offers weights as a pickle ({pickles[0]}), which can run any code when it is read, and so never "
-            "is. Ask its author for safetensors."
+            f"{name!r} has weights in a pickle ({pickles[0]}), which can run any code when it is read, so seqrec never "
+            "reads it. Ask its author for safetensors."
         )
 
 
 def find_file(name: str, file_name: str, **kwargs: Any) -> Path:
-    """Find a file that a model must have, in a folder or on the Hub, where it is downloaded.
+    """Find a file that a model must have, in a folder or, by downloading it, on the Hub.
 
     Args:
         name: Folder, or repository.
@@ -245,7 +247,7 @@ def find_file(name: str, file_name: str, **kwargs: Any) -> Path:
 
     Raises:
         InputError: If the name is a mistyped path.
-        SavedFolderError: If the file is not there.
+        SavedFolderError: If the file does not exist.
         HubError: If the Hub refuses.
         HubConnectionError: If the Hub cannot be reached, or fails.
     """
@@ -263,6 +265,6 @@ def find_file(name: str, file_name: str, **kwargs: Any) -> Path:
         raise SavedFolderError(
             f"{name!r} is not a recommender that seqrec can load: {file_name} was not found there. "
             "Give a folder written by `seqrec train` or `Recommender.save_pretrained`, or a repository that "
-            f"holds one.{reason}"
+            f"contains one.{reason}"
         )
     return Path(path)

@@ -1,4 +1,4 @@
-"""Push a saved model's folder to the Hub as it is, and find the files of one that was pushed."""
+"""Push a saved model's or prepared set's folder to the Hub."""
 
 import re
 import warnings
@@ -19,7 +19,7 @@ from seqrec.interactions.locations import similar
 from seqrec.modeling.weight_files import INDEX, SINGLE
 
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.pickle", "*.joblib")
-# A card's example names its folder, which has no slash; the name of another repository is left as it is.
+# A card's example names its folder, which has no slash; names of other repositories are left unchanged.
 LOADED_FOLDER = re.compile(r'((?<=from_pretrained\()|(?<=, model=))"(?:[^"/\\\n]|\\[^\n])*"')
 
 
@@ -33,26 +33,26 @@ def push_folder(
     create_pr: bool = False,
     commit_message: str | None = None,
 ) -> str:
-    """Upload a saved model, or adapter, in one commit; the repository is created if there is none.
+    """Upload a saved model or adapter in one commit; the repository is created if it does not exist.
 
-    The card's example is made to name the repository in place of the folder. Large files that an interrupted
-    push has uploaded are not sent again.
+    In the card's example, the repository's name replaces the folder's. Large files that an interrupted push has
+    already uploaded are not sent again.
 
     Args:
-        folder: Written by `seqrec train`, or a `save_pretrained`.
-        repo_id: `"org/name"`, or `"name"` for one of your own.
+        folder: Written by `seqrec train` or `save_pretrained`.
+        repo_id: `"org/name"`, or `"name"` in your own namespace.
         private: Whether a new repository is private; None for the organization's default.
-        token: Token with the right to write; None for the one that `hf auth login` or HF_TOKEN keeps.
-        revision: Branch to push to, created if there is none; the main one if None.
+        token: Token with write access; None for the one from `hf auth login` or HF_TOKEN.
+        revision: Branch to push to, created if it does not exist; None for main.
         create_pr: Whether to propose the commit as a pull request to an existing repository.
-        commit_message: What to call the commit.
+        commit_message: Title of the commit.
 
     Returns:
         Address of the repository, branch or pull request.
 
     Raises:
-        InputError: If there is no such folder, it holds a pickle, or a link in place of a file to be shared; on
-            `create_pr` with a `revision`, or a `repo_id` that is no name of a repository.
+        InputError: If the folder does not exist, holds a pickle, or a file to share is a link; if both `create_pr` and
+            `revision` are given; or if `repo_id` is not a valid repository name.
         SavedFolderError: If the folder holds no model, or a damaged one.
         HubError: If the Hub refuses.
         HubConnectionError: If the Hub cannot be reached, or fails.
@@ -85,19 +85,19 @@ def push_folder(
 def push_prepared_set(
     folder: str | Path, repo_id: str, *, private: bool | None = None, token: str | bool | None = None
 ) -> str:
-    """Upload what `PreparedData.save` wrote as a data set of the Hub, which is created if there is none.
+    """Upload a prepared set, written by `PreparedData.save`, as a data set; it is created if it does not exist.
 
     Args:
         folder: The prepared set.
-        repo_id: `"org/name"`, or `"name"` for one of your own.
-        private: As in `push_folder`.
-        token: As in `push_folder`.
+        repo_id: `"org/name"`, or `"name"` in your own namespace.
+        private: See `push_folder`.
+        token: See `push_folder`.
 
     Returns:
         Address of the data set.
 
     Raises:
-        InputError: If a file is a link, or `repo_id` is no name of a repository.
+        InputError: If a file is a link, or `repo_id` is not a valid repository name.
         HubError: If the Hub refuses.
         HubConnectionError: If the Hub cannot be reached, or fails.
     """
@@ -116,48 +116,48 @@ def push_prepared_set(
 
 
 def require_model(folder: Path) -> None:
-    """Refuse a folder that holds neither a model nor an adapter."""
+    """Raise an error if a folder holds neither a model nor an adapter."""
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder. Give the one that holds a saved model.{similar(folder)}")
     names = {path.name for path in folder.iterdir()}
     is_model = "config.json" in names and not names.isdisjoint({SINGLE, INDEX})
     if not is_model and not names.issuperset(ADAPTER):
         raise SavedFolderError(
-            f"{folder} holds no model: expected config.json and model.safetensors there, as `seqrec train` and "
-            "`save_pretrained` write them."
+            f"{folder} holds no model: expected config.json and model.safetensors. Save a model there first, with "
+            "`seqrec train` or `save_pretrained`."
         )
 
 
 def refuse_pickles(folder: Path) -> None:
-    """Raise a `ValueError` if a folder holds pickles beside the model, which nobody should have to load."""
+    """Raise an `InputError` if a folder holds pickles, which run code when loaded."""
     pickles = sorted(path.name for path in folder.iterdir() if matches(path.name, PICKLES))
     if pickles:
         raise InputError(
-            f"{folder} holds {', '.join(pickles)}: pickles, as these may be, run code where they are loaded. Delete "
-            "them, or save the model into a folder of its own."
+            f"{folder} holds {', '.join(pickles)}, which may be pickles that run code when loaded. Delete them, or "
+            "save the model in a separate folder."
         )
 
 
 def matches(name: str, patterns: Sequence[str]) -> bool:
-    """Tell whether a file's name fits one of the patterns."""
+    """Return whether a file's name matches one of the patterns."""
     return any(fnmatch(name, pattern) for pattern in patterns)
 
 
 def content_to_push(path: Path, repo_id: str) -> bytes | Path:
-    """Return a card's text with the repository in its example, and any other file as it is."""
+    """Return a card's text with the repository in its example; return any other file unchanged."""
     if path.name != CARD:
         return path
     name = python(repo_id)
     try:
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
-        raise broken(str(path), f"is no text in UTF-8 ({error})", "Write it anew, or delete it.") from error
+        raise broken(str(path), f"is not UTF-8 text ({error})", "Save it as UTF-8, or delete it.") from error
     return LOADED_FOLDER.sub(lambda _: name, text).encode()
 
 
 @contextmanager
 def without_data_file_warning() -> Iterator[None]:
-    """Let the client not wonder whether items.parquet is a data set."""
+    """Suppress the client's warning that items.parquet looks like a data set."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="It seems that you are about to commit a data file")
         yield

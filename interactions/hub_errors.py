@@ -1,4 +1,4 @@
-"""Turn exceptions of the Hub's client into our errors, which say what to do."""
+"""Turn exceptions of the Hub's client into errors of seqrec, which say what to do."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,17 +21,17 @@ from seqrec.errors import HubConnectionError, HubError, InputError, SeqrecError
 from seqrec.interactions.one_line import one_line
 
 LOG_IN = "Log in with `hf auth login`, set HF_TOKEN, or pass a token"
-OFFLINE = "it would need the Hub, but HF_HUB_OFFLINE=1 says to stay offline. Unset it, or use a local folder."
+OFFLINE = "this needs the Hub, but HF_HUB_OFFLINE=1 forbids access. Unset it, or use a local folder."
 NO_NAME = (
-    "this is no name of a repository. Give ORG/NAME of letters, digits, '-', '_' and '.' "
-    "(not '--', '..', or '-' or '.' at an end; at most 96 characters)."
+    "this is not a valid repository name. Give ORG/NAME of letters, digits, '-', '_' and '.' "
+    "(no '--' or '..', no '-' or '.' at either end; at most 96 characters)."
 )
 LONGEST = 500
 CONNECTION = (HTTPError, ConnectionError, TimeoutError)  # HTTPError: also what the client's HTTP library raises
 
 
 class Trouble(NamedTuple):
-    """What went wrong: the error to raise, and why."""
+    """The class of error to raise, and the reason."""
 
     kind: type[SeqrecError]
     reason: str
@@ -39,17 +39,17 @@ class Trouble(NamedTuple):
 
 @contextmanager
 def explained(repo_id: str, doing: str, *, token: str | bool | None = None) -> Iterator[None]:
-    """Turn the Hub's refusals, and a lost connection, into an error of one line.
+    """Turn refusals by the Hub and lost connections into one-line errors; other exceptions pass through.
 
     Args:
         repo_id: The repository concerned.
-        doing: What is done with it, for the message: "pushed", …
-        token: The token given, if one was.
+        doing: Participle for the message "… could not be …": "pushed", …
+        token: The token given, if any.
 
     Raises:
-        InputError: If `repo_id` cannot be the name of a repository.
+        InputError: If `repo_id` is not a valid repository name.
         HubError: If the Hub refuses.
-        HubConnectionError: If it cannot be reached, or fails. What has nothing to do with the Hub passes through.
+        HubConnectionError: If it cannot be reached, or fails.
     """
     try:
         yield
@@ -63,7 +63,7 @@ def explained(repo_id: str, doing: str, *, token: str | bool | None = None) -> I
 
 
 def explain(error: BaseException, *, token: str | bool | None = None) -> Trouble | None:
-    """Explain an exception of the client, or what it was raised from; None if it is none of the Hub's."""
+    """Explain an exception of the Hub's client, or one of its causes; None if it is unrelated to the Hub."""
     has_token = bool(token or (token is None and get_token()))
     cause: BaseException | None = error
     while cause is not None:
@@ -75,7 +75,7 @@ def explain(error: BaseException, *, token: str | bool | None = None) -> Trouble
 
 
 def explain_one(error: BaseException, *, has_token: bool) -> Trouble | None:
-    """Explain one exception, whatever it was raised from; None if it is none of the Hub's."""
+    """Explain one exception, without its causes; None if it is unrelated to the Hub."""
     if isinstance(error, OfflineModeIsEnabled) or (
         isinstance(error, LocalEntryNotFoundError) and constants.is_offline_mode()
     ):
@@ -89,14 +89,14 @@ def explain_one(error: BaseException, *, has_token: bool) -> Trouble | None:
     if isinstance(error, CONNECTION):
         return Trouble(
             HubConnectionError,
-            f"the connection to {constants.ENDPOINT} failed ({error or type(error).__name__}). Check it, then do the "
-            "same again.",
+            f"the connection to {constants.ENDPOINT} failed ({error or type(error).__name__}). Check it, then try "
+            "again.",
         )
     return None
 
 
 def explain_answer(error: HfHubHTTPError, *, has_token: bool) -> Trouble | None:
-    """Explain the Hub's answer; None for a file that is not there, which the caller knows more about."""
+    """Explain the Hub's response; None for a missing file, which the caller can explain better."""
     status = error.response.status_code
     reason = refusal(error, status, has_token=has_token)
     if reason is not None:
@@ -109,21 +109,22 @@ def explain_answer(error: HfHubHTTPError, *, has_token: bool) -> Trouble | None:
 
 
 def refusal(error: HfHubHTTPError, status: int, *, has_token: bool) -> str | None:
-    """Say what the Hub refused and how to get it; None if it did not refuse."""
+    """Describe the Hub's refusal and what to do about it; None if it did not refuse."""
     if isinstance(error, RevisionNotFoundError):
-        return "it has no such revision. Give the name of one of its branches, a commit's id, or refs/pr/NUMBER."
+        return "the revision does not exist. Give the name of one of its branches, a commit's id, or refs/pr/NUMBER."
     if isinstance(error, GatedRepoError):
-        return "access to it must be asked for on its page first."
+        return "it is gated. Request access on its page first."
     if isinstance(error, RepositoryNotFoundError):
-        remedy = "that may see it" if has_token else f"if it is private. {LOG_IN}"
-        return f"there is no such repository, or a token is needed {remedy}."
+        if has_token:
+            return "the repository does not exist, or the token has no access to it. Check both."
+        return f"the repository does not exist, or it is private and needs a token. {LOG_IN}."
     if status == 401:
         if not has_token:
             return f"no token was found. {LOG_IN}."
         return f"the Hub does not accept the token; it may be mistyped or revoked. {LOG_IN} that is valid."
     if status == 403:
         return (
-            "the token has no right to do that. Use one with write access to this namespace, or offer the files as a "
+            "the token does not permit this. Use one with write access to this namespace, or propose the files as a "
             "pull request to an existing repository (create_pr)."
         )
     return None

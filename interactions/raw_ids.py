@@ -30,7 +30,7 @@ def id_text(item_id: object, where: str = "") -> str:
     """Return one raw id as text.
 
     Raises:
-        ValueError: If it is neither text nor an integer.
+        InputError: If it is neither text nor an integer.
     """
     if isinstance(item_id, str):
         return str.__str__(item_id)  # gives the text, not the name, of a string Enum's member
@@ -50,7 +50,7 @@ def read_ids(values: Any, *, where: str = "", ordered: bool = True) -> list[str]
         ordered: Whether order matters; if so, sets are refused.
 
     Raises:
-        ValueError: If it holds anything but ids, or its meaning is ambiguous.
+        InputError: If it holds anything but ids, or its meaning is ambiguous.
     """
     require_readable(values, f"Expected a list of item ids{inside(where)}", ordered=ordered)
     return [entry if type(entry) is str else id_text(entry, where) for entry in entries_of(values)]
@@ -63,7 +63,7 @@ def read_histories(values: Any) -> tuple[list[list[str]], bool]:
         The histories, and whether `values` is a single one. An empty list counts as a single, empty history.
 
     Raises:
-        ValueError: As for `read_ids`, or if ids and lists are mixed.
+        InputError: As for `read_ids`, or if ids and lists are mixed.
     """
     require_readable(values, "A history is a list of item ids, oldest first", ordered=True)
     return read_one_or_several(values, where="this history", ordered=True)
@@ -76,7 +76,7 @@ def read_lists(values: Any, *, where: str) -> tuple[list[list[str]], bool]:
         The lists, and whether `values` is a single one for all users. An empty list counts as one for all users.
 
     Raises:
-        ValueError: As for `read_ids`, or if ids and lists are mixed.
+        InputError: As for `read_ids`, or if ids and lists are mixed.
     """
     require_readable(values, f"{where} must be a list of item ids, or one list per history", ordered=False)
     return read_one_or_several(values, where=where, ordered=False)
@@ -104,7 +104,7 @@ def entries_of(values: Any) -> list[Any]:
 
 
 def require_readable(values: Any, expected: str, *, ordered: bool) -> None:
-    """Raise a `ValueError` that begins with `expected` unless `values` is a container, ordered if that is required."""
+    """Raise an `InputError` that begins with `expected` unless `values` is a container, ordered if that is required."""
     if type(values) in (list, tuple):
         return
     if is_tensor(values):
@@ -153,7 +153,7 @@ def inside(where: str) -> str:
 
 
 def advice(value: Any) -> str:
-    """Suggest how to fix a value that is neither an id nor a list of ids, where we know how."""
+    """Suggest how to fix a value that is neither an id nor a list of ids; empty if we do not know."""
     kind = value.dtype.kind if isinstance(value, np.ndarray) else ""
     if kind == "S" or isinstance(value, bytes | bytearray | memoryview):
         return " Decode bytes to text first, as b'50'.decode() does."
@@ -170,21 +170,23 @@ def look_up(names: list[str], encode: Encode, *, where: str, unknown: Unknown = 
     Args:
         names: Item ids, as `read_ids` returns them.
         encode: Looks them up, as `ItemTokenizer.encode_item_ids` does.
-        where: What the ids are, for the message: "this history", "allow", …
+        where: Where the ids come from, for messages: "this history", "allow", …
         unknown: `"skip"` to warn of unknown ids, `"error"` to raise.
 
     Returns:
         Token ids, `UNK_ID` for unknown items, and the raw ids of these.
 
     Raises:
-        ValueError: With `unknown="error"`, on an unknown id; or on one that holds half a character.
+        InputError: If an id contains an unpaired surrogate or, with `unknown="error"`, is unknown.
     """
     if not (isinstance(unknown, str) and unknown in ("skip", "error")):
         raise InputError(f"unknown must be 'skip' or 'error', but is {unknown!r}.")
     try:
         token_ids = encode(names)
     except UnicodeEncodeError as error:
-        raise InputError(f"An item id in {where} is no text that can be written: {error.object!r}.") from error
+        raise InputError(
+            f"An item id in {where} cannot be encoded as UTF-8: {error.object!r}. Remove its unpaired surrogates."
+        ) from error
     if not (token_ids == UNK_ID).any():
         return token_ids, []
     missing = [name for name, token_id in zip(names, token_ids, strict=True) if token_id == UNK_ID]
@@ -199,10 +201,10 @@ def encode_lists(lists: Any, num_users: int, encode: Encode, *, where: str) -> l
     """Encode the known items of an allow or deny list: one for all users, or one for each.
 
     Returns:
-        The token ids of one list for all, as a list of nothing is too, or of `num_users` lists.
+        The token ids of one list for all, which includes an empty list, or of `num_users` lists.
 
     Raises:
-        ValueError: As `read_ids` raises it, or if there are neither one nor `num_users` lists.
+        InputError: As for `read_ids`, or if there are neither one nor `num_users` lists.
     """
     if lists is None:
         return None

@@ -9,7 +9,7 @@ def require_list_length(k: object, num_items: int, *, name: str = "k") -> int:
     """Return the number of items requested.
 
     Raises:
-        ValueError: If it is not an integer from 1 to the size of the catalogue.
+        InputError: If it is not an integer from 1 to the size of the catalogue.
     """
     if isinstance(k, int | np.integer) and not isinstance(k, bool) and 1 <= k <= num_items:
         return int(k)
@@ -20,7 +20,7 @@ def require_switch(value: object, *, name: str) -> bool:
     """Return a switch as a bool.
 
     Raises:
-        ValueError: If it is neither True nor False.
+        InputError: If it is neither True nor False.
     """
     if not isinstance(value, bool | np.bool_):
         raise InputError(f"{name} must be True or False, got {value!r}.")

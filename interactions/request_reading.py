@@ -1,4 +1,4 @@
-"""Read requests for recommendations: histories of raw ids, values beside them, and what may be recommended."""
+"""Read requests for recommendations: histories of raw ids, further event columns, and allow and deny lists."""
 
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
@@ -28,14 +28,15 @@ ITEMS_ONLY = ("input_ids",)
 
 @dataclass(frozen=True)
 class Requests:
-    """What was asked for, in token ids.
+    """Requests in token ids.
 
     Attributes:
         histories: The known items of each history, with the further columns that the model reads.
-        unknown_items: The raw ids of each history that were left out.
-        is_single: Whether one history was given, not a list of them.
-        allowed: Items that alone may be recommended: one array for all histories, or one for each; None for all items.
-        denied: Items that may not be recommended, likewise; None for no item.
+        unknown_items: The unknown raw ids of each history, which were left out.
+        is_single: Whether one history was given, rather than a list of histories.
+        allowed: The only items that may be recommended: one array for all histories, or one for each; None for all
+            items.
+        denied: Items that may not be recommended: one array for all histories, or one for each; None for no items.
     """
 
     histories: Histories
@@ -55,20 +56,20 @@ def read_requests(
     deny: AllowDeny = None,
     unknown: Unknown = "skip",
 ) -> Requests:
-    """Read histories and what goes with them.
+    """Read histories, their further event columns, and allow and deny lists.
 
     Args:
         history: Raw ids, oldest first, or several such histories.
         encode: Looks raw ids up, as `ItemTokenizer.encode_item_ids` does.
         columns: Values of further event columns by name, laid out like the histories.
         wanted_columns: The event columns that the model reads, the items first.
-        allow: Raw ids that alone may be recommended: one list for all histories, or one for each.
-        deny: Raw ids that may not be recommended, likewise.
-        unknown: Whether unknown items of a history are left out with a warning (`"skip"`), or refused (`"error"`).
+        allow: The only raw ids that may be recommended: one list for all histories, or one for each.
+        deny: Raw ids that may not be recommended: one list for all histories, or one for each.
+        unknown: `"skip"` to leave out unknown items of a history with a warning, `"error"` to raise.
 
     Raises:
-        InputError: On what cannot be read in one way only, a column that is missing or that the model does not read,
-            values that do not fit the histories, or an unknown item with `unknown="error"`.
+        InputError: If input is invalid or ambiguous, a column is missing or not read by the model, values do not fit
+            the histories, or, with `unknown="error"`, an item is unknown.
     """
     histories, is_single = read_histories(history)
     token_ids, unknown_items = [], []
@@ -94,7 +95,7 @@ def read_requests(
 def read_columns(
     given: Mapping[str, Any], wanted: Sequence[str], token_ids: Sequence[np.ndarray], *, is_single: bool
 ) -> dict[str, list[np.ndarray]]:
-    """Read the event columns besides the items, and refuse those that are missing or that the model does not read."""
+    """Read the event columns besides the items; raise an `InputError` if one is missing or not read by the model."""
     require_columns(given, wanted)
     found = {}
     for name in wanted:
@@ -104,30 +105,32 @@ def read_columns(
             raise InputError(f"{name} has {len(rows)} lists for {len(token_ids)} histories. Give one list for each.")
         for values, ids in zip(rows, token_ids, strict=True):
             if len(values) != len(ids):
-                raise InputError(f"{name} has {len(values)} values for a history of {len(ids)} items. Give one each.")
+                raise InputError(
+                    f"{name} has {len(values)} values for a history of {len(ids)} items. Give one value per item."
+                )
         found[name] = [event_column(name).encode(values) for values in rows]
     return found
 
 
 def read_values(values: Any, name: str) -> list[Any]:
-    """Take one list apart, whatever holds it."""
+    """Return the values of one list, array or column."""
     require_readable(values, f"{name} must be a list of values, one for each item", ordered=True)
     return entries_of(values)
 
 
 def require_columns(given: Iterable[str], wanted: Sequence[str]) -> None:
-    """Raise an `InputError` that names a column that is missing, or that the model does not read."""
+    """Raise an `InputError` if a column is missing, or given but not read by the model."""
     reads = f"besides the items, this model reads {', '.join(wanted) or 'nothing'}"
     for name in wanted:
         if name not in given:
             raise InputError(f"The column {name} is missing: {reads}. Give its values, one for each item.")
     for name in given:
         if name not in wanted:
-            raise InputError(f"There is no use for {name}: {reads}. Leave it out.")
+            raise InputError(f"The model does not read {name}: {reads}. Leave it out.")
 
 
 def histories_of(lists: Mapping[str, list[np.ndarray]]) -> Histories:
-    """Lay histories end to end; one alone needs no look at its length."""
+    """Concatenate histories, with a shortcut for a single one."""
     if len(lists["input_ids"]) != 1:
         return Histories.from_lists(lists)
     columns = {name: rows[0] for name, rows in lists.items()}

@@ -1,4 +1,4 @@
-"""Each member of the family of errors, through public calls, and names that can only be mistyped paths."""
+"""Public calls raise each class of `seqrec.errors`, and refuse names that can only be mistyped paths."""
 
 from pathlib import Path
 
@@ -220,4 +220,4 @@ def test_names_of_repositories(tmp_path, monkeypatch):
 
 def test_the_command_line_keeps_the_kind_of_an_error(capsys):
     assert cli.main(["recommend", "--model", "org/name", "--history", "1"]) == 2
-    assert "HF_HUB_OFFLINE=1 says to stay offline" in capsys.readouterr().err
+    assert "HF_HUB_OFFLINE=1 forbids access" in capsys.readouterr().err

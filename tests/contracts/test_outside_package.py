@@ -1,6 +1,6 @@
-"""What another package adds is trained, saved, loaded as remote code and asked, as what is ours.
+"""Extensions of another package train, save, load as remote code and recommend, like those of seqrec.
 
-`tests/fixtures/outside` holds such a package: an event column, an item part, positions and an architecture.
+`tests/fixtures/outside` is such a package: an event column, an item part, positions and an architecture.
 """
 
 import copy
@@ -256,7 +256,7 @@ def test_a_class_that_was_not_registered_is_saved_without_code(outside, model, t
     subclass = type("Mine", (type(model),), {"__module__": "mine.modeling"})
     subclass(model.config).save_pretrained(tmp_path)
     assert not list(tmp_path.glob("*.py"))
-    assert "Mine is no class of seqrec and was not registered. Call register_architecture()" in said[0]
+    assert "Mine is not a class of seqrec and was not registered. Call register_architecture()" in said[0]
 
 
 def test_a_part_of_no_module_is_saved_without_code(model, tmp_path, monkeypatch):
@@ -265,7 +265,7 @@ def test_a_part_of_no_module_is_saved_without_code(model, tmp_path, monkeypatch)
     monkeypatch.setattr(type(model.model.event_parts["device"]), "__module__", "__main__")
     model.save_pretrained(tmp_path)
     assert not list(tmp_path.glob("*.py"))
-    assert "DevicePart is defined in no module of its own. Move it into one" in said[0]
+    assert "DevicePart is defined in a script or function. Move it to the top level of a module" in said[0]
 
 
 def test_a_trained_model_has_a_card(model, tokenizer, items, tmp_path):

@@ -1,4 +1,4 @@
-"""A small Hub on loopback, and a process in which the real client talks to it."""
+"""A small Hub on loopback, and a process in which the real client calls it."""
 
 import sys
 from pathlib import Path

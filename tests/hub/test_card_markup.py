@@ -1,4 +1,4 @@
-"""Text of any origin shows in the card as it is, and is never HTML, a link, an image or a control code."""
+"""The card shows text from any source literally, never as HTML, a link, an image or a control code."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Refusals of the Hub, and failures that may be tried again, are told apart."""
+"""Refusals by the Hub and failures worth retrying raise different errors."""
 
 import pytest
 from hub_server import READER

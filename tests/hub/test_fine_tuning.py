@@ -1,4 +1,4 @@
-"""A shared model is trained on: by any trainer, by the command line, and with an adapter that is shared too."""
+"""Fine-tune a shared model: by any trainer, by the command line, and with an adapter that is shared too."""
 
 import json
 
@@ -126,8 +126,8 @@ def test_what_a_shared_model_cannot_be_trained_on_is_told(hub, client, tmp_path)
         (["--dataset", "synthetic"], "items in these interactions are not in the model's vocabulary (first: '"),
         (["--hidden_size", "128"], "hidden_size cannot be changed"),
         (["--model_type", "esasrec"], "--model_type esasrec was given, but maker/start is a sasrec"),
-        (["--model_revision", "v9"], "it has no such revision"),
-        (["--model_name_or_path", "maker/nothing"], "there is no such repository"),
+        (["--model_revision", "v9"], "the revision does not exist"),
+        (["--model_name_or_path", "maker/nothing"], "the repository does not exist"),
     ):
         status, line = client.run(NEW_INTERACTIONS + TRAIN, folder=str(tmp_path), more=more)
         assert status == 2

@@ -1,4 +1,4 @@
-"""Metrics are shown for the weights that they were measured with, and for no others."""
+"""Metrics are shown only for the weights with which they were measured."""
 
 import json
 import warnings

@@ -1,4 +1,4 @@
-"""No code that a folder brings is run unless its user trusts it: whatever it is called, wherever it is named."""
+"""Code in a model's folder never runs unless the user trusts it, whatever its file name and wherever it is named."""
 
 import json
 import os

@@ -1,7 +1,7 @@
-"""Folders that version 0.1 saved score today, with seqrec and as remote code, to the bit as they did then.
+"""Folders saved by version 0.1 give the same scores as then, to the bit, with seqrec and as remote code.
 
-`code.zip` holds the code that lay in each of them. It runs here, where seqrec cannot be imported, and what it computes
-is what is expected: bits differ from one processor to another.
+`code.zip` holds the code from each of these folders. The tests run it in processes that cannot import seqrec, and
+compare with its results rather than with stored scores, whose last bits depend on the processor.
 """
 
 import json

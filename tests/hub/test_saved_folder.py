@@ -1,4 +1,4 @@
-"""A broken folder says what is broken, in Python and on the command line."""
+"""Errors about a broken folder say what is broken, in Python and on the command line."""
 
 import json
 
@@ -98,18 +98,18 @@ BREAKAGES = {
         set_config(intermediate_size=64),
         r"model\.safetensors was trained with intermediate_size=32, but its config\.json says 64",
     ),
-    "weights a pickle": (pickle_weights, r"weights as a pickle \(pytorch_model\.bin\)"),
-    "a shard a pickle": (pickle_shard, r"weights as a pickle \(pytorch_model\.bin\)"),
-    "an adapter a pickle": (write("adapter_model.bin", b"x"), r"weights as a pickle \(adapter_model\.bin\)"),
+    "weights a pickle": (pickle_weights, r"weights in a pickle \(pytorch_model\.bin\)"),
+    "a shard a pickle": (pickle_shard, r"weights in a pickle \(pytorch_model\.bin\)"),
+    "an adapter a pickle": (write("adapter_model.bin", b"x"), r"weights in a pickle \(adapter_model\.bin\)"),
     "tokenizer missing": (remove("tokenizer.json"), r"tokenizer\.json was not found"),
     "tokenizer cut": (cut("tokenizer.json", 500), r"tokenizer\.json cannot be read"),
     "tokenizer of nothing": (write("tokenizer.json", b"{}"), r"tokenizer\.json cannot be read"),
     "tokenizer's settings missing": (remove("tokenizer_config.json"), r"tokenizer_config\.json was not found"),
     "tokenizer's settings no JSON": (write("tokenizer_config.json", b"{"), r"tokenizer_config\.json is not valid JSON"),
-    "tokenizer of other special tokens": (other_special_tokens, r"it is no ItemTokenizer's"),
+    "tokenizer of other special tokens": (other_special_tokens, r"it is not that of an ItemTokenizer"),
     "tokenizer of another size": (
         other_vocabulary,
-        r"the model \(config\.json\) has 43 tokens, the tokenizer .* 5, 2 of",
+        r"the model \(config\.json\) has 43 tokens, the tokenizer .* 5 \(2 of",
     ),
     "items no Parquet": (write("items.parquet", b"PAR1 nope"), r"items\.parquet cannot be read as a Parquet file"),
     "items cut": (cut("items.parquet", 300), r"items\.parquet cannot be read as a Parquet file"),
@@ -154,7 +154,7 @@ def test_auto_classes_refuse_a_pickle_too(folder, recommender):
     for loader in (AutoModelForNextItem, type(recommender.model), type(recommender.model.model)):
         with pytest.raises(OSError, match=r"model\.safetensors"):
             loader.from_pretrained(folder)
-        with pytest.raises(ValueError, match="from safetensors alone"):
+        with pytest.raises(ValueError, match="reads only safetensors weights"):
             loader.from_pretrained(folder, use_safetensors=False)
 
 
@@ -165,9 +165,9 @@ def test_auto_classes_refuse_a_pickle_too(folder, recommender):
         ("[]", "must hold a JSON object"),
         ("{}", "must hold a protocol"),
         ('{"protocol": 5}', "must hold a protocol"),
-        ('{"protocol": {"split_method": "random"}}', "the split_method 'random'"),
-        ('{"protocol": {"min_user_interactions": "many"}}', "the min_user_interactions 'many'"),
-        ('{"protocol": {"exclude_seen": "no"}}', "the exclude_seen 'no'"),
+        ('{"protocol": {"split_method": "random"}}', "the invalid split_method 'random'"),
+        ('{"protocol": {"min_user_interactions": "many"}}', "the invalid min_user_interactions 'many'"),
+        ('{"protocol": {"exclude_seen": "no"}}', "the invalid exclude_seen 'no'"),
     ],
 )
 def test_evaluate_refuses_broken_metrics(folder, content, message, capfd):

@@ -1,6 +1,6 @@
-"""A saved folder in a new environment that holds transformers, torch and safetensors, and neither seqrec nor its needs.
+"""A saved folder loads in a new environment with transformers, torch and safetensors, but without seqrec.
 
-The environment is built once, for all checks: about 1 GB, from pip's cache where it has been before.
+The environment, about 1 GB, is built once for all checks, from pip's cache if possible.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""What of a folder is shared, and what is refused, without any server."""
+"""Which files of a folder are shared or refused, tested without a server."""
 
 import json
 
@@ -14,7 +14,7 @@ from seqrec.interactions.preparation import DataArguments, prepare
 def test_a_folder_with_a_pickle_is_refused(recommender, tmp_path, name):
     recommender.save_pretrained(tmp_path)
     (tmp_path / name).touch()
-    with pytest.raises(ValueError, match=f"holds {name}: pickles"):
+    with pytest.raises(ValueError, match=f"holds {name}, which may be pickles"):
         push_folder(tmp_path, "org/name")
 
 
@@ -33,7 +33,7 @@ def test_offline_is_told_in_one_line(recommender, tmp_path, capsys):
     capsys.readouterr()
     assert main(["push", "--model", str(tmp_path), "--repo_id", "org/name"]) == 2
     line = capsys.readouterr().err
-    assert line.startswith("seqrec push: 'org/name' could not be pushed: it would need the Hub, but HF_HUB_OFFLINE=1")
+    assert line.startswith("seqrec push: 'org/name' could not be pushed: this needs the Hub, but HF_HUB_OFFLINE=1")
     assert line.count("\n") == 1
 
 

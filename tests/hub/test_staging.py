@@ -1,4 +1,4 @@
-"""A model is saved as a whole or not at all."""
+"""A model is saved atomically."""
 
 import os
 import time

@@ -1,4 +1,4 @@
-"""The hash of the weights depends on the tensors, and on nothing else."""
+"""The hash of the weights depends only on the tensors."""
 
 import shutil
 

@@ -1,4 +1,4 @@
-"""A folder that is wrong is refused in one line, or answers as the right one does."""
+"""A wrong folder is refused with a one-line error, or gives the same results as the right one."""
 
 import json
 import math

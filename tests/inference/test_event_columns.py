@@ -1,4 +1,4 @@
-"""Requests to models that read more of an event than its item: what is given with the items arrives beside them."""
+"""Requests with event columns: their values reach the model together with the items."""
 
 import numpy as np
 import polars as pl
@@ -101,7 +101,7 @@ def test_a_frame_s_own_column_is_read(recommender):
     ("columns", "message"),
     [
         ({}, "^The column device is missing"),
-        ({"device": DEVICES, "rating": [1, 2, 3]}, "^There is no use for rating"),
+        ({"device": DEVICES, "rating": [1, 2, 3]}, "^The model does not read rating"),
         ({"device": DEVICES[:2]}, "^device has 2 values for a history of 3 items"),
         ({"device": "tv"}, "^device must be a list of values"),
         ({"device": [1, 2, 3]}, "^device must hold text such as"),
@@ -145,5 +145,5 @@ def plain(tokenizer, items):
 
 
 def test_a_model_that_reads_items_alone_has_no_use_for_more(plain):
-    with pytest.raises(ValueError, match="There is no use for device: besides the items, this model reads nothing"):
+    with pytest.raises(ValueError, match="The model does not read device: besides the items, this model reads nothing"):
         plain.recommend(HISTORY, device=DEVICES)
