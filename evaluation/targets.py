@@ -49,7 +49,7 @@ def require_token_ids(name: str, ids: np.ndarray, vocab_size: int, *, lowest: in
         lowest: Lowest id allowed; by default that of the unknown item.
 
     Raises:
-        ValueError: If they are no integers, or beyond the vocabulary.
+        InputError: If they are not integers, or are outside the vocabulary.
     """
     if len(ids) == 0:
         return

@@ -14,7 +14,7 @@ def is_finite(numbers: Tensor) -> bool:
 
 
 def require_finite_loss(loss: Tensor) -> None:
-    """Raise a `NonFiniteError` for a loss that is infinite or not a number."""
+    """Raise a `NonFiniteError` if a loss is infinite or NaN."""
     if not torch.compiler.is_compiling() and not is_finite(loss):
         raise NonFiniteError(
             f"The loss is {loss.item()}: training has diverged. Use a lower learning rate or a smaller max_grad_norm."

@@ -1,4 +1,4 @@
-"""The command line on consoles of every kind: without Unicode, without a reader, full, closed, interrupted."""
+"""The command line on unusual consoles: without Unicode, with a closed pipe, on a full disk, interrupted."""
 
 import io
 import json

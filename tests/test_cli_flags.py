@@ -1,4 +1,4 @@
-"""Flags: what they mean, or one line about what they cannot mean."""
+"""Flags are parsed correctly, or refused with a one-line error."""
 
 import re
 import shlex

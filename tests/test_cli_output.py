@@ -1,4 +1,4 @@
-"""Where the command line writes: looked at before any work, replaced whole or not at all."""
+"""Output paths of the command line are checked before any work, and files are replaced atomically."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The versions that are declared, and those that are tested."""
+"""Declared versions of dependencies agree with the tested ones."""
 
 import ast
 import sys

@@ -1,4 +1,4 @@
-"""What `seqrec` offers, by name: other people's code relies on it."""
+"""The public names of `seqrec`, on which other code relies."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The whole way on MovieLens 100K, from the folder that SEQREC_DATA_DIR names, or downloaded once."""
+"""From data to recommendations on MovieLens 100K, from the folder SEQREC_DATA_DIR or downloaded once."""
 
 import json
 

@@ -57,8 +57,8 @@ class HubPushing(Trainer):
             URL of the repository, or a `Future` of it if not `blocking`; None except on the first process.
 
         Raises:
-            HubError: If the Hub refuses. The model is in the output folder then.
-            HubConnectionError: If the Hub cannot be reached, or fails; likewise.
+            HubError: If the Hub refuses. The model is still saved in the output folder.
+            HubConnectionError: If the Hub cannot be reached, or fails. The model is still saved in the output folder.
         """
         self.callback_handler.on_push_begin(self.args, self.state, self.control)
         token = token or self.args.hub_token

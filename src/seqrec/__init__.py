@@ -1,7 +1,7 @@
 """Sequential recommenders for the Hugging Face ecosystem.
 
-Importing it registers the models with the Auto classes of `transformers`, and lets them save their code. Other public
-names load on first use.
+Importing this package registers its models with the Auto classes of `transformers`, and makes them save their code.
+Other public names load on first use.
 """
 
 from importlib import import_module
@@ -118,7 +118,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    """Load a public name from its home on first use."""
+    """Load a public name from its module on first use."""
     if name not in HOMES:
         raise AttributeError(f"module 'seqrec' has no attribute {name!r}")
     return getattr(import_module(HOMES[name]), name)

@@ -1,4 +1,4 @@
-"""Whatever value a field is given, a model of it computes, or one line says what is wrong with which field."""
+"""Every value of a field gives a working model, or a one-line error that names the field."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""Every architecture of the package keeps the contract of models."""
+"""Every architecture of the package passes the contract tests for models."""
 
 import pytest
 

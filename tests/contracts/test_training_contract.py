@@ -1,4 +1,4 @@
-"""What every training keeps: each model × loss, packed and padded, by either Trainer and by the bare loop."""
+"""Contract tests of training: each model × loss, packed and padded, with both Trainers and the Accelerate loop."""
 
 from typing import get_args
 

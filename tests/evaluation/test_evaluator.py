@@ -1,4 +1,4 @@
-"""Ranking a data set, against sorting each row's scores by hand."""
+"""Ranks of a data set agree with sorting each row's scores by hand."""
 
 import sys
 from types import SimpleNamespace

@@ -1,4 +1,4 @@
-"""Item-kNN, against dense matrices."""
+"""Item-kNN agrees with a computation on dense matrices."""
 
 import numpy as np
 import pytest

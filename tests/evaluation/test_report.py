@@ -1,4 +1,4 @@
-"""The figures of a model and its baselines, for data sets where edges are all there is."""
+"""Reports on a model and its baselines for data sets that consist of edge cases only."""
 
 import json
 import warnings

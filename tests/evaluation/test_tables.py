@@ -1,4 +1,4 @@
-"""Tables for a terminal: what ids and titles hold is shown, never obeyed."""
+"""Tables for a terminal show control characters in ids and titles instead of sending them."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What can be ranked, and what can be hit, against looking row by row."""
+"""Rankable and reachable targets agree with checking row by row."""
 
 from dataclasses import replace
 

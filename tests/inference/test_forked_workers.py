@@ -1,4 +1,4 @@
-"""Workers forked from a process that loaded a model answer, or say why they cannot; none waits for ever."""
+"""Workers forked from a process that loaded a model return results or raise an error; none hangs."""
 
 import json
 import os

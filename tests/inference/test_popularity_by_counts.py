@@ -1,4 +1,4 @@
-"""A catalogue whose counts are not in the order of the token ids: popularity is what the counts say, everywhere."""
+"""Popularity follows counts everywhere, even if the token order does not."""
 
 import re
 

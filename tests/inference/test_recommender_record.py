@@ -1,4 +1,4 @@
-"""What a training told of itself goes with a recommender that is saved again."""
+"""The training record is kept when a recommender is saved again."""
 
 import json
 

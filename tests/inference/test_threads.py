@@ -1,4 +1,4 @@
-"""Loading and answering in many threads at once is as in one."""
+"""Loading and recommending in many threads at once gives the same results as in one."""
 
 from concurrent.futures import ThreadPoolExecutor
 

@@ -1,4 +1,4 @@
-"""The catalogue against naive code: dicts, loops and sorting by hand."""
+"""The catalogue agrees with naive code: dicts, loops and sorting by hand."""
 
 from collections import Counter
 

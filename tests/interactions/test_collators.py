@@ -1,4 +1,4 @@
-"""Collators: nothing is lost, nothing is doubled, labels are aligned."""
+"""Collators lose and repeat no item, and align labels."""
 
 from collections import Counter
 from functools import partial

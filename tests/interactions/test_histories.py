@@ -1,4 +1,4 @@
-"""Histories: whatever they are read from, and however selected, the rows are those of plain lists."""
+"""Histories hold the same rows as plain lists, whatever their source and however selected."""
 
 import pickle
 

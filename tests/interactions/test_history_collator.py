@@ -1,4 +1,4 @@
-"""Batches to rank and to recommend for: histories cut for the model and whole as seen, single ones as in a batch."""
+"""Batches for ranking and recommending: histories are truncated for the model, but seen items are complete."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Tables of items that say nothing of the items, or nothing that can be read."""
+"""Warnings and errors about item tables: missing ids, missing titles, titles that are not text."""
 
 import polars as pl
 import pytest

@@ -1,4 +1,4 @@
-"""Table files that are not plain CSV: read where it is certain what they mean, else refused in one short line."""
+"""Table files that are not plain CSV are read if their meaning is certain; otherwise a one-line error is raised."""
 
 import gzip
 import json

@@ -1,4 +1,4 @@
-"""What is told of the interactions."""
+"""Preparing a data set: filters, splits, and the recorded facts about the interactions."""
 
 import datetime
 import json

@@ -1,4 +1,4 @@
-"""One reader of raw ids: each kind of container gives what a list gives, or is refused in a sentence."""
+"""Raw ids in any container are read as from a list, or refused with a one-line error."""
 
 import array
 import enum

@@ -1,4 +1,4 @@
-"""One id under two spellings."""
+"""The same id in two spellings."""
 
 import polars as pl
 import pytest

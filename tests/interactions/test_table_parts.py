@@ -1,4 +1,4 @@
-"""Folders of parts, as Spark and others write them, and names that are no folders."""
+"""Tables in folders of parts, as written by Spark and others, and names that are not folders."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""When interactions happened: told where it is certain, and never guessed."""
+"""Timestamps are read only if their meaning is certain, and never guessed."""
 
 from datetime import date, datetime
 

@@ -1,4 +1,4 @@
-"""Attention, positions and blocks against their papers' formulas, position by position."""
+"""Attention, positions and blocks agree with the formulas of their papers, position by position."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Devices: the best one there is, or the one that was asked for, or a sentence."""
+"""Devices: the best available one, the one requested, or a one-line error."""
 
 import pytest
 import torch

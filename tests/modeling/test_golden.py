@@ -1,4 +1,4 @@
-"""Checkpoints of `tests/fixtures/golden` score today as they did when they were written."""
+"""Checkpoints in `tests/fixtures/golden` give the same scores as when they were written."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Negatives: drawn as their distribution says, scored as each token would by itself."""
+"""Negatives follow their distribution, and score as if each token were scored alone."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""The pipeline where seqrec is installed; tests/hub/test_second_environment.py has it where it is not."""
+"""The pipeline with seqrec installed; tests/hub/test_second_environment.py tests it without seqrec."""
 
 import warnings
 from pathlib import Path

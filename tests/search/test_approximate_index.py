@@ -1,4 +1,4 @@
-"""Approximate indexes: what they may miss, and what they may not."""
+"""Approximate indexes: which items they may miss, and which they may not."""
 
 import builtins
 import contextlib

@@ -1,4 +1,4 @@
-"""The prepared exact search against `top_k`, which is tested against sorting by hand."""
+"""The exact index agrees with `top_k`, which is tested against sorting by hand."""
 
 import pytest
 import torch

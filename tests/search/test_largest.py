@@ -1,4 +1,4 @@
-"""The largest scores of each row, against a stable sort."""
+"""The largest scores of each row agree with a stable sort."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Each history's list, by its own rules, against sorting by hand, whatever its place in a batch."""
+"""Each history's list agrees with sorting by hand, with its own allow and deny lists and at any place in a batch."""
 
 import numpy as np
 import pytest

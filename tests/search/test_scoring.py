@@ -1,4 +1,4 @@
-"""Ranks and top-K lists, against sorting everything by hand."""
+"""Ranks and top-K lists agree with sorting everything by hand."""
 
 import numpy as np
 import pytest

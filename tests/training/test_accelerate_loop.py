@@ -1,4 +1,4 @@
-"""The bare loop, step by step, against the same steps by hand; with two processes that have the same batches, too."""
+"""The Accelerate loop agrees with the same steps by hand, also with two processes that have the same batches."""
 
 import copy
 from contextlib import contextmanager

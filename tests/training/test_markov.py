@@ -1,4 +1,4 @@
-"""A source whose best possible hit rate is known must be learnt nearly as well as anybody could."""
+"""Models learn a Markov source almost to its best possible hit rate, which is known."""
 
 import numpy as np
 import pytest

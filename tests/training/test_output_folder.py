@@ -1,4 +1,4 @@
-"""An output folder belongs to one training, which replaces no file of anybody else's and leaves no secret."""
+"""An output folder belongs to one training, which replaces no other files and leaves no secrets."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""What is told of the machine, and the energy that is estimated."""
+"""The recorded facts about the machine, and the estimated energy."""
 
 from types import SimpleNamespace
 

@@ -1,4 +1,4 @@
-"""A training that was interrupted goes on to the same weights, or says why it cannot."""
+"""An interrupted training resumes to the same weights, or an error says why it cannot."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""What `train` leaves is fit to be shared: no pickle, no path of the machine, no user id, and everything it needs."""
+"""The output of `train` can be shared: it is complete and has no pickles, local paths or user ids."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""The whole job hands on what it was given: which rows are learned from, which choose the model, and by which rules."""
+"""The training job passes its arguments on: which rows are used for training and model selection, and how."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Training: the same in one process, in two, in pieces, with any of the three loops."""
+"""Training gives the same result in one process, in two, when resumed, and with any of the three loops."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""What a trainer decides and refuses by its arguments alone."""
+"""Decisions and errors of a trainer that depend only on its arguments."""
 
 from types import SimpleNamespace
 

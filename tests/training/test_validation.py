@@ -1,4 +1,4 @@
-"""What `Trainer`'s users bring for validation is used, or refused at the start."""
+"""Validation data and metrics given to a `Trainer` are used, or refused before training."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The contract of every model, whatever its architecture, as tests that run under pytest.
+"""Contract tests for every architecture, to run under pytest.
 
 Shape suffixes: B batch, L length, V vocabulary.
 """
@@ -67,7 +67,7 @@ def users_one_by_one(model):
 
 
 def gradients(model, batch):
-    """Loss and gradients of one batch; sampled negatives are those of one seed."""
+    """Return the loss and gradients of one batch; sampled negatives are seeded."""
     torch.manual_seed(0)
     model.zero_grad()
     loss = model(**batch).loss
@@ -89,9 +89,9 @@ def skip_where_bias_is_refused():
 def varlen_attention(
     module, query, key, value, attention_mask, *, scaling, is_causal, cu_seq_lens_q, max_length_q, **kwargs
 ):
-    """Attend within each packed sequence: what flash attention does, told of sequences as it is, and of no mask."""
+    """Attend within each packed sequence, with the arguments of flash attention and without a mask."""
     assert attention_mask is None
-    assert module.config._attn_implementation == "flash_reference"  # read by the library's own, like the layer's index
+    assert module.config._attn_implementation == "flash_reference"  # transformers reads this and layer_idx too
     assert 0 <= module.layer_idx < module.config.num_hidden_layers
     lengths = cu_seq_lens_q.diff().tolist()
     assert max(lengths) == max_length_q
@@ -112,14 +112,14 @@ AttentionMaskInterface.register("flash_reference", flash_attention_mask)
 class ModelContract:
     """Tests that a model of every architecture passes.
 
-    A subclass, whose name begins with `Test`, says which architecture it is about:
+    Name a subclass `Test…`, and override `config_class` with the architecture's configuration:
 
         class TestMyModel(ModelContract):
             @pytest.fixture
             def config_class(self):
                 return MyConfig
 
-    The architecture must be registered. Where it has positions of its own, these are tested.
+    The architecture must be registered. If it has its own kinds of positions, these are tested.
     """
 
     @pytest.fixture
@@ -129,22 +129,22 @@ class ModelContract:
 
     @pytest.fixture
     def choices(self):
-        """Fields of the configuration that a test tries several values of."""
+        """Configuration fields that a test varies."""
         return {}
 
     @pytest.fixture
     def tiny_config(self, config_class, choices):
-        """A configuration of few parameters."""
+        """A tiny configuration."""
         positions = get_args(config_class.__dataclass_fields__["position_embedding_type"].type)
         if choices.get("position_embedding_type") == "rotary" and "rotary" not in positions:
             pytest.skip(f"{config_class.__name__} has no rotary positions")
         if choices.get("position_embedding_type") == "learned" and "learned" not in positions:
-            choices = {}  # its own positions in their place
+            choices = {}  # use the architecture's own positions instead
         return config_class(vocab_size=NUM_ITEMS + 3, **TINY, **choices)
 
     @pytest.fixture
     def tiny_model(self, tiny_config):
-        """A model of few parameters, initialised widely, so that its outputs differ from one another."""
+        """A tiny model, with wide initialisation so that its outputs differ from one another."""
         torch.manual_seed(0)
         tiny_config.initializer_range = 0.5
         return AutoModelForNextItem.from_config(tiny_config).eval()
@@ -234,7 +234,7 @@ class ModelContract:
         rows = [{"input_ids": np.random.default_rng(seed).integers(3, 43, size=seed)} for seed in range(1, 40)]
         batches = []
         for packing in (True, False):
-            torch.manual_seed(1)  # of what is masked, where anything is
+            torch.manual_seed(1)  # the same masks, if the objective masks items
             batches.append(training_collator(tiny_model, tokenizer, packing=packing)(rows))
         packed, unpacked = (gradients(tiny_model, batch) for batch in batches)
         torch.testing.assert_close(packed, unpacked, atol=1e-5, rtol=1e-5)
@@ -268,7 +268,7 @@ class ModelContract:
         unread = [0, 1, 2] if tiny_model.objective.is_causal else [0, 2]  # a mask is read, though never predicted
         assert not grads["model.item_embedding.weight"][unread].any()
 
-    @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # flex attention, of torch's own parts
+    @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's own, from flex attention
     @every_position
     @pytest.mark.parametrize("implementation", ["eager", flex])
     def test_attention_implementations_agree(self, tiny_model, implementation):
