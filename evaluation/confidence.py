@@ -34,7 +34,7 @@ def bootstrap_interval(
         The lower and upper bound.
 
     Raises:
-        ValueError: If there are no values, one is not finite, or `level` or `num_resamples` is out of range.
+        InputError: If there are no values, one is not finite, or `level` or `num_resamples` is out of range.
     """
     values_U = np.asarray(values_U, dtype=np.float64)
     if values_U.ndim != 1 or len(values_U) == 0 or not np.isfinite(values_U).all():
@@ -68,7 +68,7 @@ def confidence_intervals(
         `{"ndcg@10": (low, high), "hr@10": …, "mrr@10": …}`, for each k.
 
     Raises:
-        ValueError: If ranks, ks, `level` or `num_resamples` are out of range.
+        InputError: If ranks, ks, `level` or `num_resamples` are out of range.
     """
     values = {f"{name}@{k}": RANKING_METRICS[name](ranks, k) for k in ks for name in METRICS}
     if not values:

@@ -25,7 +25,7 @@ def hit_rate(ranks: ArrayLike, k: int) -> np.ndarray:
     """1 if any target is among the first k, else 0.
 
     Raises:
-        ValueError: If ranks or k are not positive integers. The other ranking metrics raise it too.
+        InputError: If ranks or k are not positive integers. The other ranking metrics raise it too.
 
     >>> hit_rate([1, 3, 11], k=10)
     array([1., 1., 0.])
@@ -117,7 +117,7 @@ def ranking_metrics(ranks: ArrayLike, ks: Sequence[int]) -> dict[str, float]:
         `{"hr@10": …, "ndcg@10": …, "mrr@10": …, "recall@10": …, "precision@10": …, "map@10": …}`, for each k.
 
     Raises:
-        ValueError: If ranks or any k are not positive integers.
+        InputError: If ranks or any k are not positive integers.
     """
     return {f"{name}@{k}": float(metric(ranks, k).mean()) for k in ks for name, metric in RANKING_METRICS.items()}
 
@@ -195,7 +195,7 @@ def list_metrics(top_UK: ArrayLike, item_counts_V: ArrayLike, ks: Sequence[int])
         `popularity_bias` and `gini`.
 
     Raises:
-        ValueError: If a k is less than 1 or more than K, if lists hold ids that are not items, or if there are no
+        InputError: If a k is less than 1 or more than K, if lists hold ids that are not items, or if there are no
             training interactions.
     """
     item_counts_I = checked_counts(item_counts_V)
@@ -221,7 +221,7 @@ def count_exposures(top_UK: ArrayLike, k: int, *, num_items: int) -> np.ndarray:
         `exposures_I`; index i belongs to token id i + 3.
 
     Raises:
-        ValueError: If k is less than 1 or more than K, or if lists hold ids that are not items.
+        InputError: If k is less than 1 or more than K, or if lists hold ids that are not items.
 
     >>> count_exposures([[3, 5], [3, 0]], k=2, num_items=3)
     array([2, 0, 1])

@@ -45,7 +45,7 @@ def slice_metrics(
         "target_popularity": {"head": …, …}}`, without empty slices.
 
     Raises:
-        ValueError: If the arrays differ in length, or ranks, k or counts are out of range.
+        InputError: If the arrays differ in length, or ranks, k or counts are out of range.
     """
     metrics = {f"hr@{k}": hit_rate(ranks_U, k), f"ndcg@{k}": ndcg(ranks_U, k)}
     num_rows = len(np.asarray(ranks_U))

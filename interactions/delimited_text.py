@@ -27,7 +27,7 @@ def read_delimited(path: Path, *, text_columns: Sequence[str], usual: str | None
         usual: Separator that the file's name suggests, if any; another one is used with a warning.
 
     Raises:
-        ValueError: If the file is empty, is not UTF-8 (or UTF-16) text or has no header; if a row has more fields than
+        InputError: If the file is empty, is not UTF-8 (or UTF-16) text or has no header; if a row has more fields than
             the header, or a quote is not closed.
     """
     content = utf8_content(path)

@@ -38,7 +38,7 @@ def read_interactions(
         `timestamp` is numbers or datetimes; other columns are unchanged.
 
     Raises:
-        ValueError: If the table cannot be read, lacks a column or rows, or contains unusable ids or timestamps.
+        InputError: If the table cannot be read, lacks a column or rows, or contains unusable ids or timestamps.
             Rows are counted from 1, excluding the header.
         RuntimeError: In a process forked from one that had already used polars.
     """
@@ -204,7 +204,7 @@ def filter_k_core(
         The remaining interactions, in the same order.
 
     Raises:
-        ValueError: If a minimum is less than 1, or no interaction remains.
+        InputError: If a minimum is less than 1, or no interaction remains.
     """
     for minimum in (min_user_interactions, min_item_interactions):
         if minimum < 1:

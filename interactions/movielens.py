@@ -68,7 +68,7 @@ def ml_100k_folder() -> Path:
     (XDG_CACHE_HOME, or ~/.cache).
 
     Raises:
-        ValueError: If neither source can be reached; the message says where to put the files instead.
+        InputError: If neither source can be reached; the message says where to put the files instead.
     """
     given = os.environ.get("SEQREC_DATA_DIR")
     if given and (Path(given) / NAME).is_dir():

@@ -42,7 +42,7 @@ def synthetic_interactions(
         An interactions table with text ids and integer timestamps in seconds.
 
     Raises:
-        ValueError: If the sizes are inconsistent.
+        InputError: If the sizes are inconsistent.
     """
     check_sizes(num_users=num_users, num_items=num_items, num_tastes=num_tastes, mean_length=mean_length)
     if not 0 <= follow_probability <= 1:

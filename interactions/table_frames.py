@@ -24,7 +24,7 @@ def take_frame(source: Any, used_columns: Sequence[str] = ()) -> pl.DataFrame:
         used_columns: Columns that are needed. Others are dropped, with a warning, if Arrow cannot hold them.
 
     Raises:
-        ValueError: If it is not a frame, or a needed column cannot be converted.
+        InputError: If it is not a frame, or a needed column cannot be converted.
     """
     if isinstance(source, pl.DataFrame):
         return source

@@ -35,7 +35,7 @@ def read_parts(folder: Path, *, split: str | None = None, text_columns: Sequence
         The rows, ordered by file name.
 
     Raises:
-        ValueError: If the folder holds no tables, or they differ in columns or cannot be read; if they are named after
+        InputError: If the folder holds no tables, or they differ in columns or cannot be read; if they are named after
             splits and `split` is None, or names a split that does not exist.
     """
     tables = {path: read_part(path, text_columns) for path in chosen_parts(folder, split)}
@@ -100,7 +100,7 @@ def find_parts(folder: Path) -> Iterator[Path]:
     """Find the tables in a folder.
 
     Raises:
-        ValueError: If the folder is the root of the file system, holds too many files, or cannot be read.
+        InputError: If the folder is the root of the file system, holds too many files, or cannot be read.
     """
     if folder.resolve() == Path(folder.resolve().anchor):
         raise InputError(f"'{folder}' is the root of the file system. Give the folder that holds the interactions.")

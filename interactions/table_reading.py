@@ -29,7 +29,7 @@ def read_table(source: Any, *, text_columns: Sequence[str] = (), used_columns: S
         The table unchanged, rows in file order.
 
     Raises:
-        ValueError: If the file does not exist, its format is unknown, it cannot be read, or it has no rows.
+        InputError: If the file does not exist, its format is unknown, it cannot be read, or it has no rows.
     """
     if isinstance(source, str | Path):
         path = local_path(source)

@@ -32,7 +32,7 @@ def utf8_content(path: Path) -> Path | bytes:
     """Return the path itself if a text file is UTF-8, or its content converted to UTF-8 otherwise.
 
     Raises:
-        ValueError: If the file is empty or is not text.
+        InputError: If the file is empty or is not text.
         OSError: If its compression is damaged or incomplete.
     """
     head = first_bytes(path)

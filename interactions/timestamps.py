@@ -29,7 +29,7 @@ def parse_timestamps(timestamps: pl.Series) -> pl.Series:
         A column of integers, floats or datetimes, in the same order.
 
     Raises:
-        ValueError: If some cannot be parsed, are not finite or exceed 64 bits; the message says how many, and gives the
+        InputError: If some cannot be parsed, are not finite or exceed 64 bits; the message says how many, and gives the
             first row and its value.
     """
     dtype = timestamps.dtype

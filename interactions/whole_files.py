@@ -37,7 +37,7 @@ def whole_file(path: str | Path) -> Iterator[Path]:
         An empty file to write to, in the same folder and with the same extension.
 
     Raises:
-        ValueError: If the file cannot be written: no such folder, no permission, a full disk.
+        InputError: If the file cannot be written: no such folder, no permission, a full disk.
     """
     target = Path(os.path.realpath(path))
     with explained_failure(path):
@@ -77,7 +77,7 @@ def whole_folder(folder: str | Path, *, last: str) -> Iterator[Path]:
         A folder to write into.
 
     Raises:
-        ValueError: If the folder is not empty or cannot be written.
+        InputError: If the folder is not empty or cannot be written.
     """
     target = Path(os.path.realpath(folder))
     with explained_failure(folder):
@@ -102,7 +102,7 @@ def whole_folder(folder: str | Path, *, last: str) -> Iterator[Path]:
 
 @contextmanager
 def explained_failure(path: str | Path) -> Iterator[None]:
-    """Turn write errors of the system or of polars into a `ValueError` that names the path."""
+    """Turn write errors of the system or of polars into an `InputError` that names the path."""
     try:
         yield
     except (OSError, pl.exceptions.PolarsError) as error:

@@ -100,7 +100,7 @@ class SequentialTrainingArguments(TrainingArguments):
 
 
 def require_ranges(arguments: SequentialTrainingArguments) -> None:
-    """Raise a `ValueError` for numbers that are not finite or out of range."""
+    """Raise an `InputError` for numbers that are not finite or out of range."""
     for name in ABOVE_0:
         if not 0 < getattr(arguments, name) < math.inf:
             raise InputError(f"{name}={getattr(arguments, name)} must be above 0.")

@@ -218,7 +218,7 @@ def recommend_command(argv: Sequence[str]) -> None:
 
 
 def require_one_source(flags: argparse.Namespace, columns: dict[str, str]) -> None:
-    """Raise a `ValueError` unless the flags give one history, or an input and an output file, and go together."""
+    """Raise an `InputError` unless the flags give one history, or an input and an output file, and go together."""
     if (flags.history is None) == (flags.input is None):
         raise InputError("Give either --history or --input.")
     if (flags.input is None) != (flags.output is None):

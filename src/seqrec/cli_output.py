@@ -26,7 +26,7 @@ def write_frame(frame: pl.DataFrame, path: str) -> None:
 
 
 def require_output_file(path: str, *, model: str, source: str) -> None:
-    """Raise a `ValueError` unless a table can be written here without replacing its source or a file of the model.
+    """Raise an `InputError` unless a table can be written here without replacing its source or a file of the model.
 
     Args:
         path: The file to write.
@@ -67,7 +67,7 @@ def require_new_folder(path: str) -> None:
 
 
 def require_writable(folder: Path, what: str) -> None:
-    """Raise a `ValueError` unless something can be created in a folder, which only trying can show."""
+    """Raise an `InputError` unless something can be created in a folder, which only trying can show."""
     try:
         os.rmdir(tempfile.mkdtemp(prefix=".part-", dir=folder))
     except OSError as error:

@@ -20,13 +20,13 @@ COLUMNS_ARGUMENT = re.compile(r"`columns` \((--[^)]*)\)")  # the Python argument
 
 
 class FlagParser(argparse.ArgumentParser):
-    """A parser without abbreviations, whose errors are one-line `ValueError`s."""
+    """A parser without abbreviations, whose errors are one-line `InputError`s."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **{**kwargs, "allow_abbrev": False})
 
     def error(self, message: str) -> NoReturn:
-        """Raise a `ValueError`, whose message `main` prints."""
+        """Raise an `InputError`, whose message `main` prints."""
         message = re.sub(r"^argument (--\w+)\S*", r"\1", message).rstrip(".")  # without a flag's other spellings
         raise InputError(f"{message}. `{self.prog} --help` lists the flags.")
 
@@ -71,7 +71,7 @@ class DataclassParser(FlagParser, HfArgumentParser):
         return tuple(parsed)
 
     def refuse_unknown(self, word: str) -> NoReturn:
-        """Raise a `ValueError` that names the unknown word, and the flag that it may be a misspelling of."""
+        """Raise an `InputError` that names the unknown word, and the flag that it may be a misspelling of."""
         if not word.startswith("--"):
             raise InputError(f"{word!r} belongs to no flag. If a value contains spaces, put it in quotes.")
         flag = word.partition("=")[0]
@@ -81,7 +81,7 @@ class DataclassParser(FlagParser, HfArgumentParser):
 
 
 def require_meaning(settings: Mapping[str, Any]) -> None:
-    """Raise a `ValueError` if a flag is empty, or a flag for keyword arguments is not a JSON object."""
+    """Raise an `InputError` if a flag is empty, or a flag for keyword arguments is not a JSON object."""
     for name, value in settings.items():
         if isinstance(value, str) and not value.strip():
             raise InputError(f"--{name} is empty. Give a value, or leave it out.")
