@@ -1,14 +1,17 @@
 """Public calls raise each class of `seqrec.errors`, and refuse names that can only be mistyped paths."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from huggingface_hub.errors import HfHubHTTPError, LocalTokenNotFoundError
 
 from seqrec import AutoModelForNextItem, Recommender, SasRecForNextItem, cli
 from seqrec.errors import HubConnectionError, HubError, InputError, NonFiniteError, SavedFolderError, SeqrecError
 from seqrec.hub.model_card import save_model_card
 from seqrec.hub.saved_folder import load_tokenizer
 from seqrec.hub.sharing import push_folder
+from seqrec.interactions.hub_errors import explained
 from seqrec.interactions.locations import is_hub_name, require_model_name
 from seqrec.interactions.preparation import DataArguments, prepare
 from seqrec.training.arguments import SequentialTrainingArguments
@@ -131,6 +134,28 @@ def test_offline_the_hub_cannot_be_reached(folder):
     assert raised_by(lambda: load_starting_point("org/name")) is HubConnectionError
     assert raised_by(lambda: push_folder(folder, "org/name")) is HubConnectionError
     assert raised_by(lambda: prepare(DataArguments(dataset="org/name"))) is HubConnectionError
+
+
+ANSWERS = dict.fromkeys((408, 429, 500, 502, 503, 504), HubConnectionError)
+ANSWERS |= dict.fromkeys((400, 401, 403, 409, 422), HubError)
+
+
+def answer(status):
+    """Make the exception that the Hub's client raises for an answer."""
+    return HfHubHTTPError("refused", response=SimpleNamespace(status_code=status, headers={}, request=None))
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [*((answer(status), kind) for status, kind in ANSWERS.items()), (LocalTokenNotFoundError("none"), HubError)],
+    ids=[*map(str, ANSWERS), "no token"],
+)
+def test_only_what_may_succeed_later_is_a_lost_connection(error, kind):
+    def fail():
+        with explained("org/name", "fetched"):
+            raise error
+
+    assert raised_by(fail) is kind
 
 
 def test_a_name_that_no_repository_can_have(folder):

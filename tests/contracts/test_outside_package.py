@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from accelerate import Accelerator
 from transformers import Trainer, TrainingArguments
 
 from seqrec import Recommender, SasRecConfig, SasRecForNextItem, SequentialTrainer, SequentialTrainingArguments
@@ -24,6 +25,7 @@ from seqrec.modeling.item_encoder import ITEM_PARTS
 from seqrec.modeling.modeling_auto import ARCHITECTURES, HEADS, MODEL_TYPES, register_architecture
 from seqrec.modeling.objectives import training_collator
 from seqrec.testing.model_contract import ModelContract
+from seqrec.training.accelerate_loop import train_with_accelerate
 
 OUTSIDE = Path(__file__).parent.parent / "fixtures" / "outside"
 SIZES = {"vocab_size": 43, "hidden_size": 16, "intermediate_size": 32, "max_position_embeddings": 12}
@@ -190,8 +192,24 @@ def histories():
     return Histories.from_rows(rows)
 
 
+def train_by_accelerate(model, tokenizer, rows, packing):
+    """Train by the bare loop; return the mean loss of each epoch."""
+    losses = []
+    train_with_accelerate(
+        model,
+        rows,
+        training_collator(model, tokenizer, packing=packing),
+        num_epochs=2,
+        batch_size=8,
+        learning_rate=0.01,
+        accelerator=Accelerator(cpu=True),
+        after_epoch=lambda _, loss: losses.append(loss),
+    )
+    return losses
+
+
 @pytest.mark.parametrize("packing", [True, False])
-@pytest.mark.parametrize("loop", ["SequentialTrainer", "Trainer"])
+@pytest.mark.parametrize("loop", ["SequentialTrainer", "Trainer", "Accelerate"])
 def test_it_is_trained_with_its_columns(model, tokenizer, loop, packing, tmp_path):
     rows = histories()
     settings = {"num_train_epochs": 2, "per_device_train_batch_size": 8, "learning_rate": 0.01, "report_to": "none"}
@@ -202,16 +220,36 @@ def test_it_is_trained_with_its_columns(model, tokenizer, loop, packing, tmp_pat
         arguments = SequentialTrainingArguments(
             str(tmp_path), packing=packing, eval_strategy="no", load_best_model_at_end=False, **settings
         )
-        trainer = SequentialTrainer(model, arguments, processing_class=tokenizer, train_dataset=rows)
-    else:
+        train_dataset = rows if packing else rows.to_dataset()
+        trainer = SequentialTrainer(model, arguments, processing_class=tokenizer, train_dataset=train_dataset)
+    elif loop == "Trainer":
         arguments = TrainingArguments(str(tmp_path), remove_unused_columns=False, **settings)
         collator = training_collator(model, tokenizer, packing=packing)
         trainer = Trainer(model, arguments, data_collator=collator, train_dataset=rows.to_dataset())
-    trainer.train()
-    losses = [log["loss"] for log in trainer.state.log_history if "loss" in log]
+    if loop == "Accelerate":
+        losses = train_by_accelerate(model, tokenizer, rows.to_dataset(), packing)
+    else:
+        trainer.train()
+        losses = [log["loss"] for log in trainer.state.log_history if "loss" in log]
     assert losses[-1] < losses[0]
     unmoved = {name for name, weight in model.state_dict().items() if torch.equal(weight, before[name])}
     assert unmoved == {"model.item_embedding.parts.description.vectors"}
+
+
+@torch.no_grad()
+def test_it_is_validated_with_its_columns(model, tokenizer, tmp_path):
+    rows = histories().newest(8).select(range(20))
+    rows.rows["target"] = np.arange(3, 23)
+    settings = {"eval_strategy": "no", "load_best_model_at_end": False, "use_cpu": True, "disable_tqdm": True}
+    arguments = SequentialTrainingArguments(str(tmp_path), exclude_seen=False, **settings)
+    trainer = SequentialTrainer(model, arguments, processing_class=tokenizer)
+    expected = []
+    for row in rows:
+        ids, device = (torch.from_numpy(row[name][None].astype(np.int64)) for name in ("input_ids", "device"))
+        scores = (model.encode_users(ids, device=device) @ model.encode_items().T)[0, 3:]
+        expected.append(int((scores >= scores[row["target"] - 3]).sum()))
+    for form in (rows, rows.to_dataset()):
+        assert trainer.predict(form).predictions.tolist() == expected
 
 
 def test_it_recommends_where_neither_package_can_be_imported(model, tokenizer, items, tmp_path):

@@ -100,6 +100,12 @@ def test_a_repeat_counts_once_and_an_unknown_item_not_at_all():
     assert not np.isfinite(unknown).any()
 
 
+def test_padding_is_no_item_whatever_it_holds():
+    baseline = ItemKnnBaseline(sequences([[3, 4], [5, 6]]), V)
+    padded = baseline.score_users(torch.tensor([[3, 5]]), torch.tensor([[1, 0]])).top_k(3)
+    assert padded[1].tolist() == [[4, 0, 0]]
+
+
 def test_nobody_took_two_items():
     baseline = ItemKnnBaseline(sequences([[3], [4], [4, 4]]), V)
     assert not np.isfinite(scores(baseline, [[3, 4]])).any()

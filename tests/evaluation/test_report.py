@@ -122,6 +122,11 @@ def test_targets_beyond_reach_are_told_by_split():
     assert figures["unreachable_targets"] == {"validation": 0, "test": 1}
 
 
+def test_popularity_follows_the_counts_not_the_token_ids():
+    figures = figures_of(prepared(8, [[3, 9], [4, 9], [5, 9]], [([3], 9)]))
+    assert figures["popularity"]["test"]["hr@1"] == 1
+
+
 def test_popularity_is_counted_in_training_and_similarity_learned_there():
     """In held-out rows everybody takes 9 and 10, which nobody took in training."""
     figures = figures_of(prepared(8, [[3, 4], [3, 5], [3, 4]], [([5], 3), ([9], 10)]))

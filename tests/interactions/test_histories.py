@@ -105,8 +105,12 @@ def test_selecting_shortening_and_keeping_are_as_with_lists(histories, data):
 
     mask = np.array(data.draw(st.lists(st.booleans(), min_size=12, max_size=12)))
     kept = mask[: len(histories.columns["input_ids"])]
-    expected = [[item for item in row["input_ids"] if mask[item - 3]] for row in rows]
-    assert [ids.tolist() for ids in histories.keep(kept)["input_ids"]] == expected
+    events = [[place for place, item in enumerate(row["input_ids"]) if mask[item - 3]] for row in rows]
+    expected = [
+        {**row, **{name: [row[name][place] for place in places] for name in histories.columns}}
+        for row, places in zip(rows, events, strict=True)
+    ]
+    assert rows_of(histories.keep(kept)) == expected
 
 
 @given(views())

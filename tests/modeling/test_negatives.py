@@ -155,6 +155,7 @@ def test_cosine_logits_are_cosines_times_their_scale(tiny_config):
     users_BD, items_VD = model.encode_users(history), model.encode_items()
     torch.testing.assert_close(users_BD.norm(dim=1), torch.tensor([7.0]))
     torch.testing.assert_close(items_VD[3:].norm(dim=1), torch.ones(len(items_VD) - 3))
+    torch.testing.assert_close(model.encode_items(history), items_VD[history])
     asked = history if model.objective.is_causal else torch.nn.functional.pad(history, (0, 1), value=1)
     torch.testing.assert_close(model(asked).logits[:, -1, 3:], (users_BD @ items_VD.T)[:, 3:])
     assert model(asked).logits[..., 3:].abs().max() <= 7.0001

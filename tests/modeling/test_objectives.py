@@ -39,6 +39,16 @@ def test_a_causal_model_s_windows_are_as_long_as_its_inputs():
         assert batch["input_ids"].shape == (6, 10)
 
 
+@pytest.mark.parametrize("packing", [True, False])
+@pytest.mark.parametrize("objective", [NEXT_ITEM, MASKED_ITEM], ids=lambda objective: objective.name)
+def test_batches_hold_all_columns_that_a_configuration_names(objective, packing, monkeypatch):
+    monkeypatch.setitem(EVENT_COLUMNS, "mood", EventColumn("mood", dtype="float32", fill=-1))
+    config = Bert4RecConfig(vocab_size=63, context_columns=["mood"])
+    batch = objective.collator(config, TOKENIZER, packing=packing)([{"input_ids": [5, 6, 7], "mood": [0.5, 0.6, 0.7]}])
+    read = batch["input_ids"].numel()
+    torch.testing.assert_close(batch["mood"], torch.tensor([[0.5, 0.6, 0.7][:read]]))
+
+
 def test_with_a_seed_what_is_hidden_follows_from_seed_epoch_and_histories():
     model = Bert4RecForNextItem(Bert4RecConfig(vocab_size=63, max_position_embeddings=30))
 

@@ -172,6 +172,12 @@ def test_lists_of_equal_items_are_in_the_order_of_their_ids(num_users, chunk_sco
         assert (ids_K.diff()[scores_K.diff() == 0] > 0).all()
 
 
+def test_special_tokens_are_left_out_wherever_a_chunk_begins():
+    scores = Scores.of_vectors(torch.ones(1, 1), torch.ones(8, 1))
+    for start in range(4):
+        assert scores.score(start, 8).isneginf().tolist() == [[token_id < 3 for token_id in range(start, 8)]]
+
+
 def test_vectors_that_want_gradients_can_be_ranked():
     users, items = torch.randn(2, 4, requires_grad=True), torch.randn(70, 4, requires_grad=True)
     found = Scores.of_vectors(users, items)

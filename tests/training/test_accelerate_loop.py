@@ -95,6 +95,29 @@ def test_a_step_is_of_all_labels_of_its_batches_and_processes(
     assert accelerator.exchanged == ends_group
 
 
+class Exchanging(Accelerator):
+    """One of several processes: after the exchange, no gradient is missing, but it may be zero."""
+
+    def clip_grad_norm_(self, parameters, max_norm):
+        for parameter in parameters:
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+
+
+def test_a_step_without_labels_in_any_process_moves_no_weight(model, tokenizer):
+    """Adam would go on in the direction of the steps before."""
+    collator = NextItemCollator(tokenizer, 8)
+    batches = [collator([{"input_ids": history}]) for history in ([3, 4, 5], [3])]
+    weights = []
+    for taken in (batches[:1], batches):
+        trained = copy.deepcopy(model)
+        optimizer = torch.optim.AdamW(trained.parameters(), lr=0.1, weight_decay=0.0)
+        scheduler = torch.optim.lr_scheduler.ConstantLR(optimizer, factor=1)
+        train_epoch(Exchanging(cpu=True), trained, taken, optimizer, scheduler, 1)
+        weights.append(trained.state_dict())
+    torch.testing.assert_close(*weights, atol=0, rtol=0)
+
+
 def test_the_learning_rate_falls_to_zero_with_the_last_step(model, tokenizer, monkeypatch):
     made = []
 

@@ -11,13 +11,14 @@ from datasets import List, Value
 from safetensors.torch import load_file
 from transformers import TrainerCallback
 
+from seqrec import SasRecConfig
 from seqrec.errors import NonFiniteError
 from seqrec.interactions.histories import Histories
 from seqrec.interactions.preparation import DataArguments
 from seqrec.interactions.synthetic import synthetic_interactions
 from seqrec.modeling.modeling_auto import MODEL_TYPES
 from seqrec.training.arguments import SequentialTrainingArguments
-from seqrec.training.checkpoints import checkpoints_in, rows_sha256, what_is_missing
+from seqrec.training.checkpoints import checkpoints_in, rows_sha256, training_settings, what_is_missing
 from seqrec.training.output_folder import find_checkpoint
 from seqrec.training.train import train
 from seqrec.training.trainer import SequentialTrainer
@@ -243,6 +244,18 @@ def test_histories_have_one_hash_however_they_are_stored():
     assert len(hashes) == len(others)
     assert expected not in hashes
     assert rows_sha256(None, names) is None
+
+
+def test_a_training_on_other_values_of_a_column_is_another(tokenizer, tmp_path):
+    config = SasRecConfig(vocab_size=len(tokenizer), context_columns=["device"])
+    arguments = SequentialTrainingArguments(str(tmp_path))
+
+    def settings(devices):
+        rows = Histories.from_lists({"input_ids": [[3, 4]], "device": [devices]}, {"target": [5]})
+        return training_settings(config, arguments, tokenizer, rows, rows)
+
+    one, other = settings([1, 2]), settings([1, 1])
+    assert {name for name in one if one[name] != other[name]} == {"train_sha256", "eval_sha256"}
 
 
 def test_arguments_that_decide_nothing_may_differ(folder, table):
