@@ -11,6 +11,19 @@ from typing import Any, Literal
 
 from transformers import PreTrainedConfig
 
+__all__ = [
+    "SCORING",
+    "TRAINING",
+    "Purpose",
+    "default_of",
+    "documentation",
+    "help_of",
+    "names_for",
+    "option",
+    "own_fields",
+    "purpose_of",
+]
+
 Purpose = Literal[
     "data",  # a size that the data determine
     "architecture",

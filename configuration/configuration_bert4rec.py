@@ -5,6 +5,8 @@ from seqrec.configuration.configuration_next_item import NextItemConfig
 from seqrec.configuration.strict_config import strict_config
 from seqrec.errors import InputError
 
+__all__ = ["Bert4RecConfig"]
+
 
 @strict_config
 class Bert4RecConfig(NextItemConfig):

@@ -5,6 +5,8 @@ from typing import ClassVar
 from seqrec.configuration.configuration_next_item import NextItemConfig
 from seqrec.configuration.strict_config import strict_config
 
+__all__ = ["ESasRecConfig"]
+
 
 @strict_config
 class ESasRecConfig(NextItemConfig):

@@ -15,6 +15,8 @@ from seqrec.configuration.strict_config import shown, strict_config
 from seqrec.errors import InputError
 from seqrec.interactions.special_tokens import MASK_ID, NUM_SPECIAL_TOKENS, PAD_ID, UNK_ID
 
+__all__ = ["NextItemConfig"]
+
 # Upper limits of sizes: far beyond any model, but low enough to catch mistakes at once.
 LARGEST = {
     "vocab_size": 2**31,

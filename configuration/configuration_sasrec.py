@@ -3,6 +3,8 @@
 from seqrec.configuration.configuration_next_item import NextItemConfig
 from seqrec.configuration.strict_config import strict_config
 
+__all__ = ["SasRecConfig"]
+
 
 @strict_config
 class SasRecConfig(NextItemConfig):

@@ -11,6 +11,8 @@ from huggingface_hub.errors import StrictDataclassError, StrictDataclassFieldVal
 from seqrec.configuration.config_fields import documentation
 from seqrec.errors import InputError
 
+__all__ = ["shown", "strict_config"]
+
 MAX_SHOWN = 60
 
 Config = TypeVar("Config")

@@ -22,6 +22,8 @@ from seqrec.interactions.item_rows import by_row
 from seqrec.search.interfaces import Encoder
 from seqrec.search.scoring import Scores
 
+__all__ = ["Ranking", "Scorer", "rank_dataset"]
+
 DEFAULT_KS = (1, 5, 10, 20)
 
 

@@ -17,6 +17,8 @@ from seqrec.interactions.histories import Histories, as_histories
 from seqrec.interactions.special_tokens import NUM_SPECIAL_TOKENS
 from seqrec.search.scoring import Scores
 
+__all__ = ["ItemKnnBaseline"]
+
 NUM_NEIGHBOURS = 100
 BLOCK_PAIRS = 2**23  # products summed at once, to bound memory
 

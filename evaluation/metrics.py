@@ -20,6 +20,24 @@ from seqrec.interactions.item_rows import by_row, rows_of, token_ids_of
 from seqrec.interactions.special_tokens import NUM_SPECIAL_TOKENS, PAD_ID
 from seqrec.search.scoring import NOT_RANKED
 
+__all__ = [
+    "RANKING_METRICS",
+    "average_precision",
+    "checked_counts",
+    "count_exposures",
+    "coverage",
+    "gini",
+    "hit_rate",
+    "list_metrics",
+    "mrr",
+    "ndcg",
+    "novelty",
+    "popularity_bias",
+    "precision",
+    "ranking_metrics",
+    "recall",
+]
+
 
 def hit_rate(ranks: ArrayLike, k: int) -> np.ndarray:
     """1 if any target is among the first k, else 0.

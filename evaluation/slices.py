@@ -11,6 +11,8 @@ from numpy.typing import ArrayLike
 from seqrec.errors import InputError
 from seqrec.evaluation.metrics import checked_counts, hit_rate, ndcg
 
+__all__ = ["popularity_thirds", "slice_metrics"]
+
 HISTORY_LENGTH_EDGES = (0, 10, 50, 200)  # the longest history in each slice except the last
 HISTORY_LENGTHS = ("0", "1-10", "11-50", "51-200", ">200")
 POPULARITIES = ("head", "middle", "tail")

@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from unicodedata import category
 
+__all__ = ["RANKERS", "align", "metrics_table", "printable"]
+
 SHOWN_METRICS = ("ndcg@10", "hr@10", "mrr@10", "coverage@10", "novelty@10")
 COMMANDS = {"Cc", "Cf", "Cs", "Zl", "Zp"}  # control, format, lone surrogate, line and paragraph separator
 JOINERS = "\u200c\u200d"  # format characters needed to spell Persian, Indic scripts and emoji

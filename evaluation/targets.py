@@ -12,6 +12,8 @@ from seqrec.errors import InputError
 from seqrec.interactions.histories import Histories, as_histories
 from seqrec.interactions.special_tokens import NUM_SPECIAL_TOKENS, UNK_ID, UNK_TOKEN
 
+__all__ = ["require_rankable", "require_token_ids", "share_beyond_reach", "warn_of_repeats"]
+
 LARGE_SHARE = 0.1  # warn if this share of the targets is in their users' histories
 
 

@@ -10,6 +10,8 @@ from seqrec.hub.card_tables import ACCURACY, SPLITS, dig, label
 from seqrec.hub.card_values import is_known, protocol_of, training_of
 from seqrec.hub.markdown import one_line
 
+__all__ = ["card_metadata", "is_repository_name"]
+
 TAGS = ("sequential-recommendation", "recommender-system", "next-item-prediction")
 TASK = "sequential-recommendation"
 

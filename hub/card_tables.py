@@ -8,6 +8,20 @@ from seqrec.evaluation.tables import RANKERS
 from seqrec.hub.card_values import is_count, is_known, mapping
 from seqrec.hub.markdown import code, text
 
+__all__ = [
+    "ACCURACY",
+    "SPLITS",
+    "catalogue_table",
+    "dig",
+    "fields_table",
+    "label",
+    "other_lengths_on_test",
+    "results_on_test",
+    "results_on_validation",
+    "slice_table",
+    "without_folders",
+]
+
 ACCURACY = ("ndcg@10", "hr@10", "mrr@10", "ndcg@5", "ndcg@20", "hr@1", "hr@5", "hr@20")
 MAIN = ACCURACY[:3]
 # Metrics of lists of 10: description and number format.

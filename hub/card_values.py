@@ -4,6 +4,8 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
+__all__ = ["is_count", "is_known", "is_text", "mapping", "protocol_of", "training_of"]
+
 MAX_SECONDS = 10**10
 
 

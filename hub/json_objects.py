@@ -7,6 +7,8 @@ from typing import Any
 from seqrec.errors import SavedFolderError
 from seqrec.interactions.one_line import one_line
 
+__all__ = ["MEND", "broken", "read_json_object"]
+
 LONGEST = 500
 MEND = "Save the model again, or download it again from its source."
 

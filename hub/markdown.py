@@ -7,6 +7,8 @@ import json
 import re
 from typing import Any
 
+__all__ = ["code", "fenced", "one_line", "python", "text"]
+
 MARKUP = re.compile(r"[\\`*\[\]#~!$]|(?<![^\W_])_|_(?![^\W_])")  # a "_" within a word is not markup
 ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "|": "&#124;"}
 RUN_OF_BACKTICKS = re.compile("`+")

@@ -37,6 +37,8 @@ from seqrec.interactions.whole_files import write_text_whole
 from seqrec.modeling.modeling_auto import MODEL_TYPES
 from seqrec.modeling.weight_files import read_tensors
 
+__all__ = ["CURVE", "METRICS", "portable_command", "save_model_card"]
+
 NUM_USAGE_ITEMS = 3
 METRICS = "metrics.json"
 CURVE = "training_curve.png"

@@ -11,6 +11,8 @@ from seqrec.hub.model_card import CURVE, METRICS
 from seqrec.interactions.prepared_sets import PREPARED_FILES
 from seqrec.modeling.weight_files import INDEX, SINGLE, shard_names
 
+__all__ = ["ADAPTER", "CARD", "COMPANIONS", "prepared_set_files", "product_files"]
+
 CARD = "README.md"
 ADAPTER = ("adapter_config.json", "adapter_model.safetensors")
 TOKENIZER = ("tokenizer.json", "tokenizer_config.json")

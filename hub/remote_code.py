@@ -17,6 +17,8 @@ from seqrec.interactions.whole_files import write_text_whole
 from seqrec.modeling.modeling_auto import ARCHITECTURES
 from seqrec.modeling.pipeline_next_item import TASK
 
+__all__ = ["flatten_classes", "flatten_modules", "write_remote_code"]
+
 PACKAGE = "seqrec"
 REMOTE_PACKAGE = "transformers_modules"  # package of the classes that transformers loads from repositories
 

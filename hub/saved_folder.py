@@ -31,6 +31,8 @@ from seqrec.modeling.modeling_auto import HEADS, MODEL_TYPES
 from seqrec.modeling.modeling_next_item import NextItemHead
 from seqrec.modeling.saved_weights import find, find_weights
 
+__all__ = ["SavedModel", "load_record", "load_saved", "read_protocol", "require_one_catalogue", "saved_model_type"]
+
 RECORD = (METRICS, CURVE)
 
 

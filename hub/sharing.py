@@ -18,6 +18,8 @@ from seqrec.interactions.hub_errors import explained
 from seqrec.interactions.locations import similar
 from seqrec.modeling.weight_files import INDEX, SINGLE
 
+__all__ = ["push_folder", "push_prepared_set"]
+
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.pickle", "*.joblib")
 # A card's example names its folder, which has no slash; names of other repositories are left unchanged.
 LOADED_FOLDER = re.compile(r'((?<=from_pretrained\()|(?<=, model=))"(?:[^"/\\\n]|\\[^\n])*"')

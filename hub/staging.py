@@ -11,6 +11,8 @@ from tempfile import TemporaryDirectory
 
 from seqrec.errors import InputError
 
+__all__ = ["remove_leftovers", "staged"]
+
 CONFIG = "config.json"  # nothing loads without it
 RECORD = ("metrics.json", "training_curve.png")  # describe one model only, so they are removed with it
 WEIGHTS = (

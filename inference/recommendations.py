@@ -11,6 +11,8 @@ import numpy as np
 from seqrec.interactions.catalogue import Catalogue
 from seqrec.interactions.item_rows import rows_of
 
+__all__ = ["Recommendation", "Recommendations", "describe"]
+
 
 @dataclass(frozen=True)
 class Recommendation:

@@ -33,6 +33,8 @@ from seqrec.search.interfaces import Index
 from seqrec.search.popularity import PopularityBaseline
 from seqrec.search.retriever import Retriever
 
+__all__ = ["Recommender"]
+
 BY_POPULARITY = "the most popular items are recommended for them"
 
 

@@ -20,6 +20,8 @@ from seqrec.interactions.sequences import build_histories
 from seqrec.interactions.special_tokens import UNK_ID
 from seqrec.interactions.tokenization_items import ItemTokenizer
 
+__all__ = ["read_user_table", "user_lists"]
+
 
 @dataclass(frozen=True)
 class UserTable:

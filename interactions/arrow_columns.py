@@ -11,6 +11,8 @@ import numpy as np
 from seqrec.errors import InputError
 from seqrec.interactions.events import EVENT_COLUMNS
 
+__all__ = ["CHUNK_EVENTS", "NUMBER_TYPES", "holds_lists", "holds_numbers", "read_lists", "write_dataset"]
+
 CHUNK_EVENTS = 2**24  # events copied at once: bounds memory, and keeps within Arrow's 32-bit list offsets
 
 NUMBER_TYPES = {

@@ -14,6 +14,8 @@ from torch import Tensor
 from seqrec.interactions.events import EventColumn
 from seqrec.interactions.windows import count_within
 
+__all__ = ["BatchLayout"]
+
 
 @dataclass(frozen=True)
 class BatchLayout:

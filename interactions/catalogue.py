@@ -20,6 +20,8 @@ from seqrec.interactions.raw_ids import read_ids
 from seqrec.interactions.table_frames import take_frame
 from seqrec.interactions.tokenization_items import ItemTokenizer
 
+__all__ = ["Catalogue"]
+
 
 class Catalogue:
     """The items of a vocabulary in the order of their token ids, without the special tokens. Immutable.

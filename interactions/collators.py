@@ -19,6 +19,8 @@ from seqrec.interactions.histories import Histories, as_histories
 from seqrec.interactions.special_tokens import IGNORED_LABEL
 from seqrec.interactions.windows import count_within, cut_windows
 
+__all__ = ["MaskedItemCollator", "NextItemCollator"]
+
 Rows = Histories | Sequence[Mapping[str, Any]]
 
 

@@ -13,6 +13,8 @@ from seqrec.errors import InputError
 from seqrec.interactions.one_line import one_line
 from seqrec.interactions.text_encodings import HEAD_BYTES, explain_bad_text, first_bytes, read_bytes, utf8_content
 
+__all__ = ["read_delimited"]
+
 SEPARATORS = {",": "commas", "\t": "tabs", ";": "semicolons", "|": "bars", "::": "double colons"}
 UNIT_SEPARATOR = "\x1f"  # stands for "::", as polars takes one character only
 NUMBER = re.compile(r"[+-]?\d+(\.\d*)?")

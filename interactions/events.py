@@ -9,6 +9,16 @@ import numpy as np
 from seqrec.errors import InputError
 from seqrec.interactions.special_tokens import PAD_ID
 
+__all__ = [
+    "EVENT_COLUMNS",
+    "CategoricalColumn",
+    "EventColumn",
+    "columns_read_by",
+    "event_column",
+    "event_columns",
+    "register_event_column",
+]
+
 # Names that already have another meaning in batches, rows or models.
 RESERVED_NAMES = frozenset(
     (

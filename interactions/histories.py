@@ -13,6 +13,8 @@ from seqrec.errors import InputError
 from seqrec.interactions.arrow_columns import CHUNK_EVENTS, holds_lists, holds_numbers, read_lists, write_dataset
 from seqrec.interactions.events import EVENT_COLUMNS
 
+__all__ = ["Histories", "as_histories"]
+
 
 @dataclass(frozen=True, eq=False)
 class Histories:

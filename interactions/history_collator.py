@@ -17,6 +17,8 @@ from seqrec.interactions.events import EventColumn, event_columns
 from seqrec.interactions.histories import Histories, as_histories
 from seqrec.interactions.special_tokens import PAD_ID
 
+__all__ = ["HistoryCollator", "batches_of_like_length", "encoder_inputs", "pad_items"]
+
 
 @dataclass(frozen=True)
 class HistoryCollator:

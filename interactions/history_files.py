@@ -18,6 +18,8 @@ from seqrec.interactions.histories import Histories
 from seqrec.interactions.prepared_checks import require_events, require_views
 from seqrec.interactions.splitting import PARTS
 
+__all__ = ["HISTORIES", "PART_FILES", "read_sequences", "write_sequences"]
+
 HISTORIES = "histories.parquet"
 PART_FILES = tuple(f"{part}.parquet" for part in PARTS)
 

@@ -20,6 +20,8 @@ from huggingface_hub.errors import (
 from seqrec.errors import HubConnectionError, HubError, InputError, SeqrecError
 from seqrec.interactions.one_line import one_line
 
+__all__ = ["explain", "explained"]
+
 LOG_IN = "Log in with `hf auth login`, set HF_TOKEN, or pass a token"
 OFFLINE = "this needs the Hub, but HF_HUB_OFFLINE=1 forbids access. Unset it, or use a local folder."
 NO_NAME = (

@@ -17,6 +17,15 @@ from seqrec.interactions.spellings import warn_of_spellings
 from seqrec.interactions.table_reading import read_table
 from seqrec.interactions.timestamps import parse_timestamps, warn_of_mixed_units
 
+__all__ = [
+    "drop_duplicates",
+    "filter_k_core",
+    "read_interactions",
+    "require_ids",
+    "require_no_nulls",
+    "sort_interactions",
+]
+
 REQUIRED_COLUMNS = ("user_id", "item_id", "timestamp")
 KNOWN_COLUMNS = (*REQUIRED_COLUMNS, "rating", "click")
 FLAGS = [f"--{name}_column" for name in REQUIRED_COLUMNS]

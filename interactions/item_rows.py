@@ -10,6 +10,8 @@ from torch import Tensor
 
 from seqrec.interactions.special_tokens import NUM_SPECIAL_TOKENS
 
+__all__ = ["by_row", "by_token", "rows_of", "token_ids_of"]
+
 Numbers = TypeVar("Numbers", int, np.ndarray, Tensor)
 Values = TypeVar("Values", np.ndarray, Tensor)
 

@@ -10,6 +10,8 @@ from seqrec.errors import InputError
 from seqrec.interactions.interactions import require_ids, require_no_nulls
 from seqrec.interactions.table_reading import read_table
 
+__all__ = ["read_items", "warn_of_untitled"]
+
 FEWEST_TITLED = 0.9  # warn if fewer than this share of the items have titles
 
 

@@ -13,6 +13,8 @@ from urllib.request import url2pathname
 from seqrec.errors import InputError
 from seqrec.interactions.one_line import one_line
 
+__all__ = ["SUFFIXES", "is_hub_name", "local_path", "require_model_name", "similar", "table_suffix"]
+
 SUFFIXES: tuple[str, ...] = (".csv", ".csv.gz", ".parquet", ".jsonl", ".jsonl.gz", ".tsv", ".tsv.gz")
 SUFFIXES += tuple(suffix + packed for suffix in (".ndjson", ".json", ".txt", ".dat") for packed in ("", ".gz"))
 OTHER_FILES = (".safetensors", ".bin", ".pt", ".pth", ".onnx", ".yaml", ".yml", ".zip", ".gz")

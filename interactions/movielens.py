@@ -22,6 +22,8 @@ from tqdm.auto import tqdm
 from seqrec.errors import InputError
 from seqrec.interactions.whole_files import whole_file
 
+__all__ = ["ml_100k_folder"]
+
 NAME = "ml-100k"
 ZIP_URL = "https://files.grouplens.org/datasets/movielens/ml-100k.zip"
 WHEEL = "recbole==1.2.1"

@@ -1,5 +1,7 @@
 """Shorten messages of other libraries to fit into ours."""
 
+__all__ = ["one_line"]
+
 LONGEST = 200  # characters
 
 

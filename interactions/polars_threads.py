@@ -6,6 +6,8 @@ from functools import cache
 
 import polars as pl
 
+__all__ = ["require_polars"]
+
 PATIENCE = 10.0  # seconds to wait for a task that takes a millisecond
 
 

@@ -21,6 +21,8 @@ from seqrec.interactions.timestamps import period
 from seqrec.interactions.tokenization_items import ItemTokenizer
 from seqrec.interactions.unknown_items import report_unknown_items
 
+__all__ = ["HELD_OUT", "SPLIT_FIELDS", "DataArguments", "prepare"]
+
 HELD_OUT = ("validation", "test")
 WHERE = {"dataset", "items", "user_id_column", "item_id_column", "timestamp_column", "streaming"}
 SPLIT_FIELDS = {"leave_one_out": {"validation_users"}, "temporal": {"validation_fraction", "test_fraction"}}

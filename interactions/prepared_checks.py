@@ -12,6 +12,8 @@ from seqrec.interactions.histories import Histories
 from seqrec.interactions.special_tokens import UNK_ID
 from seqrec.interactions.tokenization_items import ItemTokenizer
 
+__all__ = ["require_catalogue", "require_events", "require_protocol", "require_views"]
+
 # Entries that every protocol has, and their types.
 PROTOCOL_TYPES = {"dataset": str, "split_method": str, "split_sha256": str, "num_users": int, "num_items": int}
 

@@ -28,6 +28,8 @@ from seqrec.interactions.splitting import PARTS
 from seqrec.interactions.tokenization_items import ItemTokenizer
 from seqrec.interactions.whole_files import whole_folder
 
+__all__ = ["PREPARED_FILES", "PreparedData", "find_prepared"]
+
 PROTOCOL, ITEMS, CARD_NAME = "protocol.json", "items.parquet", "README.md"
 TOKENIZER = ("tokenizer.json", "tokenizer_config.json")
 PREPARED_FILES = (HISTORIES, *PART_FILES, ITEMS, *TOKENIZER, PROTOCOL, CARD_NAME)

@@ -15,6 +15,21 @@ import numpy as np
 from seqrec.errors import InputError
 from seqrec.interactions.special_tokens import UNK_ID
 
+__all__ = [
+    "Encode",
+    "ItemId",
+    "ItemIds",
+    "Unknown",
+    "encode_lists",
+    "entries_of",
+    "id_text",
+    "look_up",
+    "read_histories",
+    "read_ids",
+    "read_lists",
+    "require_readable",
+]
+
 ItemId = str | int
 ItemIds = Iterable[ItemId]
 Encode = Callable[[list[str]], np.ndarray]  # raw ids to token ids, UNK_ID where the vocabulary lacks an item

@@ -4,6 +4,8 @@ import numpy as np
 
 from seqrec.errors import InputError
 
+__all__ = ["require_list_length", "require_switch"]
+
 
 def require_list_length(k: object, num_items: int, *, name: str = "k") -> int:
     """Return the number of items requested.

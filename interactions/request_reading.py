@@ -22,6 +22,8 @@ from seqrec.interactions.raw_ids import (
 )
 from seqrec.interactions.special_tokens import UNK_ID
 
+__all__ = ["AllowDeny", "Requests", "read_requests", "warn_of_empty"]
+
 AllowDeny = ItemIds | Iterable[ItemIds] | None
 ITEMS_ONLY = ("input_ids",)
 

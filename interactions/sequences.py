@@ -16,6 +16,8 @@ from seqrec.interactions.splitting import PARTS, Split
 from seqrec.interactions.timestamps import to_plain_numbers
 from seqrec.interactions.tokenization_items import ItemTokenizer
 
+__all__ = ["build_histories", "build_sequences", "further"]
+
 ALWAYS_READ = ("input_ids", "timestamps")  # event columns that every history has
 
 

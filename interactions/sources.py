@@ -21,6 +21,8 @@ from seqrec.interactions.one_line import one_line
 from seqrec.interactions.synthetic import synthetic_interactions, synthetic_items
 from seqrec.interactions.table_parts import read_parts
 
+__all__ = ["load_interactions"]
+
 NAMED_SETS = ("ml-100k", "synthetic")
 TERMS = {  # terms of use of named sets
     "ml-100k": "for research; neither redistributed nor used for profit without GroupLens' permission "

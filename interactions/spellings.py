@@ -4,6 +4,8 @@ import warnings
 
 import polars as pl
 
+__all__ = ["warn_of_spellings"]
+
 INVISIBLE = "[\u200b\u200c\u200d\u2060\ufeff]"  # zero-width characters
 WHOLE_DECIMAL = r"^([+-]?\d+)\.0*$"  # what integers become in a column with missing values
 

@@ -11,6 +11,8 @@ import polars as pl
 from seqrec.errors import InputError
 from seqrec.interactions.interactions import sort_interactions
 
+__all__ = ["PARTS", "Split", "leave_one_out", "temporal"]
+
 PARTS = ("train", "validation", "test")
 HASHED_ROWS = 2**16  # rows converted to text at once
 

@@ -10,6 +10,8 @@ import polars as pl
 
 from seqrec.errors import InputError
 
+__all__ = ["MarkovSource", "synthetic_interactions", "synthetic_items"]
+
 CHUNK_PROBABILITIES = 2**22  # size of the (users, items) matrix drawn from at once
 YEAR = 365 * 86_400
 EPOCH = 1_577_836_800  # 2020-01-01, the start of synthetic logs

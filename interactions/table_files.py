@@ -12,6 +12,8 @@ from seqrec.interactions.locations import SUFFIXES, similar, table_suffix
 from seqrec.interactions.one_line import one_line
 from seqrec.interactions.text_encodings import explain_bad_text, first_bytes, is_gzip, read_bytes, utf8_content
 
+__all__ = ["read_file"]
+
 SEPARATED = {".csv": ",", ".tsv": "\t", ".txt": None, ".dat": None}  # with their usual separators
 JSON = (".jsonl", ".ndjson", ".json")
 

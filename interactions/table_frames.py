@@ -11,6 +11,8 @@ from datasets import Dataset, IterableDataset
 from seqrec.errors import InputError
 from seqrec.interactions.one_line import one_line
 
+__all__ = ["take_frame"]
+
 STREAMED_ROWS = 100_000  # rows per batch read from a stream
 # Raised by pandas, pyarrow and polars on columns that Arrow cannot hold.
 CONVERSION_ERRORS = (pa.ArrowException, pl.exceptions.PolarsError, TypeError, ValueError, OverflowError)

@@ -13,6 +13,8 @@ from seqrec.interactions.table_files import read_file
 from seqrec.interactions.table_frames import take_frame
 from seqrec.interactions.table_parts import read_parts
 
+__all__ = ["read_table"]
+
 
 def read_table(source: Any, *, text_columns: Sequence[str] = (), used_columns: Sequence[str] = ()) -> pl.DataFrame:
     """Read a file or folder, or convert a frame.

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from seqrec.errors import InputError
 
+__all__ = ["HEAD_BYTES", "explain_bad_text", "first_bytes", "is_gzip", "read_bytes", "utf8_content"]
+
 GZIP_MAGIC = b"\x1f\x8b"
 HEAD_BYTES = 2**16
 # First bytes of other formats, whatever the file's name says.

@@ -9,6 +9,8 @@ from polars.datatypes import DataTypeClass
 from seqrec.errors import InputError
 from seqrec.interactions.one_line import one_line
 
+__all__ = ["parse_timestamps", "period", "to_plain_numbers", "warn_of_mixed_units"]
+
 # With "T" replaced by a space and "Z" by an offset.
 ISO_FORMATS = ("%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f%#z", "%Y-%m-%d", "%Y-%m-%d %H:%M")
 # A number between these counts as a time since 1970; positions and years lie outside.

@@ -27,6 +27,8 @@ from seqrec.interactions.special_tokens import (
     UNK_TOKEN,
 )
 
+__all__ = ["ItemTokenizer"]
+
 BULK = 1000  # from this many ids, in a small catalogue, a hash table of all items is faster than single look-ups
 SHARE_IN_BULK = 8  # the same in a large catalogue: from one id per this many items
 

@@ -8,6 +8,8 @@ from seqrec.errors import InputError
 from seqrec.interactions.splitting import PARTS, Split
 from seqrec.interactions.tokenization_items import ItemTokenizer
 
+__all__ = ["report_unknown_items"]
+
 
 def report_unknown_items(split: Split, tokenizer: ItemTokenizer, *, refuse: bool) -> None:
     """Warn of items outside a vocabulary, and count the interactions with them.

@@ -5,6 +5,8 @@ Sequences are concatenated; `lengths` holds the length of each.
 
 import numpy as np
 
+__all__ = ["count_within", "cut_windows"]
+
 
 def cut_windows(lengths: np.ndarray, max_length: int, *, overlap: int) -> tuple[np.ndarray, np.ndarray]:
     """Cut concatenated sequences into windows of up to `max_length` items plus `overlap` items shared with the next.

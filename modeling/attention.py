@@ -16,6 +16,15 @@ from seqrec.errors import InputError
 from seqrec.modeling.masks import AttentionMask, biased_mask
 from seqrec.modeling.positions import Rotary, rotate
 
+__all__ = [
+    "MATRIX_MASKS",
+    "AttentionContext",
+    "SelfAttention",
+    "packed_lengths",
+    "require_usable_attention",
+    "take_position",
+]
+
 MATRIX_MASKS = ("eager", "sdpa")  # implementations whose mask is a matrix
 
 

@@ -31,6 +31,8 @@ from seqrec.modeling.objectives import NEXT_ITEM, Objective
 from seqrec.modeling.positions import LearnedPositions, PositionTerms, RotaryPositions, positions_from_newest
 from seqrec.modeling.pretrained import NextItemPreTrainedModel
 
+__all__ = ["NextItemBackbone"]
+
 logger = logging.get_logger(__name__)
 
 

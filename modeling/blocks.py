@@ -11,6 +11,8 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 from seqrec.modeling.attention import AttentionContext, SelfAttention, take_position
 from seqrec.modeling.dropout import Dropout
 
+__all__ = ["TransformerBlock"]
+
 
 class FeedForward(nn.Module):
     """Two linear layers with an activation between them, applied to each position."""

@@ -4,6 +4,8 @@ import torch
 
 from seqrec.errors import InputError
 
+__all__ = ["resolve_device"]
+
 
 def resolve_device(device: str | int | torch.device = "auto") -> torch.device:
     """Return a device of this machine by its name.

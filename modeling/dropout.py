@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+__all__ = ["Dropout"]
+
 
 class Dropout(nn.Dropout):
     """`torch.nn.Dropout` at a fraction of its cost on a CPU, where drawing Bernoulli numbers is slow.

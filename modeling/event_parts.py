@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from seqrec.errors import InputError
 from seqrec.interactions.events import EventColumn, register_event_column
 
+__all__ = ["EVENT_PARTS", "EventPart", "make_event_parts", "refuse_unread_columns", "register_event_part", "sum_events"]
+
 
 class EventPart(nn.Module):
     """Embed the values of one column; the vectors are added to the input.

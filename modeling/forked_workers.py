@@ -6,6 +6,8 @@ from functools import cache
 
 import torch
 
+__all__ = ["use_one_thread_after_forks"]
+
 
 @cache
 def use_one_thread_after_forks() -> None:

@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from seqrec.errors import InputError
 from seqrec.interactions.special_tokens import PAD_ID
 
+__all__ = ["ITEM_PARTS", "ItemEncoder", "ItemPart", "beneath_adapters", "register_item_part"]
+
 
 class ItemPart(nn.Module):
     """One part of the items' vectors, such as a projection of their descriptions' embeddings.

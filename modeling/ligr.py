@@ -6,6 +6,8 @@ from transformers import PreTrainedConfig
 from seqrec.modeling.attention import AttentionContext, take_position
 from seqrec.modeling.blocks import TransformerBlock
 
+__all__ = ["LigrBlock"]
+
 
 class SwigluFeedForward(nn.Module):
     """W₃(silu(W₁x) · W₂x), without biases; Shazeer 2020, equation 6."""

@@ -11,6 +11,8 @@ from torch import Tensor
 from torch.nn.attention.flex_attention import BlockMask
 from transformers.masking_utils import create_bidirectional_mask, create_causal_mask, packed_sequence_mask_function
 
+__all__ = ["AttentionMask", "additive_mask", "biased_mask", "bidirectional_mask", "causal_mask"]
+
 AttentionMask = Tensor | BlockMask | None
 
 # Transformers 5.40 removes this argument. These models keep no cache: they read each row in one pass.

@@ -21,6 +21,8 @@ from seqrec.modeling.modeling_next_item import NextItemHead
 from seqrec.modeling.modeling_sasrec import SasRecForNextItem, SasRecModel
 from seqrec.modeling.pipeline_next_item import TASK, NextItemRecommendationPipeline
 
+__all__ = ["ARCHITECTURES", "HEADS", "MODEL_TYPES", "AutoModelForNextItem", "register_architecture"]
+
 ARCHITECTURES: list[tuple[type[NextItemConfig], type[NextItemBackbone], type[NextItemHead]]] = []
 MODEL_TYPES: dict[str, type[NextItemConfig]] = {}
 HEADS: dict[str, type[NextItemHead]] = {}

@@ -5,6 +5,8 @@ from seqrec.modeling.backbone import NextItemBackbone
 from seqrec.modeling.modeling_next_item import NextItemHead
 from seqrec.modeling.objectives import MASKED_ITEM
 
+__all__ = ["Bert4RecForNextItem", "Bert4RecModel"]
+
 
 class Bert4RecModel(NextItemBackbone):
     """BERT4Rec's backbone, in which every item sees every other; see `NextItemBackbone`."""

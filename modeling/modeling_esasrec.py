@@ -5,6 +5,8 @@ from seqrec.modeling.backbone import NextItemBackbone
 from seqrec.modeling.ligr import LigrBlock
 from seqrec.modeling.modeling_next_item import NextItemHead
 
+__all__ = ["ESasRecForNextItem", "ESasRecModel"]
+
 
 class ESasRecModel(NextItemBackbone):
     """eSASRec's backbone, made of LiGR blocks; see `NextItemBackbone`."""

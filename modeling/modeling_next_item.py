@@ -26,6 +26,8 @@ from seqrec.modeling.pipeline_next_item import NextItemRecommendationPipeline
 from seqrec.modeling.pretrained import NextItemPreTrainedModel
 from seqrec.search.finite import require_finite_loss
 
+__all__ = ["NextItemHead", "NextItemOutput"]
+
 
 @dataclass
 class NextItemOutput(ModelOutput):

@@ -4,6 +4,8 @@ from seqrec.configuration.configuration_sasrec import SasRecConfig
 from seqrec.modeling.backbone import NextItemBackbone
 from seqrec.modeling.modeling_next_item import NextItemHead
 
+__all__ = ["SasRecForNextItem", "SasRecModel"]
+
 
 class SasRecModel(NextItemBackbone):
     """SASRec's backbone; see `NextItemBackbone`."""

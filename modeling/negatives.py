@@ -10,6 +10,8 @@ from torch import Tensor
 
 from seqrec.interactions.item_rows import rows_of, token_ids_of
 
+__all__ = ["draw_negatives", "log_uniform_probability", "score_candidates"]
+
 
 def draw_negatives(
     sampling: str,

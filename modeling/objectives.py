@@ -16,6 +16,8 @@ from seqrec.interactions.events import event_column
 from seqrec.interactions.special_tokens import MASK_ID, PAD_ID
 from seqrec.modeling.masks import AttentionMask, bidirectional_mask, causal_mask
 
+__all__ = ["MASKED_ITEM", "NEXT_ITEM", "Objective", "training_collator"]
+
 Request = tuple[Tensor, Tensor | None, dict[str, Tensor]]
 
 

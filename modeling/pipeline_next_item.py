@@ -24,6 +24,8 @@ from seqrec.search.finite import require_finite
 from seqrec.search.popularity import PopularityBaseline
 from seqrec.search.retriever import Retriever
 
+__all__ = ["TASK", "NextItemRecommendationPipeline"]
+
 TASK = "next-item-recommendation"
 REQUEST_KEYS = ("history", "allow", "deny")
 BY_POPULARITY = "the most popular items are recommended for them"

@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+__all__ = ["LearnedPositions", "PositionTerms", "Rotary", "RotaryPositions", "positions_from_newest", "rotate"]
+
 Rotary = tuple[Tensor, Tensor]
 
 

@@ -14,6 +14,8 @@ from seqrec.modeling.blocks import TransformerBlock
 from seqrec.modeling.saved_weights import check_saved, file_states, finish_saving
 from seqrec.search.finite import require_finite_weights
 
+__all__ = ["NextItemPreTrainedModel"]
+
 SHARING_ARGUMENTS = {
     *("repo_id", "commit_message", "commit_description", "private", "token", "revision", "create_pr", "tags")
 }

@@ -12,6 +12,8 @@ from transformers.utils import cached_file
 
 from seqrec.interactions.item_rows import by_token
 
+__all__ = ["read_counts"]
+
 ITEMS = "items.parquet"
 
 

@@ -12,6 +12,8 @@ from seqrec.interactions.locations import require_model_name
 from seqrec.modeling.weight_checks import mark_weights, require_fitting_weights, require_trained_configuration
 from seqrec.modeling.weight_files import INDEX, SINGLE, shard_names
 
+__all__ = ["check_saved", "file_states", "find", "find_weights", "finish_saving"]
+
 PLACE_ARGUMENTS = ("cache_dir", "force_download", "proxies", "token", "revision", "local_files_only", "subfolder")
 # With these, transformers loads other weights than the folder's, or renames them, and checks them itself.
 OTHER_WEIGHTS = ("state_dict", "gguf_file", "variant", "key_mapping", "quantization_config")

@@ -18,6 +18,8 @@ from seqrec.configuration.config_fields import SCORING, default_of, own_fields, 
 from seqrec.errors import SavedFolderError
 from seqrec.modeling.weight_files import METADATA, StoredTensor, read_header, read_tensors, rewrite_metadata
 
+__all__ = ["mark_weights", "require_fitting_weights", "require_trained_configuration"]
+
 FLOATS = ("F16", "BF16", "F32", "F64")
 ENTRY = "seqrec_scoring"  # key in the metadata
 SIZES = ("vocab_size", "hidden_size", "num_hidden_layers", "intermediate_size")

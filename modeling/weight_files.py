@@ -17,6 +17,17 @@ from safetensors import SafetensorError, safe_open
 
 from seqrec.errors import SavedFolderError
 
+__all__ = [
+    "INDEX",
+    "METADATA",
+    "SINGLE",
+    "StoredTensor",
+    "read_header",
+    "read_tensors",
+    "rewrite_metadata",
+    "shard_names",
+]
+
 INDEX = "model.safetensors.index.json"
 SINGLE = "model.safetensors"
 METADATA = "__metadata__"

@@ -14,6 +14,8 @@ from seqrec.interactions.item_rows import by_row, token_ids_of
 from seqrec.search.exact_index import ExactIndex, rescore
 from seqrec.search.interfaces import Index
 
+__all__ = ["IndexName", "build_index"]
+
 IndexName = Literal["exact", "ivf", "hnsw"]
 CELLS_PROBED = 16
 POINTS_PER_CELL = 64  # maximum sample from which k-means computes a centre; faiss's 256 take several times as long

@@ -10,6 +10,8 @@ from seqrec.interactions.special_tokens import NUM_SPECIAL_TOKENS
 from seqrec.search.largest import BLOCK, largest
 from seqrec.search.scoring import CACHED_SCORES, cells_of, top_k
 
+__all__ = ["ExactIndex", "rescore"]
+
 LARGE_CATALOGUE = 100_000  # minimum number of items for which a coarse first pass saves time
 BLOCKS_PER_ITEM = 4  # blocks searched for each item of a list
 # The error of a product of bfloat16 vectors is less than this share of |u|·|v|: both factors and the result are rounded

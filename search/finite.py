@@ -7,6 +7,8 @@ from torch import Tensor
 
 from seqrec.errors import NonFiniteError
 
+__all__ = ["require_finite", "require_finite_loss", "require_finite_weights"]
+
 
 def is_finite(numbers: Tensor) -> bool:
     """Return whether all numbers are finite, in one pass without allocation: NaN and infinity survive min and max."""

@@ -8,6 +8,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+__all__ = ["Encoder", "Index"]
+
 
 class Encoder(Protocol):
     """Turns users and items into vectors of one space, in which a score is a dot product."""

@@ -9,6 +9,8 @@ Shape suffixes: B rows, C columns, K places, N blocks, R rows with ties at the l
 import torch
 from torch import Tensor, nn
 
+__all__ = ["BLOCK", "largest"]
+
 BLOCK = 64  # columns per block; only a block's maximum is checked at first
 
 

@@ -10,6 +10,8 @@ from torch import Tensor
 
 from seqrec.errors import InputError
 
+__all__ = ["PopularityBaseline"]
+
 
 class PopularityBaseline:
     """Recommend the items with the most training interactions to every user.

@@ -15,6 +15,8 @@ from seqrec.search.exact_index import ExactIndex
 from seqrec.search.finite import require_finite
 from seqrec.search.interfaces import Encoder, Index
 
+__all__ = ["Retriever"]
+
 BATCH_SIZE = 256
 TokenLists = Sequence[np.ndarray]
 

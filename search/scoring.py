@@ -18,6 +18,8 @@ from seqrec.errors import InputError
 from seqrec.interactions.special_tokens import NUM_SPECIAL_TOKENS
 from seqrec.search.largest import BLOCK, largest
 
+__all__ = ["CACHED_SCORES", "NOT_RANKED", "Scores", "cells_of", "rank_targets", "top_k"]
+
 CHUNK_SCORES = 2**24  # scores per chunk: 64 MiB in float32
 CACHED_SCORES = 2**20  # scores that fit in a processor's cache
 NOT_RANKED = 2**31 - 1  # rank of a target that can never be recommended: below every list

@@ -19,3 +19,34 @@ def test_the_table_of_rooms_tells_what_each_imports():
     table = re.findall(r"^\| `(\w+)/`.*?\|.*\| (.*?) ?\|$", (ROOT / "CONTRIBUTING.md").read_text(), re.MULTILINE)
     told = {room: {name for name in imports.split(", ") if name} for room, imports in table}
     assert told == {room: imported_rooms(room) for room in ROOMS}
+
+
+def modules():
+    """Read the package's modules: name → syntax tree."""
+    paths = [path for room in ROOMS for path in (ROOT / room).glob("*.py")]
+    named = {f"seqrec.{path.parent.name}.{path.stem}": path for path in paths if path.stem != "__init__"}
+    named |= {f"seqrec.{path.stem}": path for path in (ROOT / "src/seqrec").glob("*.py") if path.stem != "__init__"}
+    return {name: ast.parse(path.read_text()) for name, path in named.items()}
+
+
+def public_names(tree):
+    """Read a module's `__all__`."""
+    values = [
+        node.value for node in tree.body if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__"
+    ]
+    return set(ast.literal_eval(values[0])) if values else None
+
+
+def test_modules_import_nothing_private_from_each_other():
+    trees = modules()
+    public = {name: public_names(tree) for name, tree in trees.items()}
+    assert [name for name, names in public.items() if names is None] == []
+    private = [
+        f"{user} imports {alias.name} from {node.module}"
+        for user, tree in trees.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.module in public
+        for alias in node.names
+        if alias.name not in public[node.module]
+    ]
+    assert private == []

@@ -23,6 +23,8 @@ from seqrec.interactions.special_tokens import IGNORED_LABEL
 from seqrec.modeling.modeling_next_item import NextItemHead
 from seqrec.search.finite import require_finite_weights
 
+__all__ = ["train_with_accelerate"]
+
 MAX_GRADIENT_NORM = 1.0  # as in transformers.TrainingArguments
 
 

@@ -10,6 +10,8 @@ from transformers import TrainingArguments
 from seqrec.errors import InputError
 from seqrec.training.processor import multiplies_bfloat16
 
+__all__ = ["SequentialTrainingArguments"]
+
 ABOVE_0 = ("learning_rate", "num_train_epochs")
 LOWEST = {
     **dict.fromkeys(("per_device_train_batch_size", "per_device_eval_batch_size", "gradient_accumulation_steps"), 1),

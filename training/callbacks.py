@@ -4,6 +4,8 @@ from typing import Any
 
 from transformers import EarlyStoppingCallback, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+__all__ = ["EarlyStopping", "EpochOfCollator"]
+
 
 class EarlyStopping(EarlyStoppingCallback):
     """Early stopping that survives resuming: a training that ran out of patience does not continue."""

@@ -23,6 +23,15 @@ from seqrec.interactions.histories import Histories, as_histories
 from seqrec.modeling.modeling_auto import MODEL_TYPES
 from seqrec.modeling.weight_files import read_tensors
 
+__all__ = [
+    "checkpoints_in",
+    "is_ours",
+    "require_same_training",
+    "training_settings",
+    "what_is_missing",
+    "write_settings",
+]
+
 SETTINGS_NAME = "training_settings.json"
 HASHED_EVENTS = 2**22  # events hashed at once
 # Training arguments that determine the weights, or which weights are the best.

@@ -8,6 +8,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+__all__ = ["save_training_curve"]
+
 LOSS_COLOUR, METRIC_COLOUR = "#8a8a8a", "#1f6feb"
 
 

@@ -15,6 +15,8 @@ from seqrec.hub.product_files import product_files
 from seqrec.hub.sharing import push_folder
 from seqrec.interactions.hub_errors import explained
 
+__all__ = ["HubPushing"]
+
 logger = logging.get_logger(__name__)
 
 

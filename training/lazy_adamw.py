@@ -6,6 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+__all__ = ["LazyAdamW", "clip_grad_norm"]
+
 
 class LazyAdamW(torch.optim.AdamW):
     """`torch.optim.AdamW` that also accepts sparse gradients, such as those of `Embedding(sparse=True)`.

@@ -15,6 +15,8 @@ from seqrec.modeling.modeling_auto import ARCHITECTURES
 from seqrec.modeling.weight_files import INDEX, SINGLE
 from seqrec.training.checkpoints import checkpoints_in, is_ours, what_is_missing
 
+__all__ = ["claimed", "find_checkpoint", "remove_checkpoints", "resume_point"]
+
 NEWEST = ("true", "last", "newest")
 LOCK = ".training.lock"
 PRODUCT = (*COMPANIONS, SINGLE, INDEX)

@@ -4,6 +4,8 @@ import platform
 
 import torch
 
+__all__ = ["multiplies_bfloat16"]
+
 X86 = ("x86_64", "AMD64", "amd64", "i386", "i686")
 
 

@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from transformers import TrainingArguments
 
+__all__ = ["estimated_energy", "hardware", "versions"]
+
 PACKAGES = ("seqrec", "transformers", "torch", "datasets", "accelerate", "tokenizers", "polars")
 
 

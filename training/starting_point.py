@@ -8,6 +8,8 @@ from seqrec.errors import InputError
 from seqrec.hub.saved_folder import SavedModel, load_saved, saved_model_type
 from seqrec.modeling.modeling_auto import MODEL_TYPES
 
+__all__ = ["load_starting_point"]
+
 
 def load_starting_point(
     name_or_path: str, *, revision: str | None = None, config_fields: Mapping[str, Any] | None = None

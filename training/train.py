@@ -17,7 +17,8 @@ from seqrec.hub.card_tables import without_folders
 from seqrec.hub.model_card import CURVE, METRICS, portable_command
 from seqrec.hub.staging import staged
 from seqrec.hub.weights_hash import weights_sha256
-from seqrec.interactions.preparation import DataArguments, PreparedData, prepare
+from seqrec.interactions.preparation import DataArguments, prepare
+from seqrec.interactions.prepared_sets import PreparedData
 from seqrec.interactions.whole_files import write_text_whole
 from seqrec.modeling.modeling_auto import MODEL_TYPES, AutoModelForNextItem
 from seqrec.modeling.modeling_next_item import NextItemHead
@@ -28,6 +29,8 @@ from seqrec.training.output_folder import claimed, remove_checkpoints, resume_po
 from seqrec.training.provenance import estimated_energy, hardware, versions
 from seqrec.training.starting_point import load_starting_point
 from seqrec.training.trainer import SequentialTrainer
+
+__all__ = ["TrainedModel", "train"]
 
 
 @dataclass(frozen=True)

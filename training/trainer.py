@@ -36,6 +36,8 @@ from seqrec.training.trainer_checks import (
 )
 from seqrec.training.validation_metric import validation_metrics
 
+__all__ = ["SequentialTrainer"]
+
 
 class SequentialTrainer(HubPushing):
     """`transformers.Trainer` that validates by ranking the full catalogue.

@@ -12,6 +12,8 @@ from seqrec.interactions.special_tokens import PAD_ID
 from seqrec.modeling.modeling_next_item import NextItemHead
 from seqrec.training.arguments import SequentialTrainingArguments
 
+__all__ = ["refuse_idle_arguments", "require_a_batch", "require_same_vocabulary", "updates_sparsely"]
+
 MANY_ITEMS = 100_000
 
 

@@ -10,6 +10,8 @@ from transformers.trainer_utils import SaveStrategy
 from seqrec.errors import InputError
 from seqrec.evaluation.metrics import RANKING_METRICS
 
+__all__ = ["validation_metrics"]
+
 DEFAULT_METRICS = ("ndcg@10", "hr@10", "mrr@10")  # with one target per row, all others are multiples of these
 METRIC = re.compile(rf"({'|'.join(RANKING_METRICS)})@([1-9]\d*)")
 

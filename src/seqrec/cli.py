@@ -25,10 +25,13 @@ from seqrec.hub.saved_folder import read_protocol
 from seqrec.hub.sharing import push_folder, push_prepared_set
 from seqrec.inference.recommender import Recommender
 from seqrec.interactions.hub_errors import explained
-from seqrec.interactions.preparation import HELD_OUT, SPLIT_FIELDS, DataArguments, PreparedData, prepare
+from seqrec.interactions.preparation import HELD_OUT, SPLIT_FIELDS, DataArguments, prepare
+from seqrec.interactions.prepared_sets import PreparedData
 from seqrec.modeling.devices import resolve_device
 from seqrec.search.approximate_index import IndexName
 from seqrec.training.train import train
+
+__all__ = ["main"]
 
 USAGE = """seqrec COMMAND [flags]
 

@@ -14,6 +14,8 @@ from safetensors import SafetensorError
 
 from seqrec.evaluation.tables import printable
 
+__all__ = ["INTERRUPTED", "REFUSED", "exit_status", "json_text", "plain_warnings", "ready_console", "tell"]
+
 REFUSED, INTERRUPTED, BROKEN_PIPE = 2, 130, 141  # exit statuses; the last two are those of shells
 # In the message of a `RuntimeError`, these mean a full disk, too little memory or a missing package.
 FORESEEN_WORDS = ("PytorchStreamWriter", "inline_container", "allocate memory", "alloc_cpu", "to be installed")

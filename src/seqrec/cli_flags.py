@@ -23,6 +23,8 @@ from seqrec.modeling.devices import resolve_device
 from seqrec.modeling.modeling_auto import MODEL_TYPES
 from seqrec.training.arguments import SequentialTrainingArguments
 
+__all__ = ["DEVICE_HELP", "config_flags", "device_flags", "train_parser", "with_config_file"]
+
 FLAGS = ("architecture", "numerics", *TRAINING, "initialization")  # fields that the command line sets, by purpose
 # Of the TrainingArguments' many flags, those that `train --help` shows.
 COMMON_FLAGS = {

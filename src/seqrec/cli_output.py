@@ -12,6 +12,8 @@ from seqrec.errors import InputError
 from seqrec.interactions.one_line import one_line
 from seqrec.interactions.whole_files import whole_file
 
+__all__ = ["WRITERS", "require_new_folder", "require_output_file", "write_frame"]
+
 WRITERS: dict[str, Callable[[pl.DataFrame, Path], Any]] = {
     ".csv": pl.DataFrame.write_csv,
     ".parquet": pl.DataFrame.write_parquet,

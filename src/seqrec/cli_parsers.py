@@ -13,6 +13,18 @@ from transformers import HfArgumentParser
 
 from seqrec.errors import InputError, SeqrecError
 
+__all__ = [
+    "DataclassParser",
+    "FlagParser",
+    "finite_number",
+    "join_ids",
+    "not_empty",
+    "positive_integer",
+    "shell_command",
+    "some_ids",
+    "split_ids",
+]
+
 ID = re.compile(r'\s*(?:"((?:[^"]|"")*)"|((?!\s*")[^,]*?))\s*(?:,|\Z)')
 SETTING = re.compile(r"""(?<![\w.-])([a-z]\w*)=('[^']*'|"[^"]*"|[\w.+-]*[\w+-])""")
 QUOTES = "'\""

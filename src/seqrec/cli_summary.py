@@ -10,6 +10,8 @@ from seqrec.inference.recommendations import Recommendation
 from seqrec.inference.recommender import Recommender
 from seqrec.training.train import TrainedModel
 
+__all__ = ["print_summary", "recommendations_table"]
+
 NUM_EXAMPLES, NUM_SHOWN = 3, 5  # users, and items per user
 
 

@@ -3,6 +3,8 @@
 All are subclasses of `SeqrecError`, and of `ValueError`. Other exceptions are bugs of seqrec or of a library.
 """
 
+__all__ = ["HubConnectionError", "HubError", "InputError", "NonFiniteError", "SavedFolderError", "SeqrecError"]
+
 
 class SeqrecError(ValueError):
     """Base class of the errors below."""
