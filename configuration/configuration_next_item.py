@@ -65,6 +65,7 @@ class NextItemConfig(PreTrainedConfig):
 
     # Read by the masks of transformers. The architecture determines it, so it is not a field.
     is_causal = True
+    keys_to_ignore_at_inference = ["losses", "num_labels"]  # noqa: RUF012, a list as in the library
 
     vocab_size: int = option(1003, "data", "Rows of the item embedding, special tokens included.")
     hidden_size: int = option(64, "architecture", "Width D of embeddings and hidden states.")

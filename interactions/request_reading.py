@@ -141,8 +141,8 @@ def histories_of(lists: Mapping[str, list[np.ndarray]]) -> Histories:
 
 def warn_of_empty(histories: Histories, answered_by: str) -> None:
     """Warn of histories without a known item, and say what is recommended for them."""
-    num_empty = int((histories.lengths_R == 0).sum())
-    if num_empty:
+    if not histories.lengths_R.all():
+        num_empty = int((histories.lengths_R == 0).sum())
         warnings.warn(
             f"{num_empty} of {len(histories)} histories hold no known item; {answered_by}.",
             stacklevel=3,

@@ -131,3 +131,14 @@ def test_a_training_that_diverges_stops(new_model, train, tokenizer, tmp_path):
     rows = Dataset.from_dict({"input_ids": [WITH_LABELS] * 4})
     with pytest.raises(ValueError, match=r"not a number|loss is (nan|inf)"):
         train(new_model(), rows, tokenizer, True, tmp_path, learning_rate=1e30)
+
+
+@pytest.mark.parametrize("loss", ["cross_entropy"], indirect=True)
+def test_plain_trainer_predicts_without_the_losses_of_the_tasks(new_model, tokenizer, packing, tmp_path):
+    model, rows = new_model(), Dataset.from_dict({"input_ids": [WITH_LABELS] * 3})
+    collator = training_collator(model, tokenizer, packing=packing)
+    arguments = TrainingArguments(str(tmp_path), remove_unused_columns=False, use_cpu=True, report_to="none")
+    arguments.dataloader_pin_memory = False
+    found = Trainer(model, arguments, data_collator=collator, compute_metrics=lambda _: {}).predict(rows)
+    assert found.metrics["test_loss"] > 0
+    assert found.predictions is None or len(found.predictions) == 0
