@@ -97,6 +97,14 @@ def test_a_frame_s_own_column_is_read(recommender):
         recommender.recommend_frame(frame.drop("device"), k=5)
 
 
+def test_unknown_items_of_a_frame_take_their_values_with_them(recommender):
+    rows = {"user_id": [7] * 4, "item_id": ["item 5", "x9", *HISTORY[1:]], "timestamp": [1, 2, 3, 4]}
+    frame = pl.DataFrame({**rows, "device": ["tv", "phone", *DEVICES[1:]]})
+    with pytest.warns(UserWarning, match="1 of 4 items in the table are not in the vocabulary"):
+        found = recommender.recommend_frame(frame, k=5)
+    assert found.equals(recommender.recommend_frame(frame.filter(pl.col("item_id") != "x9"), k=5))
+
+
 @pytest.mark.parametrize(
     ("columns", "message"),
     [

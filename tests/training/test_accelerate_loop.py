@@ -141,6 +141,28 @@ def test_the_learning_rate_falls_to_zero_with_the_last_step(model, tokenizer, mo
     assert scheduler.get_last_lr() == [0]
 
 
+def test_the_seed_decides_the_order_of_the_histories(model, tokenizer):
+    class Noting(NextItemCollator):
+        def __call__(self, rows):
+            order.extend(int(row["input_ids"][0]) for row in rows)
+            return super().__call__(rows)
+
+    orders = []
+    for seed in (1, 1, 2):
+        orders.append(order := [])
+        train_with_accelerate(
+            model,
+            Dataset.from_dict({"input_ids": HISTORIES}),
+            Noting(tokenizer, 8),
+            num_epochs=2,
+            batch_size=1,
+            seed=seed,
+            accelerator=Accelerator(cpu=True),
+        )
+    assert sorted(orders[0]) == sorted(2 * [history[0] for history in HISTORIES])
+    assert orders[0] == orders[1] != orders[2]
+
+
 def test_the_collator_hears_of_every_epoch(model, tokenizer, monkeypatch):
     epochs = []
     monkeypatch.setattr(MaskedItemCollator, "set_epoch", lambda self, epoch: epochs.append(epoch))
