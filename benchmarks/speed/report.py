@@ -8,6 +8,7 @@ from pathlib import Path
 from statistics import median, quantiles
 from typing import Any
 
+import torch
 from specs import Case, Ratio
 from turns import Turns
 
@@ -86,6 +87,7 @@ def as_result(case: Case, turns: Turns, errors: dict[str, str], *, threads: int)
             "title": case.title,
             "unit": case.unit,
             "date": datetime.now(UTC).isoformat(timespec="seconds"),
+            "machine": machine(),
             "contenders": contenders,
             "ratios": [ratio for ratio in ratios if ratio is not None],
             "errors": {name: text.strip().splitlines()[-1] for name, text in errors.items()},
@@ -106,12 +108,13 @@ def rounded(content: Any) -> Any:
 
 
 def machine() -> dict[str, Any]:
-    """Describe the processor and the system."""
+    """Describe the processor, the vector instructions that torch uses on it, and the system."""
     lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     return {
         "processor": names[0] if names else platform.processor(),
         "cores": len(names),
+        "instructions": torch.backends.cpu.get_cpu_capability(),
         "system": platform.system(),
         "python": platform.python_version(),
     }
@@ -130,9 +133,14 @@ def write_report(report: dict[str, Any], folder: Path) -> None:
     (folder / "speed.md").write_text(as_markdown(report), encoding="utf-8")
 
 
+def shown_machine(about: dict[str, Any]) -> str:
+    """Format the machine of a case."""
+    instructions = f" with {about['instructions']}" if "instructions" in about else ""
+    return f"{about['processor']}{instructions}, {about['cores']} cores"
+
+
 def as_markdown(report: dict[str, Any]) -> str:
     """Format the report as Markdown."""
-    about = report["machine"]
     peers = ", ".join(
         f"{name} {report['packages'][environment][name]}"
         for environment, name in (("rectools", "rectools"), ("replay", "replay-rec"), ("seqrec", "transformers"))
@@ -140,11 +148,11 @@ def as_markdown(report: dict[str, Any]) -> str:
     )
     blocks = [
         "# Speed, side by side",
-        f"{about['processor']}, {about['cores']} cores, {peers}. Contenders took turns within one run. Ratios are "
-        "computed per round and given as their median and range over rounds; above 1, seqrec is better.",
+        f"Measured with {peers}. Contenders took turns within one run. Ratios are computed per round and given as "
+        "their median and range over rounds; above 1, seqrec is better.",
     ]
     for name, result in report["cases"].items():
-        blocks += [f"## {result['title']}", f"`{name}`, {result['date'][:10]}"]
+        blocks += [f"## {result['title']}", f"`{name}`, {result['date'][:10]}, {shown_machine(result['machine'])}"]
         if result["ratios"]:
             rows = [
                 [

@@ -15,7 +15,7 @@ from contenders import Worker
 from data import write_interactions
 from environments import packages_of, python_of
 from plots import draw_all
-from report import as_result, machine, read_report, write_report
+from report import as_result, read_report, write_report
 from specs import Case, Contender
 from turns import measure, say
 
@@ -62,7 +62,6 @@ def main() -> None:
     names = [case.name for case in known]
     cases = choose(flags.cases, known)
     report = read_report(flags.output / "speed.json")
-    report["machine"] = machine()
     for name in sorted({contender.environment for case in cases for contender in case.contenders}):
         report["packages"][name] = packages_of(name)
     with tempfile.TemporaryDirectory() as folder:
