@@ -109,10 +109,11 @@ class Retriever:
                 denied_BS = torch.cat([excluded_BS, denied_BS.expand(len(excluded_BS), -1)], dim=1)
             excluded_BS = denied_BS
         allowed_BA = None if allowed is None else matrix(allowed, index.device)
-        scores_BK, token_ids_BK = index.search(users_BD, k, excluded_BS=excluded_BS, allowed_BA=allowed_BA)
-        if not (scores_BK < torch.inf).all():  # also true for NaN; empty places hold -inf
-            require_finite(scores_BK.where(scores_BK != -torch.inf, 0), what="Scores")
-        return scores_BK.numpy(force=True), token_ids_BK.numpy(force=True)
+        found = index.search(users_BD, k, excluded_BS=excluded_BS, allowed_BA=allowed_BA)
+        scores_BK, token_ids_BK = found[0].numpy(force=True), found[1].numpy(force=True)
+        if not (scores_BK < np.inf).all():  # also false for NaN; empty places hold -inf
+            require_finite(torch.from_numpy(np.where(scores_BK == -np.inf, 0, scores_BK)), what="Scores")
+        return scores_BK, token_ids_BK
 
 
 def lists_of(lists: TokenLists | None, rows: np.ndarray) -> TokenLists | None:
