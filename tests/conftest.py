@@ -1,11 +1,13 @@
 """Small models and data shared by many tests."""
 
 import os
+from functools import cache
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # must be set before transformers is imported
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # models are tiny: more threads would only wait for one another
 
 import hypothesis
+import jinja2
 import polars as pl
 import pytest
 import torch
@@ -16,6 +18,14 @@ from seqrec.testing.model_contract import NUM_ITEMS, TINY
 
 hypothesis.settings.register_profile("seqrec", deadline=None)  # how long an example takes says little of the code
 hypothesis.settings.load_profile("seqrec")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_template():
+    """Compile the template of the model card once: that takes far longer than filling it in."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(jinja2, "Template", cache(jinja2.Template))
+        yield
 
 
 @pytest.fixture(params=[config_class.model_type for config_class, _, _ in ARCHITECTURES])

@@ -156,7 +156,7 @@ def test_a_configuration_of_wrong_types_has_no_card(recommender, tmp_path, key, 
     before = (tmp_path / "README.md").read_text()
     config = json.loads((tmp_path / "config.json").read_text())
     (tmp_path / "config.json").write_text(json.dumps({**config, key: value}))
-    with pytest.raises(ValueError, match=rf"config\.json holds the {key}"):
+    with pytest.raises(ValueError, match=rf"config\.json has the invalid {key}"):
         save_model_card(tmp_path)
     assert (tmp_path / "README.md").read_text() == before
 
