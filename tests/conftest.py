@@ -1,5 +1,6 @@
 """Small models and data shared by many tests."""
 
+import gc
 import os
 from functools import cache
 
@@ -18,6 +19,13 @@ from seqrec.testing.model_contract import NUM_ITEMS, TINY
 
 hypothesis.settings.register_profile("seqrec", deadline=None)  # how long an example takes says little of the code
 hypothesis.settings.load_profile("seqrec")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _imports_are_no_garbage():
+    """Keep the many objects of imported libraries out of each garbage collection."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True, scope="session")
