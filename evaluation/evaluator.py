@@ -15,7 +15,6 @@ from tqdm.auto import tqdm
 from seqrec.errors import InputError, NonFiniteError
 from seqrec.evaluation.metrics import list_metrics, ranking_metrics
 from seqrec.evaluation.targets import require_rankable
-from seqrec.interactions.events import columns_read_by
 from seqrec.interactions.histories import Histories, as_histories
 from seqrec.interactions.history_collator import HistoryCollator, batches_of_like_length, encoder_inputs
 from seqrec.interactions.item_rows import by_row
@@ -129,7 +128,7 @@ def rank_dataset(
             f"max_length must be at least 1, got {max_length}, and list_length at least 0, got {list_length}."
         )
     scorer = ranked if isinstance(ranked, Scorer) else EncoderScorer(ranked)
-    columns = columns_read_by(getattr(ranked, "config", None))
+    columns = tuple(getattr(getattr(ranked, "config", None), "event_columns", ("input_ids",)))  # baselines read items
     histories = as_histories(rows, [*columns, "target"])
     require_rankable(histories, scorer.vocab_size)
     batches = list(batches_of_like_length(np.minimum(histories.lengths_R, max_length), batch_size))

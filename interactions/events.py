@@ -13,7 +13,6 @@ __all__ = [
     "EVENT_COLUMNS",
     "CategoricalColumn",
     "EventColumn",
-    "columns_read_by",
     "event_column",
     "event_columns",
     "register_event_column",
@@ -159,12 +158,3 @@ def event_column(name: str) -> EventColumn:
 def event_columns(names: Iterable[str]) -> tuple[EventColumn, ...]:
     """Look up several columns; see `event_column`."""
     return tuple(event_column(name) for name in names)
-
-
-def columns_read_by(config: Any) -> tuple[str, ...]:
-    """Return the names of the event columns that a model of this configuration reads; only items for a baseline.
-
-    Args:
-        config: A configuration, or None for a baseline.
-    """
-    return tuple(getattr(config, "event_columns", ("input_ids",)))

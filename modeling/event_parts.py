@@ -43,9 +43,10 @@ def register_event_part(part: Part) -> Part:
     Raises:
         InputError: If the name is reserved, or another class has it.
     """
-    column = register_event_column(part.column)
+    column = part.column
     if column.name == "input_ids" or hasattr(nn.ModuleDict, column.name):
         raise InputError(f"An event part cannot read a column named {column.name!r}. Choose another name.")
+    register_event_column(column)
     if EVENT_PARTS.setdefault(column.name, part) is not part:
         other = EVENT_PARTS[column.name].__qualname__
         raise InputError(f"Another event part, {other}, already reads {column.name!r}. Rename one of the columns.")

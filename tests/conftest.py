@@ -86,3 +86,10 @@ def recommender(tiny_model, tokenizer, items):
     from seqrec.inference.recommender import Recommender
 
     return Recommender(tiny_model, tokenizer, items)
+
+
+@pytest.fixture
+def folder(recommender, tmp_path):
+    """A saved recommender."""
+    recommender.save_pretrained(tmp_path / "model")
+    return tmp_path / "model"

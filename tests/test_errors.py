@@ -26,12 +26,6 @@ def model_type():
 
 
 @pytest.fixture
-def folder(recommender, tmp_path):
-    recommender.save_pretrained(tmp_path / "model")
-    return tmp_path / "model"
-
-
-@pytest.fixture
 def prepared(tmp_path):
     prepare(DataArguments(dataset="synthetic")).save(tmp_path / "prepared")
     return tmp_path / "prepared"

@@ -18,13 +18,6 @@ def model_type():
     return "sasrec"
 
 
-@pytest.fixture
-def folder(recommender, tmp_path):
-    """A saved recommender."""
-    recommender.save_pretrained(tmp_path / "model")
-    return tmp_path / "model"
-
-
 def set_config(**fields):
     def change(folder):
         config = json.loads((folder / "config.json").read_text())

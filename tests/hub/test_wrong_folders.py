@@ -32,12 +32,6 @@ def model_type():
     return "sasrec"
 
 
-@pytest.fixture
-def folder(recommender, tmp_path):
-    recommender.save_pretrained(tmp_path / "model")
-    return tmp_path / "model"
-
-
 def top(recommender):
     return [[(one.item_id, one.score) for one in found] for found in recommender.recommend(HISTORIES, k=10)]
 
