@@ -8,11 +8,11 @@ from peft import LoraConfig, PeftModel, get_peft_model
 
 from seqrec import DataArguments, Recommender, SequentialTrainer, SequentialTrainingArguments, prepare
 from seqrec.interactions.synthetic import synthetic_interactions
-from seqrec.training.train import train
+from seqrec.training.job import run_job
 
 SETTINGS = {"num_train_epochs": 5, "learning_rate": 0.01, "disable_tqdm": True}
 
-train(
+run_job(
     DataArguments(dataset="synthetic"),
     SequentialTrainingArguments(output_dir="runs/shared", **SETTINGS),
     config_fields={"hidden_size": 32, "max_position_embeddings": 50},

@@ -6,7 +6,8 @@ from types import SimpleNamespace
 import pytest
 from huggingface_hub.errors import HfHubHTTPError, LocalTokenNotFoundError
 
-from seqrec import AutoModelForNextItem, Recommender, SasRecForNextItem, cli
+from seqrec import AutoModelForNextItem, Recommender, SasRecForNextItem
+from seqrec.cli import command_line
 from seqrec.errors import HubConnectionError, HubError, InputError, NonFiniteError, SavedFolderError, SeqrecError
 from seqrec.hub.model_card import save_model_card
 from seqrec.hub.saved_folder import load_tokenizer
@@ -15,8 +16,8 @@ from seqrec.interactions.hub_errors import explained
 from seqrec.interactions.locations import is_hub_name, require_model_name
 from seqrec.interactions.preparation import DataArguments, prepare
 from seqrec.training.arguments import SequentialTrainingArguments
+from seqrec.training.job import run_job
 from seqrec.training.starting_point import load_starting_point
-from seqrec.training.train import train
 from seqrec.training.trainer import SequentialTrainer
 
 
@@ -99,7 +100,7 @@ def test_tables_that_cannot_be_used(tmp_path):
 def test_resuming(tiny_model, tokenizer, tmp_path):
     data = DataArguments(dataset="synthetic")
     arguments = SequentialTrainingArguments(output_dir=str(tmp_path / "run"), resume_from_checkpoint="true")
-    assert raised_by(lambda: train(data, arguments)) is SavedFolderError
+    assert raised_by(lambda: run_job(data, arguments)) is SavedFolderError
     rows = [{"input_ids": [3, 4, 5]}] * 8
     settings = {"save_strategy": "steps", "save_steps": 1, "max_steps": 2, "eval_strategy": "no", "disable_tqdm": True}
     settings |= {"load_best_model_at_end": False, "output_dir": str(tmp_path / "trainer"), "report_to": "none"}
@@ -205,7 +206,7 @@ def test_a_mistyped_path_of_a_model_is_never_asked_of_the_hub(no_hub, loader, na
 )
 def test_commands_name_folders_of_similar_names(no_hub, capsys, command):
     for name in MISTYPED:
-        assert cli.main([*command, name]) == 2
+        assert command_line.main([*command, name]) == 2
         told = capsys.readouterr().err
         assert told.count("\n") == 1
         assert "is not a folder" in told
@@ -238,5 +239,5 @@ def test_names_of_repositories(tmp_path, monkeypatch):
 
 
 def test_the_command_line_keeps_the_kind_of_an_error(capsys):
-    assert cli.main(["recommend", "--model", "org/name", "--history", "1"]) == 2
+    assert command_line.main(["recommend", "--model", "org/name", "--history", "1"]) == 2
     assert "HF_HUB_OFFLINE=1 forbids access" in capsys.readouterr().err

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from seqrec import Recommender
-from seqrec.cli import main
+from seqrec.cli.command_line import main
 from seqrec.interactions.preparation import DataArguments, prepare
 
 SPLIT_SHA256 = "9ecb72db3d1fdd9895d60fbc331447423b6a7f9a436b2580e80e47a00f882a7b"

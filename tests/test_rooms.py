@@ -23,7 +23,8 @@ def test_the_table_of_rooms_tells_what_each_imports():
 
 def modules():
     """Read the package's modules: name → syntax tree."""
-    paths = [path for room in ROOMS for path in (ROOT / room).glob("*.py")]
+    folders = [*(ROOT / room for room in ROOMS), ROOT / "src/seqrec/cli"]
+    paths = [path for folder in folders for path in folder.glob("*.py") if path.stem != "__main__"]
     named = {f"seqrec.{path.parent.name}.{path.stem}": path for path in paths if path.stem != "__init__"}
     named |= {f"seqrec.{path.stem}": path for path in (ROOT / "src/seqrec").glob("*.py") if path.stem != "__init__"}
     return {name: ast.parse(path.read_text()) for name, path in named.items()}

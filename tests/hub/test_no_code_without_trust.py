@@ -141,7 +141,7 @@ def test_nothing_of_a_folder_is_run(folder, mark, attempt, monkeypatch):
 
 def test_nothing_of_the_working_directory_is_run_by_the_command(folder, mark):
     auto_map(folder, mark)
-    run = "import sys\nsys.path.remove('')\nfrom seqrec.cli import main\nsys.exit(main(sys.argv[1:]))"
+    run = "import sys\nsys.path.remove('')\nfrom seqrec.cli.command_line import main\nsys.exit(main(sys.argv[1:]))"
     command = [sys.executable, "-c", run, "recommend", "--model", str(folder), "--history", "item 5"]
     done = subprocess.run(command, cwd=folder, env=os.environ, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from seqrec import AutoModelForNextItem, ItemTokenizer, Recommender
-from seqrec.cli import main
+from seqrec.cli.command_line import main
 from seqrec.hub.saved_folder import read_protocol
 
 HISTORY = ["item 5", "item 9"]

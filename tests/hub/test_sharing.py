@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from seqrec.cli import main
+from seqrec.cli.command_line import main
 from seqrec.hub.product_files import prepared_set_files, product_files
 from seqrec.hub.sharing import push_folder, push_prepared_set
 from seqrec.interactions.preparation import DataArguments, prepare

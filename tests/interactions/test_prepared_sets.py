@@ -12,7 +12,7 @@ from huggingface_hub import DatasetCard
 from pyarrow.types import is_large_list
 
 from seqrec import ItemTokenizer
-from seqrec.cli import main
+from seqrec.cli.command_line import main
 from seqrec.interactions import events
 from seqrec.interactions.preparation import DataArguments, prepare
 from seqrec.interactions.prepared_sets import PREPARED_FILES, PreparedData, find_prepared

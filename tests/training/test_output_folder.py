@@ -15,8 +15,8 @@ from seqrec.hub.weights_hash import weights_sha256
 from seqrec.inference.recommender import Recommender
 from seqrec.interactions.preparation import DataArguments
 from seqrec.training.arguments import SequentialTrainingArguments
+from seqrec.training.job import run_job, save
 from seqrec.training.output_folder import LOCK, PRODUCT, claimed, code_files, resume_point
-from seqrec.training.train import save, train
 
 FIELDS = {"hidden_size": 8, "num_attention_heads": 1, "num_hidden_layers": 1, "max_position_embeddings": 12}
 
@@ -25,7 +25,7 @@ def run(folder, *, overwrite=False, **settings):
     arguments = SequentialTrainingArguments(
         output_dir=str(folder), **{"num_train_epochs": 1, "disable_tqdm": True, **settings}
     )
-    return train(DataArguments(dataset="synthetic"), arguments, config_fields=FIELDS, overwrite=overwrite)
+    return run_job(DataArguments(dataset="synthetic"), arguments, config_fields=FIELDS, overwrite=overwrite)
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +90,7 @@ def test_stages_of_killed_saves_go(tmp_path):
 
 def test_no_token_and_no_pickle_but_a_checkpoints_own_reach_the_disk(tmp_path):
     with suppress(KeyboardInterrupt), pytest.MonkeyPatch.context() as patch:
-        patch.setattr("seqrec.training.train.save", lambda *args: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr("seqrec.training.job.save", lambda *args: (_ for _ in ()).throw(KeyboardInterrupt))
         run(tmp_path / "model", hub_token="hf_SECRET")
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert "optimizer.pt" in {path.name for path in files}

@@ -19,8 +19,8 @@ from seqrec.interactions.synthetic import synthetic_interactions
 from seqrec.modeling.modeling_auto import MODEL_TYPES
 from seqrec.training.arguments import SequentialTrainingArguments
 from seqrec.training.checkpoints import checkpoints_in, rows_sha256, training_settings, what_is_missing
+from seqrec.training.job import run_job
 from seqrec.training.output_folder import find_checkpoint
-from seqrec.training.train import train
 from seqrec.training.trainer import SequentialTrainer
 
 FIELDS = {"hidden_size": 8, "num_attention_heads": 1, "num_hidden_layers": 1, "max_position_embeddings": 12}
@@ -41,7 +41,7 @@ def table(tmp_path_factory):
 
 
 def run(folder, table, *, model_type="sasrec", fields=FIELDS, data=None, overwrite=False, **settings):
-    return train(
+    return run_job(
         DataArguments(dataset=str(table), **(data or {})),
         SequentialTrainingArguments(output_dir=str(folder), **{**SETTINGS, **settings}),
         model_type=model_type,
@@ -116,7 +116,7 @@ def test_a_training_that_had_stopped_early_is_finished_not_continued(table, tmp_
     whole = run(tmp_path / "whole", table, **options).metrics["training"]
     assert whole["num_epochs"] < 30
     with monkeypatch.context() as patch:
-        patch.setattr("seqrec.training.train.measure", interrupt)
+        patch.setattr("seqrec.training.job.measure", interrupt)
         with pytest.raises(KeyboardInterrupt):
             run(tmp_path / "again", table, **options)
     again = run(tmp_path / "again", table, resume_from_checkpoint="true", **options).metrics["training"]

@@ -12,7 +12,7 @@ from seqrec.inference.recommender import Recommender
 from seqrec.interactions.preparation import DataArguments
 from seqrec.interactions.synthetic import synthetic_interactions
 from seqrec.training.arguments import SequentialTrainingArguments
-from seqrec.training.train import train
+from seqrec.training.job import run_job
 
 PICKLE_SUFFIXES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt")
 MARK = "Zq7user"  # begins each user id
@@ -25,7 +25,7 @@ def product(tmp_path_factory):
     place = tmp_path_factory.mktemp(PLACE)
     interactions = synthetic_interactions(num_users=60, num_items=40, mean_length=10)
     interactions.with_columns(user_id=MARK + pl.col("user_id").cast(pl.String)).write_csv(place / "purchases.csv")
-    train(
+    run_job(
         DataArguments(dataset=str(place / "purchases.csv")),
         SequentialTrainingArguments(
             output_dir=str(place / "model"), num_train_epochs=2, disable_tqdm=True, project=str(place / "project")
@@ -89,7 +89,7 @@ def test_a_finished_training_has_nothing_to_resume_and_is_not_overwritten(produc
     data = DataArguments(dataset="synthetic")
     for flags, message in (({}, "already holds a model"), ({"resume_from_checkpoint": "true"}, "leaves none")):
         with pytest.raises(ValueError, match=message):
-            train(data, SequentialTrainingArguments(output_dir=str(product), **flags))
+            run_job(data, SequentialTrainingArguments(output_dir=str(product), **flags))
     assert {path.name: path.read_bytes() for path in files_of(product)} == before
 
 
@@ -99,7 +99,7 @@ def test_checkpoints_stay_until_all_is_saved_and_then_go(tmp_path, monkeypatch):
             output_dir=str(tmp_path), num_train_epochs=1, disable_tqdm=True, **flags
         )
         fields = {"hidden_size": 16, "intermediate_size": 32, "max_position_embeddings": 12}
-        return train(DataArguments(dataset="synthetic"), arguments, config_fields=fields)
+        return run_job(DataArguments(dataset="synthetic"), arguments, config_fields=fields)
 
     def interrupt(trainer, **options):
         raise KeyboardInterrupt

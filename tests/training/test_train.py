@@ -7,7 +7,7 @@ from seqrec.interactions.collators import MaskedItemCollator
 from seqrec.interactions.preparation import DataArguments
 from seqrec.interactions.synthetic import synthetic_interactions
 from seqrec.training.arguments import SequentialTrainingArguments
-from seqrec.training.train import train
+from seqrec.training.job import run_job
 
 pytestmark = pytest.mark.filterwarnings("ignore:.* targets are in their users' own histories")
 
@@ -31,7 +31,7 @@ def job(table, tmp_path):
     def run(folder="model", fields=None, **settings):
         settings = {"num_train_epochs": 3, "learning_rate": 0.03, "disable_tqdm": True, **settings}
         arguments = SequentialTrainingArguments(output_dir=str(tmp_path / folder), **settings)
-        return train(
+        return run_job(
             DataArguments(dataset=str(table)),
             arguments,
             model_type="bert4rec",
@@ -44,8 +44,8 @@ def job(table, tmp_path):
 @pytest.fixture
 def _no_measuring(monkeypatch):
     """End with the training, which is all that some tests look at."""
-    monkeypatch.setattr("seqrec.training.train.measure", lambda *args, **kwargs: {})
-    monkeypatch.setattr("seqrec.training.train.save", lambda *args: None)
+    monkeypatch.setattr("seqrec.training.job.measure", lambda *args, **kwargs: {})
+    monkeypatch.setattr("seqrec.training.job.save", lambda *args: None)
 
 
 @pytest.mark.parametrize("exclude_seen", [True, False])

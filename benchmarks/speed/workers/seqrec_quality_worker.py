@@ -11,7 +11,7 @@ from protocol import Channel, Message, serve
 from transformers import TrainerCallback, TrainerControl, TrainerState, set_seed
 
 from seqrec import AutoModelForNextItem, SequentialTrainer
-from seqrec.cli_flags import config_flags, train_parser, with_config_file
+from seqrec.cli.train_flags import config_flags, train_parser, with_config_file
 from seqrec.interactions.preparation import prepare
 from seqrec.modeling.modeling_auto import MODEL_TYPES
 

@@ -10,8 +10,8 @@ import warnings
 
 import pytest
 
-from seqrec import cli, cli_console
-from seqrec.cli_console import exit_status, foreseen, json_text, plain_warnings
+from seqrec.cli import command_line
+from seqrec.cli.console import INTERRUPTED, exit_status, foreseen, json_text, plain_warnings
 
 BEYOND_ASCII = "Amélie 名前"
 
@@ -30,7 +30,7 @@ def command(monkeypatch):
     """Replace `seqrec push` by what a test wants to happen."""
 
     def put(function):
-        monkeypatch.setitem(cli.COMMANDS, "push", lambda argv: function())
+        monkeypatch.setitem(command_line.COMMANDS, "push", lambda argv: function())
 
     return put
 
@@ -39,7 +39,7 @@ def command(monkeypatch):
 def test_what_a_console_cannot_show_is_escaped(command, monkeypatch, encoding):
     monkeypatch.setattr(sys, "stdout", console(encoding))
     command(lambda: print(BEYOND_ASCII))
-    assert cli.main(["push"]) == 0
+    assert command_line.main(["push"]) == 0
     expected = BEYOND_ASCII.encode(encoding, errors="backslashreplace").decode(encoding)
     assert printed(sys.stdout) == expected + "\n"
 
@@ -60,7 +60,7 @@ def test_a_reader_that_goes_away_ends_the_command_quietly(command, monkeypatch):
     monkeypatch.setattr(sys, "stdout", os.fdopen(writer, "w"))
     monkeypatch.setattr(sys, "stderr", console("utf-8"))
     command(lambda: print("a line"))
-    assert cli.main(["push"]) == 141
+    assert command_line.main(["push"]) == 141
     assert printed(sys.stderr) == ""
     sys.stdout.close()  # flushes what is left, to nothing
 
@@ -70,7 +70,7 @@ def test_a_full_disk_under_the_output_is_told(command, monkeypatch):
     monkeypatch.setattr(sys, "stdout", os.fdopen(os.open("/dev/full", os.O_WRONLY), "w"))
     monkeypatch.setattr(sys, "stderr", console("utf-8"))
     command(lambda: print("a line"))
-    assert cli.main(["push"]) == 2
+    assert command_line.main(["push"]) == 2
     assert printed(sys.stderr) == "seqrec push: No space left on device\n"
     sys.stdout.close()
 
@@ -86,7 +86,7 @@ def test_closed_streams_do_no_harm(command, monkeypatch, closed):
         assert not sys.stderr.isatty()
 
     command(told_to_both)
-    assert cli.main(["push"]) == 0
+    assert command_line.main(["push"]) == 0
     getattr(sys, closed).close()
 
 
@@ -108,7 +108,7 @@ def test_what_is_no_fault_of_ours_takes_one_line(command, capsys, error, line):
         raise error
 
     command(fail)
-    assert cli.main(["push"]) == 2
+    assert command_line.main(["push"]) == 2
     told = capsys.readouterr().err
     assert told.startswith(f"seqrec push: {line}")
     assert told.count("\n") == 1
@@ -139,16 +139,17 @@ def test_ctrl_c_is_told_with_its_status(command, capsys):
         raise KeyboardInterrupt
 
     command(interrupted)
-    assert cli.main(["push"]) == 130
+    assert command_line.main(["push"]) == 130
     assert capsys.readouterr().err == "\nseqrec push: interrupted.\n"
 
 
 @pytest.mark.skipif(not hasattr(signal, "siginterrupt"), reason="signals restart nothing here")
 def test_ctrl_c_ends_what_waits_for_ever():
     script = (
-        "import os, signal, sys; from seqrec import cli; signal.signal(signal.SIGINT, signal.default_int_handler);"
+        "import os, signal, sys; from seqrec.cli import command_line;"
+        "signal.signal(signal.SIGINT, signal.default_int_handler);"
         "signal.siginterrupt(signal.SIGINT, False); wait = lambda argv: (print('waits', flush=True), os.read(0, 1));"
-        "cli.COMMANDS['push'] = wait; sys.exit(cli.main(['push']))"
+        "command_line.COMMANDS['push'] = wait; sys.exit(command_line.main(['push']))"
     )
     process = subprocess.Popen(
         [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -157,6 +158,6 @@ def test_ctrl_c_ends_what_waits_for_ever():
         assert process.stdout.readline() == "waits\n"
         process.send_signal(signal.SIGINT)
         try:
-            assert process.wait(20) == cli_console.INTERRUPTED
+            assert process.wait(20) == INTERRUPTED
         finally:
             process.kill()

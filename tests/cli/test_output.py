@@ -6,8 +6,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from seqrec import cli
-from seqrec.cli_output import require_new_folder, require_output_file, write_frame
+from seqrec.cli import command_line
+from seqrec.cli.output import require_new_folder, require_output_file, write_frame
 
 FRAME = pl.DataFrame({"user_id": ["a"], "rank": [1], "item_id": ["i1"], "score": [0.5]})
 
@@ -50,8 +50,10 @@ def place(tmp_path, monkeypatch):
 def test_an_output_that_cannot_be_is_refused_before_any_work(place, monkeypatch, capsys, output, source, message):
     if output.startswith("/proc") and not Path("/proc").is_dir():
         pytest.skip("there is no /proc here")
-    monkeypatch.setattr(cli.Recommender, "from_pretrained", lambda *_, **__: pytest.fail("the model was loaded"))
-    assert cli.main(["recommend", "--model", "model", "--input", source, "--output", output]) == 2
+    monkeypatch.setattr(
+        command_line.Recommender, "from_pretrained", lambda *_, **__: pytest.fail("the model was loaded")
+    )
+    assert command_line.main(["recommend", "--model", "model", "--input", source, "--output", output]) == 2
     told = capsys.readouterr().err
     assert message in told
     assert told.count("\n") == 1
@@ -91,7 +93,7 @@ def test_a_failed_write_leaves_the_old_file(place):
 def test_an_output_folder_that_cannot_be_is_refused_before_any_work(place, capsys, command, folder, message):
     if folder.startswith("/proc") and not Path("/proc").is_dir():
         pytest.skip("there is no /proc here")
-    assert cli.main([command, "--dataset", "nowhere.csv", "--output_dir", folder]) == 2
+    assert command_line.main([command, "--dataset", "nowhere.csv", "--output_dir", folder]) == 2
     told = capsys.readouterr().err
     assert message in told
     assert "nowhere" not in told
@@ -99,7 +101,7 @@ def test_an_output_folder_that_cannot_be_is_refused_before_any_work(place, capsy
 
 
 def test_a_prepared_set_replaces_nothing(place, capsys):
-    assert cli.main(["prepare", "--dataset", "synthetic", "--output_dir", "model"]) == 2
+    assert command_line.main(["prepare", "--dataset", "synthetic", "--output_dir", "model"]) == 2
     assert "already exists and is not empty" in capsys.readouterr().err
 
 

@@ -12,11 +12,11 @@ from typing import Any, get_args
 from huggingface_hub.utils import validate_repo_id
 from transformers.utils.logging import disable_progress_bar
 
-from seqrec.cli_console import INTERRUPTED, REFUSED, exit_status, json_text, plain_warnings, ready_console, tell
-from seqrec.cli_flags import DEVICE_HELP, config_flags, device_flags, train_parser, with_config_file
-from seqrec.cli_output import WRITERS, require_new_folder, require_output_file, write_frame
-from seqrec.cli_parsers import DataclassParser, FlagParser, not_empty, positive_integer, some_ids, split_ids
-from seqrec.cli_summary import print_summary, recommendations_table
+from seqrec.cli.console import INTERRUPTED, REFUSED, exit_status, json_text, plain_warnings, ready_console, tell
+from seqrec.cli.output import WRITERS, require_new_folder, require_output_file, write_frame
+from seqrec.cli.parsers import DataclassParser, FlagParser, not_empty, positive_integer, some_ids, split_ids
+from seqrec.cli.summary import print_summary, recommendations_table
+from seqrec.cli.train_flags import DEVICE_HELP, config_flags, device_flags, train_parser, with_config_file
 from seqrec.errors import InputError
 from seqrec.evaluation.evaluator import rank_dataset
 from seqrec.evaluation.report import LIST_LENGTH, measure
@@ -29,7 +29,7 @@ from seqrec.interactions.preparation import HELD_OUT, SPLIT_FIELDS, DataArgument
 from seqrec.interactions.prepared_sets import PreparedData
 from seqrec.modeling.devices import resolve_device
 from seqrec.search.approximate_index import IndexName
-from seqrec.training.train import train
+from seqrec.training.job import run_job
 
 __all__ = ["main"]
 
@@ -74,7 +74,7 @@ def train_command(argv: Sequence[str]) -> None:
         data_arguments, training_arguments, rest = parser.parse_all([*argv, *device_flags(argv)])
         options = vars(rest)
         names = config_flags(options["model_type"])
-        trained = train(
+        trained = run_job(
             data_arguments,
             training_arguments,
             model_type=options["model_type"],
@@ -275,7 +275,3 @@ COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     "recommend": recommend_command,
     "push": push_command,
 }
-
-
-if __name__ == "__main__":
-    sys.exit(main())

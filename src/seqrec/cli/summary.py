@@ -4,11 +4,11 @@ import os
 import sys
 from collections.abc import Sequence
 
-from seqrec.cli_parsers import join_ids, shell_command
+from seqrec.cli.parsers import join_ids, shell_command
 from seqrec.evaluation.tables import align, metrics_table, printable
 from seqrec.inference.recommendations import Recommendation
 from seqrec.inference.recommender import Recommender
-from seqrec.training.train import TrainedModel
+from seqrec.training.job import TrainedModel
 
 __all__ = ["print_summary", "recommendations_table"]
 

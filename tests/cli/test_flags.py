@@ -8,16 +8,16 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seqrec import cli
-from seqrec.cli_flags import device_flags, train_parser, with_config_file
-from seqrec.cli_parsers import join_ids, shell_command, split_ids
-from seqrec.cli_summary import next_command
+from seqrec.cli import command_line
+from seqrec.cli.parsers import join_ids, shell_command, split_ids
+from seqrec.cli.summary import next_command
+from seqrec.cli.train_flags import device_flags, train_parser, with_config_file
 
 
 def refusal(capsys, *argv):
     """Run a command that must be refused; return its one line."""
     capsys.readouterr()
-    assert cli.main(list(map(str, argv))) == 2
+    assert command_line.main(list(map(str, argv))) == 2
     told = capsys.readouterr().err
     assert told.count("\n") == 1, told
     assert "Traceback" not in told
@@ -195,7 +195,7 @@ def test_training_on_the_processor():
     ],
 )
 def test_training_on_an_accelerator(monkeypatch, device, kind, number, message):
-    monkeypatch.setattr("seqrec.cli_flags.resolve_device", torch.device)
+    monkeypatch.setattr("seqrec.cli.train_flags.resolve_device", torch.device)
     monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda: torch.device(kind))
     monkeypatch.setattr(torch.accelerator, "device_count", lambda: number)
     if message is None:

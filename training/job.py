@@ -30,7 +30,7 @@ from seqrec.training.provenance import estimated_energy, hardware, versions
 from seqrec.training.starting_point import load_starting_point
 from seqrec.training.trainer import SequentialTrainer
 
-__all__ = ["TrainedModel", "train"]
+__all__ = ["TrainedModel", "run_job"]
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class TrainedModel:
     metrics: dict[str, Any]
 
 
-def train(
+def run_job(
     data_arguments: DataArguments,
     training_arguments: SequentialTrainingArguments,
     *,

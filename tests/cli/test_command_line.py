@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 
 from seqrec import Recommender, SasRecConfig, SasRecForNextItem, SasRecModel
-from seqrec.cli import main, split_ids
+from seqrec.cli.command_line import main, split_ids
 from seqrec.hub.remote_code import flatten_modules
 from seqrec.interactions.preparation import DataArguments, prepare
 from seqrec.interactions.synthetic import synthetic_interactions

@@ -13,7 +13,7 @@ import torch
 import yaml
 from transformers.hf_argparser import string_to_bool
 
-from seqrec.cli_parsers import DataclassParser, FlagParser, finite_number
+from seqrec.cli.parsers import DataclassParser, FlagParser, finite_number
 from seqrec.configuration.config_fields import TRAINING, help_of, own_fields, purpose_of
 from seqrec.errors import InputError
 from seqrec.hub.saved_folder import saved_model_type

@@ -1,0 +1,1 @@
+"""The command line: `seqrec.cli.command_line.main` runs a command."""
