@@ -12,7 +12,8 @@ import polars as pl
 import pytest
 
 from seqrec import Recommender, SasRecConfig, SasRecForNextItem, SasRecModel
-from seqrec.cli.command_line import main, split_ids
+from seqrec.cli.command_line import main
+from seqrec.cli.parsers import split_ids
 from seqrec.hub.remote_code import flatten_modules
 from seqrec.interactions.preparation import DataArguments, prepare
 from seqrec.interactions.synthetic import synthetic_interactions

@@ -1,0 +1,72 @@
+"""`seqrec evaluate`."""
+
+import sys
+import warnings
+from collections.abc import Sequence
+from dataclasses import fields
+from functools import partial
+from typing import Any
+
+from seqrec.cli.console import json_text
+from seqrec.cli.model_flags import add_model_flags
+from seqrec.cli.parsers import DataclassParser
+from seqrec.evaluation.evaluator import rank_dataset
+from seqrec.evaluation.report import LIST_LENGTH, measure
+from seqrec.evaluation.tables import metrics_table
+from seqrec.hub.saved_folder import read_protocol
+from seqrec.inference.recommender import Recommender
+from seqrec.interactions.preparation import HELD_OUT, SPLIT_FIELDS, DataArguments, prepare
+from seqrec.interactions.prepared_sets import PreparedData
+from seqrec.modeling.devices import resolve_device
+
+__all__ = ["evaluate_command"]
+
+
+def evaluate_command(argv: Sequence[str]) -> None:
+    """`seqrec evaluate`."""
+    parser = DataclassParser(
+        [DataArguments],
+        prog="seqrec evaluate",
+        description="Evaluate a saved model on held-out interactions, split as in training unless flags say otherwise.",
+    )
+    add_model_flags(parser)
+    parser.add_argument("--split", choices=HELD_OUT, default="test", help="Held-out split (default: test).")
+    parser.add_argument("--include_seen", action="store_true", help="Allow items in the history to be recommended.")
+    parser.add_argument("--json", action="store_true", help="Print all metrics as JSON instead of the table.")
+    with parser.naming_flags():
+        protocol = read_protocol(parser.parse_known_args(argv)[0].model)
+        split_as_trained(parser, argv, protocol)
+        data_arguments, rest = parser.parse_all(argv)
+        recommender = Recommender.from_pretrained(rest.model, device=resolve_device(rest.device))
+        columns = recommender.model.config.event_columns
+        data = prepare(data_arguments, recommender.tokenizer, held_out=[rest.split], event_columns=columns)
+        if protocol.get("split_sha256") not in (None, data.protocol["split_sha256"]):
+            warnings.warn(
+                "These interactions, or their split, differ from those in training. If they overlap, the model may "
+                "have been trained on interactions that it is now evaluated on.",
+                stacklevel=2,
+            )
+        exclude_seen = protocol.get("exclude_seen", True) and not rest.include_seen
+        figures = measure_saved(recommender, data, rest.split, exclude_seen=exclude_seen)
+    print(json_text(figures, indent=2) if rest.json else metrics_table(figures))
+
+
+def split_as_trained(parser: DataclassParser, argv: Sequence[str], protocol: dict[str, Any]) -> None:
+    """Make the model's own split the default, which flags override."""
+    defaults = {field.name: field.default for field in fields(DataArguments) if field.name != "dataset"}
+    parser.set_defaults(**{name: value for name, value in protocol.items() if name in defaults})
+    if parser.parse_known_args(argv)[0].split_method != protocol.get("split_method"):  # its settings do not apply then
+        parser.set_defaults(**{name: defaults[name] for name in set().union(*SPLIT_FIELDS.values())})
+
+
+def measure_saved(recommender: Recommender, data: PreparedData, split: str, *, exclude_seen: bool) -> dict[str, Any]:
+    """Evaluate on one split, in the same way as the training."""
+    rank = partial(
+        rank_dataset,
+        recommender.model,
+        max_length=recommender.model.config.max_history_length,
+        exclude_seen=exclude_seen,
+        list_length=LIST_LENGTH,
+        progress=sys.stderr.isatty(),
+    )
+    return measure(rank, data, exclude_seen=exclude_seen, splits=[split])

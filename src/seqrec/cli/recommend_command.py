@@ -1,0 +1,83 @@
+"""`seqrec recommend`."""
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import get_args
+
+from seqrec.cli.console import json_text
+from seqrec.cli.model_flags import add_model_flags
+from seqrec.cli.output import WRITERS, require_output_file, write_frame
+from seqrec.cli.parsers import FlagParser, not_empty, positive_integer, some_ids, split_ids
+from seqrec.cli.summary import recommendations_table
+from seqrec.errors import InputError
+from seqrec.evaluation.tables import printable
+from seqrec.inference.recommender import Recommender
+from seqrec.modeling.devices import resolve_device
+from seqrec.search.approximate_index import IndexName
+
+__all__ = ["recommend_command"]
+
+COLUMNS = {"user_id": "user_id_column", "item_id": "item_id_column", "timestamp": "timestamp_column"}  # and their flags
+DEFAULT_K = 10
+
+
+def recommend_command(argv: Sequence[str]) -> None:
+    """`seqrec recommend`."""
+    parser = FlagParser(
+        prog="seqrec recommend", description="Recommend items for one history, or for every user in a file."
+    )
+    add_model_flags(parser)
+    parser.add_argument("--history", type=split_ids, help="Raw item ids, oldest first, separated by commas.")
+    parser.add_argument("--input", type=not_empty, help="File of interactions, instead of --history.")
+    for column, flag in COLUMNS.items():
+        parser.add_argument(
+            f"--{flag}", type=not_empty, help=f"Column of --input with the {column}s (default: {column})."
+        )
+    parser.add_argument("--output", help=f"File for the recommendations for --input ({', '.join(WRITERS)}).")
+    parser.add_argument("--k", type=positive_integer, help=f"Number of items per history (default: {DEFAULT_K}).")
+    parser.add_argument("--allow", type=some_ids, help="Recommend only these ids.")
+    parser.add_argument("--deny", type=some_ids, help="Never recommend these ids.")
+    parser.add_argument(
+        "--index", default="exact", choices=get_args(IndexName), help="How to search the catalogue (default: exact)."
+    )
+    parser.add_argument("--include_seen", action="store_true", help="Allow items in the history to be recommended.")
+    parser.add_argument(
+        "--unknown", choices=("skip", "error"), default="skip", help="How to treat unknown ids (default: skip)."
+    )
+    parser.add_argument("--json", action="store_true", help="Print JSON instead of a table.")
+    with parser.naming_flags():
+        flags = parser.parse_args(argv)
+        columns = {column: getattr(flags, flag) for column, flag in COLUMNS.items() if getattr(flags, flag) is not None}
+        require_one_source(flags, columns)
+        device = resolve_device(flags.device)
+        recommender = Recommender.from_pretrained(flags.model, index=flags.index, device=device)
+        k = min(DEFAULT_K, len(recommender.items)) if flags.k is None else flags.k
+        options = {
+            "allow": flags.allow,
+            "deny": flags.deny,
+            "exclude_seen": not flags.include_seen,
+            "unknown": flags.unknown,
+        }
+        if flags.input is not None:
+            frame = recommender.recommend_frame(flags.input, k, columns=columns, **options)
+            write_frame(frame, flags.output)
+            users = frame["user_id"].n_unique()
+            print(f"Wrote {len(frame)} recommendations for {users} users to {printable(flags.output)}.")
+            return
+        found = recommender.recommend(flags.history, k, **options)
+    print(json_text([asdict(one) for one in found]) if flags.json else recommendations_table(found))
+
+
+def require_one_source(flags: argparse.Namespace, columns: dict[str, str]) -> None:
+    """Raise an `InputError` unless the flags give one history, or an input and an output file, and go together."""
+    if (flags.history is None) == (flags.input is None):
+        raise InputError("Give either --history or --input.")
+    if (flags.input is None) != (flags.output is None):
+        raise InputError("--input and --output go together. Give both or neither.")
+    if flags.input is None and columns:
+        raise InputError(f"--{COLUMNS[next(iter(columns))]} has no effect without --input. Leave it out.")
+    if flags.input is not None:
+        if flags.json:
+            raise InputError("--json only applies to printing, not to --output. For JSON, let --output end in .jsonl.")
+        require_output_file(flags.output, model=flags.model, source=flags.input)
