@@ -24,6 +24,7 @@ from seqrec.search.scoring import Scores
 __all__ = ["Ranking", "Scorer", "rank_dataset"]
 
 DEFAULT_KS = (1, 5, 10, 20)
+BAR_DELAY = 0.5  # seconds; shorter rankings need no progress bar
 
 
 @runtime_checkable
@@ -135,7 +136,8 @@ def rank_dataset(
     collate = HistoryCollator(max_length, columns)
     ranks_U = np.zeros(len(histories), dtype=np.int64)
     top_UK = np.zeros((len(histories), list_length), dtype=np.int64)
-    for index_B in tqdm(batches, desc="Ranking", disable=not progress, leave=False):
+    bar = {"leave": False, "dynamic_ncols": True, "delay": BAR_DELAY}
+    for index_B in tqdm(batches, desc="Ranking", disable=not progress, **bar):
         batch = collate(histories.select(index_B))
         batch = {name: tensor.to(scorer.device) for name, tensor in batch.items()}
         found = scorer.score_users(**encoder_inputs(batch))

@@ -1,29 +1,37 @@
 """Small tables for the terminal."""
 
+import os
+import textwrap
 from collections.abc import Mapping, Sequence
-from typing import Any
-from unicodedata import category
+from typing import Any, TextIO
+from unicodedata import category, combining, east_asian_width
 
-__all__ = ["RANKERS", "align", "metrics_table", "printable"]
+__all__ = ["RANKERS", "align", "display_width", "metrics_table", "printable", "shorten", "terminal_width", "wrap"]
 
 SHOWN_METRICS = ("ndcg@10", "hr@10", "mrr@10", "coverage@10", "novelty@10")
 COMMANDS = {"Cc", "Cf", "Cs", "Zl", "Zp"}  # control, format, lone surrogate, line and paragraph separator
 JOINERS = "\u200c\u200d"  # format characters needed to spell Persian, Indic scripts and emoji
+UNKNOWN_WIDTH = 80
 RANKERS = {"model": "model", "popularity": "popularity", "item_knn": "item-kNN"}  # key: display name
 
 
-def metrics_table(figures: Mapping[str, Any]) -> str:
+def metrics_table(figures: Mapping[str, Any], *, width: int | None = None) -> str:
     """Format the metrics of the model and the baselines, one line per held-out split.
 
     Args:
         figures: The content of `metrics.json`.
+        width: Columns of the terminal; metrics that do not fit are left out. None for no limit.
     """
     rows = [["", "split", *SHOWN_METRICS]]
     for ranker, name in RANKERS.items():
         for split, metrics in figures[ranker].items():
             values = [metrics[metric] for metric in SHOWN_METRICS]
             rows.append([name, split, *("-" if value is None else f"{value:.4f}" for value in values)])
-    return align(rows, left_columns=2)
+    table = align(rows, left_columns=2)
+    while width is not None and len(rows[0]) > 3 and len(table.partition("\n")[0]) > width:
+        rows = [row[:-1] for row in rows]
+        table = align(rows, left_columns=2)
+    return table
 
 
 def align(rows: Sequence[Sequence[str]], *, left_columns: int) -> str:
@@ -32,15 +40,71 @@ def align(rows: Sequence[Sequence[str]], *, left_columns: int) -> str:
     Cells are escaped by `printable`.
     """
     rows = [[printable(cell) for cell in row] for row in rows]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    widths = [max(map(display_width, column)) for column in zip(*rows, strict=True)]
     lines = []
     for row in rows:
+        paddings = [" " * (width - display_width(cell)) for cell, width in zip(row, widths, strict=True)]
         cells = [
-            cell.ljust(width) if index < left_columns else cell.rjust(width)
-            for index, (cell, width) in enumerate(zip(row, widths, strict=True))
+            cell + padding if index < left_columns else padding + cell
+            for index, (cell, padding) in enumerate(zip(row, paddings, strict=True))
         ]
         lines.append("  ".join(cells).rstrip())
     return "\n".join(lines)
+
+
+def terminal_width(stream: TextIO | None) -> int | None:
+    """Return the columns of the terminal that a stream writes to, or None if it is not a terminal."""
+    try:
+        if stream is None or not stream.isatty():
+            return None
+        return os.get_terminal_size(stream.fileno()).columns or UNKNOWN_WIDTH  # 0 if the terminal does not know
+    except (OSError, ValueError):  # a stream without a file, or closed
+        return None
+
+
+def display_width(text: str) -> int:
+    """Count the columns that a text occupies in a terminal: 2 for wide East Asian characters, 0 for accents.
+
+    >>> display_width("名前: e\u0301")
+    7
+    """
+    if text.isascii():
+        return len(text)
+    return sum(character_width(character) for character in text)
+
+
+def character_width(character: str) -> int:
+    """Count the columns of one character."""
+    if combining(character) or character in JOINERS or category(character) in {"Mn", "Me"}:
+        return 0
+    return 2 if east_asian_width(character) in "WF" else 1
+
+
+def shorten(text: str, width: int, *, ellipsis: str = "…") -> str:
+    """Cut a text to at most `width` columns; an ellipsis marks the cut.
+
+    >>> shorten("The Empire Strikes Back", 12)
+    'The Empire…'
+    """
+    if display_width(text) <= width:
+        return text
+    kept, room = "", width - len(ellipsis)
+    for character in text:
+        room -= character_width(character)
+        if room < 0:
+            break
+        kept += character
+    return (kept.rstrip() + ellipsis)[: max(width, 0)]
+
+
+def wrap(text: str, width: int | None) -> str:
+    """Break a text between words into lines of at most `width` columns, unless `width` is None.
+
+    Words are never broken, so that paths can be copied. Further lines are indented by two spaces.
+    """
+    if width is None or display_width(text) <= width:
+        return text
+    return textwrap.fill(text, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
 
 
 def printable(text: str) -> str:

@@ -154,6 +154,8 @@ def prepare(
         **describe_interactions(interactions),
         "split_sha256": split.sha256(),
     }
+    if len(interactions) < len(data.interactions):
+        protocol["num_interactions_read"] = len(data.interactions)
     if data.is_on_hub:
         protocol["dataset_is_on_hub"] = True
     if data.terms:

@@ -22,6 +22,7 @@ from seqrec.interactions.histories import Histories, as_histories
 from seqrec.interactions.special_tokens import IGNORED_LABEL
 from seqrec.modeling.modeling_next_item import NextItemHead
 from seqrec.search.finite import require_finite_weights
+from seqrec.training.progress import can_show_bars
 
 __all__ = ["train_with_accelerate"]
 
@@ -71,7 +72,8 @@ def train_with_accelerate(
     model, optimizer, loader = accelerator.prepare(model, optimizer, loader)
     num_steps = num_epochs * ceil(len(loader) / gradient_accumulation_steps)
     scheduler = get_scheduler("linear", optimizer, num_warmup_steps=0, num_training_steps=num_steps)
-    for epoch in tqdm(range(1, num_epochs + 1), desc="Training", disable=not accelerator.is_main_process):
+    is_shown = accelerator.is_main_process and can_show_bars()
+    for epoch in tqdm(range(1, num_epochs + 1), desc="Training", disable=not is_shown, dynamic_ncols=True, leave=False):
         if isinstance(collator, MaskedItemCollator):
             collator.set_epoch(epoch - 1)
         mean_loss = train_epoch(accelerator, model, loader, optimizer, scheduler, gradient_accumulation_steps)

@@ -53,6 +53,8 @@ class SequentialTrainingArguments(TrainingArguments):
         default=None, metadata={"help": "License of the model, for its card: the Hub's identifier, such as apache-2.0."}
     )
 
+    quiet: bool = field(default=False, metadata={"help": "Show no progress and no summary, only warnings and errors."})
+
     per_device_train_batch_size: int = field(default=32, metadata={"help": "Users per training batch and device."})
     per_device_eval_batch_size: int = field(default=256, metadata={"help": "Users ranked at once per device."})
     num_train_epochs: float = field(default=50, metadata={"help": "Passes over the training histories."})
@@ -99,6 +101,7 @@ class SequentialTrainingArguments(TrainingArguments):
         if self.metric_for_best_model is not None:
             self.metric_for_best_model = self.metric_for_best_model.removeprefix("eval_")
         super().__post_init__()
+        self.disable_tqdm = self.disable_tqdm or self.quiet
 
 
 def require_ranges(arguments: SequentialTrainingArguments) -> None:

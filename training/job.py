@@ -26,6 +26,8 @@ from seqrec.training.arguments import SequentialTrainingArguments
 from seqrec.training.checkpoints import checkpoints_in, what_is_missing
 from seqrec.training.curve import save_training_curve
 from seqrec.training.output_folder import claimed, remove_checkpoints, resume_point
+from seqrec.training.progress import line_width, shows_lines, tell
+from seqrec.training.progress_text import start_of_training
 from seqrec.training.provenance import estimated_energy, hardware, versions
 from seqrec.training.starting_point import load_starting_point
 from seqrec.training.trainer import SequentialTrainer
@@ -95,6 +97,8 @@ def run_job(
         )
         exclude_seen = training_arguments.exclude_seen
         warn_of_repeats(data.sequences["validation"], exclude_seen=exclude_seen)
+        if shows_lines(trainer.args):
+            tell(start_of_training(trainer, data.protocol, is_new=model_name_or_path is None, width=line_width()))
         began = time.perf_counter()
         run(trainer, checkpoint)
         seconds = time.perf_counter() - began
@@ -159,7 +163,7 @@ def changed_arguments(arguments: SequentialTrainingArguments) -> dict[str, Any]:
     """Select the training arguments that determine the result, and those that differ from their defaults."""
     always = {"seed", "learning_rate", "num_train_epochs", "per_device_train_batch_size", "lr_scheduler_type"}
     private = {"output_dir", "run_name", "hub_token", "resume_from_checkpoint", "push_to_hub_token"}
-    told_elsewhere = {"license", "disable_tqdm"}  # or without effect on the result
+    told_elsewhere = {"license", "disable_tqdm", "quiet"}  # or without effect on the result
     values = arguments.to_sanitized_dict()
     defaults = SequentialTrainingArguments(output_dir=arguments.output_dir).to_sanitized_dict()
     return {

@@ -28,6 +28,7 @@ from seqrec.training.checkpoints import require_same_training, training_settings
 from seqrec.training.hub_pushing import HubPushing
 from seqrec.training.lazy_adamw import LazyAdamW, clip_grad_norm
 from seqrec.training.output_folder import find_checkpoint
+from seqrec.training.progress import showing_progress, shows_bars, use_training_progress
 from seqrec.training.trainer_checks import (
     refuse_idle_arguments,
     require_a_batch,
@@ -100,6 +101,7 @@ class SequentialTrainer(HubPushing):
             processing_class=processing_class,
             **kwargs,
         )
+        use_training_progress(self.callback_handler)
         self.items = None if items is None else Catalogue.of(items)
         if self.items is not None:
             model.set_item_counts(self.items.counts_by_token)
@@ -130,7 +132,8 @@ class SequentialTrainer(HubPushing):
         if resume_from_checkpoint:
             resume_from_checkpoint = find_checkpoint(Path(self.args.output_dir), str(resume_from_checkpoint))
             require_same_training(Path(resume_from_checkpoint), self.settings)
-        return super().train(resume_from_checkpoint or None, trial, ignore_keys_for_eval)
+        with showing_progress(self.callback_handler):
+            return super().train(resume_from_checkpoint or None, trial, ignore_keys_for_eval)
 
     def training_step(
         self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Tensor | int | None = None
@@ -185,7 +188,7 @@ class SequentialTrainer(HubPushing):
             exclude_seen=self.args.exclude_seen,
             list_length=list_length,
             batch_size=self.args.per_device_eval_batch_size,
-            progress=not self.args.disable_tqdm and self.is_world_process_zero(),
+            progress=shows_bars(self.args),
         )
         if world_size == 1:
             return ranking

@@ -28,6 +28,6 @@ def train_command(argv: Sequence[str]) -> None:
             overwrite=options["overwrite"],
             command=shlex.join(["seqrec", "train", *argv]),
         )
-    if trained.trainer.is_world_process_zero():
+    if trained.trainer.is_world_process_zero() and not training_arguments.quiet:
         print_summary(trained)
     trained.trainer.accelerator.end_training()  # leaves the process group, if there is one

@@ -31,7 +31,7 @@ COMMON_FLAGS = {
     *("output_dir", "num_train_epochs", "per_device_train_batch_size", "per_device_eval_batch_size", "learning_rate"),
     *("lr_scheduler_type", "warmup_steps", "weight_decay", "gradient_accumulation_steps", "bf16", "torch_compile"),
     *("seed", "metric_for_best_model", "early_stopping_patience", "packing", "exclude_seen", "report_to"),
-    *("resume_from_checkpoint", "push_to_hub", "hub_model_id", "license", "disable_tqdm"),
+    *("resume_from_checkpoint", "push_to_hub", "hub_model_id", "license", "disable_tqdm", "quiet"),
 }
 NOT_IN_A_FILE = {"config", "help", "help_all"}
 DEVICE_HELP = "auto (default: the GPU if there is one), cpu, cuda, cuda:1, mps, …"
