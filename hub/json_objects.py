@@ -7,7 +7,7 @@ from typing import Any
 from seqrec.errors import SavedFolderError
 from seqrec.interactions.one_line import one_line
 
-__all__ = ["MEND", "broken", "read_json_object"]
+__all__ = ["MEND", "broken", "parse_json_object", "read_json_object"]
 
 LONGEST = 500
 MEND = "Save the model again, or download it again from its source."
@@ -20,14 +20,25 @@ def read_json_object(path: str | Path, mend: str = MEND) -> dict[str, Any]:
         SavedFolderError: If it cannot be read, or holds something else.
     """
     try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
+        content = Path(path).read_bytes()
     except OSError as error:
         raise broken(path, f"cannot be read ({error})", mend) from error
+    return parse_json_object(content, path, mend)
+
+
+def parse_json_object(content: bytes, path: str | Path, mend: str = MEND) -> dict[str, Any]:
+    """Parse the content of a file that must contain a JSON object.
+
+    Raises:
+        SavedFolderError: If it holds something else.
+    """
+    try:
+        found = json.loads(content.decode("utf-8"))
     except (ValueError, RecursionError) as error:  # bad JSON, bad encoding, or nested too deeply
         raise broken(path, f"is not valid JSON ({error})", mend) from error
-    if not isinstance(content, dict):
-        raise broken(path, f"must hold a JSON object, but holds {type(content).__name__}", mend)
-    return content
+    if not isinstance(found, dict):
+        raise broken(path, f"must hold a JSON object, but holds {type(found).__name__}", mend)
+    return found
 
 
 def broken(path: str | Path, what: str, mend: str = MEND) -> SavedFolderError:

@@ -1,7 +1,5 @@
 """Write the model card of a saved model from the files in its folder."""
 
-import re
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -29,6 +27,7 @@ from seqrec.hub.card_tables import (
 from seqrec.hub.card_values import is_count, is_known, is_text, mapping, protocol_of, training_of
 from seqrec.hub.json_objects import MEND, broken, read_json_object
 from seqrec.hub.markdown import code, fenced, python, text
+from seqrec.hub.portable_command import language_of, portable_command
 from seqrec.hub.weights_hash import belongs_to, weight_files
 from seqrec.interactions.catalogue import Catalogue
 from seqrec.interactions.item_rows import rows_of
@@ -37,7 +36,7 @@ from seqrec.interactions.whole_files import write_text_whole
 from seqrec.modeling.modeling_auto import MODEL_TYPES
 from seqrec.modeling.weight_files import read_tensors
 
-__all__ = ["CURVE", "METRICS", "portable_command", "save_model_card"]
+__all__ = ["CURVE", "METRICS", "save_model_card"]
 
 NUM_USAGE_ITEMS = 3
 METRICS = "metrics.json"
@@ -46,8 +45,6 @@ SLICES = {"history_length": "Length of the history", "target_popularity": "Popul
 # Purposes of the configuration fields that the card shows; those of negative sampling only if they are used.
 SHOWN: tuple[Purpose, ...] = ("data", "architecture", "parts", "loss", "training")
 RESULTS = (results_on_test, other_lengths_on_test, results_on_validation)
-# Flags whose value must never be published; argparse also accepts abbreviations (`--hub_tok`).
-SECRET_FLAG = re.compile(r"--[\w-]*(hub[-_]t|token$)")
 
 
 @dataclass(frozen=True)
@@ -219,7 +216,7 @@ def build_model_card(
         wall_time=timedelta(seconds=round(training["seconds"])) if "seconds" in training else None,
         energy=energy(training.get("estimated_energy", {})),
         arguments=fields_table(["Argument", "Value"], training.get("arguments", {})),
-        command=fenced(command, "bash") if command else None,
+        command=fenced(command, language_of(command)) if command else None,
     )
 
 
@@ -259,21 +256,3 @@ def energy(estimate: Mapping[str, Any]) -> str:
     if kwh is None:
         return ""
     return f"{kwh:.2g} kWh" if kwh >= 0.1 else f"{1000 * kwh:.2g} Wh"
-
-
-def portable_command(command: str) -> str:
-    """Remove local folders and access tokens from a command line; an empty string if it cannot be parsed."""
-    try:
-        words = shlex.split(command)
-    except ValueError:
-        return ""
-    told: list[str] = []
-    awaits_secret = False
-    for word in words:
-        flag, equals, value = word.partition("=")
-        is_secret_flag = SECRET_FLAG.match(flag) is not None
-        is_secret_value = awaits_secret and not word.startswith("--")
-        if not is_secret_flag and not is_secret_value:
-            told.append(f"{without_folders(flag)}{equals}{without_folders(value)}")
-        awaits_secret = is_secret_flag and not equals
-    return shlex.join(told)

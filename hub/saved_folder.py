@@ -22,6 +22,7 @@ from seqrec.hub.json_objects import MEND, broken, read_json_object
 from seqrec.hub.model_card import CURVE, METRICS
 from seqrec.hub.weights_hash import belongs_to
 from seqrec.interactions.catalogue import Catalogue
+from seqrec.interactions.column_names import remembered_columns
 from seqrec.interactions.hub_errors import explain
 from seqrec.interactions.locations import require_model_name
 from seqrec.interactions.preparation import DataArguments
@@ -31,7 +32,15 @@ from seqrec.modeling.modeling_auto import HEADS, MODEL_TYPES
 from seqrec.modeling.modeling_next_item import NextItemHead
 from seqrec.modeling.saved_weights import find, find_weights
 
-__all__ = ["SavedModel", "load_record", "load_saved", "read_protocol", "require_one_catalogue", "saved_model_type"]
+__all__ = [
+    "SavedModel",
+    "load_record",
+    "load_saved",
+    "read_protocol",
+    "require_one_catalogue",
+    "saved_columns",
+    "saved_model_type",
+]
 
 RECORD = (METRICS, CURVE)
 
@@ -128,6 +137,17 @@ def load_record(name: str, **kwargs: Any) -> dict[str, bytes]:
             if not belongs_to(metrics, saved_weights(name, **kwargs), name):
                 return {}
     return {file_name: path.read_bytes() for file_name, path in paths.items() if path is not None}
+
+
+def saved_columns(name: str, **kwargs: Any) -> dict[str, str]:
+    """Return the names of the columns of the table that a model was trained on, where they differ from ours.
+
+    Missing or broken metrics name no columns.
+    """
+    path = find(name, METRICS, **kwargs)
+    with suppress(SavedFolderError):
+        return {} if path is None else remembered_columns(read_json_object(path).get("protocol"))
+    return {}
 
 
 def saved_weights(name: str, **kwargs: Any) -> list[Path]:

@@ -4,6 +4,7 @@ Shape suffixes: R histories, K list length, D hidden size, V vocabulary.
 """
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,13 +14,16 @@ import numpy as np
 import polars as pl
 import torch
 
-from seqrec.hub.model_card import save_model_card
+from seqrec.errors import SavedFolderError
+from seqrec.hub.json_objects import parse_json_object
+from seqrec.hub.model_card import METRICS, save_model_card
 from seqrec.hub.saved_folder import load_record, load_saved, require_one_catalogue
 from seqrec.hub.sharing import push_folder
 from seqrec.hub.staging import staged
 from seqrec.inference.recommendations import Recommendations, describe
 from seqrec.inference.user_tables import read_user_table, user_lists
 from seqrec.interactions.catalogue import Catalogue
+from seqrec.interactions.column_names import remembered_columns
 from seqrec.interactions.raw_ids import ItemId, ItemIds, Unknown, encode_lists, id_text, look_up, read_ids
 from seqrec.interactions.request_options import require_list_length, require_switch
 from seqrec.interactions.request_reading import AllowDeny, read_requests, warn_of_empty
@@ -274,7 +278,8 @@ class Recommender:
 
         Args:
             frame: A file or frame with `user_id`, `item_id`, `timestamp` and the event columns that the model reads
-                besides the items; see `read_interactions`.
+                besides the items; see `read_interactions`. Columns may also have the names of the training table
+                (`self.columns`).
             k: Number of items for each user.
             exclude_seen: Whether to leave out the items in the user's rows.
             allow: The only ids that may be recommended.
@@ -283,8 +288,9 @@ class Recommender:
             columns: Other names of the table's columns, such as `{"user_id": "uid"}`.
 
         Returns:
-            `user_id`, `rank` (from 1), `item_id`, `score`, ordered by user and rank. User ids keep the table's type;
-            item ids are text. Users without a known item get the most popular items.
+            `user_id`, `rank` (from 1), `item_id`, `score`, by these names whatever the table's columns are called,
+            ordered by user and rank. User ids keep the table's type; item ids are text. Users without a known item get
+            the most popular items.
 
         Raises:
             InputError: If the table cannot be read; otherwise as in `recommend`.
@@ -294,7 +300,12 @@ class Recommender:
         k, exclude_seen = self.check_k(k), require_switch(exclude_seen, name="exclude_seen")
         allowed, denied = self.encode_list(allow, where="allow"), self.encode_list(deny, where="deny")
         table = read_user_table(
-            frame, self.tokenizer, event_columns=self.retriever.columns, columns=columns, unknown=unknown
+            frame,
+            self.tokenizer,
+            event_columns=self.retriever.columns,
+            columns=columns,
+            remembered=self.columns,
+            unknown=unknown,
         )
         warn_of_empty(table.histories, BY_POPULARITY)
         found = self.retriever.retrieve(table.histories, k, exclude_seen=exclude_seen, allowed=allowed, denied=denied)
@@ -329,6 +340,26 @@ class Recommender:
         """Index of the item vectors at length 1, built on first use."""
         vectors_VD = require_finite(self.model.encode_items().detach().float(), what="Item vectors")
         return build_index(self.index_name, torch.nn.functional.normalize(vectors_VD))
+
+    @property
+    def metrics(self) -> dict[str, Any] | None:
+        """The content of `metrics.json`: the protocol, and the metrics of the model and the baselines; None if unknown.
+
+        Raises:
+            SavedFolderError: If it is broken.
+        """
+        content = self.record.get(METRICS)
+        return None if content is None else parse_json_object(content, METRICS)
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """The columns of the training table whose names differ from ours: our name → the table's.
+
+        `recommend_frame` looks for them in the tables that it is given.
+        """
+        with suppress(SavedFolderError):
+            return remembered_columns((self.metrics or {}).get("protocol"))
+        return {}
 
     @property
     def item_ids(self) -> list[str]:

@@ -37,6 +37,7 @@ def read_user_table(
     *,
     event_columns: Sequence[str] = ("input_ids",),
     columns: Mapping[str, str] | None = None,
+    remembered: Mapping[str, str] | None = None,
     unknown: Unknown = "skip",
 ) -> UserTable:
     """Read a table of interactions.
@@ -46,12 +47,13 @@ def read_user_table(
         tokenizer: The vocabulary.
         event_columns: The event columns that the model reads, the items first.
         columns: Other names of the table's columns.
+        remembered: Names of the columns of the table that the model was trained on; see `read_interactions`.
         unknown: `"skip"` to leave out unknown items with a warning, `"error"` to raise.
 
     Raises:
         InputError: If the table cannot be read, lacks a column, or, with `unknown="error"`, holds an unknown item.
     """
-    interactions = read_interactions(frame, columns=columns, for_training=False)
+    interactions = read_interactions(frame, columns=columns, remembered=remembered, for_training=False)
     item_ids = read_ids(interactions["item_id"].unique(maintain_order=True), where="the table")
     look_up(item_ids, tokenizer.look_up, where="the table", unknown=unknown)
     histories = build_histories(interactions, tokenizer, event_columns[1:])

@@ -4,12 +4,19 @@ An interactions table is a polars DataFrame with `user_id`, `item_id` (text), `t
 and any other columns, sorted by user and time; rows of the same user and time keep the order of the file.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import polars as pl
 
 from seqrec.errors import InputError
+from seqrec.interactions.column_names import (
+    REQUIRED_COLUMNS,
+    choose_columns,
+    possible_columns,
+    rename_columns,
+    renamed,
+)
 from seqrec.interactions.one_line import one_line
 from seqrec.interactions.polars_threads import require_polars
 from seqrec.interactions.special_tokens import SPECIAL_TOKENS
@@ -21,18 +28,19 @@ __all__ = [
     "drop_duplicates",
     "filter_k_core",
     "read_interactions",
+    "read_with_names",
     "require_ids",
     "require_no_nulls",
     "sort_interactions",
 ]
 
-REQUIRED_COLUMNS = ("user_id", "item_id", "timestamp")
-KNOWN_COLUMNS = (*REQUIRED_COLUMNS, "rating", "click")
-FLAGS = [f"--{name}_column" for name in REQUIRED_COLUMNS]
-
 
 def read_interactions(
-    source: Any, *, columns: Mapping[str, str] | None = None, for_training: bool = True
+    source: Any,
+    *,
+    columns: Mapping[str, str] | None = None,
+    remembered: Mapping[str, str] | None = None,
+    for_training: bool = True,
 ) -> pl.DataFrame:
     """Read and check a table of interactions.
 
@@ -40,6 +48,8 @@ def read_interactions(
         source: Path of a CSV (optionally gzipped), Parquet or JSONL file, or a frame of pandas, polars, pyarrow,
             `datasets`, or another library with an Arrow interface.
         columns: Maps our column names to the table's, such as `{"user_id": "uid", "timestamp": "ts"}`.
+        remembered: The same for the table that a model was trained on. Applies to names that `columns` leaves out, if
+            the table has these columns.
         for_training: Also require two users and two items, the minimum for learning.
 
     Returns:
@@ -51,11 +61,24 @@ def read_interactions(
             Rows are counted from 1, excluding the header.
         RuntimeError: In a process forked from one that had already used polars.
     """
+    interactions, _ = read_with_names(source, columns=columns, remembered=remembered, for_training=for_training)
+    return interactions
+
+
+def read_with_names(
+    source: Any,
+    *,
+    columns: Mapping[str, str] | None = None,
+    remembered: Mapping[str, str] | None = None,
+    for_training: bool = True,
+) -> tuple[pl.DataFrame, dict[str, str]]:
+    """Read a table as `read_interactions`; also return the names of its columns that differ from ours."""
     require_polars()
-    names = resolve_columns(columns)
-    text_columns = [names["user_id"], names["item_id"]]
-    table = read_table(source, text_columns=text_columns, used_columns=list(names.values()))
-    interactions = rename_columns(table, names)
+    possible = possible_columns(columns, remembered)
+    text_columns = [*possible["user_id"], *possible["item_id"]]
+    used_columns = [own for owns in possible.values() for own in owns]
+    table = read_table(source, text_columns=text_columns, used_columns=used_columns)
+    interactions = rename_columns(table, columns, remembered)
     for name in REQUIRED_COLUMNS:
         require_no_nulls(interactions[name])
     interactions = interactions.with_columns(
@@ -69,7 +92,7 @@ def read_interactions(
         warn_of_spellings(interactions["user_id"], "users")
         warn_of_spellings(interactions["item_id"], "items")
     warn_of_mixed_units(interactions["timestamp"])
-    return sort_interactions(interactions)
+    return sort_interactions(interactions), renamed(choose_columns(table.columns, columns, remembered))
 
 
 def sort_interactions(interactions: pl.DataFrame) -> pl.DataFrame:
@@ -87,49 +110,6 @@ def is_in_order(interactions: pl.DataFrame) -> bool:
     user, time = pl.col("user_id"), pl.col("timestamp")
     is_later = (user > user.shift()) | ((user == user.shift()) & (time >= time.shift()))
     return interactions.select(is_later.slice(1).fill_null(False).all()).item()
-
-
-def resolve_columns(columns: Mapping[str, str] | None) -> dict[str, str]:
-    """Complete a column mapping; names that it leaves out map to themselves."""
-    columns = columns or {}
-    unknown = [name for name in columns if name not in KNOWN_COLUMNS]
-    if unknown:
-        raise InputError(
-            f"`columns` maps {unknown[0]!r}, which is not one of our columns ({', '.join(KNOWN_COLUMNS)}). "
-            'Map our names to yours, such as {"user_id": "uid"}.'
-        )
-    return {name: columns.get(name, name) for name in KNOWN_COLUMNS}
-
-
-def rename_columns(table: pl.DataFrame, names: Mapping[str, str]) -> pl.DataFrame:
-    """Rename columns to our names; other columns follow unchanged."""
-    missing = [name for name in REQUIRED_COLUMNS if names[name] not in table.columns]
-    missing += [name for name in ("rating", "click") if names[name] not in (name, *table.columns)]
-    if missing:
-        wanted = " and ".join(
-            f"'{names[name]}'" + (f" (for {name})" if names[name] != name else "") for name in missing
-        )
-        raise InputError(
-            f"The table has no column {wanted}. It has: {one_line(', '.join(table.columns))}. Use `columns` "
-            f"({', '.join(FLAGS)}) to name the right ones.{hint(table.columns, [names[name] for name in missing])}"
-        )
-    present = {name: column for name, column in names.items() if column in table.columns}
-    others = [column for column in table.columns if column not in present.values()]
-    clashes = [column for column in others if column in present]
-    if clashes:
-        raise InputError(
-            f"Column '{names[clashes[0]]}' is to be used as {clashes[0]}, but the table also has a column "
-            f"named '{clashes[0]}'. Rename or remove one of them."
-        )
-    return table.select(**{name: pl.col(column) for name, column in present.items()}, **{c: c for c in others})
-
-
-def hint(columns: Sequence[str], missing: Sequence[str]) -> str:
-    """Guess why columns are missing: an unknown separator, or names that differ in spaces or capitals."""
-    if len(columns) == 1:
-        return " If these are several columns, separate them by commas, tabs or semicolons."
-    near = [column for column in columns if column.strip().lower() in {name.strip().lower() for name in missing}]
-    return f" Or rename {', '.join(map(repr, near))}: spaces and capitals matter." if near else ""
 
 
 def require_no_nulls(values: pl.Series) -> None:

@@ -1,30 +1,31 @@
 """Prepare data for training and evaluation: load, filter, split and encode interactions."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import polars as pl
 
 from seqrec.errors import InputError
 from seqrec.interactions.catalogue import Catalogue
-from seqrec.interactions.events import CategoricalColumn, event_column
+from seqrec.interactions.column_names import REQUIRED_COLUMNS
+from seqrec.interactions.described import describe
 from seqrec.interactions.interactions import drop_duplicates, filter_k_core
+from seqrec.interactions.prepared_fit import require_event_columns, require_held_out
 from seqrec.interactions.prepared_sets import PreparedData, find_prepared
-from seqrec.interactions.sequences import build_sequences, further
+from seqrec.interactions.sequences import build_sequences
 from seqrec.interactions.sources import load_interactions
 from seqrec.interactions.splitting import Split, leave_one_out, temporal
-from seqrec.interactions.timestamps import period
 from seqrec.interactions.tokenization_items import ItemTokenizer
 from seqrec.interactions.unknown_items import report_unknown_items
 
-__all__ = ["HELD_OUT", "SPLIT_FIELDS", "DataArguments", "prepare"]
+__all__ = ["COLUMN_FIELDS", "HELD_OUT", "SPLIT_FIELDS", "DataArguments", "prepare"]
 
 HELD_OUT = ("validation", "test")
-WHERE = {"dataset", "items", "user_id_column", "item_id_column", "timestamp_column", "streaming"}
+COLUMN_FIELDS = {name: f"{name}_column" for name in REQUIRED_COLUMNS}  # our columns, and the fields of their names
+WHERE = {"dataset", "items", *COLUMN_FIELDS.values(), "streaming"}
 SPLIT_FIELDS = {"leave_one_out": {"validation_users"}, "temporal": {"validation_fraction", "test_fraction"}}
 
 logger = logging.getLogger(__name__)
@@ -48,9 +49,16 @@ class DataArguments:
         },
     )
     items: str | None = field(default=None, metadata={"help": "File with item_id and title."})
-    user_id_column: str = field(default="user_id", metadata={"help": "Column of the user ids."})
-    item_id_column: str = field(default="item_id", metadata={"help": "Column of the item ids."})
-    timestamp_column: str = field(default="timestamp", metadata={"help": "Column of the timestamps."})
+    user_id_column: str | None = field(
+        default=None, metadata={"help": "Column of the user ids (default: as in the model's training, or user_id)."}
+    )
+    item_id_column: str | None = field(
+        default=None, metadata={"help": "Column of the item ids (default: as in the model's training, or item_id)."}
+    )
+    timestamp_column: str | None = field(
+        default=None,
+        metadata={"help": "Column of the timestamps (default: as in the model's training, or timestamp)."},
+    )
     streaming: bool = field(default=False, metadata={"help": "Stream a data set from the Hub, without a copy on disk."})
     split_method: Literal["leave_one_out", "temporal"] = field(
         default="leave_one_out",
@@ -91,6 +99,12 @@ class DataArguments:
         """Return the names of the fields that the chosen split does not use."""
         return set().union(*SPLIT_FIELDS.values()) - SPLIT_FIELDS[self.split_method]
 
+    @property
+    def columns(self) -> dict[str, str]:
+        """The names given for the table's columns: our name → the table's."""
+        given = {name: getattr(self, flag) for name, flag in COLUMN_FIELDS.items()}
+        return {name: own for name, own in given.items() if own is not None}
+
     def protocol(self) -> dict[str, Any]:
         """Return the settings that determine the split, for `metrics.json`, without the location of the data."""
         left_out = WHERE | self.fields_of_other_splits()
@@ -101,6 +115,9 @@ def prepare(
     arguments: DataArguments,
     tokenizer: ItemTokenizer | None = None,
     *,
+    interactions: Any = None,
+    items: Any = None,
+    remembered: Mapping[str, str] | None = None,
     refuse_unknown: bool = False,
     held_out: Sequence[str] = HELD_OUT,
     event_columns: Sequence[str] = (),
@@ -113,6 +130,9 @@ def prepare(
     Args:
         arguments: Which data to use, and how to split them.
         tokenizer: The vocabulary of a trained model; built from the interactions if None.
+        interactions: A frame of pandas, polars, pyarrow or `datasets`, instead of `arguments.dataset`.
+        items: A frame with `item_id` and `title`, instead of `arguments.items`.
+        remembered: Names of the columns of the table that the model was trained on; see `read_interactions`.
         refuse_unknown: Whether to refuse items outside that vocabulary, as fine-tuning requires. Otherwise they become
             `<|unk|>`, with a warning.
         held_out: The splits that must have rows, of "validation" and "test".
@@ -120,50 +140,54 @@ def prepare(
             timestamps.
 
     Raises:
-        InputError: If no data set is named, or its name is a mistyped path; if the interactions cannot be used (see the
-            functions called); if none of their items is in the vocabulary or, with `refuse_unknown`, one is not; if a
-            split in `held_out` has no rows; or if a prepared set does not match the arguments, the model's vocabulary
-            or its event columns.
+        InputError: If no data set is named, or a frame is given too; if its name is a mistyped path; if the
+            interactions cannot be used (see the functions called); if none of their items is in the vocabulary or, with
+            `refuse_unknown`, one is not; if a split in `held_out` has no rows; or if a prepared set does not match the
+            arguments, the model's vocabulary or its event columns.
         SavedFolderError: If a prepared set is incomplete or damaged.
         HubError: If the Hub has no such data set, or refuses access.
         HubConnectionError: If the Hub cannot be reached, or fails.
     """
-    if arguments.dataset is None:
-        raise InputError(
-            "No interactions were named. Pass --dataset ml-100k, a file, a folder, or a data set on the Hub."
-        )
-    if (folder := find_prepared(arguments.dataset)) is not None:
+    require_one_source(arguments, interactions, items)
+    if arguments.dataset is not None and (folder := find_prepared(arguments.dataset)) is not None:
+        if items is not None:
+            raise InputError(f"'{arguments.dataset}' is a prepared set, which has its own items. Leave items out.")
         prepared = load_prepared(folder, arguments, tokenizer, event_columns)
         require_held_out(prepared, held_out)
         return prepared
-    columns = {
-        "user_id": arguments.user_id_column,
-        "item_id": arguments.item_id_column,
-        "timestamp": arguments.timestamp_column,
-    }
-    data = load_interactions(arguments.dataset, columns=columns, items=arguments.items, streaming=arguments.streaming)
-    interactions = filter_interactions(data.interactions, arguments)
-    split = split_interactions(interactions, arguments)
-    train = split.train
+    data = load_interactions(
+        arguments.dataset if interactions is None else interactions,
+        columns=arguments.columns,
+        remembered=remembered,
+        items=arguments.items if items is None else items,
+        streaming=arguments.streaming,
+    )
+    kept = filter_interactions(data.interactions, arguments)
+    split = split_interactions(kept, arguments)
     if tokenizer is not None:
         report_unknown_items(split, tokenizer, refuse=refuse_unknown)
-    tokenizer = tokenizer or ItemTokenizer.from_interactions(train, catalogue=interactions["item_id"])
-    protocol = {
-        "dataset": data.name,
-        **arguments.protocol(),
-        **describe_interactions(interactions),
-        "split_sha256": split.sha256(),
-    }
-    if len(interactions) < len(data.interactions):
-        protocol["num_interactions_read"] = len(data.interactions)
-    if data.is_on_hub:
-        protocol["dataset_is_on_hub"] = True
-    if data.terms:
-        protocol["dataset_terms"] = data.terms
-    items = Catalogue.from_interactions(train, tokenizer, data.items)
-    prepared = PreparedData(build_sequences(split, tokenizer, event_columns), tokenizer, items, protocol)
+    tokenizer = tokenizer or ItemTokenizer.from_interactions(split.train, catalogue=kept["item_id"])
+    prepared = PreparedData(
+        build_sequences(split, tokenizer, event_columns),
+        tokenizer,
+        Catalogue.from_interactions(split.train, tokenizer, data.items),
+        describe(data, kept, split, arguments.protocol()),
+    )
     require_held_out(prepared, held_out)
     return prepared
+
+
+def require_one_source(arguments: DataArguments, interactions: Any, items: Any) -> None:
+    """Refuse no interactions, interactions given twice, and items given twice."""
+    if arguments.dataset is None and interactions is None:
+        raise InputError(
+            "No interactions were named. Pass --dataset ml-100k, a file, a folder, or a data set on the Hub."
+        )
+    for name, named, frame in (("dataset", arguments.dataset, interactions), ("items", arguments.items, items)):
+        if named is not None and frame is not None:
+            raise InputError(f"{name}={named!r} was given, and a frame too. Leave one out.")
+    if arguments.streaming and interactions is not None:
+        raise InputError("streaming=True has no effect on a frame. Leave it out.")
 
 
 def filter_interactions(interactions: pl.DataFrame, arguments: DataArguments) -> pl.DataFrame:
@@ -187,27 +211,6 @@ def filter_interactions(interactions: pl.DataFrame, arguments: DataArguments) ->
             *(f"{number:,}" for all_, left in zip(before, after, strict=True) for number in (all_ - left, all_)),
         )
     return kept
-
-
-def require_held_out(data: PreparedData, splits: Sequence[str]) -> None:
-    """Refuse data with nothing to train on or to evaluate.
-
-    Args:
-        data: The prepared data.
-        splits: The splits that must have rows, of "validation" and "test".
-
-    Raises:
-        InputError: If there are no training interactions, or no held-out interaction of a split has a history.
-    """
-    if len(data.sequences["train"]) == 0:
-        raise InputError(f"'{data.protocol['dataset']}' has no training interactions. Choose another split.")
-    for split in splits:
-        if len(data.sequences[split]) == 0:
-            raise InputError(
-                f"No {split} interaction of '{data.protocol['dataset']}' has a history, so there is nothing to "
-                f"evaluate ({data.protocol['split_method']} split). Use data with longer histories, larger fractions, "
-                "or another split_method."
-            )
 
 
 def load_prepared(
@@ -236,39 +239,6 @@ def load_prepared(
         )
     require_event_columns(data, event_columns)
     return data
-
-
-def require_event_columns(data: PreparedData, names: Sequence[str]) -> None:
-    """Refuse a prepared set that lacks an event column, or in which it was encoded differently."""
-    held = data.sequences["train"].columns
-    for name in further(names):
-        column = event_column(name)
-        advice = f"Prepare the interactions again with event_columns={list(names)}."
-        if name not in held:
-            raise InputError(
-                f"'{data.protocol['dataset']}' was prepared without the column {name}, which the model reads for each "
-                f"event. {advice}"
-            )
-        num_codes = column.num_codes if isinstance(column, CategoricalColumn) else np.inf
-        if held[name].dtype != column.dtype or (held[name] >= num_codes).any():
-            raise InputError(f"The column {name} of '{data.protocol['dataset']}' was encoded differently. {advice}")
-
-
-def describe_interactions(interactions: pl.DataFrame) -> dict[str, Any]:
-    """Return the numbers of users, items and interactions, the density and, if timestamps are real times, the period.
-
-    Density is the fraction of all pairs of a user and an item that have interacted.
-    """
-    num_items = interactions["item_id"].n_unique()
-    items_of_users = interactions.group_by("user_id").agg(pl.col("item_id").n_unique())["item_id"]
-    found = {
-        "num_users": len(items_of_users),
-        "num_items": num_items,
-        "num_interactions": len(interactions),
-        "density": items_of_users.sum() / (len(items_of_users) * num_items),
-    }
-    days = period(interactions["timestamp"])
-    return found if days is None else {**found, "period": [day.isoformat() for day in days]}
 
 
 def split_interactions(interactions: pl.DataFrame, arguments: DataArguments) -> Split:

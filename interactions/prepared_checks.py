@@ -15,7 +15,7 @@ from seqrec.interactions.tokenization_items import ItemTokenizer
 __all__ = ["require_catalogue", "require_events", "require_protocol", "require_views"]
 
 # Entries that every protocol has, and their types.
-PROTOCOL_TYPES = {"dataset": str, "split_method": str, "split_sha256": str, "num_users": int, "num_items": int}
+PROTOCOL_TYPES = {"split_method": str, "split_sha256": str, "num_users": int, "num_items": int}
 
 
 def require_protocol(protocol: Any) -> None:
@@ -26,7 +26,8 @@ def require_protocol(protocol: Any) -> None:
     """
     if not isinstance(protocol, dict):
         raise SavedFolderError("protocol.json is not a JSON object.")
-    for name, kind in PROTOCOL_TYPES.items():
+    named = {"dataset": str} if "dataset" in protocol else {}  # that of a frame has no name
+    for name, kind in {**PROTOCOL_TYPES, **named}.items():
         if not isinstance(protocol.get(name), kind):
             raise SavedFolderError(
                 f"protocol.json must hold {name} as {kind.__name__}, but has {protocol.get(name)!r}."

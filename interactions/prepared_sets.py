@@ -39,8 +39,8 @@ CARD = """---
 
 # {{ name }}
 
-Histories of {{ users }} users over {{ items }} items, from the interactions of `{{ dataset }}`, prepared for sequential
-recommenders by **seqrec**: `{{ split_method }}` split, SHA-256 `{{ split_sha256 }}`. User ids are left out.
+Histories of {{ users }} users over {{ items }} items{{ source }}, prepared for sequential recommenders by **seqrec**:
+`{{ split_method }}` split, SHA-256 `{{ split_sha256 }}`. User ids are left out.
 
 ```bash
 seqrec train --dataset {{ name }} --output_dir runs/model
@@ -124,7 +124,7 @@ def describe(protocol: Mapping[str, Any], name: str) -> DatasetCard:
         name=plain(name),
         users=f"{protocol['num_users']:,}",
         items=f"{protocol['num_items']:,}",
-        dataset=plain(protocol["dataset"]),
+        source=f", from the interactions of `{plain(protocol['dataset'])}`" if "dataset" in protocol else "",
         split_method=protocol["split_method"],
         split_sha256=protocol["split_sha256"],
     )

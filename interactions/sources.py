@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,9 @@ from datasets import Dataset, IterableDataset, load_dataset, load_dataset_builde
 from datasets.exceptions import DatasetNotFoundError, DatasetsError
 
 from seqrec.errors import HubError, InputError, SeqrecError
+from seqrec.interactions.column_names import possible_columns
 from seqrec.interactions.hub_errors import explain
-from seqrec.interactions.interactions import read_interactions
+from seqrec.interactions.interactions import read_with_names
 from seqrec.interactions.item_tables import read_items, warn_of_untitled
 from seqrec.interactions.locations import SUFFIXES, is_hub_name, local_path, similar, table_suffix
 from seqrec.interactions.movielens import ml_100k_folder
@@ -21,7 +22,7 @@ from seqrec.interactions.one_line import one_line
 from seqrec.interactions.synthetic import synthetic_interactions, synthetic_items
 from seqrec.interactions.table_parts import read_parts
 
-__all__ = ["load_interactions"]
+__all__ = ["InteractionData", "load_interactions"]
 
 NAMED_SETS = ("ml-100k", "synthetic")
 TERMS = {  # terms of use of named sets
@@ -35,22 +36,29 @@ class InteractionData:
     """Interactions and, if known, a table of their items.
 
     Attributes:
-        name: Name of the data set in metrics and model cards.
+        name: Name of the data set in metrics and model cards; None for a frame.
         interactions: An interactions table.
         items: `item_id` (text), `title` (text, if known) and other columns, one row per item; or None.
         terms: Terms of use of the data; None if unknown.
         is_on_hub: Whether `name` is a repository on the Hub.
+        columns: The names of the table's columns that differ from ours: our name → the table's.
     """
 
-    name: str
+    name: str | None
     interactions: pl.DataFrame
     items: pl.DataFrame | None
     terms: str | None = None
     is_on_hub: bool = False
+    columns: Mapping[str, str] = field(default_factory=dict)
 
 
 def load_interactions(
-    dataset: Any, *, columns: Mapping[str, str] | None = None, items: Any = None, streaming: bool = False
+    dataset: Any,
+    *,
+    columns: Mapping[str, str] | None = None,
+    remembered: Mapping[str, str] | None = None,
+    items: Any = None,
+    streaming: bool = False,
 ) -> InteractionData:
     """Load interactions by the name of a data set, or from a frame.
 
@@ -59,6 +67,7 @@ def load_interactions(
             optionally `items.*`, or with parts of one table; a data set on the Hub (`org/name`, or
             `org/name:train+test` to choose splits); or a frame.
         columns: Maps our column names to the table's; see `read_interactions`.
+        remembered: The same for the table that a model was trained on; see `read_interactions`.
         items: File or frame with `item_id` and `title`; replaces the data set's own.
         streaming: Whether to stream a data set from the Hub, without keeping a copy of its files.
 
@@ -67,14 +76,17 @@ def load_interactions(
         HubError: If the Hub has no such data set, or refuses access.
         HubConnectionError: If the Hub cannot be reached, or fails.
     """
-    found = locate(dataset, columns=columns or {}, streaming=streaming)
+    possible = possible_columns(columns, remembered)
+    found = locate(dataset, text_columns=[*possible["user_id"], *possible["item_id"]], streaming=streaming)
     items = found.items if items is None else items
+    interactions, own_names = read_with_names(found.interactions, columns=columns, remembered=remembered)
     data = InteractionData(
         name=found.name,
-        interactions=read_interactions(found.interactions, columns=columns),
-        items=None if items is None else read_items(items, columns=columns),
+        interactions=interactions,
+        items=None if items is None else read_items(items, columns=own_names),
         terms=TERMS.get(dataset) if isinstance(dataset, str) else None,
         is_on_hub=found.is_on_hub,
+        columns=own_names,
     )
     if data.items is not None:
         warn_of_untitled(data.interactions["item_id"], data.items)
@@ -85,16 +97,16 @@ def load_interactions(
 class Located:
     """A data set that was found: its name, and its interactions and items as files or frames."""
 
-    name: str
+    name: str | None
     interactions: Any
     items: Any = None
     is_on_hub: bool = False
 
 
-def locate(dataset: Any, *, columns: Mapping[str, str], streaming: bool) -> Located:
+def locate(dataset: Any, *, text_columns: Sequence[str], streaming: bool) -> Located:
     """Find a data set; a name that cannot be a Hub repository is never looked up there."""
     if not isinstance(dataset, str | Path):
-        return Located("frame", dataset)
+        return Located(None, dataset)
     if dataset == "synthetic":
         return Located("synthetic", synthetic_interactions(), synthetic_items())
     if dataset == "ml-100k":
@@ -114,7 +126,6 @@ def locate(dataset: Any, *, columns: Mapping[str, str], streaming: bool) -> Loca
         return Located(name, path)
     if table_suffix(path) or os.path.exists(path):
         return Located(table_name(path), path)
-    text_columns = [columns.get(name, name) for name in ("user_id", "item_id")]
     before_colon, _, split = str(path).rpartition(":")
     if before_colon and os.path.isdir(before_colon):
         folder = Path(before_colon)

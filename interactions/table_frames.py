@@ -23,7 +23,8 @@ def take_frame(source: Any, used_columns: Sequence[str] = ()) -> pl.DataFrame:
 
     Args:
         source: A frame.
-        used_columns: Columns that are needed. Others are dropped, with a warning, if Arrow cannot hold them.
+        used_columns: Columns that are needed; in pandas, they may be the index. Others are dropped, with a warning, if
+            Arrow cannot hold them.
 
     Raises:
         InputError: If it is not a frame, or a needed column cannot be converted.
@@ -41,6 +42,7 @@ def take_frame(source: Any, used_columns: Sequence[str] = ()) -> pl.DataFrame:
         batches = source.with_format("arrow").iter(batch_size=STREAMED_ROWS)
         return pl.concat([pl.DataFrame(batch) for batch in batches] or [pl.DataFrame()])
     if hasattr(source, "__arrow_c_stream__"):
+        source = with_index(source, used_columns)
         try:
             return pl.DataFrame(source)
         except CONVERSION_ERRORS as error:
@@ -48,6 +50,12 @@ def take_frame(source: Any, used_columns: Sequence[str] = ()) -> pl.DataFrame:
     raise InputError(
         f"A {type(source).__name__} is not a table. Pass a path, or a pandas, polars, pyarrow or datasets frame."
     )
+
+
+def with_index(source: Any, used_columns: Sequence[str]) -> Any:
+    """Turn the index of a pandas frame into columns if a needed one is there; return other frames unchanged."""
+    levels = set(getattr(getattr(source, "index", None), "names", [])) & set(used_columns)
+    return source.reset_index() if levels - set(source.columns if levels else []) else source
 
 
 def take_good_columns(source: Any, used_columns: Sequence[str], error: Exception) -> pl.DataFrame:

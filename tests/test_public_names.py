@@ -11,7 +11,7 @@ NAMES = {
     *("SequentialTrainer", "SequentialTrainingArguments", "NextItemCollator", "MaskedItemCollator"),
     *("Recommender", "Recommendation", "__version__"),
     *("load_interactions", "leave_one_out", "temporal", "build_sequences", "prepare", "DataArguments"),
-    *("Histories", "Catalogue", "training_collator", "train_with_accelerate"),
+    *("Histories", "Catalogue", "training_collator", "train_with_accelerate", "train"),
     *("EventColumn", "CategoricalColumn", "EventPart", "ItemPart"),
     *("register_event_part", "register_item_part", "register_architecture"),
 }

@@ -2,9 +2,10 @@
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,9 @@ from seqrec.errors import InputError, NonFiniteError
 from seqrec.evaluation.report import LIST_LENGTH, measure
 from seqrec.evaluation.targets import warn_of_repeats
 from seqrec.hub.card_tables import without_folders
-from seqrec.hub.model_card import CURVE, METRICS, portable_command
+from seqrec.hub.model_card import CURVE, METRICS
+from seqrec.hub.portable_command import portable_command
+from seqrec.hub.saved_folder import saved_columns
 from seqrec.hub.staging import staged
 from seqrec.hub.weights_hash import weights_sha256
 from seqrec.interactions.preparation import DataArguments, prepare
@@ -48,6 +51,8 @@ def run_job(
     data_arguments: DataArguments,
     training_arguments: SequentialTrainingArguments,
     *,
+    interactions: Any = None,
+    items: Any = None,
     model_type: str = "sasrec",
     config_fields: Mapping[str, Any] | None = None,
     model_name_or_path: str | None = None,
@@ -60,6 +65,8 @@ def run_job(
     Args:
         data_arguments: Which interactions to use, and how to split them.
         training_arguments: How to train, and where to save (`output_dir`).
+        interactions: A frame of interactions, instead of the data set that `data_arguments` names.
+        items: A frame with `item_id` and `title`, instead of the file that `data_arguments` names.
         model_type: Architecture, a key of `MODEL_TYPES`.
         config_fields: Fields of its configuration that differ from the defaults.
         model_name_or_path: Folder or Hub repository of a model to fine-tune, instead of training from scratch. Its
@@ -67,7 +74,8 @@ def run_job(
             reads.
         model_revision: Revision of that repository.
         overwrite: Whether to replace a model or checkpoints that `output_dir` already holds.
-        command: The command line that started the job, for the card, which leaves out its folders and secrets.
+        command: The command line, or the call in Python, that started the job, for the card, which leaves out its
+            folders and secrets.
 
     Raises:
         InputError: On an unknown model type, unusable interactions, a mistyped path, or items that the model to
@@ -84,8 +92,13 @@ def run_job(
     with claimed(folder) if training_arguments.process_index == 0 else nullcontext():
         checkpoint = resume_point(folder, training_arguments.resume_from_checkpoint, overwrite=overwrite)
         set_seed(training_arguments.seed)
+        frames = {"interactions": interactions, "items": items}
         model, data = load_model_and_data(
-            data_arguments, model_type, dict(config_fields or {}), model_name_or_path, model_revision
+            partial(prepare, data_arguments, **frames),
+            model_type,
+            dict(config_fields or {}),
+            model_name_or_path,
+            model_revision,
         )
         trainer = SequentialTrainer(
             model,
@@ -109,7 +122,7 @@ def run_job(
 
 
 def load_model_and_data(
-    data_arguments: DataArguments,
+    prepare_data: Callable[..., PreparedData],
     model_type: str,
     config_fields: Mapping[str, Any],
     model_name_or_path: str | None,
@@ -118,12 +131,16 @@ def load_model_and_data(
     """Load the model to fine-tune and encode the data with its vocabulary, or make a new model for the data."""
     if model_name_or_path is None:
         config_class = MODEL_TYPES[model_type]
-        data = prepare(data_arguments, event_columns=config_class(**config_fields).event_columns)
+        data = prepare_data(event_columns=config_class(**config_fields).event_columns)
         config = config_class(vocab_size=len(data.tokenizer), **config_fields)
         return AutoModelForNextItem.from_config(config), data
     start = load_starting_point(model_name_or_path, revision=model_revision, config_fields=config_fields)
-    columns = start.model.config.event_columns
-    data = prepare(data_arguments, start.tokenizer, refuse_unknown=True, event_columns=columns)
+    data = prepare_data(
+        start.tokenizer,
+        refuse_unknown=True,
+        event_columns=start.model.config.event_columns,
+        remembered=saved_columns(model_name_or_path, revision=model_revision),
+    )
     return start.model, replace(data, items=data.items.with_titles_of(start.items))
 
 

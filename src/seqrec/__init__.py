@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from seqrec.modeling.objectives import training_collator
     from seqrec.training.accelerate_loop import train_with_accelerate
     from seqrec.training.arguments import SequentialTrainingArguments
+    from seqrec.training.train import train
     from seqrec.training.trainer import SequentialTrainer
 
 __version__ = version("seqrec")
@@ -74,6 +75,7 @@ HOMES = {
     "register_event_part": "seqrec.modeling.event_parts",
     "register_item_part": "seqrec.modeling.item_encoder",
     "temporal": "seqrec.interactions.splitting",
+    "train": "seqrec.training.train",
     "train_with_accelerate": "seqrec.training.accelerate_loop",
     "training_collator": "seqrec.modeling.objectives",
 }
@@ -112,6 +114,7 @@ __all__ = [
     "register_event_part",
     "register_item_part",
     "temporal",
+    "train",
     "train_with_accelerate",
     "training_collator",
 ]

@@ -11,7 +11,8 @@ from huggingface_hub.repocard_data import model_index_to_eval_results
 from safetensors.torch import save_file
 
 from seqrec.hub.card_tables import ACCURACY, MAIN, number, plain, table, without_folders
-from seqrec.hub.model_card import build_model_card, count_parameters, energy, portable_command, save_model_card
+from seqrec.hub.model_card import build_model_card, count_parameters, energy, save_model_card
+from seqrec.hub.portable_command import portable_command
 
 SECTIONS = (
     "Use",
@@ -326,10 +327,23 @@ def test_no_folder_of_this_machine(metrics):
         ("seqrec train --hub_token --hub_model_id me/ml", "seqrec train --hub_model_id me/ml"),
         ("an 'unfinished word", ""),
         ("", ""),
+        ("seqrec.train(interactions, seed=1)", "seqrec.train(interactions, seed=1)"),
+        ("seqrec.train('/my data/a b.csv', items='/b.csv')", "seqrec.train('a b.csv', items='b.csv')"),
+        ("seqrec.train('x', hub_token='hf_secret', seed=1)", "seqrec.train('x', seed=1)"),
+        ("seqrec.train('x', push_to_hub_token='hf_secret')", "seqrec.train('x')"),
+        ("seqrec.train('x', report_to=<object>)", ""),
+        ("seqrec.train('x'), exec('')", ""),
     ],
 )
 def test_portable_command(command, expected):
     assert portable_command(command) == expected
+
+
+def test_a_long_call_has_a_line_for_each_argument(metrics):
+    columns = {"user_id": "customer", "item_id": "article", "timestamp": "bought at"}
+    metrics["training"]["command"] = f"seqrec.train(interactions, columns={columns}, num_train_epochs=5)"
+    block = f"```python\nseqrec.train(\n    interactions,\n    columns={columns},\n    num_train_epochs=5,\n)\n```"
+    assert block in build(metrics).text
 
 
 def test_card_of_a_folder(recommender, items, metrics, tmp_path, monkeypatch):

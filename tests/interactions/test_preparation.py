@@ -8,7 +8,9 @@ import polars as pl
 import pytest
 
 from seqrec import ItemTokenizer
-from seqrec.interactions.preparation import DataArguments, describe_interactions, prepare, require_held_out
+from seqrec.interactions.described import describe_interactions
+from seqrec.interactions.preparation import DataArguments, prepare
+from seqrec.interactions.prepared_fit import require_held_out
 
 
 def table(timestamps):

@@ -189,7 +189,7 @@ def test_files_folders_and_frames(tmp_path):
         (folder, "shop", ITEMS),
         (str(folder), "shop", ITEMS),
         (folder / "interactions.parquet", "shop", None),
-        (LOG, "frame", None),
+        (LOG, None, None),
     ]:
         data = load_interactions(dataset)
         assert data.name == name

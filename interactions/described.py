@@ -1,0 +1,54 @@
+"""Describe interactions and their split, for `metrics.json` and prepared sets."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import polars as pl
+
+from seqrec.interactions.sources import InteractionData
+from seqrec.interactions.splitting import Split
+from seqrec.interactions.timestamps import period
+
+__all__ = ["describe"]
+
+
+def describe(data: InteractionData, kept: pl.DataFrame, split: Split, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the protocol of prepared data: where they come from, how they were filtered and split, and their size.
+
+    Args:
+        data: The data set as it was loaded; a frame has no name.
+        kept: The interactions that were kept.
+        split: Their split.
+        settings: How they were filtered and split.
+    """
+    name = {"dataset": data.name} if data.name is not None else {}
+    further = {
+        "num_interactions_read": len(data.interactions) if len(kept) < len(data.interactions) else None,
+        "dataset_is_on_hub": data.is_on_hub,
+        "dataset_terms": data.terms,
+        "columns": dict(data.columns),
+    }
+    return {
+        **name,
+        **settings,
+        **describe_interactions(kept),
+        "split_sha256": split.sha256(),
+        **{entry: value for entry, value in further.items() if value},
+    }
+
+
+def describe_interactions(interactions: pl.DataFrame) -> dict[str, Any]:
+    """Return the numbers of users, items and interactions, the density and, if timestamps are real times, the period.
+
+    Density is the fraction of all pairs of a user and an item that have interacted.
+    """
+    num_items = interactions["item_id"].n_unique()
+    items_of_users = interactions.group_by("user_id").agg(pl.col("item_id").n_unique())["item_id"]
+    found = {
+        "num_users": len(items_of_users),
+        "num_items": num_items,
+        "num_interactions": len(interactions),
+        "density": items_of_users.sum() / (len(items_of_users) * num_items),
+    }
+    days = period(interactions["timestamp"])
+    return found if days is None else {**found, "period": [day.isoformat() for day in days]}

@@ -1,0 +1,54 @@
+"""Refuse prepared data that a training or evaluation cannot use."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from seqrec.errors import InputError
+from seqrec.interactions.events import CategoricalColumn, event_column
+from seqrec.interactions.prepared_sets import PreparedData
+from seqrec.interactions.sequences import further
+
+__all__ = ["require_event_columns", "require_held_out"]
+
+
+def require_held_out(data: PreparedData, splits: Sequence[str]) -> None:
+    """Refuse data with nothing to train on or to evaluate.
+
+    Args:
+        data: The prepared data.
+        splits: The splits that must have rows, of "validation" and "test".
+
+    Raises:
+        InputError: If there are no training interactions, or no held-out interaction of a split has a history.
+    """
+    if len(data.sequences["train"]) == 0:
+        raise InputError(f"{name_of(data)} has no training interactions. Choose another split.")
+    for split in splits:
+        if len(data.sequences[split]) == 0:
+            raise InputError(
+                f"No {split} interaction of {name_of(data)} has a history, so there is nothing to "
+                f"evaluate ({data.protocol['split_method']} split). Use data with longer histories, larger fractions, "
+                "or another split_method."
+            )
+
+
+def require_event_columns(data: PreparedData, names: Sequence[str]) -> None:
+    """Refuse a prepared set that lacks an event column, or in which it was encoded differently."""
+    held = data.sequences["train"].columns
+    for name in further(names):
+        column = event_column(name)
+        advice = f"Prepare the interactions again with event_columns={list(names)}."
+        if name not in held:
+            raise InputError(
+                f"{name_of(data)} was prepared without the column {name}, which the model reads for each "
+                f"event. {advice}"
+            )
+        num_codes = column.num_codes if isinstance(column, CategoricalColumn) else np.inf
+        if held[name].dtype != column.dtype or (held[name] >= num_codes).any():
+            raise InputError(f"The column {name} of {name_of(data)} was encoded differently. {advice}")
+
+
+def name_of(data: PreparedData) -> str:
+    """Name a data set in an error."""
+    return f"'{data.protocol['dataset']}'" if "dataset" in data.protocol else "The table"

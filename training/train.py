@@ -1,0 +1,182 @@
+"""Train a recommender in one call, from a frame or a data set's name."""
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from os import PathLike
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from transformers.utils import logging
+
+from seqrec.errors import InputError
+from seqrec.hub.saved_folder import load_record, saved_model_type
+from seqrec.inference.recommender import Recommender
+from seqrec.interactions.preparation import COLUMN_FIELDS, DataArguments
+from seqrec.training.arguments import SequentialTrainingArguments
+from seqrec.training.job import TrainedModel, run_job
+from seqrec.training.settings import sort_settings
+
+__all__ = ["train"]
+
+
+def train(
+    interactions: Any,
+    *,
+    columns: Mapping[str, str] | None = None,
+    items: Any = None,
+    model_type: str | None = None,
+    model_name_or_path: str | PathLike[str] | None = None,
+    model_revision: str | None = None,
+    output_dir: str | PathLike[str] | None = None,
+    overwrite: bool = False,
+    **settings: Any,
+) -> Recommender:
+    """Train a model on interactions, select its best epoch by validation, and evaluate it on test.
+
+    Does the same as the command `seqrec train`, and takes its flags by name.
+
+    Args:
+        interactions: A frame of pandas, polars, pyarrow or `datasets`, with one interaction per row; or what `seqrec
+            train --dataset` takes: a file, a folder, a prepared set, or a data set on the Hub.
+        columns: Maps our column names to the table's, such as `{"user_id": "uid", "item_id": "sku", "timestamp":
+            "ts"}`. They are saved with the model, for tables that it later recommends for.
+        items: A frame or file with `item_id` (or its name in `columns`) and `title`.
+        model_type: Architecture: a key of `MODEL_TYPES`, such as `"bert4rec"`. If None, that of the model to fine-tune,
+            or else `"sasrec"`.
+        model_name_or_path: Folder or Hub repository of a model to fine-tune, instead of training from scratch.
+        model_revision: Revision of that repository.
+        output_dir: Folder for the model, its metrics and card. If None, nothing is left on disk, but the recommender
+            can be saved with all of these.
+        overwrite: Whether to replace a model or checkpoints that `output_dir` already holds.
+        **settings: Fields of `SequentialTrainingArguments` (`num_train_epochs=20`), `DataArguments`
+            (`split_method="temporal"`) and the architecture's configuration (`hidden_size=64`).
+
+    Returns:
+        The trained recommender, on the device where it was trained. Its `metrics` are the content of `metrics.json`.
+
+    Raises:
+        InputError: If a setting is unknown or its value unusable, or the table lacks a column or cannot be used; for
+            other cases and errors, see `run_job`.
+
+    Example:
+        >>> recommender = seqrec.train(ratings, columns={"user_id": "userId"}, items=movies)  # doctest: +SKIP
+        >>> recommender.recommend(["50", "181", "258"], k=10)  # doctest: +SKIP
+        >>> recommender.metrics["model"]["test"]["ndcg@10"]  # doctest: +SKIP
+    """
+    start = None if model_name_or_path is None else str(model_name_or_path)
+    model_type = chosen_model_type(model_type, start, model_revision)
+    sorted_ = sort_settings({**settings, **column_fields(columns, settings)}, model_type)
+    names, frames = split_names_from_frames({"interactions": interactions, "items": items})
+    data_arguments = DataArguments(dataset=names.get("interactions"), items=names.get("items"), **sorted_.data)
+    told = {"columns": columns, "items": items, "model_type": model_type, "model_name_or_path": start, **settings}
+    with working_folder(output_dir, sorted_.training) as folder, no_loading_bars():
+        trained = run_job(
+            data_arguments,
+            SequentialTrainingArguments(output_dir=folder, **sorted_.training),
+            **frames,
+            model_type=model_type,
+            config_fields=sorted_.config,
+            model_name_or_path=start,
+            model_revision=model_revision,
+            overwrite=overwrite,
+            command=call_text(interactions, told),
+        )
+        return recommender_of(trained)
+
+
+def chosen_model_type(model_type: str | None, start: str | None, revision: str | None) -> str:
+    """Return the architecture to train: the one requested, or that of the model to fine-tune."""
+    if start is None:
+        if revision is not None:
+            raise InputError("model_revision has no effect without model_name_or_path. Leave it out.")
+        return model_type or "sasrec"
+    found = saved_model_type(start, revision=revision)
+    if model_type not in (None, found):
+        raise InputError(f"model_type is {model_type!r}, but {start} is a {found}. Leave out model_type.")
+    return found
+
+
+def column_fields(columns: Mapping[str, str] | None, settings: Mapping[str, Any]) -> dict[str, str]:
+    """Translate `columns` to fields of `DataArguments`."""
+    columns = {} if columns is None else columns
+    names = ", ".join(COLUMN_FIELDS)
+    if not isinstance(columns, Mapping):
+        raise InputError(f"`columns` is a {type(columns).__name__}. Map {names} to your names of these columns.")
+    for name, own in columns.items():
+        if name not in COLUMN_FIELDS or not isinstance(own, str):
+            raise InputError(f"`columns` maps {name!r} to {own!r}. Map {names} to your names of these columns.")
+        if COLUMN_FIELDS[name] in settings:
+            raise InputError(f"`columns` maps {name}, which {COLUMN_FIELDS[name]} names too. Leave one out.")
+    return {COLUMN_FIELDS[name]: own for name, own in columns.items()}
+
+
+def split_names_from_frames(sources: Mapping[str, Any]) -> tuple[dict[str, str], dict[str, Any]]:
+    """Split sources of data into names of files or data sets, as text, and frames."""
+    names = {place: str(source) for place, source in sources.items() if isinstance(source, str | PathLike)}
+    return names, {place: source for place, source in sources.items() if place not in names}
+
+
+@contextmanager
+def working_folder(output_dir: str | PathLike[str] | None, settings: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the output folder, or a temporary one; refuse settings that need a folder which stays."""
+    if output_dir is not None:
+        yield str(output_dir)
+        return
+    if settings.get("resume_from_checkpoint"):
+        raise InputError("resume_from_checkpoint needs the folder of the earlier training. Give output_dir.")
+    if settings.get("push_to_hub") and not settings.get("hub_model_id"):
+        raise InputError("push_to_hub needs the name of a repository. Give hub_model_id, or output_dir.")
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise InputError("Several processes train together, and need a folder that they share. Give output_dir.")
+    with TemporaryDirectory(prefix="seqrec-") as folder:
+        yield folder
+
+
+@contextmanager
+def no_loading_bars() -> Iterator[None]:
+    """Hide the progress bars of loading and saving; training and ranking keep theirs."""
+    was_enabled = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            logging.enable_progress_bar()
+
+
+def call_text(interactions: Any, told: Mapping[str, Any]) -> str:
+    """Write the call down in Python, for the card; frames appear as variables.
+
+    Args:
+        interactions: The frame, or the name of the data set.
+        told: The other arguments; those that are None are left out.
+    """
+    sources = {"interactions": interactions, "items": told["items"]}
+    _, frames = split_names_from_frames(sources)
+    shown = {**told, **{place: Variable(place) for place in frames if sources[place] is not None}}
+    first = shown.pop("interactions", str(interactions))
+    words = [repr(first), *(f"{name}={plain(value)!r}" for name, value in shown.items() if value is not None)]
+    return f"seqrec.train({', '.join(words)})"
+
+
+class Variable(str):
+    """The name of a variable, which is written without quotes."""
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+def plain(value: Any) -> Any:
+    """Return a value that can be written down: the value of an enumeration, the text of a path."""
+    value = getattr(value, "value", value)
+    return str(value) if isinstance(value, PathLike) else value
+
+
+def recommender_of(trained: TrainedModel) -> Recommender:
+    """Return a recommender with the trained model and the record of its training."""
+    trainer = trained.trainer
+    trainer.accelerator.wait_for_everyone()  # until the record is saved
+    return Recommender(
+        trainer.model, trained.data.tokenizer, trained.data.items, record=load_record(str(trainer.args.output_dir))
+    )
