@@ -17,6 +17,7 @@ import torch
 from seqrec.errors import SavedFolderError
 from seqrec.hub.json_objects import parse_json_object
 from seqrec.hub.model_card import METRICS, save_model_card
+from seqrec.hub.saved_catalogue import save_catalogue
 from seqrec.hub.saved_folder import load_record, load_saved, require_one_catalogue
 from seqrec.hub.sharing import push_folder
 from seqrec.hub.staging import staged
@@ -144,7 +145,7 @@ class Recommender:
         with staged(folder) as stage:
             self.model.save_pretrained(stage)
             self.tokenizer.save_pretrained(stage)
-            self.items.save(stage / "items.parquet")
+            save_catalogue(self.items, stage)
             for file_name, content in self.record.items():
                 (stage / file_name).write_bytes(content)
             save_model_card(stage, repo_id=repo_id)

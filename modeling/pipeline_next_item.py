@@ -3,7 +3,9 @@
 Shape suffixes: B users, L length, V vocabulary, K list length.
 """
 
+import shutil
 from collections.abc import Mapping
+from pathlib import Path
 from types import GeneratorType
 from typing import Any
 
@@ -18,7 +20,7 @@ from seqrec.interactions.request_options import require_list_length, require_swi
 from seqrec.interactions.request_reading import AllowDeny, Requests, read_requests, warn_of_empty
 from seqrec.interactions.special_tokens import UNK_ID
 from seqrec.modeling.forked_workers import use_one_thread_after_forks
-from seqrec.modeling.saved_counts import read_counts
+from seqrec.modeling.saved_items import ITEMS, ITEMS_JSON, find_items, read_items
 from seqrec.search.exact_index import ExactIndex
 from seqrec.search.finite import require_finite
 from seqrec.search.popularity import PopularityBaseline
@@ -35,9 +37,10 @@ BY_TOKEN_ORDER = "items are recommended for them in token order, which usually f
 class NextItemRecommendationPipeline(Pipeline):
     """Recommend the items that users will most likely want next.
 
-    Lists and scores equal those of `Recommender.recommend`, without titles. Histories without a known item get the
-    most popular items according to the model's `items.parquet`. If that file or pyarrow is missing, they get items in
-    token order, which follows popularity if the tokenizer was built from interactions.
+    Lists, scores and titles equal those of `Recommender.recommend`. Titles, and the counts by which histories without a
+    known item get the most popular items, come from `items.parquet` next to the model, or from `items.json` if pyarrow
+    is not installed. Without that file, there are no titles, and such histories get items in token order, which follows
+    popularity if the tokenizer was built from interactions.
 
     Example:
         >>> from transformers import pipeline
@@ -63,10 +66,10 @@ class NextItemRecommendationPipeline(Pipeline):
             )
         config = self.model.config
         item_ids = self.tokenizer.convert_ids_to_tokens(range(token_ids_of(0), vocab_size))
-        counts_V = read_counts(self.model, item_ids)
-        self.answers_empty = BY_TOKEN_ORDER if counts_V is None else BY_POPULARITY
-        if counts_V is None:
-            counts_V = by_token(np.arange(config.num_items, 0, -1))
+        items = read_items(self.model, item_ids)
+        self.titles = None if items is None else items.titles
+        self.answers_empty = BY_TOKEN_ORDER if items is None else BY_POPULARITY
+        counts_V = by_token(np.arange(config.num_items, 0, -1)) if items is None else items.counts_V
         self.retriever = Retriever(
             self.model,
             ExactIndex(require_finite(self.model.encode_items(), what="Item vectors")),
@@ -88,8 +91,9 @@ class NextItemRecommendationPipeline(Pipeline):
                 histories, or one for each. `batch_size` has no effect: a list of histories is batched by length.
 
         Returns:
-            `[{"item_id": …, "score": …}, …]`, best first, for one history; a list of such lists for several. Lists are
-            shorter than `top_k` if fewer items may be recommended.
+            `[{"item_id": …, "score": …, "title": …}, …]`, best first, for one history; a list of such lists for
+            several. The title is None for an item without one; if no item of the catalogue has a title, answers have no
+            `title`. Lists are shorter than `top_k` if fewer items may be recommended.
 
         Raises:
             InputError: If a history is invalid or ambiguous, an option is out of range, or an event column is missing
@@ -101,9 +105,13 @@ class NextItemRecommendationPipeline(Pipeline):
         return super().__call__(inputs, **{**kwargs, "batch_size": 1})
 
     def save_pretrained(self, save_directory: str, **kwargs: Any) -> None:
-        """Save model and tokenizer; the code is saved with the model."""
+        """Save model, tokenizer and the catalogue's files; the code is saved with the model."""
         self.model.save_pretrained(save_directory, **kwargs)
         self.tokenizer.save_pretrained(save_directory, **kwargs)
+        for name in (ITEMS, ITEMS_JSON):
+            path, copy = find_items(self.model, name), Path(save_directory, name)
+            if path is not None and Path(path).resolve() != copy.resolve():
+                shutil.copyfile(path, copy)
 
     def _sanitize_parameters(
         self,
@@ -152,16 +160,21 @@ class NextItemRecommendationPipeline(Pipeline):
         return {"is_single": requests.is_single, "scores_BK": scores_BK, "token_ids_BK": token_ids_BK}
 
     def postprocess(self, model_outputs: dict[str, Any]) -> list[Any]:
-        """Turn scores and token ids into raw ids with scores, without empty places."""
+        """Turn scores and token ids into raw ids with scores and titles, without empty places."""
         found = [
             [
-                {"item_id": self.tokenizer.convert_ids_to_tokens(token_id), "score": score}
+                self.describe(token_id, score)
                 for score, token_id in zip(scores_K.tolist(), token_ids_K.tolist(), strict=True)
                 if token_id > 0
             ]
             for scores_K, token_ids_K in zip(model_outputs["scores_BK"], model_outputs["token_ids_BK"], strict=True)
         ]
         return found[0] if model_outputs["is_single"] else found
+
+    def describe(self, token_id: int, score: float) -> dict[str, Any]:
+        """Describe one recommended item."""
+        found = {"item_id": self.tokenizer.convert_ids_to_tokens(token_id), "score": score}
+        return found if self.titles is None else {**found, "title": self.titles[rows_of(token_id)]}
 
     def encode_item_ids(self, item_ids: list[str]) -> np.ndarray:
         """Look up raw ids as `ItemTokenizer.encode_item_ids` does; without seqrec, the tokenizer lacks that method."""

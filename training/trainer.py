@@ -16,9 +16,9 @@ from seqrec.evaluation.evaluator import Ranking, rank_dataset
 from seqrec.evaluation.metrics import RANKING_METRICS
 from seqrec.hub.card_metadata import is_repository_name
 from seqrec.hub.model_card import save_model_card
+from seqrec.hub.saved_catalogue import save_catalogue
 from seqrec.interactions.catalogue import Catalogue
 from seqrec.interactions.histories import Histories, as_histories
-from seqrec.interactions.whole_files import whole_file
 from seqrec.modeling.modeling_next_item import NextItemHead
 from seqrec.modeling.objectives import training_collator
 from seqrec.search.finite import require_finite_weights
@@ -293,8 +293,7 @@ class SequentialTrainer(HubPushing):
             return
         self.processing_class.save_pretrained(folder)
         if self.items is not None:
-            with whole_file(folder / "items.parquet") as part:
-                self.items.save(part)
+            save_catalogue(self.items, folder)
 
     def create_model_card(self, *args: Any, folder: Path | None = None, **kwargs: Any) -> None:
         """Write the card from the files in a folder, the output folder if None; `Trainer`'s own arguments are not used.

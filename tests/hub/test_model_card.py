@@ -368,7 +368,7 @@ def test_card_of_a_folder(recommender, items, metrics, tmp_path, monkeypatch):
     assert torch.equal(names["model"].encode_items(), recommender.model.encode_items())
     exec(pipe, {"print": shown.append})
     (expected, found) = shown
-    assert found == [{"item_id": one.item_id, "score": one.score} for one in expected]
+    assert found == [{"item_id": one.item_id, "score": one.score, "title": one.title} for one in expected]
 
 
 def test_card_of_a_bare_model_replaces_an_earlier_one(tiny_model, tmp_path):

@@ -1,5 +1,7 @@
 """The pipeline with seqrec installed; tests/hub/test_second_environment.py tests it without seqrec."""
 
+import json
+import sys
 import warnings
 from pathlib import Path
 
@@ -34,7 +36,7 @@ def pipe(folder):
 
 
 def as_dicts(recommendations):
-    return [{"item_id": one.item_id, "score": one.score} for one in recommendations]
+    return [{"item_id": one.item_id, "score": one.score, "title": one.title} for one in recommendations]
 
 
 def test_is_seqrec_s_own_without_trust(pipe, recommender):
@@ -168,6 +170,84 @@ def test_without_a_known_item_and_counts_it_answers_in_the_order_of_the_vocabula
     assert found == [{"item_id": f"item {row}", "score": 40 - row} for row in (0, 2, 3)]
 
 
+@pytest.fixture
+def without_pyarrow(folder, monkeypatch):
+    """An environment in which pyarrow cannot be imported, once the folder is saved."""
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+
+
+@pytest.mark.usefixtures("without_pyarrow")
+def test_without_pyarrow_it_reads_counts_and_titles_from_json(folder, recommender):
+    (folder / "items.parquet").unlink()
+    pipe = pipeline(TASK, model=folder, device="cpu")
+    assert pipe(HISTORY) == as_dicts(recommender.recommend(HISTORY))
+    with pytest.warns(UserWarning, match="the most popular items are recommended for them"):
+        assert [one["title"] for one in pipe([], top_k=2)] == ["Title of item 0", "Title of item 1"]
+
+
+def change(**entries):
+    def spoil(path):
+        path.write_text(json.dumps({**json.loads(path.read_text()), **entries}))
+
+    return spoil
+
+
+SPOILT_JSON = {
+    "missing": Path.unlink,
+    "no JSON": lambda path: path.write_bytes(b"\xff{"),
+    "too deep": lambda path: path.write_text("[" * 100_000),
+    "a list": lambda path: path.write_text("[]"),
+    "empty": lambda path: path.write_text("{}"),
+    "other items": change(item_ids_sha256="0" * 64),
+    "too few counts": change(count=[1]),
+    "a negative count": change(count=[-1] * 40),
+    "fractions": change(count=[0.5] * 40),
+    "texts": change(count=["1"] * 40),
+    "uneven": change(count=[[1], *[1] * 39]),
+    "too large": change(count=[2**80] * 40),
+    "no list of counts": change(count=5),
+    "too few titles": change(title=["a"]),
+    "numbers as titles": change(title=[1] * 40),
+    "no list of titles": change(title="x" * 40),
+}
+
+
+@pytest.mark.usefixtures("without_pyarrow")
+@pytest.mark.parametrize("name", SPOILT_JSON)
+def test_without_pyarrow_a_broken_json_is_left_out(folder, name):
+    SPOILT_JSON[name](folder / "items.json")
+    with pytest.warns(UserWarning, match="items are recommended for them in token order"):
+        found = pipeline(TASK, model=folder, device="cpu")([], top_k=2)
+    assert found == [{"item_id": f"item {row}", "score": 40 - row} for row in (0, 1)]
+
+
+@pytest.mark.parametrize("has_pyarrow", [True, False])
+@pytest.mark.parametrize("titles", [None, [None] * 40, [None, "One", *[None] * 38]])
+def test_titles_may_be_unknown(recommender, tmp_path, monkeypatch, titles, has_pyarrow):
+    items = recommender.items.to_frame().drop("title")
+    if titles is not None:
+        items = items.with_columns(title=pl.Series(titles, dtype=pl.String))
+    Recommender(recommender.model, recommender.tokenizer, items).save_pretrained(tmp_path)
+    if not has_pyarrow:
+        monkeypatch.setitem(sys.modules, "pyarrow", None)
+    found = pipeline(TASK, model=tmp_path, device="cpu")(HISTORY, allow=["item 0", "item 1"])
+    assert {one["item_id"]: one.get("title", "no such key") for one in found} == {
+        "item 0": "no such key" if titles is None or not any(titles) else None,
+        "item 1": "no such key" if titles is None or not any(titles) else "One",
+    }
+
+
+def test_titles_of_any_script_and_layout_survive(recommender, tmp_path, monkeypatch):
+    titles = ["日本", 'say "hi"', "a\nb\u2028c", " ", "", *[f"T{row}" for row in range(35)]]
+    items = recommender.items.to_frame().with_columns(title=pl.Series(titles))
+    Recommender(recommender.model, recommender.tokenizer, items).save_pretrained(tmp_path)
+    expected = {f"item {row}": title for row, title in enumerate(titles)}
+    for _ in range(2):
+        found = pipeline(TASK, model=tmp_path, device="cpu")(HISTORY, top_k=40, exclude_seen=False)
+        assert {one["item_id"]: one["title"] for one in found} == expected
+        monkeypatch.setitem(sys.modules, "pyarrow", None)
+
+
 def test_a_model_of_no_folder_answers_in_the_order_of_the_vocabulary(recommender):
     made = pipeline(TASK, model=recommender.model, tokenizer=recommender.tokenizer, device="cpu")
     with pytest.warns(UserWarning, match="items are recommended for them in token order"):
@@ -213,4 +293,13 @@ def test_saved_again_it_answers_the_same(pipe, tmp_path):
     pipe.save_pretrained(tmp_path / "again")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert pipeline(TASK, model=tmp_path / "again", device="cpu")(HISTORY) == pipe(HISTORY)
+        again = pipeline(TASK, model=tmp_path / "again", device="cpu")
+        assert again(HISTORY) == pipe(HISTORY)
+    with pytest.warns(UserWarning, match="the most popular items are recommended for them"):
+        again([])
+
+
+def test_saved_where_it_was_loaded_it_keeps_its_catalogue(pipe, folder):
+    before = {name: (folder / name).read_bytes() for name in ("items.parquet", "items.json")}
+    pipe.save_pretrained(folder)
+    assert {name: (folder / name).read_bytes() for name in before} == before

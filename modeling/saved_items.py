@@ -1,0 +1,113 @@
+"""Read the counts and titles that are saved next to a model.
+
+`items.parquet` is the catalogue. `items.json` repeats its counts and titles for environments without pyarrow.
+
+Shape suffixes: I items, V vocabulary.
+"""
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from transformers import PreTrainedModel
+from transformers.utils import cached_file
+
+from seqrec.interactions.item_rows import by_token
+
+__all__ = ["ITEMS", "ITEMS_JSON", "SavedItems", "find_items", "items_as_json", "read_items"]
+
+ITEMS = "items.parquet"
+ITEMS_JSON = "items.json"
+
+
+@dataclass(frozen=True)
+class SavedItems:
+    """Training interactions of each token id (V,), 0 for special tokens; titles (I), or None if there are none."""
+
+    counts_V: np.ndarray
+    titles: list[str | None] | None
+
+
+def read_items(model: PreTrainedModel, item_ids: Sequence[str]) -> SavedItems | None:
+    """Read counts and titles from the folder or repository that a model was loaded from.
+
+    Args:
+        model: A model loaded from a folder or from the Hub.
+        item_ids: The raw ids of its items, in token order.
+
+    Returns:
+        The items of `items.parquet`, or of `items.json` if pyarrow is not installed; None if the file is missing,
+        unreadable or of other items.
+    """
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+    except ImportError:
+        path = find_items(model, ITEMS_JSON)
+        return None if path is None else from_json(path, item_ids)
+    path = find_items(model, ITEMS)
+    if path is None:
+        return None
+    try:
+        file = pq.ParquetFile(path)
+        names = [name for name in ("item_id", "count", "title") if name in file.schema_arrow.names]
+        table = file.read(columns=names, use_threads=False)
+    except (pa.ArrowException, OSError):
+        return None
+    columns = dict(zip(table.column_names, table.columns, strict=True))
+    if not {"item_id", "count"} <= columns.keys() or columns["item_id"].to_pylist() != list(item_ids):
+        return None
+    titles = columns["title"].to_pylist() if "title" in columns else None
+    return checked(columns["count"].to_numpy(), titles)
+
+
+def from_json(path: str, item_ids: Sequence[str]) -> SavedItems | None:
+    """Read an `items.json`; None if it is broken or of other items."""
+    try:
+        content = json.loads(Path(path).read_bytes())
+        if content["item_ids_sha256"] != hash_of(item_ids) or len(content["count"]) != len(item_ids):
+            return None
+        return checked(np.asarray(content["count"]), content.get("title"))
+    except (OSError, ValueError, RecursionError, TypeError, KeyError):  # unreadable, or not of this layout
+        return None
+
+
+def checked(counts_I: np.ndarray, titles: Any) -> SavedItems | None:
+    """Return counts and titles; None unless they can be those of a catalogue."""
+    if not np.issubdtype(counts_I.dtype, np.integer) or counts_I.ndim != 1 or (counts_I < 0).any():
+        return None
+    if titles is not None:
+        is_list = isinstance(titles, list) and len(titles) == len(counts_I)
+        if not is_list or not all(title is None or isinstance(title, str) for title in titles):
+            return None
+        titles = None if all(title is None for title in titles) else titles
+    return SavedItems(by_token(counts_I.astype(np.int64)), titles)
+
+
+def items_as_json(item_ids: Sequence[str], counts: Sequence[int], titles: Sequence[str | None]) -> str:
+    """Format the content of `items.json`: counts and titles in token order, and a hash of the ids they belong to."""
+    content = {"item_ids_sha256": hash_of(item_ids), "count": list(counts)}
+    if any(title is not None for title in titles):
+        content["title"] = list(titles)
+    return json.dumps(content, ensure_ascii=False, separators=(",", ":")) + "\n"
+
+
+def hash_of(item_ids: Sequence[str]) -> str:
+    """Return the SHA-256 of raw ids in token order, as 64 hexadecimal digits."""
+    return sha256(json.dumps(list(item_ids)).encode()).hexdigest()
+
+
+def find_items(model: PreTrainedModel, file_name: str) -> str | None:
+    """Find a file where the model was loaded from: its folder, or the same commit of its repository."""
+    name, commit = model.name_or_path, getattr(model.config, "_commit_hash", None)
+    if not name or not (os.path.isdir(name) or commit):
+        return None
+    try:
+        return cached_file(name, file_name, revision=commit)
+    except OSError:
+        return None
