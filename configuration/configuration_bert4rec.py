@@ -1,7 +1,7 @@
 """Configuration of BERT4Rec."""
 
 from seqrec.configuration.config_fields import option
-from seqrec.configuration.configuration_next_item import NextItemConfig
+from seqrec.configuration.configuration_transformer import TransformerConfig
 from seqrec.configuration.strict_config import strict_config
 from seqrec.errors import InputError
 
@@ -9,7 +9,7 @@ __all__ = ["Bert4RecConfig"]
 
 
 @strict_config
-class Bert4RecConfig(NextItemConfig):
+class Bert4RecConfig(TransformerConfig):
     """BERT4Rec (Sun et al., CIKM 2019): a bidirectional Transformer that fills in masked items.
 
     To recommend, a mask token is appended to the history, and the item in its place is predicted. Departures from the

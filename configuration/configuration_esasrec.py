@@ -2,14 +2,14 @@
 
 from typing import ClassVar
 
-from seqrec.configuration.configuration_next_item import NextItemConfig
+from seqrec.configuration.configuration_transformer import TransformerConfig
 from seqrec.configuration.strict_config import strict_config
 
 __all__ = ["ESasRecConfig"]
 
 
 @strict_config
-class ESasRecConfig(NextItemConfig):
+class ESasRecConfig(TransformerConfig):
     """eSASRec (Tikhonovich et al., RecSys 2025): SASRec's shifted targets and sampled softmax, with LiGR blocks.
 
     Its blocks have gated residuals and SwiGLU feed-forwards. The loss defaults to the full softmax, which costs little

@@ -7,7 +7,6 @@ from os import PathLike
 from typing import Any, Literal
 
 from transformers import PreTrainedConfig
-from transformers.activations import ACT2FN
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from seqrec.configuration.config_fields import SCORING, TRAINING, names_for, option
@@ -15,15 +14,13 @@ from seqrec.configuration.strict_config import shown, strict_config
 from seqrec.errors import InputError
 from seqrec.interactions.special_tokens import MASK_ID, NUM_SPECIAL_TOKENS, PAD_ID, UNK_ID
 
-__all__ = ["NextItemConfig"]
+__all__ = ["NextItemConfig", "require_sizes"]
 
 # Upper limits of sizes: far beyond any model, but low enough to catch mistakes at once.
 LARGEST = {
     "vocab_size": 2**31,
     "hidden_size": 2**16,
     "num_hidden_layers": 1000,
-    "num_attention_heads": 2**16,
-    "intermediate_size": 2**20,
     "max_position_embeddings": 2**20,
     "num_negatives": 2**31,
 }
@@ -69,22 +66,13 @@ class NextItemConfig(PreTrainedConfig):
 
     vocab_size: int = option(1003, "data", "Rows of the item embedding, special tokens included.")
     hidden_size: int = option(64, "architecture", "Width D of embeddings and hidden states.")
-    num_hidden_layers: int = option(2, "architecture", "Transformer blocks.")
-    num_attention_heads: int = option(2, "architecture", "Attention heads; must divide `hidden_size`.")
-    intermediate_size: int = option(256, "architecture", "Width of the feed-forward's inner layer.")
-    hidden_act: str = option("gelu", "architecture", "Activation of the feed-forward, by its name in transformers.")
+    num_hidden_layers: int = option(2, "architecture", "Layers, such as Transformer blocks.")
     max_position_embeddings: int = option(
         200, "architecture", "Positions in a row. Longer histories are truncated to the newest items."
     )
-    position_embedding_type: Literal["learned", "rotary"] = option(
-        "learned",
-        "architecture",
-        "'learned' embeddings added to those of the items, or 'rotary' angles between queries and keys.",
-    )
     hidden_dropout: float | int = option(
-        0.2, "training", "Dropout on the embeddings and on the two outputs of each block."
+        0.2, "training", "Dropout on the embeddings and in each layer: on the two outputs of a Transformer block."
     )
-    attention_dropout: float | int = option(0.0, "training", "Dropout on the attention weights.")
     loss: Literal["cross_entropy", "sampled_softmax", "bce", "gbce"] = option(
         "cross_entropy",
         "loss",
@@ -114,7 +102,6 @@ class NextItemConfig(PreTrainedConfig):
     )
     item_parts: list[str] = option([], "parts", "Registered item parts, by name, to add to an item's id embedding.")
     initializer_range: float | int = option(0.02, "initialization", "Standard deviation of the initial weights.")
-    layer_norm_eps: float | int = option(1e-8, "numerics", "Epsilon of the layer norms.")
     pad_token_id: int = option(PAD_ID, "special_token", "Token id of `<|pad|>`.")
     mask_token_id: int = option(MASK_ID, "special_token", "Token id of `<|mask|>`.")
     unk_token_id: int = option(UNK_ID, "special_token", "Token id of `<|unk|>`, an item outside the catalogue.")
@@ -223,18 +210,6 @@ class NextItemConfig(PreTrainedConfig):
         """Check that the fields fit together; run by the library after construction, and before a model is built."""
         self.validate_sizes()
         self.validate_numbers()
-        if self.hidden_size % self.num_attention_heads:
-            raise InputError(
-                f"hidden_size={self.hidden_size} cannot be split into num_attention_heads="
-                f"{self.num_attention_heads} equal heads. Choose a multiple."
-            )
-        if self.position_embedding_type == "rotary" and self.hidden_size // self.num_attention_heads % 2:
-            raise InputError(
-                f"Rotary positions need heads of an even size, but hidden_size={self.hidden_size} and "
-                f"num_attention_heads={self.num_attention_heads} give {self.hidden_size // self.num_attention_heads}."
-            )
-        if self.hidden_act is not None and self.hidden_act not in ACT2FN:  # None: an architecture without the field
-            raise InputError(f"hidden_act must be one of {', '.join(sorted(ACT2FN))}, but is {shown(self.hidden_act)}.")
         if self.loss == "gbce" and self.negative_sampling != "uniform":
             raise InputError(
                 "gbce is calibrated for uniform negatives, but negative_sampling="
@@ -255,9 +230,7 @@ class NextItemConfig(PreTrainedConfig):
 
     def validate_sizes(self) -> None:
         """Check integers: sizes, and the ids of special tokens."""
-        for name, largest in LARGEST.items():
-            if not 1 <= getattr(self, name) <= largest:
-                raise InputError(f"{name} must be at least 1 and at most {largest}, but is {getattr(self, name)}.")
+        require_sizes(self, LARGEST)
         if self.vocab_size <= NUM_SPECIAL_TOKENS:
             raise InputError(
                 f"vocab_size={self.vocab_size} leaves no room for items after the {NUM_SPECIAL_TOKENS} "
@@ -269,17 +242,21 @@ class NextItemConfig(PreTrainedConfig):
 
     def validate_numbers(self) -> None:
         """Check floats. Written so that NaN fails too."""
-        for name in ("hidden_dropout", "attention_dropout"):
-            if not 0 <= getattr(self, name) < 1:
-                raise InputError(f"{name} must lie in [0, 1), but is {getattr(self, name)}.")
+        if not 0 <= self.hidden_dropout < 1:
+            raise InputError(f"hidden_dropout must lie in [0, 1), but is {self.hidden_dropout}.")
         if not 0 <= self.gbce_calibration <= 1:
             raise InputError(f"gbce_calibration must lie in [0, 1], but is {self.gbce_calibration}.")
-        if not 0 < self.layer_norm_eps <= 1:
-            raise InputError(f"layer_norm_eps must be above 0 and at most 1, but is {self.layer_norm_eps}.")
         if not 0 < self.initializer_range <= 100:
             raise InputError(f"initializer_range must be above 0 and at most 100, but is {self.initializer_range}.")
         if self.logit_scale is not None and not 0 < self.logit_scale <= 10_000:
             raise InputError(f"logit_scale must be above 0 and at most 10000, but is {self.logit_scale}.")
+
+
+def require_sizes(config: NextItemConfig, largest: Mapping[str, int]) -> None:
+    """Raise an `InputError` if a size is below 1, or above its limit in `largest`, which holds limits by field."""
+    for name, limit in largest.items():
+        if not 1 <= getattr(config, name) <= limit:
+            raise InputError(f"{name} must be at least 1 and at most {limit}, but is {getattr(config, name)}.")
 
 
 def is_no_token(name: str, value: Any) -> bool:

@@ -1,13 +1,13 @@
 """Configuration of SASRec."""
 
-from seqrec.configuration.configuration_next_item import NextItemConfig
+from seqrec.configuration.configuration_transformer import TransformerConfig
 from seqrec.configuration.strict_config import strict_config
 
 __all__ = ["SasRecConfig"]
 
 
 @strict_config
-class SasRecConfig(NextItemConfig):
+class SasRecConfig(TransformerConfig):
     """Self-Attentive Sequential Recommendation (Kang & McAuley, ICDM 2018).
 
     A causal Transformer over a user's items; the item embedding is also the output layer. Departures from the paper,

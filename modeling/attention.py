@@ -15,6 +15,7 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from seqrec.errors import InputError
 from seqrec.modeling.masks import AttentionMask, biased_mask
 from seqrec.modeling.positions import Rotary, rotate
+from seqrec.modeling.sequence_layout import take_position
 
 __all__ = [
     "MATRIX_MASKS",
@@ -22,7 +23,6 @@ __all__ = [
     "SelfAttention",
     "packed_lengths",
     "require_usable_attention",
-    "take_position",
 ]
 
 MATRIX_MASKS = ("eager", "sdpa")  # implementations whose mask is a matrix
@@ -181,10 +181,3 @@ def query_row(matrix_BHLL: Any, position: Tensor | int) -> Any:
     if isinstance(position, Tensor) and matrix_BHLL.shape[0] == 1:
         matrix_BHLL = matrix_BHLL.expand(position.shape[0], -1, -1, -1)
     return take_position(matrix_BHLL.transpose(1, 2), position).transpose(1, 2)
-
-
-def take_position(values: Tensor, position: Tensor | int) -> Tensor:
-    """Select one position per row from values (B, L, …), or the same position in all rows: (B, 1, …)."""
-    if isinstance(position, int):
-        return values.narrow(1, position, 1)
-    return values[torch.arange(values.shape[0], device=values.device), position][:, None]

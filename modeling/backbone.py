@@ -3,33 +3,22 @@
 Shape suffixes: B batch, L length, V vocabulary, D hidden size.
 """
 
-from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from transformers.modeling_outputs import BaseModelOutput
 from transformers.utils import logging
-from transformers.utils.generic import is_flash_attention_requested
 from transformers.utils.output_capturing import capture_outputs
 
 from seqrec.configuration.configuration_next_item import NextItemConfig
 from seqrec.errors import InputError
-from seqrec.modeling.attention import (
-    MATRIX_MASKS,
-    AttentionContext,
-    packed_lengths,
-    require_usable_attention,
-    take_position,
-)
-from seqrec.modeling.blocks import TransformerBlock
 from seqrec.modeling.dropout import Dropout
 from seqrec.modeling.event_parts import make_event_parts, refuse_unread_columns, sum_events
 from seqrec.modeling.item_encoder import ItemEncoder, beneath_adapters
-from seqrec.modeling.masks import additive_mask
 from seqrec.modeling.objectives import NEXT_ITEM, Objective
-from seqrec.modeling.positions import LearnedPositions, PositionTerms, RotaryPositions, positions_from_newest
 from seqrec.modeling.pretrained import NextItemPreTrainedModel
+from seqrec.modeling.sequence_layout import SequenceLayout, take_position
 
 __all__ = ["NextItemBackbone"]
 
@@ -37,40 +26,25 @@ logger = logging.get_logger(__name__)
 
 
 class NextItemBackbone(NextItemPreTrainedModel):
-    """A Transformer that turns histories into user vectors and the catalogue into item vectors.
+    """Turns histories into user vectors and the catalogue into item vectors.
 
-    It consists of an item encoder, parts for an event's other columns, positions, blocks and a final norm. The score
-    of an item for a user is the dot product of their vectors. Architectures differ in their blocks (`block_class`),
-    objective and configuration.
+    It consists of an item encoder, parts for an event's other columns, and a network over the events. The score of an
+    item for a user is the dot product of their vectors. Architectures define the network: they build it in `__init__`,
+    which ends with `self.post_init()`, and run it in `encode_sequences`. Transformers are `TransformerBackbone`s.
 
     Attributes:
-        block_class: Called with `(config, layer_idx)`; has the same `forward(hidden_BLD, context)` as
-            `TransformerBlock`.
-        position_classes: Module classes by `config.position_embedding_type`, called with `(config)`. The modules turn
-            positions (B, L), counted back from each sequence's newest item, into `PositionTerms` or into vectors that
-            are added to the input.
         objective: The training objective.
     """
 
-    block_class: type[nn.Module] = TransformerBlock
-    position_classes: ClassVar[Mapping[str, type[nn.Module]]] = {
-        "learned": LearnedPositions,
-        "rotary": RotaryPositions,
-    }
     objective: Objective = NEXT_ITEM
 
     def __init__(self, config: NextItemConfig, **unknown: Any) -> None:
         super().__init__(config, **unknown)
         self.item_embedding = ItemEncoder(config)
         self.event_parts = make_event_parts(config)
-        self.position_embedding = self.position_classes[config.position_embedding_type](config)
         # SASRec's code, though not its paper, scales items by √D; otherwise positions would dominate them.
         self.input_scale = config.hidden_size**0.5
         self.embedding_dropout = Dropout(config.hidden_dropout)
-        self.layers = nn.ModuleList(self.block_class(config, index) for index in range(config.num_hidden_layers))
-        self.final_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
-        self.gradient_checkpointing = False
-        self.post_init()
 
     def get_input_embeddings(self) -> ItemEncoder:
         """Return the item encoder, which is also the items' id embedding."""
@@ -101,7 +75,7 @@ class NextItemBackbone(NextItemPreTrainedModel):
     ) -> BaseModelOutput:
         """Encode every position of every history; for arguments, see `NextItemHead.forward`.
 
-        With `query_position`, (B,) or one number for all rows, the last block computes only that position of each row.
+        With `query_position`, (B,) or one number for all rows, only that position of each row is returned.
 
         Returns:
             `last_hidden_state` (B, L, D), or (B, 1, D) with `query_position`.
@@ -130,54 +104,32 @@ class NextItemBackbone(NextItemPreTrainedModel):
         """Turn item vectors and the events' other columns into hidden states: `forward` without captured outputs."""
         self.check_length(items_BLD.shape[1])
         hidden_BLD = sum_events(self.event_parts, items_BLD, columns) * self.input_scale
-        positions = self.locate(hidden_BLD, attention_mask_BL, position_ids_BL)
-        if positions.added_BLD is not None:
-            hidden_BLD = hidden_BLD + positions.added_BLD
-        hidden_BLD = self.embedding_dropout(hidden_BLD)
-        context = self.attention_context(hidden_BLD, attention_mask_BL, position_ids_BL, positions)
-        *layers, last_layer = self.layers
-        for layer in layers:
-            hidden_BLD = layer(hidden_BLD, context)
+        layout = SequenceLayout(attention_mask_BL, position_ids_BL)
         if query_position is None:
-            return self.final_norm(last_layer(hidden_BLD, context))
-        if context.implementation in MATRIX_MASKS:
-            return self.final_norm(last_layer(hidden_BLD, context.at(query_position)))
-        return self.final_norm(take_position(last_layer(hidden_BLD, context), query_position))
+            return self.encode_sequences(hidden_BLD, layout)
+        return self.encode_queries(hidden_BLD, layout, query_position)
 
-    def locate(
-        self, hidden_BLD: Tensor, attention_mask_BL: Tensor | None, position_ids_BL: Tensor | None
-    ) -> PositionTerms:
-        """Count positions back from each sequence's newest item, and return the model's terms for them."""
-        positions_BL = positions_from_newest(hidden_BLD.shape[1], attention_mask_BL, position_ids_BL, hidden_BLD.device)
-        terms = self.position_embedding(positions_BL)
-        return terms if isinstance(terms, PositionTerms) else PositionTerms(added_BLD=terms)
+    def encode_sequences(self, events_BLD: Tensor, layout: SequenceLayout) -> Tensor:
+        """Turn the events' vectors into hidden states; each architecture defines it.
 
-    def attention_context(
-        self,
-        hidden_BLD: Tensor,
-        attention_mask_BL: Tensor | None,
-        position_ids_BL: Tensor | None,
-        positions: PositionTerms,
-    ) -> AttentionContext:
-        """Gather the inputs of attention other than the hidden states."""
-        implementation = self.config._attn_implementation
-        has_bias = positions.bias_BHLL is not None
-        require_usable_attention(implementation, hidden_BLD.device, has_bias=has_bias)
-        mask = None
-        if attention_mask_BL is not None or position_ids_BL is not None or implementation != "sdpa":
-            mask = self.objective.mask(self.config, hidden_BLD, attention_mask_BL, position_ids_BL)
-            mask = additive_mask(mask, hidden_BLD.dtype)
-        packed = None
-        if position_ids_BL is not None and is_flash_attention_requested(self.config):
-            packed = packed_lengths(position_ids_BL)
-        return AttentionContext(
-            mask=mask,
-            bias_BHLL=positions.bias_BHLL,
-            rotary=positions.rotary,
-            packed=packed,
-            is_causal=self.objective.is_causal,
-            implementation=implementation,
-        )
+        Args:
+            events_BLD: Sums of the events' parts, scaled by √D, before `embedding_dropout`.
+            layout: Where histories lie in the rows. Each must be read alone, and padding must not affect it.
+
+        Returns:
+            Hidden states (B, L, D); arbitrary ones at padding.
+        """
+        raise NotImplementedError(f"{type(self).__name__} needs a method encode_sequences(events_BLD, layout).")
+
+    def encode_queries(self, events_BLD: Tensor, layout: SequenceLayout, query_position: Tensor | int) -> Tensor:
+        """Return the hidden state (B, 1, D) of one position of each row; override it if the others can be saved.
+
+        Args:
+            events_BLD: As in `encode_sequences`.
+            layout: As in `encode_sequences`.
+            query_position: The positions (B,), or one position for all rows.
+        """
+        return take_position(self.encode_sequences(events_BLD, layout), query_position)
 
     def check_length(self, length: int) -> None:
         """Raise an `InputError` if rows are longer than the model can read."""

@@ -8,8 +8,9 @@ from transformers import PreTrainedConfig
 from transformers.activations import ACT2FN
 from transformers.modeling_layers import GradientCheckpointingLayer
 
-from seqrec.modeling.attention import AttentionContext, SelfAttention, take_position
+from seqrec.modeling.attention import AttentionContext, SelfAttention
 from seqrec.modeling.dropout import Dropout
+from seqrec.modeling.sequence_layout import take_position
 
 __all__ = ["TransformerBlock"]
 

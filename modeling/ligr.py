@@ -3,8 +3,9 @@
 from torch import Tensor, nn
 from transformers import PreTrainedConfig
 
-from seqrec.modeling.attention import AttentionContext, take_position
+from seqrec.modeling.attention import AttentionContext
 from seqrec.modeling.blocks import TransformerBlock
+from seqrec.modeling.sequence_layout import take_position
 
 __all__ = ["LigrBlock"]
 

@@ -1,15 +1,15 @@
 """eSASRec (RecSys 2025): SASRec's training with LiGR blocks."""
 
 from seqrec.configuration.configuration_esasrec import ESasRecConfig
-from seqrec.modeling.backbone import NextItemBackbone
 from seqrec.modeling.ligr import LigrBlock
 from seqrec.modeling.modeling_next_item import NextItemHead
+from seqrec.modeling.transformer import TransformerBackbone
 
 __all__ = ["ESasRecForNextItem", "ESasRecModel"]
 
 
-class ESasRecModel(NextItemBackbone):
-    """eSASRec's backbone, made of LiGR blocks; see `NextItemBackbone`."""
+class ESasRecModel(TransformerBackbone):
+    """eSASRec's backbone, made of LiGR blocks; see `TransformerBackbone`."""
 
     config: ESasRecConfig
     block_class = LigrBlock

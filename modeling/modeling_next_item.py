@@ -29,6 +29,13 @@ from seqrec.search.finite import require_finite_loss
 __all__ = ["NextItemHead", "NextItemOutput"]
 
 
+# What a backbone's class declares, and transformers or callers read from the head's class too.
+CAPABILITIES = (
+    *("uses_attention", "supports_gradient_checkpointing", "_no_split_modules", "_can_compile_fullgraph"),
+    *("_supports_attention_backend", "_supports_sdpa", "_supports_flash_attn", "_supports_flex_attn"),
+)
+
+
 @dataclass
 class NextItemOutput(ModelOutput):
     """Outputs of `NextItemHead.forward`.
@@ -59,6 +66,12 @@ class NextItemHead(NextItemPreTrainedModel):
 
     backbone_class: type[NextItemBackbone]
     pipeline_class = NextItemRecommendationPipeline
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if hasattr(cls, "backbone_class"):
+            for name in CAPABILITIES:
+                setattr(cls, name, getattr(cls.backbone_class, name))
 
     def __init__(self, config: NextItemConfig, **unknown: Any) -> None:
         super().__init__(config, **unknown)

@@ -1,14 +1,14 @@
 """SASRec (Kang & McAuley, ICDM 2018): a causal Transformer over a user's items."""
 
 from seqrec.configuration.configuration_sasrec import SasRecConfig
-from seqrec.modeling.backbone import NextItemBackbone
 from seqrec.modeling.modeling_next_item import NextItemHead
+from seqrec.modeling.transformer import TransformerBackbone
 
 __all__ = ["SasRecForNextItem", "SasRecModel"]
 
 
-class SasRecModel(NextItemBackbone):
-    """SASRec's backbone; see `NextItemBackbone`."""
+class SasRecModel(TransformerBackbone):
+    """SASRec's backbone; see `TransformerBackbone`."""
 
     config: SasRecConfig
 

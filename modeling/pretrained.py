@@ -3,14 +3,12 @@
 from collections.abc import Callable
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from transformers import PreTrainedModel
 
 from seqrec.configuration.configuration_next_item import NextItemConfig
 from seqrec.errors import InputError
-from seqrec.modeling.attention import SelfAttention
-from seqrec.modeling.blocks import TransformerBlock
 from seqrec.modeling.saved_weights import check_saved, file_states, finish_saving
 from seqrec.search.finite import require_finite_weights
 
@@ -22,18 +20,16 @@ SHARING_ARGUMENTS = {
 
 
 class NextItemPreTrainedModel(PreTrainedModel):
-    """Base class of backbones and heads: saving, loading, and the features of transformers that they support."""
+    """Base class of backbones and heads: saving, loading, and the features of transformers that they support.
+
+    Attributes:
+        uses_attention: Whether attention implementations can be chosen, and its weights be returned.
+    """
 
     config: NextItemConfig
     base_model_prefix = "model"
-    supports_gradient_checkpointing = True
-    _no_split_modules = ["TransformerBlock"]  # noqa: RUF012, as the library declares it
-    _supports_sdpa = True
-    _supports_flash_attn = True
-    _supports_flex_attn = True
-    _supports_attention_backend = True
+    uses_attention: ClassVar[bool] = False
     _can_compile_fullgraph = True
-    _can_record_outputs = {"hidden_states": TransformerBlock, "attentions": SelfAttention}  # noqa: RUF012
     # Writes a saved model's code into its folder. The package `seqrec` sets it. It is None in models loaded as remote
     # code, whose code transformers copies.
     write_code: Callable[[PreTrainedModel, str], Any] | None = None

@@ -22,7 +22,7 @@ __all__ = ["mark_weights", "require_fitting_weights", "require_trained_configura
 
 FLOATS = ("F16", "BF16", "F32", "F64")
 ENTRY = "seqrec_scoring"  # key in the metadata
-SIZES = ("vocab_size", "hidden_size", "num_hidden_layers", "intermediate_size")
+SIZES = ("vocab_size", "hidden_size", "num_hidden_layers", "intermediate_size")  # the last: of Transformers
 # Fields of version 0.1 that were never read, or could have only one value. SASRec still has hidden_act.
 UNREAD = ("hidden_act", "mask_token_id", "pad_token_id", "tie_word_embeddings", "unk_token_id")
 REMEDY = "Take both from one training."
@@ -122,7 +122,7 @@ def refuse_impossible_sizes(where: str, config: Any, stored: Mapping[str, Stored
     """Raise a `SavedFolderError` if sizes imply more layers or weights than were saved."""
     num_weights = sum(tensor.size for tensor in stored.values())
     for name in SIZES:
-        if getattr(config, name) > num_weights:
+        if getattr(config, name, 0) > num_weights:
             raise SavedFolderError(
                 f"{where} does not fit config.json: {name} is {getattr(config, name)}, but all weights together have "
                 f"only {num_weights} numbers. {REMEDY}"

@@ -1,0 +1,75 @@
+"""How histories lie in the rows of a batch: one in each row, padded, or several packed into a row.
+
+Shape suffixes: B batch, L length, D hidden size, N positions of all rows.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import cast
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import PackedSequence
+
+from seqrec.modeling.positions import positions_from_newest
+
+__all__ = ["SequenceLayout", "take_position"]
+
+
+@dataclass(frozen=True)
+class SequenceLayout:
+    """The places of histories in the rows of a batch; with neither attribute, each row is one history.
+
+    Attributes:
+        attention_mask_BL: 1 for items and 0 for padding, or None.
+        position_ids_BL: Positions that restart at 0 with every packed history, or None.
+    """
+
+    attention_mask_BL: Tensor | None = None
+    position_ids_BL: Tensor | None = None
+
+    def to_sequences(self, values_BLD: Tensor) -> Tensor | PackedSequence:
+        """Return the histories for a recurrent network with `batch_first=True`, which reads each of them alone.
+
+        A padded position becomes a sequence of its own.
+        """
+        if self.attention_mask_BL is None and self.position_ids_BL is None:
+            return values_BLD
+        order_N, batch_sizes = self.steps
+        return PackedSequence(values_BLD.flatten(0, 1)[order_N], batch_sizes)
+
+    def to_rows(self, outputs: Tensor | PackedSequence) -> Tensor:
+        """Put the outputs of a recurrent network back into the rows (B, L, D) of `to_sequences`."""
+        if isinstance(outputs, Tensor):
+            return outputs
+        order_N, _ = self.steps
+        companion_BL = cast("Tensor", self.attention_mask_BL if self.position_ids_BL is None else self.position_ids_BL)
+        return outputs.data[order_N.argsort()].unflatten(0, companion_BL.shape)
+
+    @cached_property
+    def steps(self) -> tuple[Tensor, Tensor]:
+        """The positions (N,) in the order in which a recurrent network takes them, and the number of each step."""
+        step_BL, length_BL = self.steps_and_lengths()
+        step_N, length_N = step_BL.flatten(), length_BL.flatten()
+        longest_first_N = length_N.argsort(descending=True, stable=True)
+        order_N = longest_first_N[step_N[longest_first_N].argsort(stable=True)]
+        return order_N, step_N.bincount().cpu()
+
+    def steps_and_lengths(self) -> tuple[Tensor, Tensor]:
+        """Return each position's index in its history, and the length of that history: (B, L) each."""
+        if self.position_ids_BL is not None:
+            position_ids_BL = self.position_ids_BL
+            remaining_BL = positions_from_newest(
+                position_ids_BL.shape[1], None, position_ids_BL, position_ids_BL.device
+            )
+            return position_ids_BL, position_ids_BL + remaining_BL + 1
+        is_item_BL = cast("Tensor", self.attention_mask_BL) != 0
+        step_BL = (is_item_BL.cumsum(-1) - 1) * is_item_BL
+        return step_BL, torch.where(is_item_BL, is_item_BL.sum(-1, keepdim=True), 1)
+
+
+def take_position(values: Tensor, position: Tensor | int) -> Tensor:
+    """Select one position per row from values (B, L, …), or the same position in all rows: (B, 1, …)."""
+    if isinstance(position, int):
+        return values.narrow(1, position, 1)
+    return values[torch.arange(values.shape[0], device=values.device), position][:, None]
