@@ -12,7 +12,7 @@ from seqrec.cli.model_flags import add_model_flags
 from seqrec.cli.parsers import DataclassParser
 from seqrec.evaluation.evaluator import rank_dataset
 from seqrec.evaluation.report import LIST_LENGTH, measure
-from seqrec.evaluation.tables import metrics_table
+from seqrec.evaluation.tables import metrics_table, terminal_width
 from seqrec.hub.saved_folder import read_protocol
 from seqrec.inference.recommender import Recommender
 from seqrec.interactions.preparation import HELD_OUT, SPLIT_FIELDS, DataArguments, prepare
@@ -48,7 +48,7 @@ def evaluate_command(argv: Sequence[str]) -> None:
             )
         exclude_seen = protocol.get("exclude_seen", True) and not rest.include_seen
         figures = measure_saved(recommender, data, rest.split, exclude_seen=exclude_seen)
-    print(json_text(figures, indent=2) if rest.json else metrics_table(figures))
+    print(json_text(figures, indent=2) if rest.json else metrics_table(figures, width=terminal_width(sys.stdout)))
 
 
 def split_as_trained(parser: DataclassParser, argv: Sequence[str], protocol: dict[str, Any]) -> None:

@@ -1,6 +1,7 @@
 """`seqrec recommend`."""
 
 import argparse
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import get_args
@@ -11,7 +12,7 @@ from seqrec.cli.output import WRITERS, require_output_file, write_frame
 from seqrec.cli.parsers import FlagParser, not_empty, positive_integer, some_ids, split_ids
 from seqrec.cli.summary import recommendations_table
 from seqrec.errors import InputError
-from seqrec.evaluation.tables import printable
+from seqrec.evaluation.tables import printable, terminal_width
 from seqrec.inference.recommender import Recommender
 from seqrec.modeling.devices import resolve_device
 from seqrec.search.approximate_index import IndexName
@@ -66,7 +67,8 @@ def recommend_command(argv: Sequence[str]) -> None:
             print(f"Wrote {len(frame)} recommendations for {users} users to {printable(flags.output)}.")
             return
         found = recommender.recommend(flags.history, k, **options)
-    print(json_text([asdict(one) for one in found]) if flags.json else recommendations_table(found))
+    table = recommendations_table(found, width=terminal_width(sys.stdout))
+    print(json_text([asdict(one) for one in found]) if flags.json else table)
 
 
 def require_one_source(flags: argparse.Namespace, columns: dict[str, str]) -> None:

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 
 from seqrec.cli.parsers import join_ids, shell_command
-from seqrec.evaluation.tables import align, metrics_table, printable
+from seqrec.evaluation.tables import align, display_width, metrics_table, printable, shorten, terminal_width, wrap
 from seqrec.inference.recommendations import Recommendation
 from seqrec.inference.recommender import Recommender
 from seqrec.training.job import TrainedModel
@@ -13,38 +13,91 @@ from seqrec.training.job import TrainedModel
 __all__ = ["print_summary", "recommendations_table"]
 
 NUM_EXAMPLES, NUM_SHOWN = 3, 5  # users, and items per user
+SHORTEST = 12  # columns that a shortened title or id keeps
+SAVED = "model, metrics, training curve and model card. Try:"
 
 
 def print_summary(trained: TrainedModel) -> None:
     """Print the model's metrics, recommendations for some users, and where it was saved."""
+    width = terminal_width(sys.stdout)
     recommender = Recommender(trained.trainer.model, trained.data.tokenizer, trained.data.items)
-    print(f"\n{metrics_table(trained.metrics)}\n")
+    print(f"\n{metrics_table(trained.metrics, width=width)}\n")
     rows, history = trained.data.sequences["test"], recommender.item_ids
     for number, row in enumerate(rows.select(range(min(NUM_EXAMPLES, len(rows)))), start=1):
         history = trained.data.tokenizer.decode_item_ids(row["input_ids"])
         newest = ", ".join(recommender.name_item(item_id) for item_id in history[-3:]) or "nothing"
         user = row.get("user_id", f"in row {number}")  # prepared sets have no user ids
-        print(f"User {printable(str(user))}, after {printable(newest)}:")
-        print(
-            recommendations_table(recommender.recommend(history, k=min(NUM_SHOWN, len(recommender.items)))), end="\n\n"
-        )
+        found = recommender.recommend(history, k=min(NUM_SHOWN, len(recommender.items)))
+        print(f"{fitting(f'User {user}, after {newest}', width and width - 1)}:")
+        print(recommendations_table(found, width=width), end="\n\n")
     folder = trained.trainer.args.output_dir
-    print(f"Saved to {printable(folder)}: model, metrics.json, training_curve.png and a model card (README.md). Try:")
-    print(f"  {printable(next_command(folder, history))}")
+    print(saved_line(folder, width))
+    print(next_command(folder, history, width))
 
 
-def recommendations_table(found: Sequence[Recommendation]) -> str:
-    """Format one user's recommendations as a table, best first."""
+def recommendations_table(found: Sequence[Recommendation], *, width: int | None = None) -> str:
+    """Format one user's recommendations as a table, best first.
+
+    Args:
+        found: The recommendations.
+        width: Columns of the terminal. Titles are shortened to fit; if that is not enough, scores, then titles are
+            left out, and ids are shortened. None for no limit.
+    """
     if not found:
-        return "(no item is left to recommend)"
-    rows = [[str(rank), one.item_id, f"{one.score:.3f}", one.title or ""] for rank, one in enumerate(found, start=1)]
-    return align([["rank", "item_id", "score", "title"], *rows], left_columns=4)
+        return fitting("(no item is left to recommend)", width)
+    columns = {
+        "rank": [str(rank) for rank in range(1, len(found) + 1)],
+        "item_id": [displayed(one.item_id) for one in found],
+        "score": [f"{one.score:.3f}" for one in found],
+        "title": [displayed(one.title or "") for one in found],
+    }
+    for left_out in ("score", "title", ""):
+        last = list(columns)[-1] if "title" in columns else "item_id"
+        others = sum(column_width(name, cells) + 2 for name, cells in columns.items() if name != last)
+        needed = column_width(last, columns[last])
+        if width is None or others + min(needed, SHORTEST) <= width or not left_out:
+            columns[last] = [fitting(cell, width and max(1, width - others)) for cell in columns[last]]
+            break
+        del columns[left_out]
+    return align([list(columns), *zip(*columns.values(), strict=True)], left_columns=len(columns))
 
 
-def next_command(folder: str, history: Sequence[str]) -> str:
-    """Return a command that recommends for a history's newest items that can be typed on this console."""
+def column_width(name: str, cells: Sequence[str]) -> int:
+    """Return the width of a column and its title."""
+    return max(map(display_width, (name, *cells)))
+
+
+def saved_line(folder: str, width: int | None) -> str:
+    """Say where the model is, in one line if it fits; the folder is never shortened, so that it can be copied."""
+    where = f"Saved to {displayed(folder)}:"
+    if width is None or display_width(f"{where} {SAVED}") <= width:
+        return f"{where} {SAVED}"
+    return f"{where}\n{wrap(SAVED, width)}"
+
+
+def next_command(folder: str, history: Sequence[str], width: int | None = None) -> str:
+    """Return a command that recommends for a history's newest items that can be typed on this console.
+
+    Where it would not fit, it is broken between flags.
+    """
     typable = [item_id for item_id in history if is_typable(item_id)]
-    return shell_command("seqrec", "recommend", model=folder, history=join_ids(typable[-3:]))
+    flags = [shell_command(model=folder), shell_command(history=join_ids(typable[-3:]))]
+    command = displayed(f"  {' '.join(['seqrec recommend', *flags])}")
+    if width is None or display_width(command) <= width:
+        return command
+    return " \\\n".join(["  seqrec recommend", *(displayed(f"    {flag}") for flag in flags)])
+
+
+def fitting(text: str, width: int | None) -> str:
+    """Return a text as this console displays it, shortened to a width, unless that is None."""
+    text = displayed(text)
+    return text if width is None else shorten(text, width, ellipsis="…" if is_typable("…") else "...")
+
+
+def displayed(text: str) -> str:
+    """Return a text as this console displays it: with escapes for control characters and those of other alphabets."""
+    encoding = sys.stdout.encoding or "ascii"
+    return printable(text).encode(encoding, errors="backslashreplace").decode(encoding)
 
 
 def is_typable(text: str) -> bool:
