@@ -167,6 +167,30 @@ def test_a_table_with_its_own_columns_in_a_folder_of_any_name(tmp_path, name, ca
     assert (folder / "out.csv").is_file()
 
 
+def test_columns_are_said_once(tmp_path, capsys):
+    ours = synthetic_interactions().head(300)
+    theirs = ours.rename({"user_id": "customer", "item_id": "sku", "timestamp": "bought at"})
+    theirs.write_csv(tmp_path / "theirs.csv")
+    ours.write_csv(tmp_path / "ours.csv")
+    theirs.rename({"sku": "article"}).write_csv(tmp_path / "others.csv")
+    model = str(tmp_path / "model")
+    train = ["--dataset", str(tmp_path / "theirs.csv"), "--output_dir", model, *TINY, "--num_train_epochs", "1"]
+    assert main(["train", *train, *COLUMNS]) == 0
+    outputs, figures = [], []
+    for file in ("theirs", "ours", "others"):
+        article = ["--item_id_column", "article"] if file == "others" else []
+        source, output = str(tmp_path / f"{file}.csv"), tmp_path / f"for {file}.csv"
+        assert main(["recommend", "--model", model, "--input", source, "--output", str(output), *article]) == 0
+        outputs.append(output.read_bytes())
+        capsys.readouterr()
+        assert main(["evaluate", "--model", model, "--dataset", source, "--json", *article]) == 0
+        figures.append(json.loads(capsys.readouterr().out)["model"])
+    assert outputs[0] == outputs[1] == outputs[2]
+    assert figures[0] == figures[1] == figures[2]
+    assert main(["evaluate", "--model", model, "--dataset", str(tmp_path / "others.csv")]) == 2
+    assert "no column 'sku' (as in training) or 'item_id'" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(("num_users", "num_items"), [(2, 3), (2, 40), (3, 4), (9, 3)])
 def test_few_users_and_few_items_come_to_an_end(tmp_path, num_users, num_items, capsys):
     rows = [(f"u{user}", f"i{(user + step) % num_items}", step) for user in range(num_users) for step in range(5)]

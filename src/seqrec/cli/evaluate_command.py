@@ -15,6 +15,7 @@ from seqrec.evaluation.report import LIST_LENGTH, measure
 from seqrec.evaluation.tables import metrics_table, terminal_width
 from seqrec.hub.saved_folder import read_protocol
 from seqrec.inference.recommender import Recommender
+from seqrec.interactions.column_names import remembered_columns
 from seqrec.interactions.preparation import HELD_OUT, SPLIT_FIELDS, DataArguments, prepare
 from seqrec.interactions.prepared_sets import PreparedData
 from seqrec.modeling.devices import resolve_device
@@ -38,8 +39,13 @@ def evaluate_command(argv: Sequence[str]) -> None:
         split_as_trained(parser, argv, protocol)
         data_arguments, rest = parser.parse_all(argv)
         recommender = Recommender.from_pretrained(rest.model, device=resolve_device(rest.device))
-        columns = recommender.model.config.event_columns
-        data = prepare(data_arguments, recommender.tokenizer, held_out=[rest.split], event_columns=columns)
+        data = prepare(
+            data_arguments,
+            recommender.tokenizer,
+            remembered=remembered_columns(protocol),
+            held_out=[rest.split],
+            event_columns=recommender.model.config.event_columns,
+        )
         if protocol.get("split_sha256") not in (None, data.protocol["split_sha256"]):
             warnings.warn(
                 "These interactions, or their split, differ from those in training. If they overlap, the model may "

@@ -33,7 +33,9 @@ def recommend_command(argv: Sequence[str]) -> None:
     parser.add_argument("--input", type=not_empty, help="File of interactions, instead of --history.")
     for column, flag in COLUMNS.items():
         parser.add_argument(
-            f"--{flag}", type=not_empty, help=f"Column of --input with the {column}s (default: {column})."
+            f"--{flag}",
+            type=not_empty,
+            help=f"Column of --input with the {column}s (default: as in training, or {column}).",
         )
     parser.add_argument("--output", help=f"File for the recommendations for --input ({', '.join(WRITERS)}).")
     parser.add_argument("--k", type=positive_integer, help=f"Number of items per history (default: {DEFAULT_K}).")
