@@ -44,6 +44,7 @@ LIBRARY_KEYS = frozenset(
         "output_attentions",
         "torch_dtype",
         "use_cache",
+        "without_code",
     }
 )
 
@@ -112,6 +113,7 @@ class NextItemConfig(PreTrainedConfig):
             # folder saved.
             kwargs.pop("auto_map", None)
             kwargs.pop("custom_pipelines", None)
+            kwargs.pop("without_code", None)
         self.refuse_another_model_type(kwargs.pop("model_type", self.model_type))
         self.refuse_classes()
         self.refuse_unknown_fields(kwargs)

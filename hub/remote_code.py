@@ -20,6 +20,7 @@ from seqrec.modeling.pipeline_next_item import TASK
 __all__ = ["flatten_classes", "flatten_modules", "write_remote_code"]
 
 PACKAGE = "seqrec"
+WITHOUT_CODE = "without_code"
 REMOTE_PACKAGE = "transformers_modules"  # package of the classes that transformers loads from repositories
 
 logger = logging.get_logger(__name__)
@@ -133,9 +134,14 @@ def class_reference(class_: type) -> str:
 
 
 def name_classes(config_file: Path, **references: Mapping[str, Any]) -> None:
-    """Set `auto_map` and `custom_pipelines` in a saved configuration, in the file layout of transformers."""
+    """Set `auto_map` and `custom_pipelines` in a saved configuration, in the file layout of transformers.
+
+    An entry without a model type is added: with `trust_remote_code=False`, `AutoTokenizer` reads the file as a
+    configuration of no type, and warns if it contains none.
+    """
     config = json.loads(config_file.read_text(encoding="utf-8"))
     config.update({name: reference for name, reference in references.items() if reference})
+    config[WITHOUT_CODE] = {"model_type": ""}
     write_text_whole(config_file, json.dumps(config, indent=2, sort_keys=True) + "\n")
 
 

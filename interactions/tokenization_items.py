@@ -38,8 +38,11 @@ class ItemTokenizer(TokenizersBackend):
 
     Build it with `from_interactions` or `from_item_ids`. Called on one history of raw ids, or on a list of
     histories, it behaves like any tokenizer of `transformers`; it pads and truncates on the left, so
-    that the newest items are kept, at the end. `AutoTokenizer.from_pretrained` loads it without this
-    class (histories then need `is_split_into_words=True`). Ids may contain spaces, commas and line breaks.
+    that the newest items are kept, at the end. Ids may contain spaces, commas and line breaks.
+
+    Without this class, `AutoTokenizer.from_pretrained(folder, trust_remote_code=False)` loads it; histories then need
+    `is_split_into_words=True`. If `trust_remote_code` is left out, transformers asks about the code of the model in the
+    folder, although the vocabulary needs none.
     """
 
     @classmethod

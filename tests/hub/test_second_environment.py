@@ -64,7 +64,7 @@ def answer(folder):
 
 answers = {}
 for model_type, folder in task["folders"].items():
-    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     ids = tokenizer([task["item_ids"]], is_split_into_words=True, return_tensors="pt").input_ids
     config = AutoConfig.from_pretrained(folder, trust_remote_code=True)
     head_class = AutoModelForCausalLM if "AutoModelForCausalLM" in config.auto_map else AutoModelForMaskedLM
@@ -108,7 +108,9 @@ def folders(tmp_path_factory):
     """A saved folder of each architecture, over ids that hold blanks, commas, quotes and other scripts."""
     work = tmp_path_factory.mktemp("folders")
     tokenizer = ItemTokenizer.from_item_ids(ITEM_IDS)
-    items = pl.DataFrame({"item_id": ITEM_IDS, "count": range(len(ITEM_IDS), 0, -1)})
+    counts = [1000 - (row * 7) % len(ITEM_IDS) for row in range(len(ITEM_IDS))]  # not in the order of the token ids
+    titles = [None if row % 3 == 0 else f"Title, {row} «é»" for row in range(len(ITEM_IDS))]
+    items = pl.DataFrame({"item_id": ITEM_IDS, "count": counts, "title": titles})
     found = {}
     for config_class, _, _ in ARCHITECTURES:
         torch.manual_seed(0)
@@ -154,12 +156,64 @@ def test_the_tokenizer_loads_without_trust(answers, recommenders, model_type):
     assert answers[model_type]["token_ids"] == recommenders[model_type].tokenizer.encode_item_ids(ITEM_IDS).tolist()
 
 
+# argv: a folder, and item ids as JSON.
+VOCABULARY = """
+import json, sys, warnings
+warnings.simplefilter("error")
+from transformers import AutoTokenizer, TokenizersBackend
+
+folder, item_ids = sys.argv[1], json.loads(sys.argv[2])
+untrusted = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+for tokenizer in (untrusted, TokenizersBackend.from_pretrained(folder)):
+    token_ids = tokenizer([[*item_ids, "nobody's"]], is_split_into_words=True).input_ids[0]
+    print(json.dumps([token_ids, tokenizer.convert_ids_to_tokens(token_ids), tokenizer.decode(token_ids[:2])]))
+"""
+
+
+def answer_of(python, program, *arguments):
+    """What a program prints without a terminal, and its warnings."""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    return subprocess.run(
+        [python, "-c", program, *arguments],
+        env=environment | {"HF_HUB_OFFLINE": "1"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+
+@pytest.mark.parametrize("again", ["", "-head", "-pipe"])
+@pytest.mark.usefixtures("answers")
+def test_the_vocabulary_loads_without_trust_question_or_warning(stranger_python, folders, again):
+    folder = folders[MODEL_CLASSES[0]] + again
+    done = answer_of(stranger_python, VOCABULARY, folder, json.dumps(ITEM_IDS))
+    token_ids = [*range(3, 3 + len(ITEM_IDS)), 2]
+    expected = [token_ids, [*ITEM_IDS, "<|unk|>"], " ".join(ITEM_IDS[:2])]
+    assert [json.loads(line) for line in done.stdout.splitlines()] == [expected, expected]
+    assert done.stderr == ""
+
+
+def test_without_an_answer_about_trust_the_vocabulary_loads_without_warnings(stranger_python, folders):
+    """transformers asks about the code for the configuration before it looks at the tokenizer."""
+    program = VOCABULARY.replace(", trust_remote_code=False", "")
+    done = answer_of(stranger_python, program, folders[MODEL_CLASSES[0]], json.dumps(ITEM_IDS))
+    assert done.stdout.count("Do you wish to run the custom code?") == 1
+    assert done.stderr == ""
+
+
 @pytest.mark.parametrize("model_type", MODEL_CLASSES)
 def test_models_load_and_compute_the_same(answers, recommenders, model_type):
     recommender = recommenders[model_type]
     ids = torch.tensor(recommender.tokenizer.encode_item_ids(ITEM_IDS[:10]))[None]
     with torch.no_grad():
         assert answers[model_type]["users"] == recommender.model.encode_users(ids)[0].tolist()
+
+
+def as_dicts(recommendations, folder):
+    """The pipeline's form of recommendations. A head without its catalogue has no titles."""
+    found = [{"item_id": one.item_id, "score": one.score, "title": one.title} for one in recommendations]
+    return [{"item_id": one["item_id"], "score": one["score"]} for one in found] if "head" in folder else found
 
 
 @pytest.mark.parametrize("folder", ["saved", "head saved again", "pipeline saved again"])
@@ -170,7 +224,7 @@ def test_the_pipeline_answers_bit_for_bit_as_the_recommender(answers, recommende
         options = {"k" if option == "top_k" else option: value for option, value in options.items()}
         expected = recommenders[model_type].recommend(history, **options)
         lists = expected if name == "several" else [expected]
-        expected = [[{"item_id": one.item_id, "score": one.score} for one in best] for best in lists]
+        expected = [as_dicts(best, folder) for best in lists]
         assert (found[name] if name == "several" else [found[name]]) == expected, name
 
 
@@ -178,7 +232,7 @@ def test_the_pipeline_answers_bit_for_bit_as_the_recommender(answers, recommende
 def test_unknown_items_and_empty_histories_are_reported(answers, recommenders, model_type):
     found, warnings = answers[model_type]["saved"]["found"], answers[model_type]["saved"]["warnings"]
     expected = recommenders[model_type].recommend(["50", "a, b"])
-    assert found["unknown"] == [{"item_id": one.item_id, "score": one.score} for one in expected]
-    assert [one["item_id"] for one in found["empty"]] == ITEM_IDS[:5]
+    assert found["unknown"] == as_dicts(expected, "saved")
+    assert [one["item_id"] for one in found["empty"]] == [ITEM_IDS[row] for row in (0, 7, 14, 21, 28)]
     assert any("1 of 3 items in this history are not in the vocabulary" in one for one in warnings)
-    assert any("1 of 1 histories hold no known item" in one for one in warnings)
+    assert any("1 of 1 histories hold no known item; the most popular items" in one for one in warnings)
