@@ -51,7 +51,7 @@ def evaluate(folder, capsys, *flags):
 def test_train_leaves_everything_a_model_needs(trained):
     names = {path.name for path in trained.iterdir() if path.is_file()}
     assert names == {
-        *("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "items.parquet"),
+        *("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "items.parquet", "items.json"),
         *("metrics.json", "training_curve.png", "README.md"),
         *flatten_modules(class_.__module__ for class_ in (SasRecConfig, SasRecModel, SasRecForNextItem)),
     }
