@@ -7,7 +7,6 @@ from os import PathLike
 from typing import Any, Literal
 
 from transformers import PreTrainedConfig
-from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from seqrec.configuration.config_fields import SCORING, TRAINING, names_for, option
 from seqrec.configuration.strict_config import shown, strict_config
@@ -271,8 +270,13 @@ def refuse_fetched_kernels(saved: Mapping[str, Any]) -> None:
 
     Whoever loads a model can request a kernel on the Hub (`attn_implementation=`); its folder cannot.
     """
-    attention, known = saved.get("attn_implementation"), ["eager", *ALL_ATTENTION_FUNCTIONS.valid_keys()]
-    if attention is not None and attention not in known:
+    attention = saved.get("attn_implementation")
+    if attention is None:
+        return
+    from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS  # here, as it may be importing this module
+
+    known = ["eager", *ALL_ATTENTION_FUNCTIONS.valid_keys()]
+    if attention not in known:
         raise InputError(
             f"attn_implementation in a saved configuration must be one of {', '.join(known)}, "
             f"but is {shown(attention)}."

@@ -2,8 +2,6 @@
 
 from typing import Literal
 
-from transformers.activations import ACT2FN
-
 from seqrec.configuration.config_fields import option
 from seqrec.configuration.configuration_next_item import NextItemConfig, require_sizes
 from seqrec.configuration.strict_config import shown, strict_config
@@ -46,6 +44,12 @@ class TransformerConfig(NextItemConfig):
                 f"Rotary positions need heads of an even size, but hidden_size={self.hidden_size} and "
                 f"num_attention_heads={self.num_attention_heads} give {self.hidden_size // self.num_attention_heads}."
             )
+        self.validate_activation()
+
+    def validate_activation(self) -> None:
+        """Check the name of the activation."""
+        from transformers.activations import ACT2FN  # here, as configurations are imported while transformers still is
+
         if self.hidden_act is not None and self.hidden_act not in ACT2FN:  # None: an architecture without the field
             raise InputError(f"hidden_act must be one of {', '.join(sorted(ACT2FN))}, but is {shown(self.hidden_act)}.")
 

@@ -6,7 +6,6 @@ from typing import Any
 
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoModelForMaskedLM
 from transformers.models.auto.auto_factory import _BaseAutoModelClass, _LazyAutoMapping
-from transformers.pipelines import PIPELINE_REGISTRY
 
 from seqrec.configuration.configuration_bert4rec import Bert4RecConfig
 from seqrec.configuration.configuration_esasrec import ESasRecConfig
@@ -19,7 +18,6 @@ from seqrec.modeling.modeling_bert4rec import Bert4RecForNextItem, Bert4RecModel
 from seqrec.modeling.modeling_esasrec import ESasRecForNextItem, ESasRecModel
 from seqrec.modeling.modeling_next_item import NextItemHead
 from seqrec.modeling.modeling_sasrec import SasRecForNextItem, SasRecModel
-from seqrec.modeling.pipeline_next_item import TASK, NextItemRecommendationPipeline
 
 __all__ = ["ARCHITECTURES", "HEADS", "MODEL_TYPES", "AutoModelForNextItem", "register_architecture"]
 
@@ -87,4 +85,3 @@ def register_architecture(
 register_architecture(SasRecConfig, SasRecModel, SasRecForNextItem)
 register_architecture(ESasRecConfig, ESasRecModel, ESasRecForNextItem)
 register_architecture(Bert4RecConfig, Bert4RecModel, Bert4RecForNextItem)
-PIPELINE_REGISTRY.register_pipeline(TASK, NextItemRecommendationPipeline, pt_model=AutoModelForNextItem)

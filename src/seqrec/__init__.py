@@ -1,16 +1,13 @@
 """Sequential recommenders for the Hugging Face ecosystem.
 
-Importing this package registers its models with the Auto classes of `transformers`, and makes them save their code.
-Other public names load on first use.
+Importing this package imports nothing that takes long: public names load on first use. From then on, the Auto classes
+and pipelines of `transformers` know its models, whichever of the two packages is imported first.
 """
 
 from importlib import import_module
-from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-from seqrec.hub.remote_code import write_remote_code
-from seqrec.modeling.modeling_auto import AutoModelForNextItem
-from seqrec.modeling.pretrained import NextItemPreTrainedModel
+from seqrec.registration import register_with_transformers
 
 if TYPE_CHECKING:
     from seqrec.configuration.configuration_bert4rec import Bert4RecConfig
@@ -29,7 +26,7 @@ if TYPE_CHECKING:
     from seqrec.interactions.tokenization_items import ItemTokenizer
     from seqrec.modeling.event_parts import EventPart, register_event_part
     from seqrec.modeling.item_encoder import ItemPart, register_item_part
-    from seqrec.modeling.modeling_auto import register_architecture
+    from seqrec.modeling.modeling_auto import AutoModelForNextItem, register_architecture
     from seqrec.modeling.modeling_bert4rec import Bert4RecForNextItem, Bert4RecModel
     from seqrec.modeling.modeling_esasrec import ESasRecForNextItem, ESasRecModel
     from seqrec.modeling.modeling_sasrec import SasRecForNextItem, SasRecModel
@@ -39,11 +36,10 @@ if TYPE_CHECKING:
     from seqrec.training.train import train
     from seqrec.training.trainer import SequentialTrainer
 
-__version__ = version("seqrec")
-
-NextItemPreTrainedModel.write_code = staticmethod(write_remote_code)  # modeling may not import hub
+    __version__: str
 
 HOMES = {
+    "AutoModelForNextItem": "seqrec.modeling.modeling_auto",
     "Bert4RecConfig": "seqrec.configuration.configuration_bert4rec",
     "Bert4RecForNextItem": "seqrec.modeling.modeling_bert4rec",
     "Bert4RecModel": "seqrec.modeling.modeling_bert4rec",
@@ -122,6 +118,8 @@ __all__ = [
 
 def __getattr__(name: str) -> object:
     """Load a public name from its module on first use."""
+    if name == "__version__":
+        return import_module("importlib.metadata").version("seqrec")
     if name not in HOMES:
         raise AttributeError(f"module 'seqrec' has no attribute {name!r}")
     return getattr(import_module(HOMES[name]), name)
@@ -129,3 +127,6 @@ def __getattr__(name: str) -> object:
 
 def __dir__() -> list[str]:
     return __all__
+
+
+register_with_transformers()
