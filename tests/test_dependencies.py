@@ -13,7 +13,9 @@ from packaging.version import Version
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
-DECLARED = [Requirement(text) for text in (*PROJECT["dependencies"], *EXTRAS["index"], *EXTRAS["test"])]
+DECLARED = [
+    Requirement(text) for text in (*PROJECT["dependencies"], *EXTRAS["index"], *EXTRAS["tune"], *EXTRAS["test"])
+]
 LOWER_BOUNDS = {
     canonicalize_name(one.name): Version(next(iter(one.specifier)).version) for one in DECLARED if one.name != "seqrec"
 }

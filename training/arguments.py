@@ -2,15 +2,18 @@
 
 import math
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 import torch
 from transformers import TrainingArguments
+from transformers.trainer_utils import SchedulerType
 
 from seqrec.errors import InputError
 from seqrec.training.processor import multiplies_bfloat16
 
-__all__ = ["SequentialTrainingArguments"]
+__all__ = ["DEFAULT_METRIC", "SequentialTrainingArguments", "complete_arguments", "require_ranges"]
+
+DEFAULT_METRIC = "ndcg@10"
 
 ABOVE_0 = ("learning_rate", "num_train_epochs")
 LOWEST = {
@@ -73,7 +76,7 @@ class SequentialTrainingArguments(TrainingArguments):
     )
     load_best_model_at_end: bool = field(default=True, metadata={"help": "Load the best model at the end of training."})
     metric_for_best_model: str | None = field(
-        default="ndcg@10",
+        default=DEFAULT_METRIC,
         metadata={
             "help": "Metric that selects the best checkpoint: hr, ndcg, mrr, recall, precision or map at any list "
             "length, such as hr@20."
@@ -85,11 +88,6 @@ class SequentialTrainingArguments(TrainingArguments):
         if not torch.accelerator.is_available():
             self.use_cpu = True  # otherwise the library refuses bfloat16, which CPUs support too
             self.dataloader_pin_memory = False  # useless without a GPU, and torch would warn
-        if self.label_smoothing_factor:
-            raise InputError(
-                f"label_smoothing_factor={self.label_smoothing_factor} cannot be used: it would give probability to "
-                "special tokens, which are never recommended. Leave it out."
-            )
         require_ranges(self)
         if self.bf16 and self.use_cpu and not multiplies_bfloat16():
             warnings.warn(
@@ -104,8 +102,38 @@ class SequentialTrainingArguments(TrainingArguments):
         self.disable_tqdm = self.disable_tqdm or self.quiet
 
 
-def require_ranges(arguments: SequentialTrainingArguments) -> None:
+def complete_arguments(arguments: TrainingArguments, *, has_own_metrics: bool) -> None:
+    """Give plain `TrainingArguments` the fields of `SequentialTrainingArguments` that they lack, in place.
+
+    Values that are set stay as they are. Early stopping is off, since only the default of our own class turns it on.
+    The metric that selects the best checkpoint is `ndcg@10` where the library filled in "loss" because none was given.
+
+    Args:
+        arguments: The training arguments.
+        has_own_metrics: Whether the user's `compute_metrics` adds metrics, which may include a "loss".
+    """
+    names = {one.name for one in fields(TrainingArguments)}
+    for own in fields(SequentialTrainingArguments):
+        if own.name not in names and not hasattr(arguments, own.name):
+            setattr(arguments, own.name, None if own.name == "early_stopping_patience" else own.default)
+    if not isinstance(arguments, SequentialTrainingArguments):
+        if arguments.metric_for_best_model == "loss" and not has_own_metrics:
+            arguments.metric_for_best_model, arguments.greater_is_better = DEFAULT_METRIC, True
+        if not torch.accelerator.is_available():
+            arguments.dataloader_pin_memory = False  # useless without a GPU, and torch would warn
+    if arguments.metric_for_best_model is not None:
+        arguments.metric_for_best_model = arguments.metric_for_best_model.removeprefix("eval_")
+    if arguments.lr_scheduler_type == SchedulerType.REDUCE_ON_PLATEAU and arguments.greater_is_better:
+        arguments.lr_scheduler_kwargs = {"mode": "max", **(arguments.lr_scheduler_kwargs or {})}  # torch's is "min"
+
+
+def require_ranges(arguments: TrainingArguments) -> None:
     """Raise an `InputError` for numbers that are not finite or out of range."""
+    if arguments.label_smoothing_factor:
+        raise InputError(
+            f"label_smoothing_factor={arguments.label_smoothing_factor} cannot be used: it would give probability to "
+            "special tokens, which are never recommended. Leave it out."
+        )
     for name in ABOVE_0:
         if not 0 < getattr(arguments, name) < math.inf:
             raise InputError(f"{name}={getattr(arguments, name)} must be above 0.")

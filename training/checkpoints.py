@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from datasets import Dataset
+from torch.utils.data import IterableDataset
 from transformers import PreTrainedTokenizerBase, TrainingArguments
 from transformers.trainer import OPTIMIZER_NAME, SCHEDULER_NAME, TRAINER_STATE_NAME
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
@@ -47,7 +48,7 @@ def training_settings(
     config: NextItemConfig,
     arguments: TrainingArguments,
     tokenizer: PreTrainedTokenizerBase,
-    train_rows: Histories | Dataset | None,
+    train_rows: Histories | Dataset | IterableDataset | None,
     eval_rows: Histories | Dataset | Mapping[str, Histories | Dataset] | None,
 ) -> dict[str, Any]:
     """Collect what determines the result of a training, to distinguish its checkpoints from other trainings'.
@@ -56,7 +57,7 @@ def training_settings(
         config: The model's configuration.
         arguments: The training arguments.
         tokenizer: The vocabulary.
-        train_rows: Training histories.
+        train_rows: Training histories; a stream is not read.
         eval_rows: Held-out histories with a `target` each: one set, or several by name.
 
     Returns:
@@ -69,10 +70,10 @@ def training_settings(
     return {
         "model_type": config.model_type,
         **{name: getattr(config, name) for name in sorted(names_for(config, (*SCORING, *TRAINING)))},
-        **{name: values[name] for name in DECISIVE_ARGUMENTS if name in values},
+        **{name: values.get(name, getattr(arguments, name)) for name in DECISIVE_ARGUMENTS if hasattr(arguments, name)},
         "num_processes": arguments.world_size,
         "vocabulary_sha256": hashlib.sha256(json.dumps(vocabulary).encode()).hexdigest(),
-        "train_sha256": rows_sha256(train_rows, columns),
+        "train_sha256": rows_sha256(None if isinstance(train_rows, IterableDataset) else train_rows, columns),
         **{
             "_".join(filter(None, ("eval", name, "sha256"))): rows_sha256(rows, [*columns, "target"])
             for name, rows in eval_sets.items()

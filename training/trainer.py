@@ -1,37 +1,43 @@
 """Trainer for sequential recommenders: validates on the full catalogue, and saves everything a model needs."""
 
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from accelerate.utils import gather_object
 from datasets import Dataset
 from torch import Tensor, nn
-from transformers import EvalPrediction, PreTrainedTokenizerBase, TrainerControl
-from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, IntervalStrategy, PredictionOutput, TrainOutput
+from torch.optim import Optimizer
+from torch.utils.data import IterableDataset
+from transformers import EvalPrediction, PreTrainedTokenizerBase, TrainingArguments, set_seed
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, IntervalStrategy, TrainOutput, number_of_arguments
 
+from seqrec.configuration.configuration_next_item import NextItemConfig
 from seqrec.errors import InputError, NonFiniteError, SavedFolderError
-from seqrec.evaluation.evaluator import Ranking, rank_dataset
-from seqrec.evaluation.metrics import RANKING_METRICS
 from seqrec.hub.card_metadata import is_repository_name
 from seqrec.hub.model_card import save_model_card
 from seqrec.hub.saved_catalogue import save_catalogue
 from seqrec.interactions.catalogue import Catalogue
-from seqrec.interactions.histories import Histories, as_histories
+from seqrec.interactions.histories import Histories
+from seqrec.interactions.special_tokens import NUM_SPECIAL_TOKENS
 from seqrec.modeling.modeling_next_item import NextItemHead
 from seqrec.modeling.objectives import training_collator
-from seqrec.search.finite import require_finite_weights
-from seqrec.training.arguments import SequentialTrainingArguments
+from seqrec.modeling.saved_items import ITEMS
+from seqrec.training.arguments import SequentialTrainingArguments, complete_arguments, require_ranges
 from seqrec.training.callbacks import EarlyStopping, EpochOfCollator
 from seqrec.training.checkpoints import require_same_training, training_settings, write_settings
+from seqrec.training.counted_catalogue import count_catalogue
 from seqrec.training.hub_pushing import HubPushing
+from seqrec.training.hyperparameter_search import HyperparameterSearch
 from seqrec.training.lazy_adamw import LazyAdamW, clip_grad_norm
 from seqrec.training.output_folder import find_checkpoint
-from seqrec.training.progress import showing_progress, shows_bars, use_training_progress
+from seqrec.training.progress import showing_progress, use_training_progress
+from seqrec.training.ranking_validation import RankingValidation
+from seqrec.training.streams import CheckedCollator, as_train_rows, read_in_each_process
 from seqrec.training.trainer_checks import (
     refuse_idle_arguments,
     require_a_batch,
+    require_one_origin,
     require_same_vocabulary,
     updates_sparsely,
 )
@@ -40,75 +46,145 @@ from seqrec.training.validation_metric import validation_metrics
 __all__ = ["SequentialTrainer"]
 
 
-class SequentialTrainer(HubPushing):
+class SequentialTrainer(HyperparameterSearch, RankingValidation, HubPushing):
     """`transformers.Trainer` that validates by ranking the full catalogue.
 
     Args:
         model: Any `seqrec` model with its head.
-        args: Training arguments.
+        args: `SequentialTrainingArguments`, or the library's own `TrainingArguments`, which are kept as they are; the
+            fields that these lack get their defaults, without early stopping.
         train_dataset: Training histories, oldest event first, with the event columns that the model reads, including
-            `input_ids`: `Histories` or a `datasets.Dataset`.
+            `input_ids`: `Histories`, a `datasets.Dataset`, or an `IterableDataset` of `datasets` or torch. If its
+            length is unknown, `max_steps` is needed, and a training resumes exactly only within its first pass.
         eval_dataset: The same with a `target` each, the token id that came next; or several such sets by name, whose
             metrics are then named `eval_NAME_ndcg@10`.
         processing_class: The `ItemTokenizer`, saved with the model.
-        items: The catalogue, as a `Catalogue` or a table of the same columns, saved with the model.
+        items: The catalogue, as a `Catalogue` or a table of the same columns, saved with the model. If None, the
+            vocabulary is saved with the counts of the training histories.
+        model_init: Makes a model, instead of `model`; with one argument, it receives the trial of a search or None.
+        data_collator: Makes training batches; by default the collator that the model's objective needs.
+        optimizer_cls_and_kwargs: As in `Trainer`.
         compute_metrics: Computes additional metrics. It receives an `EvalPrediction` whose `predictions` are the ranks
             (U,) of the targets, 1 for the best, and whose `label_ids` are their token ids (U,).
         **kwargs: Other arguments of `Trainer`.
 
     Raises:
         InputError: If model and vocabulary differ in size, rows hold token ids outside the vocabulary, the metric that
-            selects the best checkpoint is not computed, or an argument would have no effect.
+            selects the best checkpoint is not computed, an argument would have no effect, or not exactly one of
+            `model` and `model_init` is given.
     """
 
     args: SequentialTrainingArguments
 
     def __init__(
         self,
-        model: NextItemHead,
-        args: SequentialTrainingArguments,
+        model: NextItemHead | None = None,
+        args: TrainingArguments | None = None,
         *,
         processing_class: PreTrainedTokenizerBase,
-        train_dataset: Histories | Dataset | None = None,
+        data_collator: Any = None,
+        train_dataset: Histories | Dataset | IterableDataset | None = None,
         eval_dataset: Histories | Dataset | Mapping[str, Histories | Dataset] | None = None,
         items: Any = None,
+        model_init: Callable[..., NextItemHead] | None = None,
+        compute_metrics: Callable[[EvalPrediction], dict[str, float]] | None = None,
+        optimizer_cls_and_kwargs: tuple[type[Optimizer], dict[str, Any]] | None = None,
         **kwargs: Any,
     ) -> None:
+        require_one_origin(model, model_init, kwargs.get("optimizers"))
+        args = SequentialTrainingArguments() if args is None else args
+        complete_arguments(args, has_own_metrics=compute_metrics is not None)
+        require_ranges(args)
         refuse_idle_arguments(args, kwargs)
-        if train_dataset is not None:
-            train_dataset = as_histories(train_dataset, model.config.event_columns)
-        require_a_batch(args, train_dataset)
-        require_same_vocabulary(model, processing_class, train_dataset)
-        self.validation_metrics = validation_metrics(
-            args, eval_dataset, has_own_metrics=kwargs.get("compute_metrics") is not None
-        )
-        self.settings = training_settings(model.config, args, processing_class, train_dataset, eval_dataset)
-        # Persistent workers would not receive the number of the next epoch.
-        seed = None if args.dataloader_persistent_workers else (args.seed if args.data_seed is None else args.data_seed)
-        kwargs.setdefault(
-            "data_collator",
-            training_collator(model, processing_class, packing=args.packing, seed=seed),
-        )
-        if updates_sparsely(model, args):
-            model.get_input_embeddings().sparse = True
-            settings = {"lr": args.learning_rate, "betas": (args.adam_beta1, args.adam_beta2), "eps": args.adam_epsilon}
-            kwargs.setdefault("optimizer_cls_and_kwargs", (LazyAdamW, settings))
+        self.args, self.processing_class, self.model_init = args, processing_class, model_init
+        self.compute_metrics, self.train_rows, self.eval_dataset = compute_metrics, train_dataset, eval_dataset
+        read_in_each_process(train_dataset, args)
+        self.own_collator, self.own_optimizer = data_collator, optimizer_cls_and_kwargs
+        self.items = None if items is None else Catalogue.of(items)
+        self.resumed: Path | None = None
+        if model is None:
+            set_seed(args.seed)
+            model = self.call_model_init()
+        self.fit_to(model)
         super().__init__(
             model=model,
             args=args,
-            train_dataset=train_dataset,
+            data_collator=self.data_collator,
+            train_dataset=self.train_dataset,
             eval_dataset=eval_dataset,
             processing_class=processing_class,
+            compute_metrics=compute_metrics,
+            optimizer_cls_and_kwargs=self.optimizer_cls_and_kwargs,
             **kwargs,
         )
         use_training_progress(self.callback_handler)
-        self.items = None if items is None else Catalogue.of(items)
+        self.model_init = model_init  # the library would make a second model
+        self.renew_callbacks()
+
+    def fit_to(self, model: NextItemHead) -> None:
+        """Check that data, arguments and a model go together, and set up all that depends on the model.
+
+        Each `train()` with `model_init` does this for its own model and, in a search, its own arguments.
+        """
+        args, columns = self.args, model.config.event_columns
+        self.train_dataset = as_train_rows(self.train_rows, columns)
+        require_a_batch(args, self.train_dataset)
+        require_same_vocabulary(model, self.processing_class, self.train_dataset)
+        self.validation_metrics = validation_metrics(
+            args,
+            self.eval_dataset,
+            num_items=model.config.vocab_size - NUM_SPECIAL_TOKENS,
+            has_own_metrics=self.compute_metrics is not None,
+        )
+        self.settings = training_settings(
+            model.config, args, self.processing_class, self.train_dataset, self.eval_dataset
+        )
+        self.data_collator = self.own_collator or self.make_collator(model)
+        self.optimizer_cls_and_kwargs = self.own_optimizer
+        if updates_sparsely(model, args):
+            model.get_input_embeddings().sparse = True
+            settings = {"lr": args.learning_rate, "betas": (args.adam_beta1, args.adam_beta2), "eps": args.adam_epsilon}
+            self.optimizer_cls_and_kwargs = self.own_optimizer or (LazyAdamW, settings)
         if self.items is not None:
             model.set_item_counts(self.items.counts_by_token)
-        if eval_dataset is not None and args.early_stopping_patience and args.eval_strategy != IntervalStrategy.NO:
-            self.add_callback(EarlyStopping(args.early_stopping_patience))
+
+    def make_collator(self, model: NextItemHead) -> Callable[[Any], dict[str, Tensor]]:
+        """Return the collator of a model, which also checks the rows of a stream."""
+        args = self.args
+        # Persistent workers would not receive the number of the next epoch.
+        seed = None if args.dataloader_persistent_workers else (args.seed if args.data_seed is None else args.data_seed)
+        collator = training_collator(model, self.processing_class, packing=args.packing, seed=seed)
+        is_checked = self.train_dataset is None or isinstance(self.train_dataset, Histories)
+        return collator if is_checked else CheckedCollator(collator, model.config.vocab_size)
+
+    def renew_callbacks(self) -> None:
+        """Add the callbacks that belong to one training: its patience and its collator."""
+        for kind in (EarlyStopping, EpochOfCollator):
+            self.remove_callback(kind)
+        if (
+            self.eval_dataset is not None
+            and self.args.early_stopping_patience
+            and self.args.eval_strategy != IntervalStrategy.NO
+        ):
+            self.add_callback(EarlyStopping(self.args.early_stopping_patience))
         if hasattr(self.data_collator, "set_epoch"):
             self.add_callback(EpochOfCollator(self.data_collator))
+
+    def call_model_init(self, trial: Any = None) -> NextItemHead:
+        """Make a model; `trial` is that of a search."""
+        takes_trial = number_of_arguments(self.model_init) == 1
+        model = self.model_init(trial) if takes_trial else self.model_init()
+        if not isinstance(getattr(model, "config", None), NextItemConfig):
+            raise InputError(f"model_init must return a model of seqrec with its head, but returned {type(model)}.")
+        return model
+
+    def _hp_search_setup(self, trial: Any) -> None:  # train() calls it when it has made its model, searching or not
+        super()._hp_search_setup(trial)
+        if self.model_init is not None:
+            self.fit_to(self.bare_model)
+            self.renew_callbacks()
+        if self.resumed is not None:
+            require_same_training(self.resumed, self.settings)
 
     def train(
         self,
@@ -129,9 +205,10 @@ class SequentialTrainer(HubPushing):
             SavedFolderError: If there is no complete checkpoint, or the best one is missing.
             NonFiniteError: If the loss or a weight becomes infinite or NaN. Earlier checkpoints are kept.
         """
+        self.resumed = None
         if resume_from_checkpoint:
             resume_from_checkpoint = find_checkpoint(Path(self.args.output_dir), str(resume_from_checkpoint))
-            require_same_training(Path(resume_from_checkpoint), self.settings)
+            self.resumed = Path(resume_from_checkpoint)
         with showing_progress(self.callback_handler):
             return super().train(resume_from_checkpoint or None, trial, ignore_keys_for_eval)
 
@@ -147,13 +224,6 @@ class SequentialTrainer(HubPushing):
         if counts_everywhere and num_items_in_batch == 0 and not self.args.fp16:
             model.zero_grad()
         return loss
-
-    def require_finite_weights(self) -> None:
-        """Raise a `NonFiniteError` that names the step if a weight is infinite or NaN."""
-        try:
-            require_finite_weights(self.accelerator.unwrap_model(self.model).named_parameters())
-        except NonFiniteError as error:
-            raise NonFiniteError(f"After step {self.state.global_step}: {error}") from error
 
     def _get_collator_with_removed_columns(self, data_collator: Callable, description: str | None = None) -> Callable:
         return data_collator  # collators select the columns themselves
@@ -174,102 +244,6 @@ class SequentialTrainer(HubPushing):
                 )
             self.state.best_model_checkpoint = str(moved)
         return found
-
-    def rank(self, dataset: Histories | Dataset, list_length: int = 0) -> Ranking:
-        """Rank the target of each row. The rows are divided among the processes, which exchange only results."""
-        histories = as_histories(dataset, [*self.model.config.event_columns, "target"])
-        world_size, process = self.args.world_size, self.args.process_index
-        first = min(process, len(histories) - 1)  # with fewer rows than processes, the last row is ranked again
-        share = histories.select(range(first, len(histories), world_size))
-        ranking = rank_dataset(
-            self.accelerator.unwrap_model(self.model),
-            share,
-            max_length=self.model.config.max_history_length,
-            exclude_seen=self.args.exclude_seen,
-            list_length=list_length,
-            batch_size=self.args.per_device_eval_batch_size,
-            progress=shows_bars(self.args),
-        )
-        if world_size == 1:
-            return ranking
-        ranks_U = np.zeros(len(histories), dtype=np.int64)
-        top_UK = np.zeros((len(histories), list_length), dtype=np.int64)
-        for other, part in enumerate(gather_object([ranking])):
-            places = range(other, len(histories), world_size)
-            ranks_U[places], top_UK[places] = part.ranks_U[: len(places)], part.top_UK[: len(places)]
-        return Ranking(ranks_U, top_UK)
-
-    def evaluate(
-        self,
-        eval_dataset: Histories | Dataset | Mapping[str, Histories | Dataset] | str | None = None,
-        ignore_keys: list[str] | None = None,
-        metric_key_prefix: str = "eval",
-    ) -> dict[str, float]:
-        """Rank the held-out items and log the metrics, such as `eval_ndcg@10`.
-
-        Args:
-            eval_dataset: Rows to rank instead of the trainer's own; several sets by name; or the name of one of the
-                trainer's sets.
-            ignore_keys: Not used; part of `Trainer`'s signature.
-            metric_key_prefix: Prefix of the metrics' names.
-        """
-        self.require_finite_weights()
-        sets = self.sets_to_evaluate(eval_dataset, metric_key_prefix)
-        metrics: dict[str, float] = {}
-        for prefix, rows in sets.items():
-            metrics |= self.measure(rows, prefix).metrics
-        self.log(metrics)
-        if metric_key_prefix == "eval":  # metrics with another prefix must not stop the training
-            self.control: TrainerControl = self.callback_handler.on_evaluate(
-                self.args, self.state, self.control, metrics
-            )
-        return metrics
-
-    def sets_to_evaluate(
-        self, given: Histories | Dataset | Mapping[str, Histories | Dataset] | str | None, prefix: str
-    ) -> dict[str, Histories | Dataset]:
-        """Return the sets that `evaluate` is to rank, by the prefixes of their metrics."""
-        own: Any = self.eval_dataset
-        if isinstance(given, str):
-            if not isinstance(own, Mapping) or given not in own:
-                names = ", ".join(own) if isinstance(own, Mapping) else "none with a name"
-                raise InputError(f"There is no eval_dataset {given!r} to evaluate on. The trainer has: {names}.")
-            return {f"{prefix}_{given}": own[given]}
-        chosen = own if given is None else given
-        if chosen is None:
-            raise InputError("There is nothing to evaluate on. Pass eval_dataset to the trainer or to evaluate().")
-        if isinstance(chosen, Mapping):
-            return {f"{prefix}_{name}": rows for name, rows in chosen.items()}
-        return {prefix: chosen}
-
-    def predict(
-        self, test_dataset: Histories | Dataset, ignore_keys: list[str] | None = None, metric_key_prefix: str = "test"
-    ) -> PredictionOutput:
-        """Rank the held-out item of each row.
-
-        Args:
-            test_dataset: Histories with a `target` each.
-            ignore_keys: Not used; part of `Trainer`'s signature.
-            metric_key_prefix: Prefix of the metrics' names.
-
-        Returns:
-            `predictions`, the ranks (U,) of the targets, 1 for the best; `label_ids`, their token ids (U,); `metrics`.
-        """
-        found = self.measure(test_dataset, metric_key_prefix)
-        self.control = self.callback_handler.on_predict(self.args, self.state, self.control, found.metrics)
-        return found
-
-    def measure(self, rows: Histories | Dataset, prefix: str) -> PredictionOutput:
-        """Rank the held-out items of a data set, and average the validation metrics."""
-        ranks_U = self.rank(rows).ranks_U
-        metrics = {name: average_metric(name, ranks_U) for name in self.validation_metrics}
-        targets_U = np.asarray(rows["target"])
-        if self.compute_metrics is not None:
-            metrics |= self.compute_metrics(EvalPrediction(predictions=ranks_U, label_ids=targets_U))
-        named = {
-            name if name.startswith(f"{prefix}_") else f"{prefix}_{name}": value for name, value in metrics.items()
-        }
-        return PredictionOutput(predictions=ranks_U, label_ids=targets_U, metrics=named)
 
     def _clip_grad_norm(self, model: nn.Module) -> Tensor:
         if self.model.get_input_embeddings().sparse:
@@ -292,8 +266,22 @@ class SequentialTrainer(HubPushing):
         if not self.args.should_save:
             return
         self.processing_class.save_pretrained(folder)
+        items = self.catalogue_to_save(folder)
+        if items is not None:
+            save_catalogue(items, folder)
+
+    def catalogue_to_save(self, folder: Path) -> Catalogue | None:
+        """Return the catalogue to save; None if nothing is known that a catalogue in the folder would not tell."""
         if self.items is not None:
-            save_catalogue(self.items, folder)
+            return self.items
+        is_counted = isinstance(self.train_dataset, Histories)
+        return self.counted_items if is_counted or not (folder / ITEMS).exists() else None
+
+    @cached_property
+    def counted_items(self) -> Catalogue:
+        """The vocabulary with the counts of the training histories, for a trainer without `items`."""
+        is_counted = isinstance(self.train_dataset, Histories)
+        return count_catalogue(self.processing_class, self.train_dataset if is_counted else None)
 
     def create_model_card(self, *args: Any, folder: Path | None = None, **kwargs: Any) -> None:
         """Write the card from the files in a folder, the output folder if None; `Trainer`'s own arguments are not used.
@@ -307,11 +295,5 @@ class SequentialTrainer(HubPushing):
     @property
     def base_model(self) -> str | None:
         """The repository on the Hub that the model was loaded from, or None."""
-        name = self.accelerator.unwrap_model(self.model).name_or_path
+        name = self.bare_model.name_or_path
         return name if is_repository_name(name) and not Path(name).exists() else None
-
-
-def average_metric(name: str, ranks_U: np.ndarray) -> float:
-    """Average a ranking metric, such as `ndcg@10`, over rows."""
-    metric, _, k = name.partition("@")
-    return float(RANKING_METRICS[metric](ranks_U, int(k)).mean())

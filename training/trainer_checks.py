@@ -3,47 +3,86 @@
 from collections.abc import Mapping
 from typing import Any
 
-from transformers import PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase, TrainingArguments
+from transformers.trainer_utils import has_length, number_of_arguments
 
 from seqrec.errors import InputError
 from seqrec.evaluation.targets import require_token_ids
 from seqrec.interactions.histories import Histories
 from seqrec.interactions.special_tokens import PAD_ID
 from seqrec.modeling.modeling_next_item import NextItemHead
-from seqrec.training.arguments import SequentialTrainingArguments
+from seqrec.training.streams import TrainRows
 
-__all__ = ["refuse_idle_arguments", "require_a_batch", "require_same_vocabulary", "updates_sparsely"]
+__all__ = [
+    "refuse_idle_arguments",
+    "require_a_batch",
+    "require_one_origin",
+    "require_same_vocabulary",
+    "updates_sparsely",
+]
 
 MANY_ITEMS = 100_000
+ONE_PASS = "compute_metrics receives all ranks at once"
+OWN_PRECISION = "validation ranks in the model's own precision"
+# Arguments of the library's evaluation loop, which ranking replaces: name → (allowed value, why others do nothing).
+IDLE: dict[str, tuple[Any, str]] = {
+    **dict.fromkeys(("batch_eval_metrics", "include_for_metrics", "prediction_loss_only"), (None, ONE_PASS)),
+    **dict.fromkeys(("eval_accumulation_steps", "eval_use_gather_object"), (None, ONE_PASS)),
+    **dict.fromkeys(("bf16_full_eval", "fp16_full_eval"), (None, OWN_PRECISION)),
+    "label_names": (["labels"], "the collator makes the labels, and ranking needs none"),
+}
 
 
-def refuse_idle_arguments(args: SequentialTrainingArguments, others: Mapping[str, Any]) -> None:
-    """Refuse arguments of `Trainer` that have no effect on ranking."""
+def refuse_idle_arguments(args: TrainingArguments, others: Mapping[str, Any]) -> None:
+    """Refuse arguments of `TrainingArguments` and `Trainer` that have no effect on ranking."""
     if others.get("preprocess_logits_for_metrics") is not None:
         raise InputError(
             "preprocess_logits_for_metrics has no effect: the trainer computes ranks, not logits. Leave it out; "
             "compute_metrics receives the ranks."
         )
-    for name in ("batch_eval_metrics", "include_for_metrics", "prediction_loss_only"):
-        if getattr(args, name):
-            raise InputError(f"{name} has no effect: compute_metrics receives all ranks at once. Leave it out.")
+    for name, (harmless, reason) in IDLE.items():
+        if getattr(args, name) and getattr(args, name) != harmless:
+            raise InputError(f"{name} has no effect: {reason}. Leave it out.")
+
+
+def require_one_origin(model: Any, model_init: Any, optimizers: Any) -> None:
+    """Refuse anything but either a model or a `model_init` with at most one argument, and optimizers of the latter."""
+    if model is None and model_init is None:
+        raise InputError("There is no model to train. Pass model, or model_init, a function that makes one.")
+    if model is not None and model_init is not None:
+        raise InputError("Both model and model_init were given. Pass one of them: model_init makes the model.")
+    if model_init is None:
+        return
+    if number_of_arguments(model_init) > 1:
+        raise InputError(
+            f"model_init has {number_of_arguments(model_init)} arguments, but takes at most one: the trial, or None "
+            "outside a search."
+        )
+    if any(optimizers or ()):
+        raise InputError(
+            "optimizers cannot be used with model_init, because each model needs its own. Choose the optimizer by "
+            "optim and optim_args in the training arguments, or pass a model."
+        )
 
 
 def require_same_vocabulary(
-    model: NextItemHead, tokenizer: PreTrainedTokenizerBase, train_histories: Histories | None
+    model: NextItemHead, tokenizer: PreTrainedTokenizerBase, train_rows: TrainRows | None
 ) -> None:
-    """Refuse a model whose vocabulary differs in size from the tokenizer's, and histories with unknown token ids."""
+    """Refuse a model whose vocabulary differs in size from the tokenizer's, and histories with unknown token ids.
+
+    The token ids of a stream are checked batch by batch; see `CheckedCollator`.
+    """
     vocab_size = model.config.vocab_size
     if len(tokenizer) != vocab_size:
         raise InputError(
             f"The model has {vocab_size} tokens (config.vocab_size), but the tokenizer has {len(tokenizer)}. Create "
             "the model with vocab_size=len(tokenizer)."
         )
-    if train_histories is not None:
-        require_token_ids("input_ids", train_histories.held("input_ids"), vocab_size, lowest=PAD_ID)
+    if isinstance(train_rows, Histories):
+        require_token_ids("input_ids", train_rows.held("input_ids"), vocab_size, lowest=PAD_ID)
 
 
-def updates_sparsely(model: NextItemHead, args: SequentialTrainingArguments) -> bool:
+def updates_sparsely(model: NextItemHead, args: Any) -> bool:
     """Return whether to update only those rows of the item embedding that a step uses.
 
     Raises:
@@ -65,14 +104,21 @@ def updates_sparsely(model: NextItemHead, args: SequentialTrainingArguments) -> 
     return args.sparse_item_updates
 
 
-def require_a_batch(args: SequentialTrainingArguments, train_histories: Histories | None) -> None:
-    """Refuse data and arguments that leave no batch to train on."""
-    if train_histories is None:
+def require_a_batch(args: Any, train_rows: TrainRows | None) -> None:
+    """Refuse data and arguments that leave no batch to train on, or no number of steps."""
+    if train_rows is None:
         return
-    if len(train_histories) == 0:
+    if not has_length(train_rows):
+        if args.max_steps <= 0:
+            raise InputError(
+                "train_dataset is a stream of unknown length, so max_steps must say how long to train. Set it in the "
+                "training arguments, to epochs × histories ÷ per_device_train_batch_size."
+            )
+        return
+    if len(train_rows) == 0:
         raise InputError("There is nothing to train on: train_dataset has no rows.")
-    if args.dataloader_drop_last and len(train_histories) < args.train_batch_size * args.world_size:
+    if args.dataloader_drop_last and len(train_rows) < args.train_batch_size * args.world_size:
         raise InputError(
-            f"dataloader_drop_last would drop the only batch, which has {len(train_histories)} of "
+            f"dataloader_drop_last would drop the only batch, which has {len(train_rows)} of "
             f"{args.train_batch_size * args.world_size} histories. Leave it out, or use smaller batches."
         )
