@@ -30,6 +30,7 @@ from seqrec.interactions.special_tokens import SPECIAL_TOKENS
 from seqrec.interactions.tokenization_items import ItemTokenizer
 from seqrec.modeling.modeling_auto import HEADS, MODEL_TYPES
 from seqrec.modeling.modeling_next_item import NextItemHead
+from seqrec.modeling.saved_items import ITEMS
 from seqrec.modeling.saved_weights import find, find_weights
 
 __all__ = [
@@ -116,7 +117,12 @@ def load_items(name: str, **kwargs: Any) -> Catalogue:
     Raises:
         SavedFolderError: If `items.parquet` is missing or broken, or lacks a column. For other errors, see `find_file`.
     """
-    path = find_file(name, "items.parquet", **kwargs)
+    if Path(name).is_dir() and not Path(name, ITEMS).exists():
+        raise SavedFolderError(
+            f"{name!r} has no catalogue ({ITEMS}); `transformers.Trainer` saves none. Save the model by "
+            "SequentialTrainer, or by Recommender(model, tokenizer, items).save_pretrained(folder)."
+        )
+    path = find_file(name, ITEMS, **kwargs)
     try:
         return Catalogue.load(path)
     except InputError as error:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, fields
 
 import torch
 from transformers import TrainingArguments
-from transformers.trainer_utils import SchedulerType
+from transformers.trainer_utils import SaveStrategy, SchedulerType
 
 from seqrec.errors import InputError
 from seqrec.training.processor import multiplies_bfloat16
@@ -14,6 +14,7 @@ from seqrec.training.processor import multiplies_bfloat16
 __all__ = ["DEFAULT_METRIC", "SequentialTrainingArguments", "complete_arguments", "require_ranges"]
 
 DEFAULT_METRIC = "ndcg@10"
+BY_METRIC = (SchedulerType.REDUCE_ON_PLATEAU, SchedulerType.GREEDY)
 
 ABOVE_0 = ("learning_rate", "num_train_epochs")
 LOWEST = {
@@ -106,7 +107,7 @@ def complete_arguments(arguments: TrainingArguments, *, has_own_metrics: bool) -
     """Give plain `TrainingArguments` the fields of `SequentialTrainingArguments` that they lack, in place.
 
     Values that are set stay as they are. Early stopping is off, since only the default of our own class turns it on.
-    The metric that selects the best checkpoint is `ndcg@10` where the library filled in "loss" because none was given.
+    If a checkpoint has to be selected and no metric was given (the library then fills in "loss"), `ndcg@10` selects it.
 
     Args:
         arguments: The training arguments.
@@ -117,14 +118,19 @@ def complete_arguments(arguments: TrainingArguments, *, has_own_metrics: bool) -
         if own.name not in names and not hasattr(arguments, own.name):
             setattr(arguments, own.name, None if own.name == "early_stopping_patience" else own.default)
     if not isinstance(arguments, SequentialTrainingArguments):
-        if arguments.metric_for_best_model == "loss" and not has_own_metrics:
+        unset = (None, "loss") if arguments.save_strategy == SaveStrategy.BEST else ("loss",)
+        if arguments.metric_for_best_model in unset and not has_own_metrics:
             arguments.metric_for_best_model, arguments.greater_is_better = DEFAULT_METRIC, True
         if not torch.accelerator.is_available():
             arguments.dataloader_pin_memory = False  # useless without a GPU, and torch would warn
     if arguments.metric_for_best_model is not None:
         arguments.metric_for_best_model = arguments.metric_for_best_model.removeprefix("eval_")
-    if arguments.lr_scheduler_type == SchedulerType.REDUCE_ON_PLATEAU and arguments.greater_is_better:
-        arguments.lr_scheduler_kwargs = {"mode": "max", **(arguments.lr_scheduler_kwargs or {})}  # torch's is "min"
+    # These schedulers would otherwise lower the learning rate while the metric rises.
+    if arguments.lr_scheduler_type in BY_METRIC and arguments.greater_is_better:
+        arguments.lr_scheduler_kwargs = {
+            "mode": "max",
+            **(arguments.lr_scheduler_kwargs or {}),
+        }
 
 
 def require_ranges(arguments: TrainingArguments) -> None:
