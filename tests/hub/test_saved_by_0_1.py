@@ -69,7 +69,8 @@ def test_scores_and_lists_are_those_of_its_own_code_to_the_bit(saved, folders, c
     assert found.keys() == expected.keys()
     for name, value in expected.items():
         if name == "recommendations":
-            assert found[name] == value
+            titled = [[one | {"title": recommender.name_item(one["item_id"])} for one in best] for best in value]
+            assert found[name] == titled  # its own code gave no titles
         else:
             assert torch.equal(found[name], value), name
     model, tokenizer = recommender.model, recommender.tokenizer
