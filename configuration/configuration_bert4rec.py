@@ -23,6 +23,15 @@ class Bert4RecConfig(TransformerConfig):
     """
 
     model_type = "bert4rec"
+    display_name = "BERT4Rec"
+    summary = "a bidirectional Transformer that fills in masked items of a history (Sun et al., CIKM 2019)"
+    citation = """@inproceedings{sun2019bert4rec,
+  title     = {BERT4Rec: Sequential Recommendation with Bidirectional Encoder Representations from Transformer},
+  author    = {Sun, Fei and Liu, Jun and Wu, Jian and Pei, Changhua and Lin, Xiao and Ou, Wenwu and Jiang, Peng},
+  booktitle = {ACM International Conference on Information and Knowledge Management (CIKM)},
+  pages     = {1441--1450},
+  year      = {2019}
+}"""
     is_causal = False
 
     masking_probability: float | int = option(

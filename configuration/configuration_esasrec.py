@@ -22,6 +22,14 @@ class ESasRecConfig(TransformerConfig):
     """
 
     model_type = "esasrec"
+    display_name = "eSASRec"
+    summary = "SASRec with LiGR blocks: gated residuals and SwiGLU layers (Tikhonovich et al., RecSys 2025)"
+    citation = """@inproceedings{tikhonovich2025esasrec,
+  title     = {eSASRec: Enhancing Transformer-based Recommendations in a Modular Fashion},
+  author    = {Tikhonovich, Daria and others},
+  booktitle = {ACM Conference on Recommender Systems (RecSys)},
+  year      = {2025}
+}"""
 
     # SwiGLU has its own activation, so this field does not exist.
     hidden_act: ClassVar[None] = None  # type: ignore[assignment,misc]

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import fields
 from difflib import get_close_matches
 from os import PathLike
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from transformers import PreTrainedConfig
 
@@ -56,10 +56,18 @@ class NextItemConfig(PreTrainedConfig):
     in the loss, followed by the item catalogue. A configuration made in code refuses unknown fields; one loaded from a
     file ignores them, as later versions of seqrec or transformers may have written them.
 
+    Attributes:
+        display_name: The architecture's name in model cards.
+        summary: One line on it in model cards, with its authors, such as "a causal Transformer over …".
+        citation: Its paper in BibTeX.
+
     Raises:
         InputError: On an unknown field (with the nearest known name), or values that don't fit together.
     """
 
+    display_name: ClassVar[str] = ""
+    summary: ClassVar[str] = ""
+    citation: ClassVar[str] = ""
     # Read by the masks of transformers. The architecture determines it, so it is not a field.
     is_causal = True
     keys_to_ignore_at_inference = ["losses", "num_labels"]  # noqa: RUF012, a list as in the library

@@ -22,3 +22,12 @@ class SasRecConfig(TransformerConfig):
     """
 
     model_type = "sasrec"
+    display_name = "SASRec"
+    summary = "a causal Transformer over the items of a user's history (Kang & McAuley, ICDM 2018)"
+    citation = """@inproceedings{kang2018sasrec,
+  title     = {Self-Attentive Sequential Recommendation},
+  author    = {Kang, Wang-Cheng and McAuley, Julian},
+  booktitle = {IEEE International Conference on Data Mining (ICDM)},
+  pages     = {197--206},
+  year      = {2018}
+}"""

@@ -1,7 +1,6 @@
 """Write the model card of a saved model from the files in its folder."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from importlib.resources import files
 from pathlib import Path
@@ -45,51 +44,6 @@ SLICES = {"history_length": "Length of the history", "target_popularity": "Popul
 # Purposes of the configuration fields that the card shows; those of negative sampling only if they are used.
 SHOWN: tuple[Purpose, ...] = ("data", "architecture", "parts", "loss", "training")
 RESULTS = (results_on_test, other_lengths_on_test, results_on_validation)
-
-
-@dataclass(frozen=True)
-class Architecture:
-    """Name, summary and citation of a `model_type`."""
-
-    name: str
-    summary: str
-    citation: str
-
-
-ARCHITECTURES = {
-    "sasrec": Architecture(
-        name="SASRec",
-        summary="a causal Transformer over the items of a user's history (Kang & McAuley, ICDM 2018)",
-        citation="""@inproceedings{kang2018sasrec,
-  title     = {Self-Attentive Sequential Recommendation},
-  author    = {Kang, Wang-Cheng and McAuley, Julian},
-  booktitle = {IEEE International Conference on Data Mining (ICDM)},
-  pages     = {197--206},
-  year      = {2018}
-}""",
-    ),
-    "esasrec": Architecture(
-        name="eSASRec",
-        summary="SASRec with LiGR blocks: gated residuals and SwiGLU layers (Tikhonovich et al., RecSys 2025)",
-        citation="""@inproceedings{tikhonovich2025esasrec,
-  title     = {eSASRec: Enhancing Transformer-based Recommendations in a Modular Fashion},
-  author    = {Tikhonovich, Daria and others},
-  booktitle = {ACM Conference on Recommender Systems (RecSys)},
-  year      = {2025}
-}""",
-    ),
-    "bert4rec": Architecture(
-        name="BERT4Rec",
-        summary="a bidirectional Transformer that fills in masked items of a history (Sun et al., CIKM 2019)",
-        citation="""@inproceedings{sun2019bert4rec,
-  title     = {BERT4Rec: Sequential Recommendation with Bidirectional Encoder Representations from Transformer},
-  author    = {Sun, Fei and Liu, Jun and Wu, Jian and Pei, Changhua and Lin, Xiao and Ou, Wenwu and Jiang, Peng},
-  booktitle = {ACM International Conference on Information and Knowledge Management (CIKM)},
-  pages     = {1441--1450},
-  year      = {2019}
-}""",
-    ),
-}
 
 
 def save_model_card(
@@ -197,7 +151,7 @@ def build_model_card(
         quoted_items=python(list(usage_items)) if usage_items else None,
         k=min(10, num_items),
         config=config,
-        architecture=ARCHITECTURES.get(config["model_type"]),
+        architecture=MODEL_TYPES.get(config["model_type"], NextItemConfig),
         fields=fields_table(["Field", "Value"], architecture_fields(config)),
         num_items=num_items,
         history_length=history_length(config),

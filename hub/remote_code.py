@@ -22,6 +22,7 @@ __all__ = ["flatten_classes", "flatten_modules", "write_remote_code"]
 PACKAGE = "seqrec"
 WITHOUT_CODE = "without_code"
 REMOTE_PACKAGE = "transformers_modules"  # package of the classes that transformers loads from repositories
+REGISTER = "register_architecture"
 
 logger = logging.get_logger(__name__)
 
@@ -204,9 +205,25 @@ def follow_imports(names: Iterable[str], packages: Collection[str]) -> dict[str,
     while waiting:
         name = waiting.pop()
         if name not in sources:
-            sources[name] = inspect.getsource(import_module(name))
+            sources[name] = for_loading(inspect.getsource(import_module(name)))
             waiting.extend(node.module or "" for node in package_imports(name, sources[name], packages))
     return sources
+
+
+def for_loading(source: str) -> str:
+    """Leave out the statements of a module that remote code must not run: registering, and running as a script."""
+    lines = source.split("\n")
+    for node in reversed(ast.parse(source).body):
+        if registers(node) or ast.unparse(node).startswith("if __name__ == '__main__':"):
+            del lines[node.lineno - 1 : node.end_lineno]
+    return "\n".join(lines).rstrip("\n") + "\n"
+
+
+def registers(node: ast.stmt) -> bool:
+    """Return whether a statement calls `register_architecture`, or imports nothing else."""
+    if isinstance(node, ast.ImportFrom):
+        return [name.name for name in node.names] == [REGISTER]
+    return isinstance(node, ast.Expr) and ast.unparse(node).startswith(f"{REGISTER}(")
 
 
 def package_imports(name: str, source: str, packages: Collection[str]) -> list[ast.ImportFrom]:

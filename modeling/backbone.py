@@ -3,7 +3,8 @@
 Shape suffixes: B batch, L length, V vocabulary, D hidden size.
 """
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -33,9 +34,11 @@ class NextItemBackbone(NextItemPreTrainedModel):
     which ends with `self.post_init()`, and run it in `encode_sequences`. Transformers are `TransformerBackbone`s.
 
     Attributes:
+        position_classes: Module classes by `config.position_embedding_type`; empty if the network has no positions.
         objective: The training objective.
     """
 
+    position_classes: ClassVar[Mapping[str, type[nn.Module]]] = {}
     objective: Objective = NEXT_ITEM
 
     def __init__(self, config: NextItemConfig, **unknown: Any) -> None:

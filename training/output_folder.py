@@ -97,8 +97,10 @@ def require_no_foreign_files(folder: Path) -> None:
 
 def code_files() -> list[str]:
     """Return the names of the Python files that are saved with the weights."""
-    own = [class_ for classes in ARCHITECTURES for class_ in classes if class_.__module__.startswith("seqrec.")]
-    return list(flatten_classes(own))
+    classes = [class_ for classes in ARCHITECTURES for class_ in classes]
+    own = [class_ for class_ in classes if class_.__module__.startswith("seqrec.")]
+    others = {f"{class_.__module__.rpartition('.')[2]}.py" for class_ in classes if class_ not in own}
+    return [*flatten_classes(own), *sorted(others)]
 
 
 def remove_checkpoints(folder: Path) -> None:

@@ -3,7 +3,6 @@
 `tests/fixtures/outside` is such a package: an event column, an item part, positions and an architecture.
 """
 
-import copy
 import importlib
 import os
 import subprocess
@@ -18,18 +17,16 @@ from transformers import Trainer, TrainingArguments
 
 from seqrec import Recommender, SasRecConfig, SasRecForNextItem, SequentialTrainer, SequentialTrainingArguments
 from seqrec.hub import remote_code
-from seqrec.interactions.events import EVENT_COLUMNS
 from seqrec.interactions.histories import Histories
 from seqrec.modeling.event_parts import EVENT_PARTS
 from seqrec.modeling.item_encoder import ITEM_PARTS
-from seqrec.modeling.modeling_auto import ARCHITECTURES, HEADS, MODEL_TYPES, register_architecture
+from seqrec.modeling.modeling_auto import register_architecture
 from seqrec.modeling.objectives import training_collator
 from seqrec.testing.model_contract import ModelContract
 from seqrec.training.accelerate_loop import train_with_accelerate
 
 OUTSIDE = Path(__file__).parent.parent / "fixtures" / "outside"
 SIZES = {"vocab_size": 43, "hidden_size": 16, "intermediate_size": 32, "max_position_embeddings": 12}
-REGISTRIES = (EVENT_COLUMNS, EVENT_PARTS, ITEM_PARTS, ARCHITECTURES, HEADS, MODEL_TYPES)
 
 REQUEST = {"history": ["item 2", "item 0", "item 6"], "device": ["tv", "car", "phone"]}
 
@@ -72,9 +69,8 @@ torch.save(found, sys.argv[3])
 
 
 @pytest.fixture(scope="module")
-def outside():
+def outside(forgets_what_is_registered):
     """Import the other package, and forget it afterwards."""
-    before = [copy.copy(registry) for registry in REGISTRIES]
     sys.path.insert(0, str(OUTSIDE))
     for name in ("device_part", "description_part"):
         importlib.import_module(f"outside_recsys.{name}")
@@ -82,9 +78,6 @@ def outside():
     register_architecture(module.AlibiRecConfig, module.AlibiRecModel, module.AlibiRecForNextItem)
     yield module
     sys.path.remove(str(OUTSIDE))
-    for registry, earlier in zip(REGISTRIES, before, strict=True):
-        registry.clear()
-        (registry.extend if isinstance(registry, list) else registry.update)(earlier)
 
 
 @pytest.fixture(params=["their architecture", "ours"])

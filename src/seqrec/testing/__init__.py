@@ -2,4 +2,6 @@
 
 import pytest
 
-pytest.register_assert_rewrite("seqrec.testing.model_contract")
+pytest.register_assert_rewrite(
+    *(f"seqrec.testing.{name}" for name in ("attention_contract", "model_contract", "product_contract"))
+)

@@ -1,0 +1,88 @@
+"""GRU4Rec (Hidasi et al., ICLR 2016), a recurrent network, as an architecture added to seqrec from outside.
+
+With this file's folder on PYTHONPATH, `seqrec train --import gru4rec --model_type gru4rec --dataset ml-100k` trains it.
+Saved models hold this file as remote code, so they load without it.
+"""
+
+from typing import Any
+
+from torch import Tensor, nn
+
+from seqrec.configuration.config_fields import option
+from seqrec.configuration.configuration_next_item import NextItemConfig
+from seqrec.configuration.strict_config import strict_config
+from seqrec.modeling.backbone import NextItemBackbone
+from seqrec.modeling.modeling_auto import register_architecture
+from seqrec.modeling.modeling_next_item import NextItemHead
+from seqrec.modeling.sequence_layout import SequenceLayout
+
+
+@strict_config
+class Gru4RecConfig(NextItemConfig):
+    """Configuration of GRU4Rec. The loss defaults to the full softmax; the paper samples negatives (`loss="bce"`)."""
+
+    model_type = "gru4rec"
+    display_name = "GRU4Rec"
+    summary = "a recurrent network over the items of a user's history (Hidasi et al., ICLR 2016)"
+    citation = """@inproceedings{hidasi2016gru4rec,
+  title     = {Session-based Recommendations with Recurrent Neural Networks},
+  author    = {Hidasi, Bal{\\'a}zs and Karatzoglou, Alexandros and Baltrunas, Linas and Tikk, Domonkos},
+  booktitle = {International Conference on Learning Representations (ICLR)},
+  year      = {2016}
+}"""
+
+    num_hidden_layers: int = option(1, "architecture", "GRU layers. One is best in the paper.")
+
+
+class Gru4RecModel(NextItemBackbone):
+    """GRUs over the item embeddings; the state after an item predicts the next one."""
+
+    config: Gru4RecConfig
+    _can_compile_fullgraph = False  # torch.compile does not support torch.nn.GRU
+
+    def __init__(self, config: Gru4RecConfig, **unknown: Any) -> None:
+        super().__init__(config, **unknown)
+        size, num_layers = config.hidden_size, config.num_hidden_layers
+        between_layers = config.hidden_dropout if num_layers > 1 else 0.0
+        self.gru = nn.GRU(size, size, num_layers, dropout=between_layers, batch_first=True)
+        self.post_init()
+
+    def encode_sequences(self, events_BLD: Tensor, layout: SequenceLayout) -> Tensor:
+        """Return the state after each event; the layout hands over each history alone, so none sees another's."""
+        states, _ = self.gru(layout.to_sequences(self.embedding_dropout(events_BLD)))
+        return layout.to_rows(states)
+
+
+class Gru4RecForNextItem(NextItemHead):
+    """GRU4Rec with its training loss and scores."""
+
+    config: Gru4RecConfig
+    backbone_class = Gru4RecModel
+
+
+register_architecture(Gru4RecConfig, Gru4RecModel, Gru4RecForNextItem)
+
+if __name__ == "__main__":
+    from seqrec import DataArguments, Recommender, SequentialTrainer, SequentialTrainingArguments, prepare
+
+    data = prepare(DataArguments("synthetic"))
+    model = Gru4RecForNextItem(Gru4RecConfig(vocab_size=len(data.tokenizer), hidden_size=32))
+    arguments = SequentialTrainingArguments(
+        output_dir="runs/gru4rec",
+        num_train_epochs=5,
+        learning_rate=0.01,
+        save_strategy="no",
+        load_best_model_at_end=False,
+    )
+    trainer = SequentialTrainer(
+        model,
+        arguments,
+        processing_class=data.tokenizer,
+        train_dataset=data.sequences["train"],
+        eval_dataset=data.sequences["validation"],
+    )
+    trainer.train()
+    recommender = Recommender(model, data.tokenizer, data.items)
+    history = recommender.item_ids[:3]
+    for recommendation in recommender.recommend(history, k=5):
+        print(recommendation)
