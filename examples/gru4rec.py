@@ -1,7 +1,8 @@
 """GRU4Rec (Hidasi et al., ICLR 2016), a recurrent network, as an architecture added to seqrec from outside.
 
 With this file's folder on PYTHONPATH, `seqrec train --import gru4rec --model_type gru4rec --dataset ml-100k` trains it.
-Saved models hold this file as remote code, so they load without it.
+Saved models hold this file as remote code, so they load without it. Run as a script, it trains on synthetic data, but
+without saving its code: that needs classes of a module that can be imported.
 """
 
 from typing import Any
@@ -63,26 +64,9 @@ class Gru4RecForNextItem(NextItemHead):
 register_architecture(Gru4RecConfig, Gru4RecModel, Gru4RecForNextItem)
 
 if __name__ == "__main__":
-    from seqrec import DataArguments, Recommender, SequentialTrainer, SequentialTrainingArguments, prepare
+    import seqrec
 
-    data = prepare(DataArguments("synthetic"))
-    model = Gru4RecForNextItem(Gru4RecConfig(vocab_size=len(data.tokenizer), hidden_size=32))
-    arguments = SequentialTrainingArguments(
-        output_dir="runs/gru4rec",
-        num_train_epochs=5,
-        learning_rate=0.01,
-        save_strategy="no",
-        load_best_model_at_end=False,
-    )
-    trainer = SequentialTrainer(
-        model,
-        arguments,
-        processing_class=data.tokenizer,
-        train_dataset=data.sequences["train"],
-        eval_dataset=data.sequences["validation"],
-    )
-    trainer.train()
-    recommender = Recommender(model, data.tokenizer, data.items)
-    history = recommender.item_ids[:3]
-    for recommendation in recommender.recommend(history, k=5):
+    settings = {"hidden_size": 32, "num_train_epochs": 5, "learning_rate": 0.01}
+    recommender = seqrec.train("synthetic", model_type="gru4rec", **settings)
+    for recommendation in recommender.recommend(recommender.item_ids[:3], k=5):
         print(recommendation)

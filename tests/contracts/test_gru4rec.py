@@ -22,8 +22,8 @@ from seqrec.testing.tiny_inputs import HISTORIES
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
-# Runs where neither seqrec nor gru4rec can be imported: loads the folder argv[1], saves it to argv[2], and writes
-# to argv[3] what both recommend.
+# Runs where neither seqrec nor gru4rec can be imported: loads the folder argv[1], and
+# writes to argv[2] what it recommends.
 STRANGER = """
 import json, sys
 
@@ -34,16 +34,12 @@ class NotInstalled:
 
 sys.meta_path.insert(0, NotInstalled())
 
-from transformers import AutoModelForCausalLM, AutoTokenizer, pipeline
+from transformers import pipeline
 
-found = []
-for folder in sys.argv[1:3]:
-    pipe = pipeline("next-item-recommendation", model=folder, trust_remote_code=True, device="cpu")
-    found.append([one["item_id"] for one in pipe(["item 2", "item 0", "item 6"], top_k=5)])
-    AutoModelForCausalLM.from_pretrained(folder, trust_remote_code=True).save_pretrained(sys.argv[2])
-    AutoTokenizer.from_pretrained(folder).save_pretrained(sys.argv[2])
+pipe = pipeline("next-item-recommendation", model=sys.argv[1], trust_remote_code=True, device="cpu")
+found = [one["item_id"] for one in pipe(["item 2", "item 0", "item 6"], top_k=5)]
 assert not [name for name in sys.modules if name.partition(".")[0] in ("seqrec", "gru4rec")]
-json.dump(found, open(sys.argv[3], "w"))
+json.dump(found, open(sys.argv[2], "w"))
 """
 
 
@@ -131,7 +127,7 @@ def test_it_recommends_where_neither_seqrec_nor_the_example_can_be_imported(mode
     assert "register_architecture" not in code
     assert "__main__" not in code
     done = subprocess.run(
-        [sys.executable, "-c", STRANGER, *(tmp_path / name for name in ("saved", "resaved", "found.json"))],
+        [sys.executable, "-c", STRANGER, tmp_path / "saved", tmp_path / "found.json"],
         cwd=tmp_path,
         env=os.environ | {"HF_HUB_OFFLINE": "1", "HF_MODULES_CACHE": str(tmp_path / "modules"), "PYTHONPATH": ""},
         capture_output=True,
@@ -139,4 +135,4 @@ def test_it_recommends_where_neither_seqrec_nor_the_example_can_be_imported(mode
     )
     assert done.returncode == 0, done.stderr
     expected = [one.item_id for one in recommender.recommend(["item 2", "item 0", "item 6"], k=5)]
-    assert json.loads((tmp_path / "found.json").read_text()) == [expected, expected]
+    assert json.loads((tmp_path / "found.json").read_text()) == expected
