@@ -22,7 +22,7 @@ from seqrec.interactions.histories import Histories, as_histories
 from seqrec.interactions.special_tokens import IGNORED_LABEL
 from seqrec.modeling.modeling_next_item import NextItemHead
 from seqrec.search.finite import require_finite_weights
-from seqrec.training.progress import can_show_bars
+from seqrec.training.terminal import can_show_bars
 
 __all__ = ["train_with_accelerate"]
 

@@ -99,8 +99,9 @@ class SequentialTrainingArguments(TrainingArguments):
             self.bf16 = False
         if self.metric_for_best_model is not None:
             self.metric_for_best_model = self.metric_for_best_model.removeprefix("eval_")
+        if self.quiet:
+            self.disable_tqdm = True
         super().__post_init__()
-        self.disable_tqdm = self.disable_tqdm or self.quiet
 
 
 def complete_arguments(arguments: TrainingArguments, *, has_own_metrics: bool) -> None:

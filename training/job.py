@@ -29,10 +29,11 @@ from seqrec.training.arguments import SequentialTrainingArguments
 from seqrec.training.checkpoints import checkpoints_in, what_is_missing
 from seqrec.training.curve import save_training_curve
 from seqrec.training.output_folder import claimed, remove_checkpoints, resume_point
-from seqrec.training.progress import line_width, shows_lines, tell
+from seqrec.training.progress import shows_lines
 from seqrec.training.progress_text import start_of_training
 from seqrec.training.provenance import estimated_energy, hardware, versions
 from seqrec.training.starting_point import load_starting_point
+from seqrec.training.terminal import line_width, tell, without_library_bars
 from seqrec.training.trainer import SequentialTrainer
 
 __all__ = ["TrainedModel", "run_job"]
@@ -89,7 +90,7 @@ def run_job(
     if model_type not in MODEL_TYPES:
         raise InputError(f"There is no model_type {model_type!r}. Choose one of: {', '.join(sorted(MODEL_TYPES))}.")
     folder = Path(training_arguments.output_dir)
-    with claimed(folder) if training_arguments.process_index == 0 else nullcontext():
+    with claimed(folder) if training_arguments.process_index == 0 else nullcontext(), without_library_bars():
         checkpoint = resume_point(folder, training_arguments.resume_from_checkpoint, overwrite=overwrite)
         set_seed(training_arguments.seed)
         frames = {"interactions": interactions, "items": items}

@@ -1,12 +1,9 @@
 """What training shows in a terminal: a table with a line for each evaluation, and a bar below it."""
 
-import logging
 import sys
 import time
-import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from typing import Any
 
 from tqdm.auto import tqdm
@@ -20,25 +17,23 @@ from transformers import (
 )
 from transformers.trainer_callback import CallbackHandler
 from transformers.trainer_utils import IntervalStrategy
-from transformers.utils.import_utils import is_in_notebook
 
-from seqrec.evaluation.tables import terminal_width, wrap
 from seqrec.training.progress_table import ProgressTable, metric_names
-from seqrec.training.progress_text import end_of_training, whole
+from seqrec.training.progress_text import end_of_training, selecting_metric, whole
+from seqrec.training.terminal import (
+    can_show_bars,
+    line_width,
+    lines_above_bars,
+    tell,
+    without_idle_warnings,
+    without_library_bars,
+)
 
-__all__ = [
-    "TrainingProgress",
-    "can_show_bars",
-    "line_width",
-    "showing_progress",
-    "shows_bars",
-    "shows_lines",
-    "tell",
-    "use_training_progress",
-]
+__all__ = ["TrainingProgress", "showing_progress", "shows_bars", "shows_lines", "use_training_progress"]
 
-MAX_WIDTH = 80
-BAR = "{desc} {percentage:3.0f}% |{bar}| {n_fmt}/{total_fmt} steps, {remaining} left"
+WIDE_BAR = "{desc} {percentage:3.0f}% |{bar}| {n_fmt}/{total_fmt} steps, {remaining} left"
+NARROW_BAR = "{desc} {percentage:3.0f}% |{bar}| {remaining}"
+NARROW = 60  # columns below which only the narrow bar has room for a bar
 
 
 class TrainingProgress(TrainerCallback):
@@ -51,33 +46,40 @@ class TrainingProgress(TrainerCallback):
         self.bar: Any = None
         self.end()
 
+    def begin(self, step: int) -> None:
+        """Begin a new training, after this many steps."""
+        self.end()
+        self.is_training, self.began = True, time.perf_counter()
+        self.first_step = self.last_logged = step
+
     def end(self) -> None:
         """Forget the training, and remove its bar."""
         if self.bar is not None:
             self.bar.close()
-        self.bar = self.began = self.table = None
+        self.bar = None
+        self.table: ProgressTable | None = None
+        self.is_training, self.began = False, 0.0
         self.first_step = self.last_logged = 0
-        self.losses: list[tuple[int, float]] = []  # steps and their mean loss, since the last line
+        self.losses: list[tuple[int, float]] = []  # since the last line: a number of steps, and their mean loss
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Begin a new table."""
-        self.end()
-        self.began = time.perf_counter()
-        self.first_step = self.last_logged = state.global_step
+        self.begin(state.global_step)
         if not shows_lines(args):
             return
         if state.is_hyper_param_search and state.trial_params:
             settings = ", ".join(f"{name}={value}" for name, value in state.trial_params.items())
             tell(f"{state.trial_name or 'Trial'}: {settings}")
         if state.global_step:
-            tell(f"Resuming after step {state.global_step:,} of {state.max_steps:,}.")
+            tell(f"Resuming after epoch {whole(state.epoch or 0)}.")
         if shows_bars(args):
             self.bar = tqdm(
+                desc=present_epoch(state),
                 total=state.max_steps,
                 initial=state.global_step,
-                bar_format=BAR,
+                bar_format=WIDE_BAR if line_width() >= NARROW else NARROW_BAR,
                 file=sys.stderr,
                 dynamic_ncols=True,
                 leave=False,
@@ -88,8 +90,7 @@ class TrainingProgress(TrainerCallback):
     ) -> None:
         """Name the epoch next to the bar."""
         if self.bar is not None:
-            total = f"/{state.num_train_epochs}" if state.num_train_epochs < 10**6 else ""  # unknown if streamed
-            self.bar.set_description_str(f"epoch {int(state.epoch or 0) + 1}{total}", refresh=False)
+            self.bar.set_description_str(present_epoch(state), refresh=False)
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Move the bar."""
@@ -105,7 +106,7 @@ class TrainingProgress(TrainerCallback):
         **kwargs: Any,
     ) -> None:
         """Remember the loss; without evaluations, print it."""
-        if self.began is None or "loss" not in (logs or {}):
+        if not self.is_training or logs is None or "loss" not in logs:
             return
         self.losses.append((state.global_step - self.last_logged, logs["loss"]))
         self.last_logged = state.global_step
@@ -121,7 +122,7 @@ class TrainingProgress(TrainerCallback):
         **kwargs: Any,
     ) -> None:
         """Print a line, unless this is an evaluation outside training."""
-        if self.began is not None:
+        if self.is_training:
             self.print_line(args, state, metrics or {}, by=args.eval_strategy)
 
     def on_train_end(
@@ -133,38 +134,38 @@ class TrainingProgress(TrainerCallback):
             tell(end_of_training(args, state))
 
     def print_line(
-        self, args: TrainingArguments, state: TrainerState, metrics: dict[str, Any], by: IntervalStrategy
+        self, args: TrainingArguments, state: TrainerState, metrics: dict[str, Any], *, by: IntervalStrategy | str
     ) -> None:
         """Print a line, after the header if it is the first one or the terminal has become too narrow."""
         loss, self.losses = mean_loss(self.losses), []
         if not shows_lines(args):
             return
-        width = line_width()
-        best = (args.metric_for_best_model or "").removeprefix("eval_")
-        place = "epoch" if by == IntervalStrategy.EPOCH else "step"
-        if self.table is None or self.table.width > width:
-            table = ProgressTable.fitting(
-                width,
-                place,
-                has_loss=args.logging_strategy != IntervalStrategy.NO,
-                metrics=metric_names(metrics),
-                best=best,
-            )
-            if table != self.table:
-                tell(table.header())
-            self.table = table
-        seconds = time.perf_counter() - self.began
-        steps = state.global_step - self.first_step
-        tell(
-            self.table.line(
-                whole(state.epoch or 0) if place == "epoch" else state.global_step,
-                loss=loss,
-                metrics={name: metrics[f"eval_{name}"] for name in metric_names(metrics)},
-                best=best if is_best(metrics.get(f"eval_{best}"), args, state) else None,
-                seconds=seconds,
-                seconds_left=seconds / steps * (state.max_steps - state.global_step) if steps else None,
-            )
+        if self.table is None or self.table.width > line_width():
+            before = self.table
+            self.table = fitting_table(args, metrics, "epoch" if by == IntervalStrategy.EPOCH else "step")
+            if self.table != before:  # they are the same in a terminal too narrow for any table
+                tell(self.table.header())
+        seconds, steps = time.perf_counter() - self.began, state.global_step - self.first_step
+        line = self.table.line(
+            whole(state.epoch or 0) if self.table.place == "epoch" else state.global_step,
+            loss=loss,
+            metrics={name: metrics[f"eval_{name}"] for name in metric_names(metrics)},
+            best=selecting_metric(args) if steps and is_best(metrics, args, state) else None,
+            seconds=seconds,
+            seconds_left=seconds / steps * (state.max_steps - state.global_step) if steps else None,
         )
+        tell(line)
+
+
+def fitting_table(arguments: TrainingArguments, metrics: dict[str, Any], place: str) -> ProgressTable:
+    """Choose the columns of the table for the present terminal."""
+    return ProgressTable.fitting(
+        line_width(),
+        place,
+        has_loss=arguments.logging_strategy != IntervalStrategy.NO,
+        metrics=metric_names(metrics),
+        best=selecting_metric(arguments),
+    )
 
 
 def use_training_progress(handler: CallbackHandler) -> None:
@@ -177,7 +178,7 @@ def use_training_progress(handler: CallbackHandler) -> None:
 def showing_progress(handler: CallbackHandler) -> Iterator[None]:
     """Keep warnings and log messages out of the progress bars, and remove these if training is interrupted."""
     try:
-        with lines_above_bars():
+        with without_idle_warnings(), without_library_bars(), lines_above_bars():
             yield
     finally:
         for callback in handler.callbacks:
@@ -195,21 +196,10 @@ def shows_bars(arguments: TrainingArguments) -> bool:
     return arguments.process_index == 0 and not arguments.disable_tqdm and can_show_bars()
 
 
-def can_show_bars() -> bool:
-    """Return whether progress bars can be shown here, in a terminal or a notebook, instead of filling a log file."""
-    return is_in_notebook() or terminal_width(sys.stderr) is not None
-
-
-def tell(text: str) -> None:
-    """Write lines to standard error, above the bars, broken between words where the terminal is narrow."""
-    if sys.stderr is not None:
-        tqdm.write("\n".join(wrap(line, line_width()) for line in text.split("\n")), file=sys.stderr)
-        sys.stderr.flush()
-
-
-def line_width() -> int:
-    """Return the most columns that a line may occupy: 80, or fewer in a narrow terminal."""
-    return min(terminal_width(sys.stderr) or MAX_WIDTH, MAX_WIDTH)
+def present_epoch(state: TrainerState) -> str:
+    """Say which epoch begins, and of how many unless that is unknown, as for streamed data."""
+    total = f"/{state.num_train_epochs}" if state.num_train_epochs < 10**6 else ""
+    return f"epoch {int(state.epoch or 0) + 1}{total}"
 
 
 def mean_loss(losses: list[tuple[int, float]]) -> float | None:
@@ -218,43 +208,11 @@ def mean_loss(losses: list[tuple[int, float]]) -> float | None:
     return sum(count * loss for count, loss in losses) / steps if steps else None
 
 
-def is_best(value: Any, arguments: TrainingArguments, state: TrainerState) -> bool:
-    """Return whether a metric is better than at all evaluations before, which `Trainer` decides only afterwards."""
+def is_best(metrics: dict[str, Any], arguments: TrainingArguments, state: TrainerState) -> bool:
+    """Return whether an evaluation is better than all before, which `Trainer` decides only afterwards."""
+    value = metrics.get(f"eval_{selecting_metric(arguments)}")
     if value is None:
         return False
     if arguments.greater_is_better:
         return value > (float("-inf") if state.best_metric is None else state.best_metric)
     return value < (float("inf") if state.best_metric is None else state.best_metric)
-
-
-@contextmanager
-def lines_above_bars() -> Iterator[None]:
-    """Make warnings and log messages appear above the progress bars of a terminal, instead of within them."""
-    if terminal_width(sys.stderr) is None:
-        yield
-        return
-
-    def above(write: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
-        with tqdm.external_write_mode(file=sys.stderr):
-            write(*args, **kwargs)
-
-    show = warnings.showwarning
-    warnings.showwarning = partial(above, show)
-    handlers = console_handlers()
-    for handler in handlers:
-        handler.emit = partial(above, handler.emit)  # type: ignore[method-assign]
-    try:
-        yield
-    finally:
-        warnings.showwarning = show
-        for handler in handlers:
-            del handler.emit
-
-
-def console_handlers() -> list[logging.Handler]:
-    """List the handlers that write log messages to the console."""
-    loggers = [logging.root, *logging.root.manager.loggerDict.values()]
-    found = {id(handler): handler for logger in loggers for handler in getattr(logger, "handlers", [])}
-    if logging.lastResort is not None:  # the handler of messages that no other handles
-        found[id(logging.lastResort)] = logging.lastResort
-    return [handler for handler in found.values() if getattr(handler, "stream", None) in (sys.stdout, sys.stderr)]

@@ -13,7 +13,8 @@ from seqrec.evaluation.tables import display_width, printable, shorten
 
 __all__ = ["ProgressTable", "format_number", "format_time", "metric_names"]
 
-PLACE_WIDTH, NUMBER_WIDTH, TIME_WIDTH = 5, 6, 7  # columns of a cell, at least
+PLACE_WIDTHS = {"epoch": 5, "step": 7}
+NUMBER_WIDTH, TIME_WIDTH = 6, 7  # columns of a cell, at least
 LONGEST_NAME = 24  # columns of a metric's name in the header
 GAP = "  "
 BEST = "*"  # stands in the gap after the best value so far
@@ -63,7 +64,7 @@ class ProgressTable:
     @property
     def columns(self) -> list[tuple[str, int]]:
         """The title and width of each column."""
-        columns = [(self.place, PLACE_WIDTH)]
+        columns = [(self.place, PLACE_WIDTHS[self.place])]
         columns += [("loss", NUMBER_WIDTH)] * self.has_loss
         columns += [(shorten(printable(name), LONGEST_NAME, ellipsis=".."), NUMBER_WIDTH) for name in self.metrics]
         columns += [(name, TIME_WIDTH) for name in self.times]
@@ -101,7 +102,7 @@ class ProgressTable:
         """
         values = metrics or {}
         times = {"time": format_time(seconds), "left": format_time(seconds_left)}
-        cells = [format_number(place, PLACE_WIDTH)]
+        cells = [f"{place}"]
         cells += [format_number(loss)] * self.has_loss
         cells += [format_number(values.get(name)) + BEST * (name == best) for name in self.metrics]
         cells += [times[name] for name in self.times]
@@ -116,12 +117,12 @@ def metric_names(metrics: Mapping[str, Any]) -> list[str]:
     return [
         name.removeprefix("eval_")
         for name, value in metrics.items()
-        if name.startswith("eval_") and isinstance(value, Real) and not isinstance(value, bool)
+        if name.startswith("eval_") and isinstance(value, Real)
     ]
 
 
-def format_number(value: float | None, width: int = NUMBER_WIDTH) -> str:
-    """Format a number in at most `width` (5 or more) characters; "-" for None.
+def format_number(value: float | None) -> str:
+    """Format a number, of less than 1e100, in at most 6 characters; "-" for None.
 
     >>> [format_number(value) for value in (0.12345, 12.3456, -1234567.0, 0.00001, 42, None)]
     ['0.1235', '12.346', '-1e+06', '1e-05', '42', '-']
@@ -134,8 +135,8 @@ def format_number(value: float | None, width: int = NUMBER_WIDTH) -> str:
         texts = [f"{value:.{digits}f}" for digits in (4, 3, 2, 1, 0)]
     else:
         texts = []
-    texts += [f"{float(value):.{digits}g}" for digits in range(width, 0, -1)]
-    return next((text for text in texts if len(text) <= width), texts[-1])
+    texts += [f"{float(value):.{digits}g}" for digits in range(NUMBER_WIDTH, 0, -1)]
+    return next((text for text in texts if len(text) <= NUMBER_WIDTH), texts[-1])
 
 
 def format_time(seconds: float | None) -> str:

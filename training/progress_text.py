@@ -8,7 +8,7 @@ from transformers.trainer_utils import IntervalStrategy
 
 from seqrec.training.progress_table import format_number
 
-__all__ = ["end_of_training", "start_of_training", "whole"]
+__all__ = ["end_of_training", "selecting_metric", "start_of_training", "whole"]
 
 
 def start_of_training(trainer: Trainer, protocol: Mapping[str, Any], *, is_new: bool, width: int) -> str:
@@ -41,8 +41,9 @@ def describe_device(arguments: TrainingArguments) -> str:
 
 def end_of_training(arguments: TrainingArguments, state: TrainerState) -> str:
     """Say why training ended, and which evaluation was best, in one line."""
-    name = (arguments.metric_for_best_model or "").removeprefix("eval_")
-    evaluations = [entry for entry in state.log_history if f"eval_{name}" in entry]
+    name = selecting_metric(arguments)
+    # An evaluation before the first step selects no checkpoint.
+    evaluations = [entry for entry in state.log_history if f"eval_{name}" in entry and entry["step"] > 0]
     last = whole(state.epoch or 0)
     is_complete = state.global_step >= state.max_steps
     best = best_evaluation(evaluations, f"eval_{name}", greater_is_better=arguments.greater_is_better is not False)
@@ -66,6 +67,11 @@ def best_evaluation(evaluations: list[dict[str, Any]], key: str, *, greater_is_b
     numbers = [entry for entry in evaluations if entry[key] == entry[key]]
     choose = max if greater_is_better else min
     return choose(numbers, key=lambda entry: entry[key], default=None)
+
+
+def selecting_metric(arguments: TrainingArguments) -> str:
+    """Return the name of the metric that selects the best checkpoint, without "eval_"; empty if none does."""
+    return (arguments.metric_for_best_model or "").removeprefix("eval_")
 
 
 def whole(epoch: float) -> float:

@@ -7,6 +7,7 @@ from functools import partial
 from transformers.utils.logging import disable_progress_bar
 
 from seqrec.cli.console import INTERRUPTED, REFUSED, exit_status, plain_warnings, ready_console, tell
+from seqrec.cli.console_log import logging_to_console
 from seqrec.cli.evaluate_command import evaluate_command
 from seqrec.cli.prepare_command import prepare_command
 from seqrec.cli.push_command import push_command
@@ -37,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         tell(f"seqrec: there is no command {argv[0]!r}. Choose one of: {', '.join(COMMANDS)}.")
         return REFUSED
     disable_progress_bar()  # for loading and saving; training and ranking keep theirs
-    with plain_warnings():
+    with plain_warnings(), logging_to_console():
         status = exit_status(argv[0], partial(command, argv[1:]))
     if status == INTERRUPTED and argv[0] == "train":
         tell("Completed epochs are kept: add --resume_from_checkpoint true to continue.")

@@ -12,6 +12,7 @@ from typing import Any, TextIO
 import torch
 from safetensors import SafetensorError
 
+from seqrec.cli.console_log import console_text
 from seqrec.evaluation.tables import printable
 
 __all__ = ["INTERRUPTED", "REFUSED", "exit_status", "json_text", "plain_warnings", "ready_console", "tell"]
@@ -113,12 +114,12 @@ def discard_output() -> None:
 
 @contextmanager
 def plain_warnings() -> Iterator[None]:
-    """Print each warning once, on one line, without its location in the code."""
+    """Print each warning once, on one line that a terminal breaks between words, without its location in the code."""
     told: set[str] = set()
     format_before = warnings.formatwarning
 
     def plain_warning(message: Warning | str, *_: Any, **__: Any) -> str:
-        line = f"seqrec: {in_one_line(message)}\n"
+        line = f"{console_text(message)}\n"
         if line in told:
             return ""
         told.add(line)
