@@ -70,8 +70,7 @@ class TrainingProgress(TrainerCallback):
         if not shows_lines(args):
             return
         if state.is_hyper_param_search and state.trial_params:
-            settings = ", ".join(f"{name}={value}" for name, value in state.trial_params.items())
-            tell(f"{state.trial_name or 'Trial'}: {settings}")
+            tell(describe_trial(state))
         if state.global_step:
             tell(f"Resuming after epoch {whole(state.epoch or 0)}.")
         if shows_bars(args):
@@ -194,6 +193,13 @@ def shows_lines(arguments: TrainingArguments) -> bool:
 def shows_bars(arguments: TrainingArguments) -> bool:
     """Return whether this process is to show progress bars."""
     return arguments.process_index == 0 and not arguments.disable_tqdm and can_show_bars()
+
+
+def describe_trial(state: TrainerState) -> str:
+    """Return the settings that a hyper-parameter search tries, in one line."""
+    values = {name: f"{value:.3g}" if isinstance(value, float) else value for name, value in state.trial_params.items()}
+    settings = ", ".join(f"{name} {value}" for name, value in values.items())
+    return f"{state.trial_name or 'Trial'}: {settings}"
 
 
 def present_epoch(state: TrainerState) -> str:

@@ -114,6 +114,13 @@ def test_summary_shows_metrics_examples_and_where_it_lies(tmp_path, capsys):
     assert f"Saved to {tmp_path / 'model'}" in printed
 
 
+def test_quiet_training_prints_nothing(tmp_path, capfd):
+    capfd.readouterr()
+    assert train(tmp_path / "model", "--num_train_epochs", "1", "--quiet") == 0
+    assert capfd.readouterr() == ("", "")
+    assert (tmp_path / "model" / "metrics.json").is_file()
+
+
 def test_recommend_prints_a_table_or_json(trained, capsys):
     item_ids = pl.read_parquet(trained / "items.parquet")["item_id"].head(3).to_list()
     arguments = ["recommend", "--model", str(trained), "--history", ",".join(item_ids), "--k", "4"]

@@ -2,6 +2,7 @@
 
 import io
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -10,7 +11,7 @@ import warnings
 
 import pytest
 
-from seqrec.cli import command_line
+from seqrec.cli import command_line, console_log
 from seqrec.cli.console import INTERRUPTED, exit_status, foreseen, json_text, plain_warnings
 
 BEYOND_ASCII = "Amélie 名前"
@@ -132,6 +133,23 @@ def test_a_warning_takes_one_line_and_is_told_once():
         told = [warnings.formatwarning(UserWarning(text), UserWarning, "cli.py", 1) for text in texts]
     assert told == ["seqrec: a title of two lines: \\x1b[2J\n", "", "seqrec: another\n"]
     assert warnings.formatwarning is before
+
+
+@pytest.mark.parametrize(
+    ("width", "expected"),
+    [
+        (None, "seqrec: Filters dropped 3 of 100 interactions, and \\x1b[2J.\n"),
+        (30, "seqrec: Filters dropped 3 of\n  100 interactions, and\n  \\x1b[2J.\n"),
+    ],
+)
+def test_log_messages_look_like_warnings_and_fit_a_terminal(command, monkeypatch, width, expected):
+    monkeypatch.setattr(sys, "stderr", console("utf-8"))
+    monkeypatch.setattr(console_log, "terminal_width", lambda stream: width)
+    logger = logging.getLogger("seqrec.interactions.preparation")
+    command(lambda: logger.warning("Filters dropped %s of 100\ninteractions, and \x1b[2J.", 3))
+    assert command_line.main(["push"]) == 0
+    assert printed(sys.stderr) == expected
+    assert logging.getLogger("seqrec").handlers == []
 
 
 def test_ctrl_c_is_told_with_its_status(command, capsys):

@@ -163,7 +163,7 @@ def test_the_seed_decides_the_order_of_the_histories(model, tokenizer):
     assert orders[0] == orders[1] != orders[2]
 
 
-def test_the_collator_hears_of_every_epoch(model, tokenizer, monkeypatch):
+def test_the_collator_hears_of_every_epoch_and_no_bar_fills_a_log(model, tokenizer, monkeypatch, capfd):
     epochs = []
     monkeypatch.setattr(MaskedItemCollator, "set_epoch", lambda self, epoch: epochs.append(epoch))
     train_with_accelerate(
@@ -175,3 +175,4 @@ def test_the_collator_hears_of_every_epoch(model, tokenizer, monkeypatch):
         after_epoch=lambda epoch, _: epochs.append(f"after {epoch}"),
     )
     assert epochs == [0, "after 1", 1, "after 2", 2, "after 3"]
+    assert capfd.readouterr().err == ""

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from transformers import ProgressCallback, TrainerCallback, trainer
+from transformers import ProgressCallback, TrainerCallback, TrainerControl, TrainerState, trainer
 
 from seqrec import SequentialTrainer, SequentialTrainingArguments
 from seqrec.training import progress, terminal
@@ -144,6 +144,13 @@ def test_callbacks_that_people_pass_and_notebooks_keep_their_own_progress(lines,
     kinds = [type(callback) for callback in lines.trainer.callback_handler.callbacks]
     assert Notebook in kinds
     assert TrainingProgress not in kinds
+
+
+def test_a_trial_of_a_search_begins_with_its_settings(tmp_path, capsys):
+    state = TrainerState(is_hyper_param_search=True, trial_params={"learning_rate": 0.00123456, "hidden_size": 64})
+    arguments = SequentialTrainingArguments(str(tmp_path), disable_tqdm=True)
+    TrainingProgress().on_train_begin(arguments, state, TrainerControl())
+    assert capsys.readouterr().err == "Trial: learning_rate 0.00123, hidden_size 64\n"
 
 
 def test_evaluating_outside_training_prints_nothing(lines, capsys):
