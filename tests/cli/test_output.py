@@ -62,7 +62,7 @@ def test_an_output_that_cannot_be_is_refused_before_any_work(place, monkeypatch,
 
 @pytest.mark.parametrize("output", ["out.csv", "out.CSV", "out.Parquet", "model/out.jsonl"])
 def test_an_output_is_written_by_its_ending_in_any_case(place, output):
-    require_output_file(output, model="model", source="in.csv")
+    require_output_file(output, model="model", sources={"--input": "in.csv"})
     write_frame(FRAME, output)
     reader = {".csv": pl.read_csv, ".parquet": pl.read_parquet, ".jsonl": pl.read_ndjson}[Path(output).suffix.lower()]
     assert reader(output).equals(FRAME)

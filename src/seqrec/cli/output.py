@@ -2,7 +2,7 @@
 
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,29 +27,31 @@ def write_frame(frame: pl.DataFrame, path: str) -> None:
         WRITERS[Path(path).suffix.lower()](frame, part)
 
 
-def require_output_file(path: str, *, model: str, source: str) -> None:
+def require_output_file(path: str, *, model: str, sources: Mapping[str, str | None], flag: str = "--output") -> None:
     """Raise an `InputError` unless a table can be written here without replacing its source or a file of the model.
 
     Args:
         path: The file to write.
         model: The model's folder or repository.
-        source: The input: a file, or a folder of files.
+        sources: The inputs by their flags: files, or folders of files; None for those not given.
+        flag: The flag that gave the path.
     """
     output = Path(path)
     if output.suffix.lower() not in WRITERS:
-        raise InputError(f"--output {path!r} must end in one of {', '.join(WRITERS)}.")
+        raise InputError(f"{flag} {path!r} must end in one of {', '.join(WRITERS)}.")
     target = Path(os.path.realpath(output))  # writing follows links too
     if target.is_dir():
-        raise InputError(f"--output {path!r} is a folder. Give the name of a file.")
+        raise InputError(f"{flag} {path!r} is a folder. Give the name of a file.")
     if not target.parent.is_dir():
-        raise InputError(f"--output {path!r} is in a folder that does not exist. Create '{target.parent}' first.")
-    if is_same(target, Path(source)) or is_same(target.parent, Path(source)):
-        raise InputError(f"--output {path!r} would replace or add to --input {source!r}. Give another file.")
+        raise InputError(f"{flag} {path!r} is in a folder that does not exist. Create '{target.parent}' first.")
+    for given, source in sources.items():
+        if source is not None and (is_same(target, Path(source)) or is_same(target.parent, Path(source))):
+            raise InputError(f"{flag} {path!r} would replace or add to {given} {source!r}. Give another file.")
     if Path(model).is_dir() and any(is_same(target, file) for file in Path(model).iterdir()):
-        raise InputError(f"--output {path!r} would replace a file of the model. Give another file.")
+        raise InputError(f"{flag} {path!r} would replace a file of the model. Give another file.")
     if target.exists() and not os.access(target, os.W_OK):
-        raise InputError(f"--output {path!r} already exists and is not writable. Give another file.")
-    require_writable(target.parent, f"--output {path!r}")
+        raise InputError(f"{flag} {path!r} already exists and is not writable. Give another file.")
+    require_writable(target.parent, f"{flag} {path!r}")
 
 
 def require_new_folder(path: str) -> None:

@@ -84,4 +84,4 @@ def require_one_source(flags: argparse.Namespace, columns: dict[str, str]) -> No
     if flags.input is not None:
         if flags.json:
             raise InputError("--json only applies to printing, not to --output. For JSON, let --output end in .jsonl.")
-        require_output_file(flags.output, model=flags.model, source=flags.input)
+        require_output_file(flags.output, model=flags.model, sources={"--input": flags.input})
