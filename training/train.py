@@ -7,6 +7,7 @@ from os import PathLike
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import torch
 from transformers.utils import logging
 
 from seqrec.errors import InputError
@@ -14,6 +15,7 @@ from seqrec.hub.saved_folder import load_record, saved_model_type
 from seqrec.inference.recommender import Recommender
 from seqrec.interactions.preparation import COLUMN_FIELDS, DataArguments
 from seqrec.training.arguments import SequentialTrainingArguments
+from seqrec.training.device_choice import device_settings
 from seqrec.training.job import TrainedModel, run_job
 from seqrec.training.settings import sort_settings
 
@@ -30,6 +32,7 @@ def train(
     model_revision: str | None = None,
     output_dir: str | PathLike[str] | None = None,
     overwrite: bool = False,
+    device: str | torch.device = "auto",
     **settings: Any,
 ) -> Recommender:
     """Train a model on interactions, select its best epoch by validation, and evaluate it on test.
@@ -49,6 +52,7 @@ def train(
         output_dir: Folder for the model, its metrics and card. If None, nothing is left on disk, but the recommender
             can be saved with all of these.
         overwrite: Whether to replace a model or checkpoints that `output_dir` already holds.
+        device: Where to train: `"auto"` for a GPU if there is one, or the name of a device.
         **settings: Fields of `SequentialTrainingArguments` (`num_train_epochs=20`), `DataArguments`
             (`split_method="temporal"`) and the architecture's configuration (`hidden_size=64`).
 
@@ -67,13 +71,14 @@ def train(
     start = None if model_name_or_path is None else str(model_name_or_path)
     model_type = chosen_model_type(model_type, start, model_revision)
     sorted_ = sort_settings({**settings, **column_fields(columns, settings)}, model_type)
+    device_fields = device_settings(device, sorted_.training.get("use_cpu"))
     names, frames = split_names_from_frames({"interactions": interactions, "items": items})
     data_arguments = DataArguments(dataset=names.get("interactions"), items=names.get("items"), **sorted_.data)
     told = {"columns": columns, "items": items, "model_type": model_type, "model_name_or_path": start, **settings}
     with working_folder(output_dir, sorted_.training) as folder, no_loading_bars():
         trained = run_job(
             data_arguments,
-            SequentialTrainingArguments(output_dir=folder, **sorted_.training),
+            SequentialTrainingArguments(output_dir=folder, **{**sorted_.training, **device_fields}),
             **frames,
             model_type=model_type,
             config_fields=sorted_.config,

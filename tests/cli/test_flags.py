@@ -191,11 +191,11 @@ def test_training_on_the_processor():
         ("cuda", "cuda", 2, None),
         ("cuda:1", "cuda", 2, "CUDA_VISIBLE_DEVICES=1"),
         ("mps", "mps", 1, None),
-        ("mps", "cuda", 1, "Training runs on cuda or cpu here, not on --device mps"),
+        ("mps", "cuda", 1, "Training runs on cuda or cpu here, not on device='mps'"),
     ],
 )
 def test_training_on_an_accelerator(monkeypatch, device, kind, number, message):
-    monkeypatch.setattr("seqrec.cli.train_flags.resolve_device", torch.device)
+    monkeypatch.setattr("seqrec.training.device_choice.resolve_device", torch.device)
     monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda: torch.device(kind))
     monkeypatch.setattr(torch.accelerator, "device_count", lambda: number)
     if message is None:

@@ -216,6 +216,9 @@ def test_a_prepared_folder_remembers_the_columns(ratings, movies, tmp_path):
         ({"resume_from_checkpoint": True}, r"resume_from_checkpoint needs the folder .* Give output_dir"),
         ({"push_to_hub": True}, r"push_to_hub needs the name of a repository. Give hub_model_id, or output_dir"),
         ({"streaming": True}, r"streaming=True has no effect on a frame"),
+        ({"device": "gpu"}, r"device='gpu' is not the name of a device"),
+        ({"device": "cpu", "use_cpu": False}, r"use_cpu=False contradicts device='cpu'. Leave out use_cpu"),
+        ({"context_columns": ["mood"]}, r"mood"),
         ({"items": 5}, r"A int is not a table"),
     ],
 )
@@ -229,6 +232,25 @@ def test_mistakes_are_one_line(changes, message, ratings):
 def test_what_is_no_frame(interactions):
     with pytest.raises(InputError, match=r"No interactions were named|is not a table"):
         seqrec.train(interactions)
+
+
+def test_files_and_where_to_train(log, movies, tmp_path, trained):
+    log.write_parquet(tmp_path / "log.parquet")
+    movies.rename(columns={"movieId": "item_id"}).to_csv(tmp_path / "movies.csv", index=False)
+    found = seqrec.train(tmp_path / "log.parquet", items=str(tmp_path / "movies.csv"), device="cpu", seed=3, **QUICK)
+    assert found.recommend([[1], [2, 3]], k=10) == trained.recommend([[1], [2, 3]], k=10)
+    assert found.model.device.type == "cpu"
+    told = found.metrics["training"]["command"]
+    assert told.startswith("seqrec.train(\n    'log.parquet',\n    items='movies.csv',\n")
+
+
+def test_it_shows_its_progress_on_standard_error_unless_quiet(ratings, capfd):
+    seqrec.train(ratings, columns=COLUMNS, **QUICK)
+    shown = capfd.readouterr()
+    assert "60 users, 40 items" in shown.err
+    assert shown.out == ""
+    seqrec.train(ratings, columns=COLUMNS, quiet=True, **QUICK)
+    assert capfd.readouterr() == ("", "")
 
 
 def test_several_processes_need_a_folder(ratings, monkeypatch):

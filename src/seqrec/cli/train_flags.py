@@ -9,7 +9,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
 import yaml
 from transformers.hf_argparser import string_to_bool
 
@@ -19,9 +18,9 @@ from seqrec.errors import InputError
 from seqrec.hub.saved_folder import saved_model_type
 from seqrec.interactions.one_line import one_line
 from seqrec.interactions.preparation import DataArguments
-from seqrec.modeling.devices import resolve_device
 from seqrec.modeling.modeling_auto import MODEL_TYPES
 from seqrec.training.arguments import SequentialTrainingArguments
+from seqrec.training.device_choice import device_settings
 
 __all__ = ["DEVICE_HELP", "config_flags", "device_flags", "train_parser", "with_config_file"]
 
@@ -129,24 +128,8 @@ def device_flags(argv: Sequence[str]) -> list[str]:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--use_cpu", "--use-cpu", type=string_to_bool, nargs="?", const=True)
     flags = parser.parse_known_args(argv)[0]
-    if flags.device == "auto":
-        return []
-    device = resolve_device(flags.device)
-    if flags.use_cpu is not None and flags.use_cpu != (device.type == "cpu"):
-        raise InputError(f"--use_cpu {flags.use_cpu} contradicts --device {device}. Leave out --use_cpu.")
-    if device.type == "cpu":
-        return ["--use_cpu", "true"]
-    accelerator = torch.accelerator.current_accelerator()
-    if accelerator is None or accelerator.type != device.type:
-        raise InputError(
-            f"Training runs on {accelerator or 'cpu'} or cpu here, not on --device {device}. Choose one of these."
-        )
-    if device.index is not None and torch.accelerator.device_count() > 1:
-        raise InputError(
-            f"Training uses every visible {device.type} device, not --device {device} alone. Hide the others "
-            f"(CUDA_VISIBLE_DEVICES={device.index}), and pass --device {device.type}."
-        )
-    return []
+    settings = device_settings(flags.device, flags.use_cpu)
+    return [word for name, value in settings.items() for word in (f"--{name}", str(value).lower())]
 
 
 def with_config_file(argv: Sequence[str]) -> list[str]:
