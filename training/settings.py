@@ -46,7 +46,9 @@ def sort_settings(settings: Mapping[str, Any], model_type: str) -> Settings:
     if model_type not in MODEL_TYPES:
         raise InputError(f"There is no model_type {model_type!r}. Choose one of: {', '.join(sorted(MODEL_TYPES))}.")
     classes = {"data": DataArguments, "training": SequentialTrainingArguments}
-    places = {name: place for place, class_ in classes.items() for name in (one.name for one in fields(class_))}
+    places = {
+        name: place for place, class_ in classes.items() for name in (one.name for one in fields(class_) if one.init)
+    }
     places = {name: place for name, place in places.items() if name not in ARGUMENTS}
     places |= dict.fromkeys(names_for(MODEL_TYPES[model_type], CHOSEN), "config")
     found = Settings()

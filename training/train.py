@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from transformers.utils import logging
 
-from seqrec.errors import InputError
+from seqrec.errors import InputError, NonFiniteError
 from seqrec.hub.saved_folder import load_record, saved_model_type
 from seqrec.inference.recommender import Recommender
 from seqrec.interactions.preparation import COLUMN_FIELDS, DataArguments
@@ -71,14 +71,15 @@ def train(
     start = None if model_name_or_path is None else str(model_name_or_path)
     model_type = chosen_model_type(model_type, start, model_revision)
     sorted_ = sort_settings({**settings, **column_fields(columns, settings)}, model_type)
-    device_fields = device_settings(device, sorted_.training.get("use_cpu"))
+    training_fields = {**sorted_.training, **device_settings(device, sorted_.training.get("use_cpu"))}
     names, frames = split_names_from_frames({"interactions": interactions, "items": items})
     data_arguments = DataArguments(dataset=names.get("interactions"), items=names.get("items"), **sorted_.data)
-    told = {"columns": columns, "items": items, "model_type": model_type, "model_name_or_path": start, **settings}
+    told = {"columns": columns, "items": items, "model_type": model_type, "model_name_or_path": start}
+    told |= {"model_revision": model_revision, **settings}
     with working_folder(output_dir, sorted_.training) as folder, no_loading_bars():
         trained = run_job(
             data_arguments,
-            SequentialTrainingArguments(output_dir=folder, **{**sorted_.training, **device_fields}),
+            SequentialTrainingArguments(output_dir=folder, **training_fields),
             **frames,
             model_type=model_type,
             config_fields=sorted_.config,
@@ -130,12 +131,17 @@ def working_folder(output_dir: str | PathLike[str] | None, settings: Mapping[str
         return
     if settings.get("resume_from_checkpoint"):
         raise InputError("resume_from_checkpoint needs the folder of the earlier training. Give output_dir.")
-    if settings.get("push_to_hub") and not settings.get("hub_model_id"):
-        raise InputError("push_to_hub needs the name of a repository. Give hub_model_id, or output_dir.")
+    if settings.get("push_to_hub"):  # a push that fails would lose the model
+        raise InputError("push_to_hub needs a folder. Give output_dir, or push the recommender that is returned.")
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise InputError("Several processes train together, and need a folder that they share. Give output_dir.")
     with TemporaryDirectory(prefix="seqrec-") as folder:
-        yield folder
+        try:
+            yield folder
+        except NonFiniteError as error:
+            if error.__cause__ is None:
+                raise
+            raise NonFiniteError(f"{error.__cause__} Give output_dir to keep the last good checkpoint.") from error
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from datasets import Dataset
 from transformers.utils import logging
 
 import seqrec
-from seqrec.errors import InputError
+from seqrec.errors import InputError, NonFiniteError
 from seqrec.interactions.synthetic import synthetic_interactions
 
 pytestmark = pytest.mark.filterwarnings("ignore:.* targets are in their users' own histories")
@@ -214,7 +214,7 @@ def test_a_prepared_folder_remembers_the_columns(ratings, movies, tmp_path):
         ({"model_type": "sasrecc"}, r"There is no model_type 'sasrecc'. Choose one of: bert4rec"),
         ({"model_revision": "v1"}, r"model_revision has no effect without model_name_or_path"),
         ({"resume_from_checkpoint": True}, r"resume_from_checkpoint needs the folder .* Give output_dir"),
-        ({"push_to_hub": True}, r"push_to_hub needs the name of a repository. Give hub_model_id, or output_dir"),
+        ({"push_to_hub": True}, r"push_to_hub needs a folder. Give output_dir, or push the recommender"),
         ({"streaming": True}, r"streaming=True has no effect on a frame"),
         ({"device": "gpu"}, r"device='gpu' is not the name of a device"),
         ({"device": "cpu", "use_cpu": False}, r"use_cpu=False contradicts device='cpu'. Leave out use_cpu"),
@@ -251,6 +251,12 @@ def test_it_shows_its_progress_on_standard_error_unless_quiet(ratings, capfd):
     assert shown.out == ""
     seqrec.train(ratings, columns=COLUMNS, quiet=True, **QUICK)
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_training_that_diverges_names_no_checkpoint_that_is_gone(ratings):
+    with pytest.raises(NonFiniteError, match=r"\. Give output_dir to keep the last good checkpoint\.$") as caught:
+        seqrec.train(ratings, columns=COLUMNS, learning_rate=1e30, max_grad_norm=0.0, **QUICK)
+    assert "seqrec-" not in str(caught.value)
 
 
 def test_several_processes_need_a_folder(ratings, monkeypatch):
