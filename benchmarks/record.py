@@ -16,7 +16,7 @@ import yaml
 from accuracy_plot import draw_results
 from accuracy_tables import BASELINES, published_table, results_table, summary_table
 
-from seqrec.hub.model_card import CURVE, save_model_card
+from seqrec.hub.model_card import CURVE, SLICES_PICTURE, save_model_card
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"
@@ -69,12 +69,12 @@ def put_tables(page: Path, tables: Mapping[str, str]) -> None:
 
 
 def keep_card(model: Path, recipe: str) -> None:
-    """Store a reference model's card, rewritten with the recipe's name, and its training curve."""
+    """Store a reference model's card, rewritten with the recipe's name, and its pictures."""
     with TemporaryDirectory() as folder:
         named = shutil.copytree(model, Path(folder, recipe))
         save_model_card(named)
         (CARDS / recipe).mkdir(exist_ok=True)
-        for name in ("README.md", CURVE):
+        for name in ("README.md", CURVE, SLICES_PICTURE):
             shutil.copy(named / name, CARDS / recipe / name)
 
 

@@ -25,6 +25,7 @@ class Bert4RecConfig(TransformerConfig):
     model_type = "bert4rec"
     display_name = "BERT4Rec"
     summary = "a bidirectional Transformer that fills in masked items of a history (Sun et al., CIKM 2019)"
+    paper = "https://arxiv.org/abs/1904.06690"
     citation = """@inproceedings{sun2019bert4rec,
   title     = {BERT4Rec: Sequential Recommendation with Bidirectional Encoder Representations from Transformer},
   author    = {Sun, Fei and Liu, Jun and Wu, Jian and Pei, Changhua and Lin, Xiao and Ou, Wenwu and Jiang, Peng},

@@ -24,6 +24,7 @@ class ESasRecConfig(TransformerConfig):
     model_type = "esasrec"
     display_name = "eSASRec"
     summary = "SASRec with LiGR blocks: gated residuals and SwiGLU layers (Tikhonovich et al., RecSys 2025)"
+    paper = "https://arxiv.org/abs/2508.06450"
     citation = """@inproceedings{tikhonovich2025esasrec,
   title     = {eSASRec: Enhancing Transformer-based Recommendations in a Modular Fashion},
   author    = {Tikhonovich, Daria and others},

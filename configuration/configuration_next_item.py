@@ -59,6 +59,7 @@ class NextItemConfig(PreTrainedConfig):
     Attributes:
         display_name: The architecture's name in model cards.
         summary: One line on it in model cards, with its authors, such as "a causal Transformer over …".
+        paper: Address of its paper.
         citation: Its paper in BibTeX.
 
     Raises:
@@ -67,6 +68,7 @@ class NextItemConfig(PreTrainedConfig):
 
     display_name: ClassVar[str] = ""
     summary: ClassVar[str] = ""
+    paper: ClassVar[str] = ""
     citation: ClassVar[str] = ""
     # Read by the masks of transformers. The architecture determines it, so it is not a field.
     is_causal = True

@@ -24,6 +24,7 @@ class SasRecConfig(TransformerConfig):
     model_type = "sasrec"
     display_name = "SASRec"
     summary = "a causal Transformer over the items of a user's history (Kang & McAuley, ICDM 2018)"
+    paper = "https://arxiv.org/abs/1808.09781"
     citation = """@inproceedings{kang2018sasrec,
   title     = {Self-Attentive Sequential Recommendation},
   author    = {Kang, Wang-Cheng and McAuley, Julian},

@@ -19,6 +19,7 @@ __all__ = [
     "results_on_test",
     "results_on_validation",
     "slice_table",
+    "table",
     "without_folders",
 ]
 
@@ -129,13 +130,13 @@ def fields_table(header: Sequence[str], fields: Mapping[str, Any]) -> str:
     )
 
 
-def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Format a Markdown table: the first column aligns left, the others right."""
+def table(header: Sequence[str], rows: Iterable[Sequence[str]], *, alignment: str = "---:") -> str:
+    """Format a Markdown table: the first column aligns left, the others as given, by default right."""
     rows = [row for row in rows if any(row[1:])]
     columns = [index for index in range(len(header)) if any(row[index] for row in rows)]
     if not rows:
         return ""
-    lines = [header, ["---" if index == 0 else "---:" for index in range(len(header))], *rows]
+    lines = [header, ["---" if index == 0 else alignment for index in range(len(header))], *rows]
     return "\n".join("| " + " | ".join(line[index].replace("|", "\\|") for index in columns) + " |" for line in lines)
 
 

@@ -12,7 +12,8 @@ from seqrec.configuration.config_fields import Purpose, names_for
 from seqrec.configuration.configuration_next_item import NextItemConfig
 from seqrec.errors import InputError, SavedFolderError
 from seqrec.evaluation.tables import RANKERS
-from seqrec.hub.card_metadata import card_metadata
+from seqrec.hub.card_metadata import card_metadata, is_repository_name
+from seqrec.hub.card_samples import samples_table
 from seqrec.hub.card_tables import (
     catalogue_table,
     dig,
@@ -35,11 +36,14 @@ from seqrec.interactions.whole_files import write_text_whole
 from seqrec.modeling.modeling_auto import MODEL_TYPES
 from seqrec.modeling.weight_files import read_tensors
 
-__all__ = ["CURVE", "METRICS", "save_model_card"]
+__all__ = ["CURVE", "METRICS", "SLICES_PICTURE", "save_model_card"]
 
 NUM_USAGE_ITEMS = 3
 METRICS = "metrics.json"
 CURVE = "training_curve.png"
+SLICES_PICTURE = "slices.png"
+HOME_PAGE = "https://github.com/seqrec/seqrec"
+DATA_SETS = "https://huggingface.co/datasets/"
 SLICES = {"history_length": "Length of the history", "target_popularity": "Popularity of the held-out item"}
 # Purposes of the configuration fields that the card shows; those of negative sampling only if they are used.
 SHOWN: tuple[Purpose, ...] = ("data", "architecture", "parts", "loss", "training")
@@ -52,7 +56,7 @@ def save_model_card(
     """Write a saved model's card, `README.md`, replacing any earlier one.
 
     It is made from `config.json` and, if they exist, `metrics.json`, `items.parquet`, the shapes of the weights and
-    `training_curve.png`. Sections without data are left out.
+    the pictures `training_curve.png` and `slices.png`. Sections without data are left out.
 
     Args:
         folder: The saved model's folder.
@@ -87,6 +91,7 @@ def save_model_card(
         num_parameters=count_parameters(folder),
         usage_items=first_item_ids(items_file, NUM_USAGE_ITEMS) if items_file.is_file() else [],
         curve=CURVE if is_own and (folder / CURVE).is_file() else None,
+        slices_picture=SLICES_PICTURE if is_own and (folder / SLICES_PICTURE).is_file() else None,
         model_name=repo_id.rpartition("/")[2] if repo_id else folder.resolve().name,
         load_from=repo_id,
     )
@@ -119,6 +124,7 @@ def build_model_card(
     num_parameters: int | None,
     usage_items: Sequence[str],
     curve: str | None,
+    slices_picture: str | None = None,
     model_name: str,
     load_from: str | None = None,
 ) -> ModelCard:
@@ -130,6 +136,7 @@ def build_model_card(
         num_parameters: Number of the model's parameters; None if unknown.
         usage_items: Raw item ids for the usage example, which is left out if there are none.
         curve: File name of the training curve in the card's folder, or None.
+        slices_picture: File name of the picture of accuracy by slice, or None.
         model_name: Name of the folder or repository.
         load_from: The repository that the usage example loads, `"org/name"`; if None, it loads the folder `model_name`.
     """
@@ -157,6 +164,8 @@ def build_model_card(
         history_length=history_length(config),
         num_parameters=num_parameters,
         dataset=dataset,
+        dataset_page=dataset_page(dataset, protocol),
+        home_page=HOME_PAGE,
         protocol=protocol,
         lifts=lifts(metrics),
         results=results,
@@ -164,6 +173,8 @@ def build_model_card(
         has_intervals=any(" to " in result for result in results),
         catalogue_use=catalogue_table(metrics),
         slices=[found for name, title in SLICES.items() if (found := slice_table(metrics, name, title))],
+        slices_picture=slices_picture,
+        samples=samples_table(metrics),
         curve=curve,
         training=training,
         has_trained=bool(training.keys() - {"license", "base_model"}),
@@ -172,6 +183,11 @@ def build_model_card(
         arguments=fields_table(["Argument", "Value"], training.get("arguments", {})),
         command=fenced(command, language_of(command)) if command else None,
     )
+
+
+def dataset_page(dataset: str, protocol: Mapping[str, Any]) -> str | None:
+    """Return the address of a data set on the Hub; None for others."""
+    return f"{DATA_SETS}{dataset}" if protocol.get("dataset_is_on_hub") and is_repository_name(dataset) else None
 
 
 def architecture_fields(config: Mapping[str, Any]) -> dict[str, Any]:

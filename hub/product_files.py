@@ -7,7 +7,7 @@ from typing import Any
 
 from seqrec.errors import InputError
 from seqrec.hub.json_objects import broken, read_json_object
-from seqrec.hub.model_card import CURVE, METRICS
+from seqrec.hub.model_card import CURVE, METRICS, SLICES_PICTURE
 from seqrec.interactions.prepared_sets import PREPARED_FILES
 from seqrec.modeling.saved_items import ITEMS, ITEMS_JSON
 from seqrec.modeling.weight_files import INDEX, SINGLE, shard_names
@@ -18,7 +18,7 @@ CARD = "README.md"
 ADAPTER = ("adapter_config.json", "adapter_model.safetensors")
 TOKENIZER = ("tokenizer.json", "tokenizer_config.json")
 # Files in addition to weights and code.
-COMPANIONS = ("config.json", *ADAPTER, *TOKENIZER, ITEMS, ITEMS_JSON, METRICS, CURVE, CARD)
+COMPANIONS = ("config.json", *ADAPTER, *TOKENIZER, ITEMS, ITEMS_JSON, METRICS, CURVE, SLICES_PICTURE, CARD)
 
 
 def product_files(folder: Path) -> list[Path]:

@@ -19,7 +19,7 @@ from transformers.utils import (
 
 from seqrec.errors import InputError, SavedFolderError, SeqrecError
 from seqrec.hub.json_objects import MEND, broken, read_json_object
-from seqrec.hub.model_card import CURVE, METRICS
+from seqrec.hub.model_card import CURVE, METRICS, SLICES_PICTURE
 from seqrec.hub.weights_hash import belongs_to
 from seqrec.interactions.catalogue import Catalogue
 from seqrec.interactions.column_names import remembered_columns
@@ -43,7 +43,7 @@ __all__ = [
     "saved_model_type",
 ]
 
-RECORD = (METRICS, CURVE)
+RECORD = (METRICS, CURVE, SLICES_PICTURE)
 
 
 def load_model(name: str, *, config_fields: Mapping[str, Any] | None = None, **kwargs: Any) -> NextItemHead:
@@ -130,9 +130,9 @@ def load_items(name: str, **kwargs: Any) -> Catalogue:
 
 
 def load_record(name: str, **kwargs: Any) -> dict[str, bytes]:
-    """Read a training's metrics and curve, if they exist: file name → content.
+    """Read a training's metrics and pictures, if they exist: file name → content.
 
-    Both are left out, with a warning, if they belong to other weights. Broken metrics are returned unchanged:
+    All are left out, with a warning, if they belong to other weights. Broken metrics are returned unchanged:
     recommending does not need them, and saving them raises an error.
     """
     paths = {file_name: find(name, file_name, **kwargs) for file_name in RECORD}

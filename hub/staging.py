@@ -14,7 +14,7 @@ from seqrec.errors import InputError
 __all__ = ["remove_leftovers", "staged"]
 
 CONFIG = "config.json"  # nothing loads without it
-RECORD = ("metrics.json", "training_curve.png")  # describe one model only, so they are removed with it
+RECORD = ("metrics.json", "training_curve.png", "slices.png")  # describe one model only, so they are removed with it
 WEIGHTS = (
     *("model.safetensors", "model.safetensors.index.json", "model-*-of-*.safetensors"),
     *("adapter_config.json", "adapter_model.safetensors"),

@@ -61,8 +61,8 @@ class Recommender:
         index: How the catalogue is searched: `"exact"`, or `"ivf"` or `"hnsw"` for catalogues of more than a million
             items, which occasionally miss an item (extra `[index]`). The index is built here: after fine-tuning or
             moving the model, create a new `Recommender`.
-        record: Training record, saved with the model: the contents of `metrics.json` and `training_curve.png`, by file
-            name. Omit it if the model was fine-tuned since.
+        record: Training record, saved with the model: the contents of `metrics.json`, `training_curve.png` and
+            `slices.png`, by file name. Omit it if the model was fine-tuned since.
 
     Raises:
         InputError: If model, tokenizer and items are not of the same catalogue, or the index does not exist.
@@ -139,7 +139,7 @@ class Recommender:
             repo_id: The repository that the card names; None if the model is not pushed.
 
         Raises:
-            InputError: If `folder` is a file.
+            InputError: If `folder` is a file, or cannot be written.
             SavedFolderError: If the record is broken.
         """
         with staged(folder) as stage:

@@ -15,11 +15,12 @@ from seqrec.errors import InputError, NonFiniteError
 from seqrec.evaluation.report import LIST_LENGTH, measure
 from seqrec.evaluation.targets import warn_of_repeats
 from seqrec.hub.card_tables import without_folders
-from seqrec.hub.model_card import CURVE, METRICS
+from seqrec.hub.model_card import CURVE, METRICS, SLICES_PICTURE
 from seqrec.hub.portable_command import portable_command
 from seqrec.hub.saved_folder import saved_columns
 from seqrec.hub.staging import staged
 from seqrec.hub.weights_hash import weights_sha256
+from seqrec.inference.samples import sample_recommendations
 from seqrec.interactions.preparation import DataArguments, prepare
 from seqrec.interactions.prepared_sets import PreparedData
 from seqrec.interactions.whole_files import write_text_whole
@@ -32,6 +33,7 @@ from seqrec.training.output_folder import claimed, remove_checkpoints, resume_po
 from seqrec.training.progress import shows_lines
 from seqrec.training.progress_text import start_of_training
 from seqrec.training.provenance import estimated_energy, hardware, versions
+from seqrec.training.slices_picture import save_slices_picture
 from seqrec.training.starting_point import load_starting_point
 from seqrec.training.terminal import line_width, tell, without_library_bars
 from seqrec.training.trainer import SequentialTrainer
@@ -118,6 +120,9 @@ def run_job(
         seconds = time.perf_counter() - began
         metrics = measure(lambda dataset: trainer.rank(dataset, LIST_LENGTH), data, exclude_seen=exclude_seen)
         metrics["training"] = {**describe_training(trainer, seconds, command), "resumed": checkpoint is not None}
+        metrics["samples"] = sample_recommendations(
+            trainer.accelerator.unwrap_model(trainer.model), data.tokenizer, data.items, exclude_seen=exclude_seen
+        )
         save(trainer, metrics)
     return TrainedModel(trainer, data, metrics)
 
@@ -192,7 +197,7 @@ def changed_arguments(arguments: SequentialTrainingArguments) -> dict[str, Any]:
 
 
 def save(trainer: SequentialTrainer, metrics: dict[str, Any]) -> None:
-    """Save the model, its metrics, training curve and card atomically, and push them if the arguments say so.
+    """Save the model, its metrics, pictures and card atomically, and push them if the arguments say so.
 
     Checkpoints are then deleted.
     """
@@ -205,6 +210,7 @@ def save(trainer: SequentialTrainer, metrics: dict[str, Any]) -> None:
         metrics["weights_sha256"] = weights_sha256(stage)
         write_text_whole(stage / METRICS, json.dumps(metrics, indent=2) + "\n")
         save_training_curve(trainer.state.log_history, stage / CURVE, trainer.args.metric_for_best_model or "ndcg@10")
+        save_slices_picture(metrics, stage / SLICES_PICTURE)
         trainer.create_model_card(folder=stage)
     if trainer.args.push_to_hub:
         trainer.push_saved("Model save")

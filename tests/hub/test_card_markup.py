@@ -89,6 +89,10 @@ def metrics_with(value):
             **{"num_interactions": 10, "num_items": 5, "period": [value, value], "dataset_is_on_hub": True},
         },
         "model": {"test": {"ndcg@10": 0.5}, "validation": {"ndcg@10": 0.5}},
+        "samples": [
+            {"history": [{"item_id": value}], "recommended": [{"item_id": value, "title": value}]},
+            {"history": [{"item_id": "1", "title": value}], "recommended": [{"item_id": value, "title": None}]},
+        ],
         "slices": {"model": {"test": {"history_length": {value: {"num_users": 5, "hr@10": 0.5}}}}},
         "training": {
             **dict.fromkeys(("hardware", "license", "base_model"), value),

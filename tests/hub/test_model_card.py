@@ -16,6 +16,7 @@ from seqrec.hub.portable_command import portable_command
 
 SECTIONS = (
     "Use",
+    "Sample recommendations",
     "Data",
     "Protocol",
     "Results",
@@ -70,6 +71,13 @@ def metrics():
             "model": {"test": {"ndcg@10": [0.0911, 0.1222]}},
             "item_knn": {"test": {"hr@10": [0.0822, 0.0833]}},
         },
+        "samples": [
+            {
+                "history": [{"item_id": "50", "title": "Star Wars"}, {"item_id": "100", "title": None}],
+                "recommended": [{"item_id": "1", "title": "Toy | Story"}, {"item_id": "2", "title": "A" * 200}],
+            },
+            {"history": [{"item_id": "9"}], "recommended": [{"item_id": "172", "title": "Empire"}]},
+        ],
         "slices": {"model": sliced(4), "popularity": sliced(5), "item_knn": sliced(8)},
         "training": {
             "seconds": 100.34,
@@ -147,7 +155,66 @@ def test_the_hub_can_read_the_metadata(metrics, tmp_path):
 
 def test_only_a_data_set_of_the_hub_is_linked(metrics):
     metrics["protocol"]["dataset"] = "folder/ratings"
-    assert build(metrics).data.datasets is None
+    card = build(metrics)
+    assert card.data.datasets is None
+    assert "huggingface.co" not in card.text
+    metrics["protocol"]["dataset_is_on_hub"] = True
+    assert "[`folder/ratings`](https://huggingface.co/datasets/folder/ratings)." in build(metrics).text
+
+
+@pytest.mark.parametrize("name", ["a/b/c", "https://evil.example/x", "org/na me", "org/name)](x", "name"])
+def test_what_cannot_be_a_repository_is_not_linked(metrics, name):
+    metrics["protocol"] |= {"dataset": name, "dataset_is_on_hub": True}
+    assert "huggingface.co" not in build(metrics).text
+
+
+@pytest.mark.parametrize("model_type", ["sasrec", "esasrec", "bert4rec"])
+def test_the_package_and_the_paper_are_linked(model_type):
+    text = build({}, config={**CONFIG, "model_type": model_type}).text
+    assert "made with [**seqrec**](https://github.com/seqrec/seqrec)" in text
+    assert re.search(
+        r"^\[\w+\]\(https://arxiv\.org/abs/\d{4}\.\d{5}\), .* 20\d\d\), made with", text, flags=re.MULTILINE
+    )
+
+
+def test_the_card_opens_with_an_install_line_and_the_use(metrics):
+    text = build(metrics).text
+    first, second = re.findall(r"```(\w+)\n(.*?)```", text, flags=re.DOTALL)[:2]
+    assert first == ("bash", "pip install seqrec\n")
+    assert second[0] == "python"
+    assert "Recommender.from_pretrained" in second[1]
+    assert text.index("pip install") < text.index("## Sample recommendations") < text.index("## Data")
+
+
+def test_samples_are_told(metrics):
+    text = build(metrics).text
+    assert "| Star Wars<br>`100` | Toy &#124; Story<br>" + "A" * 79 + "… |" in text
+    assert "| `9` | Empire |" in text
+    assert "The histories are not those of users: they are made up of the most popular items." in text
+
+
+@pytest.mark.parametrize(
+    "samples",
+    [
+        *(None, 5, {}, [], [5], [{}], [{"history": [], "recommended": []}]),
+        [{"history": [{"item_id": "1"}], "recommended": []}],
+        [{"history": [{"item_id": 1}], "recommended": [{"item_id": "1"}]}],
+        [{"history": [{"item_id": "1"}], "recommended": [5]}],
+        [{"history": {"item_id": "1"}, "recommended": [{"item_id": "1"}]}],
+        [{"history": [{"title": "\x1b"}], "recommended": [{"item_id": "1"}]}],
+    ],
+)
+def test_samples_of_wrong_types_are_left_out(metrics, samples):
+    metrics["samples"] = samples
+    assert "Sample recommendations" not in sections(build(metrics))
+
+
+def test_the_picture_of_slices_is_shown(metrics):
+    text = build(metrics, slices_picture="slices.png").text
+    (alternative,) = re.findall(r"!\[(.*)\]\(slices\.png\)", text)
+    assert "NDCG@10" in alternative
+    del metrics["slices"]
+    assert "slices.png" not in build(metrics, slices_picture="slices.png").text
 
 
 def test_options_of_other_losses_are_not_told(metrics):
@@ -220,19 +287,22 @@ def test_nothing_unknown_is_told(metrics):
     assert "times**" not in card.text
     assert "Items with fewer" not in card.text
     assert "parameters." not in card.text
-    assert "```bash" not in card.text
+    assert re.findall(r"```bash\n(.*?)```", card.text, flags=re.DOTALL) == ["pip install seqrec\n"]
     assert "![" not in card.text
     assert "nested" not in card.text
     for word in ("Density", "Period", "Terms", "energy", "License", "license", "base_model", "datasets:"):
         assert word not in card.content
 
 
-@pytest.mark.parametrize("gone", ["protocol", "model", "popularity", "item_knn", "confidence", "slices", "training"])
+@pytest.mark.parametrize(
+    "gone", ["protocol", "model", "popularity", "item_knn", "confidence", "slices", "training", "samples"]
+)
 def test_a_missing_part_of_the_metrics_leaves_no_trace(metrics, gone):
     del metrics[gone]
     card = build(metrics, curve=None)
     assert not re.search(r"\b(none|nan|undefined)\b", card.content, flags=re.IGNORECASE)
     vanished = {"protocol": {"Data", "Protocol"}, "slices": {"For whom"}, "training": {"Training", "License"}}
+    vanished["samples"] = {"Sample recommendations"}
     if gone == "model":
         assert card.data.eval_results is None
     else:
@@ -299,7 +369,7 @@ def test_a_history_of_unknown_length_is_not_told(positions):
 
 def test_unknown_architecture_is_named_and_not_cited():
     card = build({}, config={**CONFIG, "model_type": "novel"})
-    assert "A sequential recommender (`novel`) made with **seqrec**." in card.text
+    assert "A sequential recommender (`novel`) made with [**seqrec**](https://github.com/seqrec/seqrec)." in card.text
     assert "Citation" not in sections(card)
     assert "novel" in card.data.tags
 
@@ -351,6 +421,7 @@ def test_card_of_a_folder(recommender, items, metrics, tmp_path, monkeypatch):
     recommender.save_pretrained(folder)
     (folder / "metrics.json").write_text(json.dumps(metrics))
     (folder / "training_curve.png").touch()
+    (folder / "slices.png").touch()
     assert save_model_card(folder) == folder / "README.md"
     card = ModelCard.load(folder / "README.md")
     assert sections(card) == SECTIONS
@@ -359,7 +430,8 @@ def test_card_of_a_folder(recommender, items, metrics, tmp_path, monkeypatch):
     assert str(tmp_path) not in card.content
 
     monkeypatch.chdir(tmp_path)
-    recommend, load, pipe = re.findall(r"```python\n(.*?)```", card.text, flags=re.DOTALL)
+    assert "(slices.png)" in card.text
+    recommend, load, pipe, tokenize = re.findall(r"```python\n(.*?)```", card.text, flags=re.DOTALL)
     shown = []
     exec(recommend, {"print": shown.append})
     assert shown == [recommender.recommend(items["item_id"][:3].to_list(), k=10)]
@@ -367,6 +439,8 @@ def test_card_of_a_folder(recommender, items, metrics, tmp_path, monkeypatch):
     exec(load, names)
     assert torch.equal(names["model"].encode_items(), recommender.model.encode_items())
     exec(pipe, {"print": shown.append})
+    exec(tokenize, {"print": shown.append})
+    assert shown.pop() == [3, 4, 5]
     (expected, found) = shown
     assert found == [{"item_id": one.item_id, "score": one.score, "title": one.title} for one in expected]
 

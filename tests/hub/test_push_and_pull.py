@@ -6,7 +6,9 @@ import pytest
 from hub_client import HubClient
 from hub_server import OWNER, READER, STRANGER, HubServer
 
-PARTS = {"config.json", "model.safetensors", "tokenizer.json", "items.parquet", "README.md", "backbone.py"}
+PARTS = {
+    *("config.json", "model.safetensors", "tokenizer.json", "items.parquet", "items.json", "README.md", "backbone.py")
+}
 
 
 def files(hub, repo_id, ref="refs/heads/main", repo_type="model"):
@@ -275,7 +277,13 @@ def test_training_pushes_a_whole_product(hub, client, tmp_path):
     assert len(repository.messages) == 2  # the repository's beginning, and the model
     at_home = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
     assert {path: file.content for path, file in found.items()} == at_home
-    assert set(found) > PARTS | {"metrics.json", "training_curve.png", "tokenizer_config.json"}
+    assert set(found) > PARTS | {
+        "metrics.json",
+        "training_curve.png",
+        "slices.png",
+        "items.json",
+        "tokenizer_config.json",
+    }
     card = found["README.md"].content.decode()
     assert "## Results" in card
     assert 'Recommender.from_pretrained("maker/trained")' in card

@@ -41,7 +41,7 @@ def test_new_files_replace_old_ones_and_others_stay(tmp_path):
 @pytest.mark.parametrize(
     "stale",
     [
-        *("metrics.json", "training_curve.png", "model.safetensors", "model.safetensors.index.json"),
+        *("metrics.json", "training_curve.png", "slices.png", "model.safetensors", "model.safetensors.index.json"),
         *("model-00001-of-00002.safetensors", "adapter_config.json", "adapter_model.safetensors"),
     ],
 )

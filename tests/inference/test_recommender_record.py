@@ -7,6 +7,7 @@ import torch
 from huggingface_hub import ModelCard
 
 from seqrec import Recommender
+from seqrec.errors import InputError
 
 
 @pytest.fixture
@@ -17,12 +18,13 @@ def folder(recommender, tmp_path):
     metrics = {"protocol": {"dataset": "films"}, "model": {"test": {"ndcg@10": 0.25}}}
     (folder / "metrics.json").write_text(json.dumps(metrics))
     (folder / "training_curve.png").write_bytes(b"a picture")
+    (folder / "slices.png").write_bytes(b"another picture")
     return folder
 
 
 def test_record_and_card_are_saved_along(folder, tmp_path):
     Recommender.from_pretrained(folder).save_pretrained(tmp_path / "second")
-    for name in ("metrics.json", "training_curve.png"):
+    for name in ("metrics.json", "training_curve.png", "slices.png"):
         assert (tmp_path / "second" / name).read_bytes() == (folder / name).read_bytes()
     card = ModelCard.load(tmp_path / "second" / "README.md")
     assert [result.metric_value for result in card.data.eval_results] == [0.25]
@@ -32,7 +34,7 @@ def test_record_and_card_are_saved_along(folder, tmp_path):
 def test_saving_over_a_model_takes_its_record_away(folder, recommender):
     (folder / "notes.txt").write_text("mine")
     recommender.save_pretrained(folder)
-    assert not {"metrics.json", "training_curve.png"} & {path.name for path in folder.iterdir()}
+    assert not {"metrics.json", "training_curve.png", "slices.png"} & {path.name for path in folder.iterdir()}
     assert (folder / "notes.txt").read_text() == "mine"
     assert ModelCard.load(folder / "README.md").data.eval_results is None
     assert "# first" in (folder / "README.md").read_text()
@@ -45,7 +47,7 @@ def test_a_save_that_fails_leaves_the_old_model(folder, recommender, monkeypatch
         raise OSError("No space left on device")
 
     monkeypatch.setattr("pyarrow.parquet.write_table", fail)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(InputError, match=r"items\.parquet.* could not be written: No space left"):
         recommender.save_pretrained(folder)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 

@@ -84,6 +84,19 @@ def test_the_best_model_is_there_and_answers(product):
     assert json.loads((product / "metrics.json").read_text())["training"]["best_epoch"]
 
 
+def test_samples_are_recommendations_of_the_saved_model(product):
+    samples = json.loads((product / "metrics.json").read_text())["samples"]
+    recommender = Recommender.from_pretrained(product)
+    assert len(samples) == 3
+    for sample in samples:
+        history = [item["item_id"] for item in sample["history"]]
+        expected = [one.item_id for one in recommender.recommend(history, k=5)]
+        assert [item["item_id"] for item in sample["recommended"]] == expected
+    card = (product / "README.md").read_text()
+    assert "## Sample recommendations" in card
+    assert "](slices.png)" in card
+
+
 def test_a_finished_training_has_nothing_to_resume_and_is_not_overwritten(product):
     before = {path.name: path.read_bytes() for path in files_of(product)}
     data = DataArguments(dataset="synthetic")

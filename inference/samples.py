@@ -1,0 +1,55 @@
+"""Sample recommendations for the model card."""
+
+from seqrec.inference.recommender import Recommender
+from seqrec.interactions.catalogue import Catalogue
+from seqrec.interactions.item_rows import rows_of
+from seqrec.interactions.tokenization_items import ItemTokenizer
+from seqrec.modeling.modeling_next_item import NextItemHead
+
+__all__ = ["sample_recommendations"]
+
+NUM_HISTORIES = 3
+HISTORY_LENGTH = 3
+LIST_LENGTH = 5
+
+Item = dict[str, str | None]
+
+
+def sample_recommendations(
+    model: NextItemHead, tokenizer: ItemTokenizer, items: Catalogue, *, exclude_seen: bool = True
+) -> list[dict[str, list[Item]]]:
+    """Recommend for histories that are made up of the most popular items, so that no user's history is published.
+
+    Args:
+        model: A trained model.
+        tokenizer: Its vocabulary.
+        items: Its catalogue.
+        exclude_seen: Whether to leave out the items of the history.
+
+    Returns:
+        Up to three samples, `{"history": [item, …], "recommended": [item, …]}`, where an item is
+        `{"item_id": …, "title": …}`: the history's items oldest first, and up to five recommended ones, best first.
+        None for models that read further event columns, which popular items do not have.
+    """
+    if len(model.config.event_columns) > 1:
+        return []
+    histories = popular_histories(items)
+    lists = Recommender(model, tokenizer, items).recommend(
+        [[items.item_ids[row] for row in rows] for rows in histories],
+        k=min(LIST_LENGTH, len(items)),
+        exclude_seen=exclude_seen,
+    )
+    return [
+        {
+            "history": [{"item_id": items.item_ids[row], "title": items.titles[row]} for row in rows],
+            "recommended": [{"item_id": one.item_id, "title": one.title} for one in best],
+        }
+        for rows, best in zip(histories, lists, strict=True)
+        if best
+    ]
+
+
+def popular_histories(items: Catalogue) -> list[list[int]]:
+    """Divide the rows of the most popular items among histories, the most popular ones in the first."""
+    rows = rows_of(items.by_popularity()[: NUM_HISTORIES * HISTORY_LENGTH]).tolist()
+    return [rows[start : start + HISTORY_LENGTH] for start in range(0, len(rows), HISTORY_LENGTH)]

@@ -1,0 +1,84 @@
+"""A picture of the accuracy by slice: bars of the model and the baselines."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from seqrec.evaluation.tables import RANKERS
+from seqrec.hub.card_tables import dig
+from seqrec.hub.card_values import is_count, is_known, mapping
+
+__all__ = ["save_slices_picture"]
+
+PANELS = {"history_length": "items in the history", "target_popularity": "popularity of the held-out item"}
+COLOURS = {"model": "#1f6feb", "item_knn": "#8a8a8a", "popularity": "#d0d0d0"}  # in this order, from the left
+NAMES = {**RANKERS, "model": "this model"}
+TICKS = {"head": "head (most popular)", "tail": "tail (rarest)"}
+METRIC = "ndcg@10"
+GROUP_WIDTH = 0.8  # of the bars of one slice; the distance between slices is 1
+FULL_GROUPS = 3  # with fewer slices, bars do not get wider
+
+
+def save_slices_picture(metrics: Mapping[str, Any], path: Path) -> None:
+    """Draw NDCG@10 on test by length of the history and by popularity of the held-out item, as a PNG.
+
+    Args:
+        metrics: The content of `metrics.json`. Without slices of the model, nothing is written.
+        path: The file to write.
+    """
+    panels = {name: title for name, title in PANELS.items() if slices_of(metrics, "model", name)}
+    if not panels:
+        return
+    figure = Figure(figsize=(9, 3.4), dpi=120, layout="constrained", facecolor="white")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    for axis, (name, title) in zip(axes, panels.items(), strict=True):
+        draw(axis, metrics, name)
+        axis.set_xlabel(title)
+    axes[0].set_ylabel("NDCG@10 on test")
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), frameon=False)
+    figure.savefig(path)
+
+
+def draw(axis: Axes, metrics: Mapping[str, Any], name: str) -> None:
+    """Draw a group of bars for each slice, with the number of held-out items below."""
+    slices = slices_of(metrics, "model", name)
+    rankers = [ranker for ranker in COLOURS if slices_of(metrics, ranker, name)]
+    width = GROUP_WIDTH / len(rankers)
+    for place, ranker in enumerate(rankers):
+        found = slices_of(metrics, ranker, name)
+        shift = (place - (len(rankers) - 1) / 2) * width
+        bars = axis.bar(
+            [index + shift for index in range(len(slices))],
+            [found.get(slice_, 0) for slice_ in slices],
+            width,
+            color=COLOURS[ranker],
+            label=NAMES[ranker],
+        )
+        if ranker == "model":
+            axis.bar_label(bars, fmt="{:.3f}", padding=1, fontsize=8, color=COLOURS[ranker])
+    axis.set_xticks(range(len(slices)), [tick(metrics, name, slice_) for slice_ in slices], fontsize=8)
+    room = max(FULL_GROUPS - len(slices), 0) / 2
+    axis.set_xlim(-0.5 - room, len(slices) - 0.5 + room)
+    axis.margins(y=0.1)  # room for the labels
+    axis.tick_params(axis="x", length=0)
+    axis.spines[["top", "right"]].set_visible(False)
+
+
+def slices_of(metrics: Mapping[str, Any], ranker: str, name: str) -> dict[str, float]:
+    """Return the known accuracies by slice."""
+    found = mapping(dig(metrics, "slices", ranker, "test", name))
+    values = {slice_: mapping(entry).get(METRIC) for slice_, entry in found.items()}
+    return {slice_: value for slice_, value in values.items() if is_known(value)}
+
+
+def tick(metrics: Mapping[str, Any], name: str, slice_: str) -> str:
+    """Return a slice's name with its number of held-out items, if known."""
+    number = dig(metrics, "slices", "model", "test", name, slice_, "num_users")
+    shown = TICKS.get(slice_, slice_).replace("-", "–")
+    return f"{shown}\nn = {number:,}" if is_count(number) else shown
