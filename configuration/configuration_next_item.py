@@ -76,13 +76,11 @@ class NextItemConfig(PreTrainedConfig):
 
     vocab_size: int = option(1003, "data", "Rows of the item embedding, special tokens included.")
     hidden_size: int = option(64, "architecture", "Width D of embeddings and hidden states.")
-    num_hidden_layers: int = option(2, "architecture", "Layers, such as Transformer blocks.")
+    num_hidden_layers: int = option(2, "architecture", "Number of layers.")
     max_position_embeddings: int = option(
         200, "architecture", "Positions in a row. Longer histories are truncated to the newest items."
     )
-    hidden_dropout: float | int = option(
-        0.2, "training", "Dropout on the embeddings and in each layer: on the two outputs of a Transformer block."
-    )
+    hidden_dropout: float | int = option(0.2, "training", "Dropout on the embeddings and between layers.")
     loss: Literal["cross_entropy", "sampled_softmax", "bce", "gbce"] = option(
         "cross_entropy",
         "loss",

@@ -20,6 +20,7 @@ class TransformerConfig(NextItemConfig):
         InputError: As for `NextItemConfig`.
     """
 
+    num_hidden_layers: int = option(2, "architecture", "Transformer blocks.")
     num_attention_heads: int = option(2, "architecture", "Attention heads; must divide `hidden_size`.")
     intermediate_size: int = option(256, "architecture", "Width of the feed-forward's inner layer.")
     hidden_act: str = option("gelu", "architecture", "Activation of the feed-forward, by its name in transformers.")
@@ -27,6 +28,9 @@ class TransformerConfig(NextItemConfig):
         "learned",
         "architecture",
         "'learned' embeddings added to those of the items, or 'rotary' angles between queries and keys.",
+    )
+    hidden_dropout: float | int = option(
+        0.2, "training", "Dropout on the embeddings and on the two outputs of each block."
     )
     attention_dropout: float | int = option(0.0, "training", "Dropout on the attention weights.")
     layer_norm_eps: float | int = option(1e-8, "numerics", "Epsilon of the layer norms.")

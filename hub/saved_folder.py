@@ -231,7 +231,8 @@ def saved_model_type(name: str, **kwargs: Any) -> str:
     model_type = str(config.get("model_type"))
     if model_type not in MODEL_TYPES:
         known = ", ".join(sorted(MODEL_TYPES))
-        raise broken(path, f"names the model_type {model_type!r}, but seqrec knows {known}", "Give a model of seqrec.")
+        mend = "Give a model of seqrec, or import the module that registers this one."
+        raise broken(path, f"names the model_type {model_type!r}, but seqrec knows {known}", mend)
     try:
         MODEL_TYPES[model_type].from_dict(config)
     except (ValueError, TypeError) as error:

@@ -94,6 +94,12 @@ class ModelContract(AttentionContract, ProductContract):
             tiny_model.encode_users(*padded(HISTORIES, side)), users_one_by_one(tiny_model), atol=1e-5, rtol=1e-5
         )
 
+    @pytest.mark.parametrize("side", ["left", "right"])
+    def test_an_empty_row_gives_numbers_and_disturbs_no_other(self, tiny_model, side):
+        users = tiny_model.encode_users(*padded([*HISTORIES, []], side))
+        assert users.isfinite().all()
+        torch.testing.assert_close(users[:-1], users_one_by_one(tiny_model), atol=1e-5, rtol=1e-5)
+
     def test_causal_models_do_not_look_ahead(self, tiny_model):
         if not tiny_model.objective.is_causal:
             pytest.skip("a bidirectional model looks ahead by design")
