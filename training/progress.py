@@ -31,8 +31,9 @@ from seqrec.training.terminal import (
 
 __all__ = ["TrainingProgress", "showing_progress", "shows_bars", "shows_lines", "use_training_progress"]
 
-WIDE_BAR = "{desc} {percentage:3.0f}% |{bar}| {n_fmt}/{total_fmt} steps, {remaining} left"
-NARROW_BAR = "{desc} {percentage:3.0f}% |{bar}| {remaining}"
+# The cursor returns to the beginning, so that "^C" does not begin another line.
+WIDE_BAR = "{desc} {percentage:3.0f}% |{bar}| {n_fmt}/{total_fmt} steps, {remaining} left\r"
+NARROW_BAR = "{desc} {percentage:3.0f}% |{bar}| {remaining}\r"
 NARROW = 60  # columns below which only the narrow bar has room for a bar
 
 
