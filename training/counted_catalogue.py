@@ -19,7 +19,8 @@ def count_catalogue(tokenizer: PreTrainedTokenizerBase, train_histories: Histori
         tokenizer: The vocabulary.
         train_histories: Histories whose events are counted, each once even if rows overlap; without them, counts are 0.
     """
-    token_ids = [] if train_histories is None else train_histories.held("input_ids")
-    counts_V = np.bincount(np.asarray(token_ids, dtype=np.int64), minlength=len(tokenizer))
+    counts_V = np.zeros(len(tokenizer), dtype=np.int64)
+    if train_histories is not None:
+        counts_V += np.bincount(train_histories.held("input_ids"), minlength=len(tokenizer))
     item_ids = tokenizer.convert_ids_to_tokens(range(NUM_SPECIAL_TOKENS, len(tokenizer)))
     return Catalogue(pl.DataFrame([pl.Series("item_id", item_ids, pl.String), pl.Series("count", by_row(counts_V))]))

@@ -16,7 +16,9 @@ __all__ = ["HyperparameterSearch"]
 class HyperparameterSearch(Trainer):
     """A `Trainer` whose search fits recommenders. The training arguments are the same before and after it."""
 
-    def hyperparameter_search(  # type: ignore[override]  # the direction follows from the metric
+    hp_search_backend: Any
+
+    def hyperparameter_search(
         self,
         hp_space: Callable[[Any], dict[str, Any]] | None = None,
         compute_objective: Callable[[dict[str, float]], Any] | None = None,
@@ -55,12 +57,12 @@ class HyperparameterSearch(Trainer):
             ImportError: If optuna is not installed.
         """
         self.require_search(compute_objective, direction, backend, kwargs)
-        before = dict(vars(self.args))
+        before = dict(self.args.__dict__)
         self.num_completed = 0
         space = default_space if hp_space is None else hp_space
 
         def draw(trial: Any) -> dict[str, Any]:
-            vars(self.args).update(before)  # what only the last trial drew must not stay
+            self.args.__dict__.update(before)  # what only the last trial drew must not stay
             drawn = space(trial)
             require_arguments(drawn, self.args)
             return drawn
@@ -84,7 +86,7 @@ class HyperparameterSearch(Trainer):
             ) from error
         finally:
             self.hp_search_backend = None
-            vars(self.args).update(before)
+            self.args.__dict__.update(before)
 
     def require_search(
         self, compute_objective: Any, direction: str | list[str] | None, backend: str, options: dict[str, Any]
@@ -98,6 +100,11 @@ class HyperparameterSearch(Trainer):
             raise InputError(
                 "hyperparameter_search trains a new model in each trial. Pass model_init, a function that makes one, "
                 "instead of model."
+            )
+        if self.args.world_size > 1:
+            raise InputError(
+                f"hyperparameter_search runs in one process, but there are {self.args.world_size}: when a trial is "
+                "pruned, the others would wait for it. Start it without torchrun or accelerate launch."
             )
         if self.eval_dataset is None:
             raise InputError("hyperparameter_search compares trials by validation. Pass eval_dataset to the trainer.")

@@ -6,21 +6,21 @@ from typing import Any
 import numpy as np
 from accelerate.utils import gather_object
 from datasets import Dataset
-from transformers import EvalPrediction, Trainer, TrainerControl
+from transformers import EvalPrediction, TrainerControl
 from transformers.trainer_utils import PredictionOutput
 
 from seqrec.errors import InputError, NonFiniteError
 from seqrec.evaluation.evaluator import Ranking, rank_dataset
 from seqrec.evaluation.metrics import RANKING_METRICS
 from seqrec.interactions.histories import Histories, as_histories
-from seqrec.modeling.modeling_next_item import NextItemHead
 from seqrec.search.finite import require_finite_weights
+from seqrec.training.bare_model import BareModel
 from seqrec.training.progress import shows_bars
 
 __all__ = ["RankingValidation"]
 
 
-class RankingValidation(Trainer):
+class RankingValidation(BareModel):
     """A `Trainer` that evaluates by ranking the target of each row among all items.
 
     Attributes:
@@ -28,16 +28,6 @@ class RankingValidation(Trainer):
     """
 
     validation_metrics: tuple[str, ...]
-
-    @property
-    def bare_model(self) -> NextItemHead:
-        """The model, without the wrappers that training puts around it."""
-        if self.model is None:  # as the library leaves it
-            raise InputError(
-                "There is no model after hyperparameter_search. Set the best hyper-parameters in trainer.args and "
-                "call train(), or load the best trial's checkpoint."
-            )
-        return self.accelerator.unwrap_model(self.model)
 
     def require_finite_weights(self) -> None:
         """Raise a `NonFiniteError` that names the step if a weight is infinite or NaN."""

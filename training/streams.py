@@ -1,6 +1,6 @@
 """Training histories that arrive one by one, such as those of a `datasets.IterableDataset`."""
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,13 +8,14 @@ import numpy as np
 from torch import Tensor
 from torch.utils.data import IterableDataset
 from transformers import TrainingArguments
+from transformers.trainer_utils import has_length
 
 from seqrec.evaluation.targets import require_token_ids
 from seqrec.interactions.collators import MaskedItemCollator, NextItemCollator
 from seqrec.interactions.histories import Histories, as_histories
 from seqrec.interactions.special_tokens import PAD_ID
 
-__all__ = ["CheckedCollator", "TrainRows", "as_train_rows", "read_in_each_process"]
+__all__ = ["CheckedCollator", "TrainRows", "as_train_rows", "num_histories", "read_in_each_process"]
 
 TrainRows = Histories | IterableDataset
 
@@ -28,6 +29,11 @@ def as_train_rows(rows: Any, columns: Sequence[str]) -> TrainRows | None:
     if rows is None or isinstance(rows, IterableDataset):  # those of `datasets` are torch's too
         return rows
     return as_histories(rows, columns)
+
+
+def num_histories(rows: TrainRows) -> int | None:
+    """Return the number of training rows; None if a stream does not tell it."""
+    return len(rows) if isinstance(rows, Sized) and has_length(rows) else None
 
 
 def read_in_each_process(rows: Any, arguments: TrainingArguments) -> None:

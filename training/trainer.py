@@ -1,7 +1,6 @@
 """Trainer for sequential recommenders: validates on the full catalogue, and saves everything a model needs."""
 
 from collections.abc import Callable, Mapping
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -10,43 +9,32 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.utils.data import IterableDataset
 from transformers import EvalPrediction, PreTrainedTokenizerBase, TrainingArguments, set_seed
-from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, IntervalStrategy, TrainOutput, number_of_arguments
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, TrainOutput
 
-from seqrec.configuration.configuration_next_item import NextItemConfig
-from seqrec.errors import InputError, NonFiniteError, SavedFolderError
-from seqrec.hub.card_metadata import is_repository_name
-from seqrec.hub.model_card import save_model_card
-from seqrec.hub.saved_catalogue import save_catalogue
+from seqrec.errors import NonFiniteError, SavedFolderError
 from seqrec.interactions.catalogue import Catalogue
 from seqrec.interactions.histories import Histories
-from seqrec.interactions.special_tokens import NUM_SPECIAL_TOKENS
 from seqrec.modeling.modeling_next_item import NextItemHead
-from seqrec.modeling.objectives import training_collator
-from seqrec.modeling.saved_items import ITEMS
 from seqrec.training.arguments import SequentialTrainingArguments, complete_arguments, require_ranges
-from seqrec.training.callbacks import EarlyStopping, EpochOfCollator
-from seqrec.training.checkpoints import require_same_training, training_settings, write_settings
-from seqrec.training.counted_catalogue import count_catalogue
+from seqrec.training.checkpoints import require_same_training, write_settings
 from seqrec.training.hub_pushing import HubPushing
 from seqrec.training.hyperparameter_search import HyperparameterSearch
-from seqrec.training.lazy_adamw import LazyAdamW, clip_grad_norm
+from seqrec.training.lazy_adamw import clip_grad_norm
+from seqrec.training.model_fitting import ModelFitting
 from seqrec.training.output_folder import find_checkpoint
+from seqrec.training.product_saving import ProductSaving
 from seqrec.training.progress import showing_progress, use_training_progress
 from seqrec.training.ranking_validation import RankingValidation
-from seqrec.training.streams import CheckedCollator, as_train_rows, read_in_each_process
+from seqrec.training.streams import read_in_each_process
 from seqrec.training.trainer_checks import (
     refuse_idle_arguments,
-    require_a_batch,
     require_one_origin,
-    require_same_vocabulary,
-    updates_sparsely,
 )
-from seqrec.training.validation_metric import validation_metrics
 
 __all__ = ["SequentialTrainer"]
 
 
-class SequentialTrainer(HyperparameterSearch, RankingValidation, HubPushing):
+class SequentialTrainer(HyperparameterSearch, ModelFitting, RankingValidation, ProductSaving, HubPushing):
     """`transformers.Trainer` that validates by ranking the full catalogue.
 
     Args:
@@ -120,63 +108,6 @@ class SequentialTrainer(HyperparameterSearch, RankingValidation, HubPushing):
         use_training_progress(self.callback_handler)
         self.model_init = model_init  # the library would make a second model
         self.renew_callbacks()
-
-    def fit_to(self, model: NextItemHead) -> None:
-        """Check that data, arguments and a model go together, and set up all that depends on the model.
-
-        Each `train()` with `model_init` does this for its own model and, in a search, its own arguments.
-        """
-        args, columns = self.args, model.config.event_columns
-        self.train_dataset = as_train_rows(self.train_rows, columns)
-        require_a_batch(args, self.train_dataset)
-        require_same_vocabulary(model, self.processing_class, self.train_dataset)
-        self.validation_metrics = validation_metrics(
-            args,
-            self.eval_dataset,
-            num_items=model.config.vocab_size - NUM_SPECIAL_TOKENS,
-            has_own_metrics=self.compute_metrics is not None,
-        )
-        self.settings = training_settings(
-            model.config, args, self.processing_class, self.train_dataset, self.eval_dataset
-        )
-        self.data_collator = self.own_collator or self.make_collator(model)
-        self.optimizer_cls_and_kwargs = self.own_optimizer
-        if updates_sparsely(model, args):
-            model.get_input_embeddings().sparse = True
-            settings = {"lr": args.learning_rate, "betas": (args.adam_beta1, args.adam_beta2), "eps": args.adam_epsilon}
-            self.optimizer_cls_and_kwargs = self.own_optimizer or (LazyAdamW, settings)
-        if self.items is not None:
-            model.set_item_counts(self.items.counts_by_token)
-
-    def make_collator(self, model: NextItemHead) -> Callable[[Any], dict[str, Tensor]]:
-        """Return the collator of a model, which also checks the rows of a stream."""
-        args = self.args
-        # Persistent workers would not receive the number of the next epoch.
-        seed = None if args.dataloader_persistent_workers else (args.seed if args.data_seed is None else args.data_seed)
-        collator = training_collator(model, self.processing_class, packing=args.packing, seed=seed)
-        is_checked = self.train_dataset is None or isinstance(self.train_dataset, Histories)
-        return collator if is_checked else CheckedCollator(collator, model.config.vocab_size)
-
-    def renew_callbacks(self) -> None:
-        """Add the callbacks that belong to one training: its patience and its collator."""
-        for kind in (EarlyStopping, EpochOfCollator):
-            self.remove_callback(kind)
-        if (
-            self.eval_dataset is not None
-            and self.args.early_stopping_patience
-            and self.args.eval_strategy != IntervalStrategy.NO
-        ):
-            self.add_callback(EarlyStopping(self.args.early_stopping_patience))
-        if hasattr(self.data_collator, "set_epoch"):
-            self.add_callback(EpochOfCollator(self.data_collator))
-
-    def call_model_init(self, trial: Any = None) -> NextItemHead:
-        """Make a model; `trial` is that of a search."""
-        takes_trial = number_of_arguments(self.model_init) == 1
-        model = self.model_init(trial) if takes_trial else self.model_init()
-        if not isinstance(getattr(model, "config", None), NextItemConfig):
-            raise InputError(f"model_init must return a model of seqrec with its head, but returned {type(model)}.")
-        return model
 
     def _hp_search_setup(self, trial: Any) -> None:  # train() calls it when it has made its model, searching or not
         super()._hp_search_setup(trial)
@@ -256,44 +187,3 @@ class SequentialTrainer(HyperparameterSearch, RankingValidation, HubPushing):
             name = f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}"
             write_settings(Path(self._get_output_dir(trial=trial), name), self.settings)
         super()._save_checkpoint(model, trial)
-
-    def _save(self, output_dir: str | None = None, state_dict: dict | None = None) -> None:
-        # The library would also pickle the training arguments, including tokens. metrics.json holds them instead.
-        folder = Path(output_dir or self.args.output_dir)
-        self.accelerator.unwrap_model(self.model, keep_torch_compile=False).save_pretrained(
-            folder, state_dict=state_dict, is_main_process=self.args.should_save
-        )
-        if not self.args.should_save:
-            return
-        self.processing_class.save_pretrained(folder)
-        items = self.catalogue_to_save(folder)
-        if items is not None:
-            save_catalogue(items, folder)
-
-    def catalogue_to_save(self, folder: Path) -> Catalogue | None:
-        """Return the catalogue to save; None if nothing is known that a catalogue in the folder would not tell."""
-        if self.items is not None:
-            return self.items
-        is_counted = isinstance(self.train_dataset, Histories)
-        return self.counted_items if is_counted or not (folder / ITEMS).exists() else None
-
-    @cached_property
-    def counted_items(self) -> Catalogue:
-        """The vocabulary with the counts of the training histories, for a trainer without `items`."""
-        is_counted = isinstance(self.train_dataset, Histories)
-        return count_catalogue(self.processing_class, self.train_dataset if is_counted else None)
-
-    def create_model_card(self, *args: Any, folder: Path | None = None, **kwargs: Any) -> None:
-        """Write the card from the files in a folder, the output folder if None; `Trainer`'s own arguments are not used.
-
-        Adapters have no configuration of their own, and therefore no card.
-        """
-        folder = folder or Path(self.args.output_dir)
-        if self.is_world_process_zero() and (folder / "config.json").is_file():
-            save_model_card(folder, repo_id=self.hub_model_id, license=self.args.license, base_model=self.base_model)
-
-    @property
-    def base_model(self) -> str | None:
-        """The repository on the Hub that the model was loaded from, or None."""
-        name = self.bare_model.name_or_path
-        return name if is_repository_name(name) and not Path(name).exists() else None

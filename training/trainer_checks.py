@@ -4,14 +4,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from transformers import PreTrainedTokenizerBase, TrainingArguments
-from transformers.trainer_utils import has_length, number_of_arguments
+from transformers.trainer_utils import number_of_arguments
 
 from seqrec.errors import InputError
 from seqrec.evaluation.targets import require_token_ids
 from seqrec.interactions.histories import Histories
 from seqrec.interactions.special_tokens import PAD_ID
 from seqrec.modeling.modeling_next_item import NextItemHead
-from seqrec.training.streams import TrainRows
+from seqrec.training.streams import TrainRows, num_histories
 
 __all__ = [
     "refuse_idle_arguments",
@@ -108,17 +108,18 @@ def require_a_batch(args: Any, train_rows: TrainRows | None) -> None:
     """Refuse data and arguments that leave no batch to train on, or no number of steps."""
     if train_rows is None:
         return
-    if not has_length(train_rows):
+    num_rows = num_histories(train_rows)
+    if num_rows is None:
         if args.max_steps <= 0:
             raise InputError(
                 "train_dataset is a stream of unknown length, so max_steps must say how long to train. Set it in the "
                 "training arguments, to epochs × histories ÷ per_device_train_batch_size."
             )
         return
-    if len(train_rows) == 0:
+    if num_rows == 0:
         raise InputError("There is nothing to train on: train_dataset has no rows.")
-    if args.dataloader_drop_last and len(train_rows) < args.train_batch_size * args.world_size:
+    if args.dataloader_drop_last and num_rows < args.train_batch_size * args.world_size:
         raise InputError(
-            f"dataloader_drop_last would drop the only batch, which has {len(train_rows)} of "
+            f"dataloader_drop_last would drop the only batch, which has {num_rows} of "
             f"{args.train_batch_size * args.world_size} histories. Leave it out, or use smaller batches."
         )

@@ -162,6 +162,8 @@ def test_after_a_search_the_best_is_trained_and_trials_resumed(make, tmp_path):
     best = trainer.hyperparameter_search(**in_turn({"learning_rate": 0.2}, {"learning_rate": 0.01}))
     with pytest.raises(InputError, match=r"There is no model after hyperparameter_search\. Set the best"):
         trainer.evaluate()
+    with pytest.raises(InputError, match="There is no model after"):
+        trainer.save_model()
     trainer.args.learning_rate = [0.2, 0.01][best.hyperparameters["which"]]
     runs = {run: sorted(tmp_path.glob(f"run-{run}/checkpoint-*"))[0] for run in (0, 1)}
     with pytest.raises(InputError, match="left by another training: learning_rate was"):
@@ -251,7 +253,7 @@ def test_a_search_that_cannot_work_is_refused_before_any_training(options, messa
     assert watch.evaluations == []
 
 
-def test_a_search_needs_models_validation_and_optuna(make, monkeypatch):
+def test_a_search_needs_models_validation_one_process_and_optuna(make, monkeypatch):
     with pytest.raises(InputError, match="Pass model_init, a function that makes one, instead of model"):
         make(model=tiny_model(len(TOKENIZER)))[0].hyperparameter_search()
     with pytest.raises(InputError, match="Pass eval_dataset to the trainer"):
@@ -260,6 +262,10 @@ def test_a_search_needs_models_validation_and_optuna(make, monkeypatch):
     trainer, _ = make(eval_dataset=sets, kind=TrainingArguments)
     with pytest.raises(InputError, match=r"cannot be compared by 'ndcg@10': validation computes early_ndcg@10, "):
         trainer.hyperparameter_search(n_trials=1)
+    with monkeypatch.context() as patch:
+        patch.setattr(TrainingArguments, "world_size", 2)
+        with pytest.raises(InputError, match="runs in one process, but there are 2"):
+            trainer.hyperparameter_search()
     monkeypatch.setattr("seqrec.training.hyperparameter_search.find_spec", lambda name: None)
     with pytest.raises(ImportError, match=r'Install it: pip install "seqrec\[tune\]"'):
         trainer.hyperparameter_search()

@@ -61,6 +61,14 @@ def test_two_processes_train_as_one(one_process, tmp_path):
     assert_same_training(run_script(tmp_path, "--batch_size", "8", "--bare_loop_too", processes=2), one_process)
 
 
+def test_two_processes_share_a_stream(tmp_path):
+    """Padded, so that the processes' batches differ in width."""
+    whole = run_script(tmp_path / "one", "--stream", "--batch_size", "16")
+    shared = run_script(tmp_path / "two", "--stream", "--batch_size", "8", processes=2)
+    for key in ("losses", "validation", "test"):
+        torch.testing.assert_close(shared[key], whole[key], atol=1e-5, rtol=1e-5)
+
+
 def test_accumulated_gradients_train_as_whole_batches(one_process, tmp_path):
     flags = ("--batch_size", "4", "--accumulation", "4", "--bare_loop_too")
     assert_same_training(run_script(tmp_path, *flags), one_process)

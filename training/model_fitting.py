@@ -1,0 +1,99 @@
+"""What a trainer sets up for each model that it trains: batches, updates, metrics, callbacks."""
+
+from collections.abc import Callable
+from typing import Any
+
+from torch import Tensor
+from torch.optim import Optimizer
+from transformers.trainer_utils import IntervalStrategy, number_of_arguments
+
+from seqrec.errors import InputError
+from seqrec.interactions.catalogue import Catalogue
+from seqrec.interactions.histories import Histories
+from seqrec.interactions.special_tokens import NUM_SPECIAL_TOKENS
+from seqrec.modeling.modeling_next_item import NextItemHead
+from seqrec.modeling.objectives import training_collator
+from seqrec.training.bare_model import BareModel
+from seqrec.training.callbacks import EarlyStopping, EpochOfCollator
+from seqrec.training.checkpoints import training_settings
+from seqrec.training.lazy_adamw import LazyAdamW
+from seqrec.training.streams import CheckedCollator, as_train_rows
+from seqrec.training.trainer_checks import require_a_batch, require_same_vocabulary, updates_sparsely
+from seqrec.training.validation_metric import validation_metrics
+
+__all__ = ["ModelFitting"]
+
+
+class ModelFitting(BareModel):
+    """A `Trainer` that adapts to each model: the given one, or those that `model_init` makes.
+
+    Attributes:
+        train_rows: The training rows as they were given.
+        own_collator: The collator that was given, if any.
+        own_optimizer: The optimizer's class and arguments that were given, if any.
+        items: The catalogue that was given, if any.
+    """
+
+    train_rows: Any
+    own_collator: Callable[[Any], dict[str, Tensor]] | None
+    own_optimizer: tuple[type[Optimizer], dict[str, Any]] | None
+    items: Catalogue | None
+    model_init: Callable[..., NextItemHead] | None
+
+    def fit_to(self, model: NextItemHead) -> None:
+        """Check that data, arguments and a model go together, and set up all that depends on the model.
+
+        Each `train()` with `model_init` does this for its own model and, in a search, its own arguments.
+        """
+        args, columns = self.args, model.config.event_columns
+        self.train_dataset = as_train_rows(self.train_rows, columns)
+        require_a_batch(args, self.train_dataset)
+        require_same_vocabulary(model, self.processing_class, self.train_dataset)
+        self.validation_metrics = validation_metrics(
+            args,
+            self.eval_dataset,
+            num_items=model.config.vocab_size - NUM_SPECIAL_TOKENS,
+            has_own_metrics=self.compute_metrics is not None,
+        )
+        self.settings = training_settings(
+            model.config, args, self.processing_class, self.train_dataset, self.eval_dataset
+        )
+        self.data_collator = self.own_collator or self.make_collator(model)
+        self.optimizer_cls_and_kwargs = self.own_optimizer
+        if updates_sparsely(model, args):
+            model.get_input_embeddings().sparse = True
+            settings = {"lr": args.learning_rate, "betas": (args.adam_beta1, args.adam_beta2), "eps": args.adam_epsilon}
+            self.optimizer_cls_and_kwargs = self.own_optimizer or (LazyAdamW, settings)
+        if self.items is not None:
+            model.set_item_counts(self.items.counts_by_token)
+
+    def make_collator(self, model: NextItemHead) -> Callable[[Any], dict[str, Tensor]]:
+        """Return the collator of a model, which also checks the rows of a stream."""
+        args = self.args
+        # Persistent workers would not receive the number of the next epoch.
+        seed = None if args.dataloader_persistent_workers else (args.seed if args.data_seed is None else args.data_seed)
+        collator = training_collator(model, self.processing_class, packing=args.packing, seed=seed)
+        is_checked = self.train_dataset is None or isinstance(self.train_dataset, Histories)
+        return collator if is_checked else CheckedCollator(collator, model.config.vocab_size)
+
+    def renew_callbacks(self) -> None:
+        """Add the callbacks that belong to one training: its patience and its collator."""
+        for kind in (EarlyStopping, EpochOfCollator):
+            self.remove_callback(kind)
+        if (
+            self.eval_dataset is not None
+            and self.args.early_stopping_patience
+            and self.args.eval_strategy != IntervalStrategy.NO
+        ):
+            self.add_callback(EarlyStopping(self.args.early_stopping_patience))
+        if hasattr(self.data_collator, "set_epoch"):
+            self.add_callback(EpochOfCollator(self.data_collator))
+
+    def call_model_init(self, trial: Any = None) -> NextItemHead:
+        """Make a model; `trial` is that of a search."""
+        assert self.model_init is not None
+        takes_trial = number_of_arguments(self.model_init) == 1
+        model = self.model_init(trial) if takes_trial else self.model_init()
+        if not hasattr(getattr(model, "config", None), "event_columns"):
+            raise InputError(f"model_init must return a model of seqrec with its head, but returned {model!r:.99}.")
+        return model
