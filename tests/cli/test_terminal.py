@@ -34,8 +34,8 @@ def run(width, *arguments, keys=b"", after=None, **environment):
         preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
     )  # fmt: skip
     os.close(terminal)
-    shown, deadline = b"", time.monotonic() + 120
-    while time.monotonic() < deadline:
+    shown, until = b"", time.monotonic() + 120
+    while time.monotonic() < until:
         if not select.select([own], [], [], 1)[0]:
             continue
         try:
