@@ -37,6 +37,7 @@ from seqrec.training.slices_picture import save_slices_picture
 from seqrec.training.starting_point import load_starting_point
 from seqrec.training.terminal import line_width, tell, without_library_bars
 from seqrec.training.trainer import SequentialTrainer
+from seqrec.training.validation_metric import require_known_metric
 
 __all__ = ["TrainedModel", "run_job"]
 
@@ -91,6 +92,7 @@ def run_job(
     """
     if model_type not in MODEL_TYPES:
         raise InputError(f"There is no model_type {model_type!r}. Choose one of: {', '.join(sorted(MODEL_TYPES))}.")
+    require_known_metric(training_arguments)
     folder = Path(training_arguments.output_dir)
     with claimed(folder) if training_arguments.process_index == 0 else nullcontext(), without_library_bars():
         checkpoint = resume_point(folder, training_arguments.resume_from_checkpoint, overwrite=overwrite)

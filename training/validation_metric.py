@@ -1,6 +1,7 @@
 """The metrics computed in validation, and the one that selects the best checkpoint."""
 
 import re
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,7 +11,7 @@ from transformers.trainer_utils import IntervalStrategy, SaveStrategy
 from seqrec.errors import InputError
 from seqrec.evaluation.metrics import RANKING_METRICS
 
-__all__ = ["validation_metrics"]
+__all__ = ["require_known_metric", "validation_metrics"]
 
 DEFAULT_METRICS = ("ndcg@10", "hr@10", "mrr@10")  # with one target per row, all others are multiples of these
 REGARDLESS_OF_RANK = ("hr", "recall", "precision")  # they only ask whether the target is in the list
@@ -52,6 +53,14 @@ def validation_metrics(
             f"{', '.join(RANKING_METRICS)} with '@' and a list length, such as '{first}ndcg@10'."
         )
     return DEFAULT_METRICS
+
+
+def require_known_metric(arguments: TrainingArguments) -> None:
+    """Raise an `InputError` if validation on one set cannot compute the metric that selects the best checkpoint.
+
+    A job calls this before it reads data; only then can a list turn out to be as long as the catalogue.
+    """
+    validation_metrics(arguments, (), num_items=sys.maxsize, has_own_metrics=False)
 
 
 def looks_it_up(arguments: TrainingArguments) -> bool:

@@ -8,6 +8,7 @@ import pytest
 from datasets import Dataset
 
 from seqrec import SequentialTrainer, SequentialTrainingArguments
+from seqrec.cli.command_line import main
 from seqrec.evaluation.evaluator import rank_dataset
 from seqrec.evaluation.metrics import RANKING_METRICS
 from seqrec.search.scoring import NOT_RANKED
@@ -71,6 +72,18 @@ def test_lists_are_as_long_as_is_asked_for(make):
 def test_a_metric_that_is_not_measured_is_refused_at_the_start(metric, make):
     with pytest.raises(ValueError, match=r"is not computed in validation\. Give one of hr, ndcg"):
         make(settings={"metric_for_best_model": metric})
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "ndcg@0", "hr"])
+def test_a_job_refuses_an_unknown_metric_before_it_reads_data(metric, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("seqrec.training.job.prepare", lambda *_, **__: pytest.fail("data were read"))
+    folder = tmp_path / "model"
+    flags = ["--dataset", "synthetic", "--output_dir", str(folder), "--metric_for_best_model", metric]
+    assert main(["train", *flags]) == 2
+    told = capsys.readouterr().err
+    assert "is not computed in validation. Give one of hr, ndcg, mrr" in told
+    assert told.count("\n") == 1
+    assert not folder.exists()
 
 
 def test_the_worst_checkpoint_is_never_selected(make):
