@@ -25,6 +25,7 @@ class Gru4RecConfig(NextItemConfig):
     model_type = "gru4rec"
     display_name = "GRU4Rec"
     summary = "a recurrent network over the items of a user's history (Hidasi et al., ICLR 2016)"
+    paper = "https://arxiv.org/abs/1511.06939"
     citation = """@inproceedings{hidasi2016gru4rec,
   title     = {Session-based Recommendations with Recurrent Neural Networks},
   author    = {Hidasi, Bal{\\'a}zs and Karatzoglou, Alexandros and Baltrunas, Linas and Tikk, Domonkos},

@@ -170,6 +170,7 @@ class ProductContract:
         config = tiny_model.config
         assert (config.display_name or config.model_type) in card
         assert config.summary in card
+        assert config.paper in card
         assert config.citation in card
 
 
