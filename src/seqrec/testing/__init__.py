@@ -5,3 +5,7 @@ import pytest
 pytest.register_assert_rewrite(
     *(f"seqrec.testing.{name}" for name in ("attention_contract", "model_contract", "product_contract"))
 )
+
+from seqrec.testing.model_contract import ModelContract  # noqa: E402, after its assertions are to be rewritten
+
+__all__ = ["ModelContract"]
