@@ -73,7 +73,7 @@ def draw(axis: Axes, metrics: Mapping[str, Any], name: str) -> None:
 def slices_of(metrics: Mapping[str, Any], ranker: str, name: str) -> dict[str, float]:
     """Return the known accuracies by slice."""
     found = mapping(dig(metrics, "slices", ranker, "test", name))
-    values = {slice_: mapping(entry).get(METRIC) for slice_, entry in found.items()}
+    values: dict[str, Any] = {slice_: mapping(entry).get(METRIC) for slice_, entry in found.items()}
     return {slice_: value for slice_, value in values.items() if is_known(value)}
 
 
