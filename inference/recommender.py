@@ -32,8 +32,9 @@ from seqrec.interactions.tokenization_items import ItemTokenizer
 from seqrec.modeling.devices import resolve_device
 from seqrec.modeling.forked_workers import use_one_thread_after_forks
 from seqrec.modeling.modeling_next_item import NextItemHead
-from seqrec.search.approximate_index import IndexName, build_index
+from seqrec.search.approximate_index import build_index
 from seqrec.search.finite import require_finite
+from seqrec.search.index_names import IndexName
 from seqrec.search.interfaces import Index
 from seqrec.search.popularity import PopularityBaseline
 from seqrec.search.retriever import Retriever

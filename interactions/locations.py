@@ -13,7 +13,15 @@ from urllib.request import url2pathname
 from seqrec.errors import InputError
 from seqrec.interactions.one_line import one_line
 
-__all__ = ["SUFFIXES", "is_hub_name", "local_path", "require_model_name", "similar", "table_suffix"]
+__all__ = [
+    "SUFFIXES",
+    "is_hub_name",
+    "local_path",
+    "require_dataset_name",
+    "require_model_name",
+    "similar",
+    "table_suffix",
+]
 
 SUFFIXES: tuple[str, ...] = (".csv", ".csv.gz", ".parquet", ".jsonl", ".jsonl.gz", ".tsv", ".tsv.gz")
 SUFFIXES += tuple(suffix + packed for suffix in (".ndjson", ".json", ".txt", ".dat") for packed in ("", ".gz"))
@@ -21,6 +29,7 @@ OTHER_FILES = (".safetensors", ".bin", ".pt", ".pth", ".onnx", ".yaml", ".yml", 
 HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?(:[\w.+\[\]%-]+)?", re.ASCII)
 LONGEST_HUB_NAME = 96  # the Hub's own limit
 MOST_SIMILAR = 3
+NAMED_SETS = ("ml-100k", "synthetic")
 WINDOWS_DRIVE = re.compile(r"[A-Za-z]:")
 ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/")  # at least two letters: one would be a drive
 HUB_ADDRESS = re.compile(r"(?:hf://|https?://huggingface\.co/)datasets/([^/]+/[^/?#@]+)")
@@ -86,6 +95,27 @@ def require_model_name(name: str | os.PathLike[str]) -> None:
     raise InputError(
         f"'{one_line(text)}' is not a folder here, and is not looked up on the Hub, where names have the form "
         f"org/name.{similar(text)}"
+    )
+
+
+def require_dataset_name(name: str) -> None:
+    """Refuse a name that is neither a named set, an existing path nor possibly a data set on the Hub.
+
+    Raises:
+        InputError: On a mistyped path; the message suggests similar ones.
+    """
+    path = local_path(name)
+    before_colon = name.rpartition(":")[0]
+    if name in NAMED_SETS or os.path.exists(path) or (before_colon and os.path.isdir(before_colon)):
+        return
+    if table_suffix(path):
+        raise InputError(f"There is no file '{one_line(path)}'.{similar(path)}")
+    if "/" in name and is_hub_name(name):
+        return
+    near = get_close_matches(name, NAMED_SETS, n=1)
+    advice = f" Did you mean {near[0]}?" if near else similar(path)
+    raise InputError(
+        f"There is no file or folder '{one_line(name)}', and a data set on the Hub has a name such as org/name.{advice}"
     )
 
 

@@ -4,7 +4,7 @@ Shape suffixes: B users, V vocabulary, D hidden size, K list length, M candidate
 """
 
 from math import isqrt
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import torch
 from torch import Tensor
@@ -12,11 +12,11 @@ from torch import Tensor
 from seqrec.errors import InputError
 from seqrec.interactions.item_rows import by_row, token_ids_of
 from seqrec.search.exact_index import ExactIndex, rescore
+from seqrec.search.index_names import IndexName
 from seqrec.search.interfaces import Index
 
-__all__ = ["IndexName", "build_index"]
+__all__ = ["build_index"]
 
-IndexName = Literal["exact", "ivf", "hnsw"]
 CELLS_PROBED = 16
 POINTS_PER_CELL = 64  # maximum sample from which k-means computes a centre; faiss's 256 take several times as long
 NEIGHBOURS = 32

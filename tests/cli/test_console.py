@@ -117,11 +117,18 @@ def test_what_is_no_fault_of_ours_takes_one_line(command, capsys, error, line):
 
 
 @pytest.mark.parametrize("error", [KeyError("x"), TypeError("x"), IndexError("x"), AssertionError(), RuntimeError("x")])
-def test_a_fault_of_ours_keeps_its_traceback(error):
+def test_a_fault_of_ours_takes_one_line_too_and_its_traceback_is_shown_on_request(error, monkeypatch, capsys):
     def fail():
         raise error
 
     assert foreseen(error) is None
+    monkeypatch.delenv("SEQREC_TRACEBACK", raising=False)
+    assert exit_status("push", fail) == 1
+    told = capsys.readouterr().err
+    assert told.startswith(f"seqrec push: unexpected {type(error).__name__}: ")
+    assert "SEQREC_TRACEBACK=1" in told
+    assert told.count("\n") == 1
+    monkeypatch.setenv("SEQREC_TRACEBACK", "1")
     with pytest.raises(type(error)):
         exit_status("push", fail)
 

@@ -6,7 +6,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from seqrec.cli import command_line, recommend_command
+from seqrec import Recommender
+from seqrec.cli import command_line
 from seqrec.cli.output import require_new_folder, require_output_file, write_frame
 
 FRAME = pl.DataFrame({"user_id": ["a"], "rank": [1], "item_id": ["i1"], "score": [0.5]})
@@ -50,9 +51,7 @@ def place(tmp_path, monkeypatch):
 def test_an_output_that_cannot_be_is_refused_before_any_work(place, monkeypatch, capsys, output, source, message):
     if output.startswith("/proc") and not Path("/proc").is_dir():
         pytest.skip("there is no /proc here")
-    monkeypatch.setattr(
-        recommend_command.Recommender, "from_pretrained", lambda *_, **__: pytest.fail("the model was loaded")
-    )
+    monkeypatch.setattr(Recommender, "from_pretrained", lambda *_, **__: pytest.fail("the model was loaded"))
     assert command_line.main(["recommend", "--model", "model", "--input", source, "--output", output]) == 2
     told = capsys.readouterr().err
     assert message in told

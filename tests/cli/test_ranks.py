@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from seqrec.cli import evaluate_command
+from seqrec import Recommender
 from seqrec.cli.command_line import main
 from seqrec.interactions.synthetic import synthetic_interactions
 
@@ -66,9 +66,7 @@ def test_means_of_the_file_are_the_printed_metrics(trained, tmp_path, capsys, su
 def test_a_file_that_cannot_be_written_is_refused_before_any_work(trained, monkeypatch, capsys, path, message):
     monkeypatch.chdir(trained)
     Path("titles.csv").write_text("item_id,title\n1,one\n")
-    monkeypatch.setattr(
-        evaluate_command.Recommender, "from_pretrained", lambda *_, **__: pytest.fail("the model was loaded")
-    )
+    monkeypatch.setattr(Recommender, "from_pretrained", lambda *_, **__: pytest.fail("the model was loaded"))
     before = {file: file.read_bytes() for file in Path().rglob("*") if file.is_file()}
     capsys.readouterr()
     assert evaluate(Path(), "--items", "titles.csv", "--ranks", path) == 2

@@ -1,18 +1,18 @@
 """The command line: `seqrec prepare`, `seqrec train`, `seqrec evaluate`, `seqrec recommend`, `seqrec push`."""
 
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
+from importlib import import_module
+from importlib.metadata import version
+from typing import Any
 
-from transformers.utils.logging import disable_progress_bar
+from wrapt import register_post_import_hook
 
 from seqrec.cli.console import INTERRUPTED, REFUSED, exit_status, plain_warnings, ready_console, tell
 from seqrec.cli.console_log import logging_to_console
-from seqrec.cli.evaluate_command import evaluate_command
-from seqrec.cli.prepare_command import prepare_command
-from seqrec.cli.push_command import push_command
-from seqrec.cli.recommend_command import recommend_command
-from seqrec.cli.train_command import train_command
+from seqrec.cli.parsers import close
 
 __all__ = ["main"]
 
@@ -24,20 +24,34 @@ USAGE = """seqrec COMMAND [flags]
   recommend  recommend items for one history, or for every user in a file
   push       share a saved model on the Hub
 
-`seqrec COMMAND --help` lists a command's flags."""
+`seqrec COMMAND --help` lists a command's flags; `seqrec --version` prints the version."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command and return its exit status; see `exit_status`."""
+    """Run a command and return its exit status; see `exit_status`.
+
+    Args:
+        arguments: The words after `seqrec`; None for those of this process, which is then about to end.
+    """
     ready_console()
     argv = list(sys.argv[1:] if arguments is None else arguments)
+    status = run(argv)
+    if status == INTERRUPTED and arguments is None:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C could only disturb Python's own end
+    return status
+
+
+def run(argv: list[str]) -> int:
+    """Run a command and return its exit status."""
     if not argv or argv[0] in ("-h", "--help"):
         return exit_status("", lambda: print(USAGE))
+    if argv[0] == "--version":
+        return exit_status("", lambda: print(f"seqrec {version('seqrec')}"))
     command = COMMANDS.get(argv[0])
     if command is None:
-        tell(f"seqrec: there is no command {argv[0]!r}. Choose one of: {', '.join(COMMANDS)}.")
+        tell(f"seqrec: {no_command(argv[0])}")
         return REFUSED
-    disable_progress_bar()  # for loading and saving; training and ranking keep theirs
+    register_post_import_hook(hide_loading_bars, "transformers.utils.logging")
     with plain_warnings(), logging_to_console():
         status = exit_status(argv[0], partial(command, argv[1:]))
     if status == INTERRUPTED and argv[0] == "train":
@@ -45,10 +59,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return status
 
 
+def no_command(word: str) -> str:
+    """Say that there is no such command, and which it may be a misspelling of."""
+    kind = "flag" if word.startswith("-") else "command"
+    near = close(word, [*COMMANDS, "--help", "--version"])
+    advice = f"Did you mean {near}?" if near else f"Choose one of: {', '.join(COMMANDS)}."
+    return f"there is no {kind} {word!r}. {advice}"
+
+
+def hide_loading_bars(logging: Any) -> None:
+    """Hide the progress bars of loading and saving; training and ranking keep theirs."""
+    logging.disable_progress_bar()
+
+
+def run_command(name: str, argv: Sequence[str]) -> None:
+    """Import a command, and run it."""
+    getattr(import_module(f"seqrec.cli.{name}_command"), f"{name}_command")(argv)
+
+
 COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
-    "prepare": prepare_command,
-    "train": train_command,
-    "evaluate": evaluate_command,
-    "recommend": recommend_command,
-    "push": push_command,
+    name: partial(run_command, name) for name in ("prepare", "train", "evaluate", "recommend", "push")
 }

@@ -1,57 +1,117 @@
 """Console behaviour: any encoding, closed pipes, Ctrl-C, and one-line warnings and errors."""
 
+import _thread
 import json
 import os
 import signal
 import sys
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from types import ModuleType
 from typing import Any, TextIO
 
-import torch
-from safetensors import SafetensorError
+from wrapt import register_post_import_hook
 
 from seqrec.cli.console_log import console_text
 from seqrec.evaluation.tables import printable
+from seqrec.interactions.one_line import one_line
 
 __all__ = ["INTERRUPTED", "REFUSED", "exit_status", "json_text", "plain_warnings", "ready_console", "tell"]
 
-REFUSED, INTERRUPTED, BROKEN_PIPE = 2, 130, 141  # exit statuses; the last two are those of shells
+UNEXPECTED, REFUSED, INTERRUPTED, BROKEN_PIPE = 1, 2, 130, 141  # exit statuses; the last two are those of shells
+ISSUES = "https://github.com/seqrec/seqrec/issues"
 # In the message of a `RuntimeError`, these mean a full disk, too little memory or a missing package.
 FORESEEN_WORDS = ("PytorchStreamWriter", "inline_container", "allocate memory", "alloc_cpu", "to be installed")
 
 
 def exit_status(name: str, command: Callable[[], object]) -> int:
-    """Run a command, and turn expected errors into one line and an exit status.
+    """Run a command, and turn errors into one line and an exit status.
 
     Returns:
-        0 for success; 2 for a user's mistake or a system failure (a full disk, no permission, no connection); 130 for
-        Ctrl-C; 141 if the reader of the output is gone, like tools killed by SIGPIPE.
+        0 for success; 1 for a bug; 2 for a user's mistake or a system failure (a full disk, no permission, no
+        connection); 130 for Ctrl-C; 141 if the reader of the output is gone, like tools killed by SIGPIPE.
 
     Raises:
-        Exception: Any unexpected error, with its traceback.
+        Exception: A bug, with its traceback, if the environment variable SEQREC_TRACEBACK is set.
     """
-    try:
+    with noticing_interrupts() as interrupts:
         try:
-            command()
-        except SystemExit:  # argparse printed a help text
-            flush_output()
-            raise
+            run_and_flush(command)
+        except KeyboardInterrupt:
+            return tell_interrupt(name)
+        except BrokenPipeError:
+            discard_output()
+            return BROKEN_PIPE
+        except Exception as error:
+            if interrupts:  # some libraries turn the interruption of their import into another error
+                return tell_interrupt(name)
+            return tell_error(name, error)
+    return 0
+
+
+def run_and_flush(command: Callable[[], object]) -> None:
+    """Run a command, and write its output while errors can still be reported."""
+    try:
+        command()
+    except SystemExit:  # argparse printed a help text
         flush_output()
-    except KeyboardInterrupt:
-        tell(f"\nseqrec {name}: interrupted.")
-        return INTERRUPTED
-    except BrokenPipeError:
-        discard_output()
-        return BROKEN_PIPE
-    except Exception as error:
-        reason = foreseen(error)
-        if reason is None:
-            raise
+        raise
+    flush_output()
+
+
+def tell_interrupt(name: str) -> int:
+    """Say that a command was interrupted."""
+    tell(f"\nseqrec {name}: interrupted.")
+    return INTERRUPTED
+
+
+def tell_error(name: str, error: Exception) -> int:
+    """Describe an error in one line, and return the exit status; raise a bug again if that is wanted."""
+    reason = foreseen(error)
+    if reason is not None:
         tell(f"seqrec {name}: {reason}")
         return REFUSED
-    return 0
+    if os.environ.get("SEQREC_TRACEBACK"):
+        raise error
+    tell(
+        f"seqrec {name}: unexpected {type(error).__name__}: {one_line(error)}. This is a bug: set SEQREC_TRACEBACK=1 "
+        f"to see where it happened, and report it at {ISSUES}."
+    )
+    return UNEXPECTED
+
+
+@contextmanager
+def noticing_interrupts() -> Iterator[list[int]]:
+    """Yield a list that grows with each Ctrl-C, and see to it that none is lost.
+
+    Python ignores exceptions in some callbacks, also of its import system; an interrupt there is sent again.
+    """
+    interrupts: list[int] = []
+    if threading.current_thread() is not threading.main_thread() or (
+        signal.getsignal(signal.SIGINT) is not signal.default_int_handler
+    ):
+        yield interrupts
+        return
+
+    def notice(number: int, frame: Any) -> None:
+        interrupts.append(number)
+        signal.default_int_handler(number, frame)
+
+    def send_again(unraisable: Any) -> None:
+        if issubclass(unraisable.exc_type, KeyboardInterrupt):
+            threading.Timer(0.02, _thread.interrupt_main).start()
+        else:
+            hook_before(unraisable)
+
+    hook_before, sys.unraisablehook = sys.unraisablehook, send_again
+    signal.signal(signal.SIGINT, notice)
+    try:
+        yield interrupts
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        sys.unraisablehook = hook_before
 
 
 def foreseen(error: Exception) -> str | None:
@@ -59,13 +119,19 @@ def foreseen(error: Exception) -> str | None:
     if isinstance(error, OSError):
         reason = error.strerror or str(error) or type(error).__name__
         return in_one_line(f"{error.filename!s}: {reason}." if error.filename else reason)
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+    if isinstance(error, MemoryError) or is_a(error, "torch", "OutOfMemoryError"):
         return "There is not enough memory. Use a smaller batch or model."
     if isinstance(error, RuntimeError) and not any(words in str(error) for words in FORESEEN_WORDS):
         return None
-    if isinstance(error, ValueError | ImportError | SafetensorError | RuntimeError):
+    if isinstance(error, ValueError | ImportError | RuntimeError) or is_a(error, "safetensors", "SafetensorError"):
         return in_one_line(error)
     return None
+
+
+def is_a(error: Exception, module: str, name: str) -> bool:
+    """Return whether an error is of a class in a module that may not have been imported."""
+    kind = getattr(sys.modules.get(module), name, None)
+    return kind is not None and isinstance(error, kind)
 
 
 def in_one_line(message: object) -> str:
@@ -85,7 +151,12 @@ def ready_console() -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
-    if hasattr(signal, "siginterrupt"):  # polars makes system calls restart, so Ctrl-C would not end a stalled one
+    register_post_import_hook(interrupt_what_waits, "polars")
+
+
+def interrupt_what_waits(_: ModuleType) -> None:
+    """Undo that polars makes system calls restart, so that Ctrl-C would not end a stalled one."""
+    if hasattr(signal, "siginterrupt"):
         signal.siginterrupt(signal.SIGINT, True)
 
 

@@ -2,29 +2,28 @@
 
 import os
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
-
-import polars as pl
+from typing import TYPE_CHECKING
 
 from seqrec.errors import InputError
 from seqrec.interactions.one_line import one_line
-from seqrec.interactions.whole_files import whole_file
 
-__all__ = ["WRITERS", "require_new_folder", "require_output_file", "write_frame"]
+if TYPE_CHECKING:
+    import polars as pl
 
-WRITERS: dict[str, Callable[[pl.DataFrame, Path], Any]] = {
-    ".csv": pl.DataFrame.write_csv,
-    ".parquet": pl.DataFrame.write_parquet,
-    ".jsonl": pl.DataFrame.write_ndjson,
-}
+__all__ = ["WRITERS", "require_folder", "require_new_folder", "require_output_file", "write_frame"]
+
+# For each ending, the method of a polars frame that writes it.
+WRITERS = {".csv": "write_csv", ".parquet": "write_parquet", ".jsonl": "write_ndjson"}
 
 
-def write_frame(frame: pl.DataFrame, path: str) -> None:
+def write_frame(frame: "pl.DataFrame", path: str) -> None:
     """Write a table atomically, in the format given by the file's extension."""
+    from seqrec.interactions.whole_files import whole_file  # here, as it imports polars
+
     with whole_file(path) as part:
-        WRITERS[Path(path).suffix.lower()](frame, part)
+        getattr(frame, WRITERS[Path(path).suffix.lower()])(part)
 
 
 def require_output_file(path: str, *, model: str, sources: Mapping[str, str | None], flag: str = "--output") -> None:
@@ -56,14 +55,19 @@ def require_output_file(path: str, *, model: str, sources: Mapping[str, str | No
 
 def require_new_folder(path: str) -> None:
     """Raise an `InputError` if a folder is not empty, or cannot be created or written to."""
+    require_folder(path)
+    if Path(path).is_dir() and any(Path(path).iterdir()):
+        raise InputError(f"--output_dir {path!r} already exists and is not empty. Choose another folder.")
+
+
+def require_folder(path: str) -> None:
+    """Raise an `InputError` if a folder cannot be created or written to."""
     what = f"--output_dir {path!r}"
     if not path.strip():
         raise InputError("--output_dir is empty. Give a folder.")
     folder = Path(os.path.realpath(path))
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{what} is a file. Choose another folder.")
-    if folder.is_dir() and any(folder.iterdir()):
-        raise InputError(f"{what} already exists and is not empty. Choose another folder.")
     existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
     if not existing.is_dir():
         raise InputError(f"{what} cannot be created: '{existing}' is a file. Choose another folder.")

@@ -5,29 +5,31 @@ import difflib
 import math
 import re
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NoReturn
-
-from transformers import HfArgumentParser
 
 from seqrec.errors import InputError, SeqrecError
 
 __all__ = [
-    "DataclassParser",
     "FlagParser",
+    "close",
     "finite_number",
+    "flag_names",
     "join_ids",
     "not_empty",
     "positive_integer",
+    "require_flags",
     "shell_command",
     "some_ids",
     "split_ids",
+    "true_or_false",
 ]
 
 ID = re.compile(r'\s*(?:"((?:[^"]|"")*)"|((?!\s*")[^,]*?))\s*(?:,|\Z)')
 SETTING = re.compile(r"""(?<![\w.-])([a-z]\w*)=('[^']*'|"[^"]*"|[\w.+-]*[\w+-])""")
 QUOTES = "'\""
+CHOICE = re.compile(r"invalid choice: '(.*)' \(choose from (.*)\)")
 COLUMNS_ARGUMENT = re.compile(r"`columns` \((--[^)]*)\)")  # the Python argument, followed by its flags
 
 
@@ -40,7 +42,27 @@ class FlagParser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Raise an `InputError`, whose message `main` prints."""
         message = re.sub(r"^argument (--\w+)\S*", r"\1", message).rstrip(".")  # without a flag's other spellings
-        raise InputError(f"{message}. `{self.prog} --help` lists the flags.")
+        choice = CHOICE.search(message)
+        near = choice and close(choice[1], re.findall(r"[^\s,']+", choice[2]))
+        raise InputError(f"{message}. {advice(near, self.prog)}")
+
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse, and refuse unknown flags first: a required flag that is missing may be one of them.
+
+        Raises:
+            InputError: On any mistake.
+        """
+        require_flags(args, flag_names(self), self.prog)
+        parsed, unknown = self.parse_known_args(args, namespace)
+        self.refuse_strays(unknown)
+        return parsed
+
+    def refuse_strays(self, words: Sequence[str]) -> None:
+        """Raise an `InputError` for words that belong to no flag."""
+        if words and words[0].startswith("--"):
+            raise unknown_flag(words[0], flag_names(self), self.prog)
+        if words:
+            raise InputError(f"{words[0]!r} belongs to no flag. If a value contains spaces, put it in quotes.")
 
     @contextmanager
     def naming_flags(self) -> Iterator[None]:
@@ -63,42 +85,44 @@ class FlagParser(argparse.ArgumentParser):
         return SETTING.sub(flag, COLUMNS_ARGUMENT.sub(r"\1", message))
 
 
-class DataclassParser(FlagParser, HfArgumentParser):
-    """A `FlagParser` for the fields of dataclasses."""
+def flag_names(parser: argparse.ArgumentParser) -> set[str]:
+    """Return the names of a parser's flags, without dashes at the start, in their spelling with underscores."""
+    return {flag.lstrip("-").replace("-", "_") for flag in parser._option_string_actions}
 
-    def parse_all(self, argv: Sequence[str]) -> tuple[Any, ...]:
-        """Parse into the dataclasses, and a namespace of the other flags.
 
-        Raises:
-            InputError: On an unknown flag, an empty value, or a number that is not finite.
-        """
-        for action in self._actions:
-            if action.type is float:
-                action.type = finite_number
-        *parsed, unknown = self.parse_args_into_dataclasses(list(argv), return_remaining_strings=True)
-        if unknown:
-            self.refuse_unknown(unknown[0])
-        for settings in parsed:
-            require_meaning(vars(settings))
-        return tuple(parsed)
+def require_flags(argv: Sequence[str], names: Collection[str], prog: str) -> None:
+    """Raise an `InputError` for a flag whose name is unknown.
 
-    def refuse_unknown(self, word: str) -> NoReturn:
-        """Raise an `InputError` that names the unknown word, and the flag that it may be a misspelling of."""
-        if not word.startswith("--"):
-            raise InputError(f"{word!r} belongs to no flag. If a value contains spaces, put it in quotes.")
+    Args:
+        argv: The words of a command line.
+        names: The known names, as `flag_names` returns them.
+        prog: The command, for the message.
+    """
+    for word in argv:
         flag = word.partition("=")[0]
-        near = difflib.get_close_matches(flag, [name for name in self._option_string_actions if "-" not in name[2:]], 1)
-        advice = f"Did you mean {near[0]}?" if near else f"`{self.prog} --help` lists the flags."
-        raise InputError(f"There is no flag {flag}. {advice}")
+        if not flag.startswith("--") or flag == "--" or " " in flag:  # with a space, it is the text of a value
+            continue
+        name = flag[2:].replace("-", "_")
+        if not {name, name.removeprefix("no_")} & set(names):
+            raise unknown_flag(flag, names, prog)
 
 
-def require_meaning(settings: Mapping[str, Any]) -> None:
-    """Raise an `InputError` if a flag is empty, or a flag for keyword arguments is not a JSON object."""
-    for name, value in settings.items():
-        if isinstance(value, str) and not value.strip():
-            raise InputError(f"--{name} is empty. Give a value, or leave it out.")
-        if isinstance(value, str) and name.endswith("_kwargs"):
-            raise InputError(f"--{name} {shlex.quote(value)} must be a JSON object, such as '{{\"name\": 1}}'.")
+def unknown_flag(word: str, names: Iterable[str], prog: str) -> InputError:
+    """Describe an unknown flag, and the one that it may be a misspelling of."""
+    flag = word.partition("=")[0]
+    near = close(flag, [f"--{name}" for name in names])
+    return InputError(f"There is no flag {flag}. {advice(near, prog)}")
+
+
+def advice(near: str | None, prog: str) -> str:
+    """Suggest a word instead of an unknown one, or else the help of the command."""
+    return f"Did you mean {near}?" if near else f"`{prog} --help` lists the flags."
+
+
+def close(word: str, known: Iterable[str]) -> str | None:
+    """Return the known word that another one may be a misspelling of, if any."""
+    near = difflib.get_close_matches(word, list(known), n=1)
+    return near[0] if near else None
 
 
 def finite_number(text: str) -> float:
@@ -117,6 +141,13 @@ def positive_integer(text: str) -> int:
     if not text.strip().isascii() or not text.strip().isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
     return int(text)
+
+
+def true_or_false(text: str) -> bool:
+    """Parse a switch."""
+    from transformers.hf_argparser import string_to_bool  # here, as transformers takes long to import
+
+    return string_to_bool(text)
 
 
 def not_empty(text: str) -> str:

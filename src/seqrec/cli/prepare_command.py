@@ -2,40 +2,74 @@
 
 from collections.abc import Sequence
 
-from huggingface_hub.utils import validate_repo_id
-
+from seqrec.cli.declared_flags import data_flag_names
 from seqrec.cli.output import require_new_folder
-from seqrec.cli.parsers import DataclassParser, not_empty
+from seqrec.cli.own_flags import asks_for_help, check_dataset
+from seqrec.cli.parsers import FlagParser, flag_names, not_empty, require_flags
+from seqrec.cli.shared_flags import add_import_flag, add_quiet_flag, import_modules
 from seqrec.errors import InputError
 from seqrec.evaluation.tables import printable
-from seqrec.hub.sharing import push_prepared_set
-from seqrec.interactions.hub_errors import explained
-from seqrec.interactions.preparation import DataArguments, prepare
 
 __all__ = ["prepare_command"]
 
 
 def prepare_command(argv: Sequence[str]) -> None:
     """`seqrec prepare`."""
-    parser = DataclassParser(
-        [DataArguments],
-        prog="seqrec prepare",
-        description="Split and encode interactions once; then train on them with `seqrec train --dataset DIR`.",
-    )
+    own = own_flags()
+    if not asks_for_help(argv):
+        require_flags(argv, flag_names(own) | data_flag_names(), own.prog)
+        check_own_flags(own, argv)
+        check_dataset(argv)
+    import_modules(argv)
+    prepare_data(own, argv)
+
+
+def own_flags() -> FlagParser:
+    """Build a parser of the flags that no dataclass declares."""
+    parser = FlagParser(prog="seqrec prepare", add_help=False)
     parser.add_argument("--output_dir", required=True, help="New folder for sequences, vocabulary and catalogue.")
     parser.add_argument("--repo_id", type=not_empty, help="Also push it to this data set on the Hub (org/name).")
     parser.add_argument("--private", action="store_true", default=None, help="Make a new data set private.")
+    add_quiet_flag(parser)
+    add_import_flag(parser)
+    return parser
+
+
+def check_own_flags(parser: FlagParser, argv: Sequence[str]) -> None:
+    """Raise an `InputError` unless the data set can be written, and pushed if that is wanted."""
+    flags = parser.parse_known_args(argv)[0]
+    if flags.private and flags.repo_id is None:
+        raise InputError("--private has no effect without --repo_id. Leave it out, or give --repo_id.")
+    if flags.repo_id is not None:
+        from huggingface_hub.utils import validate_repo_id
+
+        from seqrec.interactions.hub_errors import explained
+
+        with explained(flags.repo_id, "pushed"):
+            validate_repo_id(flags.repo_id)
+    require_new_folder(flags.output_dir)
+
+
+def prepare_data(own: FlagParser, argv: Sequence[str]) -> None:
+    """Prepare as the flags say, and tell what was written."""
+    from seqrec.cli.dataclass_parser import DataclassParser
+    from seqrec.interactions.preparation import DataArguments, prepare
+
+    parser = DataclassParser(
+        [DataArguments],
+        prog=own.prog,
+        parents=[own],
+        description="Split and encode interactions once; then train on them with `seqrec train --dataset DIR`.",
+    )
     with parser.naming_flags():
-        data_arguments, rest = parser.parse_all(argv)
-        if rest.private and rest.repo_id is None:
-            raise InputError("--private has no effect without --repo_id. Leave it out, or give --repo_id.")
-        if rest.repo_id is not None:
-            with explained(rest.repo_id, "pushed"):
-                validate_repo_id(rest.repo_id)
-        require_new_folder(rest.output_dir)
+        data_arguments, flags = parser.parse_all(argv)
         data = prepare(data_arguments)
-        data.save(rest.output_dir, name=rest.repo_id)
-        parts = ", ".join(f"{len(rows):,} for {part}" for part, rows in data.sequences.items())
-        print(f"Wrote the histories ({parts}) and the {len(data.items):,} items to {printable(rest.output_dir)}.")
-        if rest.repo_id is not None:
-            print(f"Pushed them to {push_prepared_set(rest.output_dir, rest.repo_id, private=rest.private)}")
+        data.save(flags.output_dir, name=flags.repo_id)
+        if not flags.quiet:
+            parts = ", ".join(f"{len(rows):,} for {part}" for part, rows in data.sequences.items())
+            print(f"Wrote the histories ({parts}) and the {len(data.items):,} items to {printable(flags.output_dir)}.")
+        if flags.repo_id is not None:
+            from seqrec.hub.sharing import push_prepared_set
+
+            address = push_prepared_set(flags.output_dir, flags.repo_id, private=flags.private)
+            print(address if flags.quiet else f"Pushed them to {address}")

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from seqrec.cli.parsers import FlagParser, not_empty
+from seqrec.cli.shared_flags import add_quiet_flag
 from seqrec.errors import InputError
-from seqrec.hub.sharing import push_folder
 
 __all__ = ["push_command"]
 
@@ -27,10 +27,13 @@ def push_command(argv: Sequence[str]) -> None:
     parser.add_argument(
         "--token", type=not_empty, help="Token with write access (default: HF_TOKEN, or that of `hf auth login`)."
     )
+    add_quiet_flag(parser)
     with parser.naming_flags():
         flags = parser.parse_args(argv)
         if flags.private and flags.create_pr:
             raise InputError("--private needs a new repository, --create_pr an existing one. Leave one out.")
+        from seqrec.hub.sharing import push_folder  # here, as it takes long to import
+
         address = push_folder(
             flags.model,
             flags.repo_id,

@@ -7,15 +7,13 @@ from dataclasses import asdict
 from typing import get_args
 
 from seqrec.cli.console import json_text
-from seqrec.cli.model_flags import add_model_flags
 from seqrec.cli.output import WRITERS, require_output_file, write_frame
 from seqrec.cli.parsers import FlagParser, not_empty, positive_integer, some_ids, split_ids
-from seqrec.cli.summary import recommendations_table
+from seqrec.cli.shared_flags import add_device_flag, add_import_flag, add_model_flag, add_quiet_flag, import_modules
 from seqrec.errors import InputError
 from seqrec.evaluation.tables import printable, terminal_width
-from seqrec.inference.recommender import Recommender
-from seqrec.modeling.devices import resolve_device
-from seqrec.search.approximate_index import IndexName
+from seqrec.interactions.locations import require_model_name
+from seqrec.search.index_names import IndexName
 
 __all__ = ["recommend_command"]
 
@@ -25,10 +23,22 @@ DEFAULT_K = 10
 
 def recommend_command(argv: Sequence[str]) -> None:
     """`seqrec recommend`."""
+    parser = recommend_parser()
+    with parser.naming_flags():
+        flags = parser.parse_args(argv)
+        require_one_source(flags)
+        require_model_name(flags.model)
+        import_modules(argv)
+        recommend(flags)
+
+
+def recommend_parser() -> FlagParser:
+    """Build the parser of the flags."""
     parser = FlagParser(
         prog="seqrec recommend", description="Recommend items for one history, or for every user in a file."
     )
-    add_model_flags(parser)
+    add_model_flag(parser)
+    add_device_flag(parser)
     parser.add_argument("--history", type=split_ids, help="Raw item ids, oldest first, separated by commas.")
     parser.add_argument("--input", type=not_empty, help="File of interactions, instead of --history.")
     for column, flag in COLUMNS.items():
@@ -49,36 +59,50 @@ def recommend_command(argv: Sequence[str]) -> None:
         "--unknown", choices=("skip", "error"), default="skip", help="How to treat unknown ids (default: skip)."
     )
     parser.add_argument("--json", action="store_true", help="Print JSON instead of a table.")
-    with parser.naming_flags():
-        flags = parser.parse_args(argv)
-        columns = {column: getattr(flags, flag) for column, flag in COLUMNS.items() if getattr(flags, flag) is not None}
-        require_one_source(flags, columns)
-        device = resolve_device(flags.device)
-        recommender = Recommender.from_pretrained(flags.model, index=flags.index, device=device)
-        k = min(DEFAULT_K, len(recommender.items)) if flags.k is None else flags.k
-        options = {
-            "allow": flags.allow,
-            "deny": flags.deny,
-            "exclude_seen": not flags.include_seen,
-            "unknown": flags.unknown,
-        }
-        if flags.input is not None:
-            frame = recommender.recommend_frame(flags.input, k, columns=columns, **options)
-            write_frame(frame, flags.output)
-            users = frame["user_id"].n_unique()
+    add_quiet_flag(parser)
+    add_import_flag(parser)
+    return parser
+
+
+def recommend(flags: argparse.Namespace) -> None:
+    """Recommend as the flags say, and print or write the result."""
+    from seqrec.cli.summary import recommendations_table
+    from seqrec.inference.recommender import Recommender
+    from seqrec.modeling.devices import resolve_device
+
+    device = resolve_device(flags.device)
+    recommender = Recommender.from_pretrained(flags.model, index=flags.index, device=device)
+    k = min(DEFAULT_K, len(recommender.items)) if flags.k is None else flags.k
+    options = {
+        "allow": flags.allow,
+        "deny": flags.deny,
+        "exclude_seen": not flags.include_seen,
+        "unknown": flags.unknown,
+    }
+    if flags.input is not None:
+        frame = recommender.recommend_frame(flags.input, k, columns=columns_of(flags), **options)
+        write_frame(frame, flags.output)
+        users = frame["user_id"].n_unique()
+        if not flags.quiet:
             print(f"Wrote {len(frame)} recommendations for {users} users to {printable(flags.output)}.")
-            return
-        found = recommender.recommend(flags.history, k, **options)
+        return
+    found = recommender.recommend(flags.history, k, **options)
     table = recommendations_table(found, width=terminal_width(sys.stdout))
     print(json_text([asdict(one) for one in found]) if flags.json else table)
 
 
-def require_one_source(flags: argparse.Namespace, columns: dict[str, str]) -> None:
+def columns_of(flags: argparse.Namespace) -> dict[str, str]:
+    """Return the names of the columns that flags give."""
+    return {column: getattr(flags, flag) for column, flag in COLUMNS.items() if getattr(flags, flag) is not None}
+
+
+def require_one_source(flags: argparse.Namespace) -> None:
     """Raise an `InputError` unless the flags give one history, or an input and an output file, and go together."""
     if (flags.history is None) == (flags.input is None):
         raise InputError("Give either --history or --input.")
     if (flags.input is None) != (flags.output is None):
         raise InputError("--input and --output go together. Give both or neither.")
+    columns = columns_of(flags)
     if flags.input is None and columns:
         raise InputError(f"--{COLUMNS[next(iter(columns))]} has no effect without --input. Leave it out.")
     if flags.input is not None:

@@ -3,9 +3,9 @@
 import shlex
 from collections.abc import Sequence
 
-from seqrec.cli.summary import print_summary
-from seqrec.cli.train_flags import config_flags, device_flags, train_parser, with_config_file
-from seqrec.training.job import run_job
+from seqrec.cli.config_file import with_config_file
+from seqrec.cli.own_flags import check_train_flags
+from seqrec.cli.shared_flags import import_modules
 
 __all__ = ["train_command"]
 
@@ -13,6 +13,17 @@ __all__ = ["train_command"]
 def train_command(argv: Sequence[str]) -> None:
     """`seqrec train`."""
     argv = with_config_file(argv)
+    if not import_modules(argv):  # which may declare further flags
+        check_train_flags(argv)
+    train(argv)
+
+
+def train(argv: Sequence[str]) -> None:
+    """Train as the flags say, and print a summary."""
+    from seqrec.cli.summary import print_summary
+    from seqrec.cli.train_flags import config_flags, device_flags, train_parser
+    from seqrec.training.job import run_job
+
     parser = train_parser(argv)
     with parser.naming_flags():
         data_arguments, training_arguments, rest = parser.parse_all([*argv, *device_flags(argv)])
