@@ -19,6 +19,7 @@ BY_METRIC = (SchedulerType.REDUCE_ON_PLATEAU, SchedulerType.GREEDY)
 ABOVE_0 = ("learning_rate", "num_train_epochs")
 LOWEST = {
     **dict.fromkeys(("per_device_train_batch_size", "per_device_eval_batch_size", "gradient_accumulation_steps"), 1),
+    "save_total_limit": 1,
     **dict.fromkeys(("weight_decay", "max_grad_norm", "warmup_steps", "early_stopping_patience"), 0),
     **dict.fromkeys(("seed", "data_seed", "dataloader_num_workers", "neftune_noise_alpha"), 0),
 }

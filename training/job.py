@@ -29,6 +29,7 @@ from seqrec.modeling.modeling_next_item import NextItemHead
 from seqrec.training.arguments import SequentialTrainingArguments
 from seqrec.training.checkpoints import checkpoints_in, what_is_missing
 from seqrec.training.curve import save_training_curve
+from seqrec.training.early_checks import check_settings
 from seqrec.training.output_folder import claimed, remove_checkpoints, resume_point
 from seqrec.training.progress import shows_lines
 from seqrec.training.progress_text import start_of_training
@@ -37,7 +38,6 @@ from seqrec.training.slices_picture import save_slices_picture
 from seqrec.training.starting_point import load_starting_point
 from seqrec.training.terminal import line_width, tell, without_library_bars
 from seqrec.training.trainer import SequentialTrainer
-from seqrec.training.validation_metric import require_known_metric
 
 __all__ = ["TrainedModel", "run_job"]
 
@@ -92,7 +92,8 @@ def run_job(
     """
     if model_type not in MODEL_TYPES:
         raise InputError(f"There is no model_type {model_type!r}. Choose one of: {', '.join(sorted(MODEL_TYPES))}.")
-    require_known_metric(training_arguments)
+    config = MODEL_TYPES[model_type](**(config_fields or {})) if model_name_or_path is None else None
+    check_settings(training_arguments, config)
     folder = Path(training_arguments.output_dir)
     with claimed(folder) if training_arguments.process_index == 0 else nullcontext(), without_library_bars():
         checkpoint = resume_point(folder, training_arguments.resume_from_checkpoint, overwrite=overwrite)

@@ -6,6 +6,7 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase, TrainingArguments
 from transformers.trainer_utils import number_of_arguments
 
+from seqrec.configuration.configuration_next_item import NextItemConfig
 from seqrec.errors import InputError
 from seqrec.evaluation.targets import require_token_ids
 from seqrec.interactions.histories import Histories
@@ -82,20 +83,20 @@ def require_same_vocabulary(
         require_token_ids("input_ids", train_rows.held("input_ids"), vocab_size, lowest=PAD_ID)
 
 
-def updates_sparsely(model: NextItemHead, args: Any) -> bool:
+def updates_sparsely(config: NextItemConfig, args: Any) -> bool:
     """Return whether to update only those rows of the item embedding that a step uses.
 
     Raises:
         InputError: If that is requested, but the loss uses all items, or gradients are not clipped (the library then
             computes their norm in a way that does not support sparse gradients).
     """
-    samples = model.config.loss != "cross_entropy"
+    samples = config.loss != "cross_entropy"
     if args.sparse_item_updates is None:
-        return samples and model.config.vocab_size > MANY_ITEMS and args.max_grad_norm > 0
+        return samples and config.vocab_size > MANY_ITEMS and args.max_grad_norm > 0
     if args.sparse_item_updates and not samples:
         raise InputError(
             f"sparse_item_updates needs a loss that samples its negatives, but this model's loss is "
-            f"{model.config.loss!r}, which uses every item. Set loss='sampled_softmax' in its configuration."
+            f"{config.loss!r}, which uses every item. Set loss='sampled_softmax' in its configuration."
         )
     if args.sparse_item_updates and args.max_grad_norm <= 0:
         raise InputError(

@@ -66,6 +66,46 @@ def test_what_a_training_cannot_mean(capsys, tmp_path, monkeypatch, flags, messa
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
+        (["--hidden_size", "10", "--num_attention_heads", "3"], "--num_attention_heads 3 equal heads"),
+        (["--loss", "bc"], "--loss must be one of 'cross_entropy', 'sampled_softmax', 'bce', 'gbce', but is 'bc'."),
+        (["--loss", "bc"], "Did you mean bce?"),
+        (["--hidden_act", "gelux"], "Did you mean gelu?"),
+        (["--hidden_dropout", "1.5"], "hidden_dropout must lie in [0, 1)"),
+        (
+            ["--report_to", "tensorboard"],
+            "--report_to tensorboard is not installed here. Run `pip install",
+        ),
+        (["--report_to", "tensorbord"], "--report_to tensorbord is unknown: tensorbord is not supported, only"),
+        (["--metric_for_best_model", "ndgc@10"], "Give one of hr, ndcg, mrr, recall, precision, map with '@'"),
+        (["--optim_args", "foo"], "--optim_args foo must have the form name=value,name=value"),
+        (["--optim_args", "a=1,b"], "must have the form name=value,name=value"),
+        (["--save_total_limit", "-1"], "--save_total_limit -1 must be at least 1"),
+        (["--sparse_item_updates", "true"], "sparse_item_updates needs a loss that samples its negatives"),
+        (["--prediction_loss_only", "true"], "prediction_loss_only has no effect"),
+        (["--items", "nowhere.csv"], "There is no file 'nowhere.csv'"),
+        (["--output_dir", "/proc/x"], "cannot be written"),
+        (["--model_name_or_path", ""], "--model_name_or_path it is empty"),
+        (["--model_name_or_path", "runs/ml-100"], "Did you mean 'runs/ml-100k'?"),
+        (["--dataset", "runs/t.cvs"], "Did you mean 'runs/t.csv'?"),
+        (["--dataset", "ml-100"], "Did you mean ml-100k?"),
+        (["--import", "no_such_module"], "--import no_such_module failed: ModuleNotFoundError"),
+    ],
+)
+def test_mistakes_are_found_before_any_work(capsys, tmp_path, monkeypatch, flags, message):
+    for name in ("prepare", "claimed", "load_starting_point"):
+        monkeypatch.setattr(f"seqrec.training.job.{name}", lambda *_, **__: pytest.fail("work has begun"))
+    monkeypatch.setattr("transformers.integrations.integration_utils.is_tensorboard_available", lambda: False)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs" / "ml-100k").mkdir(parents=True)
+    (tmp_path / "runs" / "t.csv").write_text("user_id,item_id,timestamp\n")
+    before = sorted(tmp_path.rglob("*"))
+    assert message in refusal(capsys, "train", "--dataset", "synthetic", "--output_dir", "m", *flags)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
         (["--history", "1", "--k", "0"], "--k '0' is not a whole number of at least 1"),
         (["--history", "1", "--k", "-3"], "--k '-3' is not a whole number"),
         (["--history", "1", "--k", "1.5"], "--k '1.5' is not a whole number"),

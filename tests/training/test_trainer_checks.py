@@ -26,11 +26,11 @@ def test_sparse_updates_are_chosen_for_large_catalogues_of_which_a_loss_samples(
 ):
     model = SimpleNamespace(config=SasRecConfig(vocab_size=vocab_size, loss=loss))
     arguments = SequentialTrainingArguments(str(tmp_path), sparse_item_updates=asked, max_grad_norm=max_norm)
-    assert updates_sparsely(model, arguments) is expected
+    assert updates_sparsely(model.config, arguments) is expected
 
 
 def test_sparse_updates_need_gradients_that_are_clipped(tmp_path):
     model = SimpleNamespace(config=SasRecConfig(vocab_size=50, loss="bce"))
     arguments = SequentialTrainingArguments(str(tmp_path), sparse_item_updates=True, max_grad_norm=0)
     with pytest.raises(ValueError, match="sparse_item_updates needs max_grad_norm above 0"):
-        updates_sparsely(model, arguments)
+        updates_sparsely(model.config, arguments)

@@ -1,13 +1,14 @@
 """The flags of `seqrec train` that no dataclass declares, and checks of all flags that need no heavy import."""
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from seqrec.cli.declared_flags import config_flag_names, data_flag_names, training_flag_names
 from seqrec.cli.output import require_folder
 from seqrec.cli.parsers import FlagParser, flag_names, not_empty, require_flags, true_or_false
 from seqrec.cli.shared_flags import add_device_flag, add_import_flag
 from seqrec.errors import InputError
-from seqrec.interactions.locations import require_dataset_name
+from seqrec.interactions.locations import require_dataset_name, similar
 from seqrec.registration import MODELS
 
 __all__ = ["asks_for_help", "check_dataset", "check_train_flags", "own_flags", "value_of"]
@@ -58,7 +59,7 @@ def check_train_flags(argv: Sequence[str]) -> None:
 
 
 def check_dataset(argv: Sequence[str]) -> None:
-    """Refuse a command line that names no interactions, or a file or folder that does not exist.
+    """Refuse a command line that names no interactions, or files or folders that do not exist.
 
     Raises:
         InputError: On any of these.
@@ -70,6 +71,9 @@ def check_dataset(argv: Sequence[str]) -> None:
         )
     if dataset.strip():  # otherwise the message names the flag
         require_dataset_name(dataset)
+    items = value_of("items", argv)
+    if items and not Path(items).exists():
+        raise InputError(f"There is no file {items!r}.{similar(items)}")
 
 
 def value_of(name: str, argv: Sequence[str]) -> str | None:

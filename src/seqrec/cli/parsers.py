@@ -30,6 +30,7 @@ ID = re.compile(r'\s*(?:"((?:[^"]|"")*)"|((?!\s*")[^,]*?))\s*(?:,|\Z)')
 SETTING = re.compile(r"""(?<![\w.-])([a-z]\w*)=('[^']*'|"[^"]*"|[\w.+-]*[\w+-])""")
 QUOTES = "'\""
 CHOICE = re.compile(r"invalid choice: '(.*)' \(choose from (.*)\)")
+FIELD_CHOICE = re.compile(r"(\w+) must be one of (.*), but is '(.*)'\.")
 COLUMNS_ARGUMENT = re.compile(r"`columns` \((--[^)]*)\)")  # the Python argument, followed by its flags
 
 
@@ -82,7 +83,16 @@ class FlagParser(argparse.ArgumentParser):
                 return found[0]
             return f"--{name} {shlex.quote(value[1:-1]) if value[0] in QUOTES else value}"
 
-        return SETTING.sub(flag, COLUMNS_ARGUMENT.sub(r"\1", message))
+        message = SETTING.sub(flag, COLUMNS_ARGUMENT.sub(r"\1", message))
+        return self.with_choice(message)
+
+    def with_choice(self, message: str) -> str:
+        """Name the flag of a field that must be one of some words, and the word that may have been meant."""
+        found = FIELD_CHOICE.fullmatch(message)
+        if found is None or f"--{found[1]}" not in self._option_string_actions:
+            return message
+        near = close(found[3], re.findall(r"[\w-]+", found[2]))
+        return f"--{message}{f' Did you mean {near}?' if near else ''}"
 
 
 def flag_names(parser: argparse.ArgumentParser) -> set[str]:
