@@ -84,13 +84,13 @@ def is_hub_name(name: str) -> bool:
 
 
 def require_model_name(name: str | os.PathLike[str]) -> None:
-    """Refuse a name that is neither an existing path nor possibly a model on the Hub, before asking the Hub.
+    """Refuse a name that is neither a folder nor possibly a model on the Hub, before asking the Hub.
 
     Raises:
         InputError: On a mistyped path; the message suggests similar ones.
     """
     text = str(name)
-    if os.path.exists(text) or (text.count("/") == 1 and ":" not in text and is_hub_name(text)):
+    if os.path.isdir(text) or (text.count("/") == 1 and ":" not in text and is_hub_name(text)):
         return
     raise InputError(
         f"'{one_line(text)}' is not a folder here, and is not looked up on the Hub, where names have the form "

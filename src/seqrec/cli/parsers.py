@@ -47,6 +47,10 @@ class FlagParser(argparse.ArgumentParser):
         near = choice and close(choice[1], re.findall(r"[^\s,']+", choice[2]))
         raise InputError(f"{message}. {advice(near, self.prog)}")
 
+    def print_help(self, file: Any = None) -> None:
+        """Print the help; argparse would not notice a closed pipe."""
+        print(self.format_help(), end="", file=file)
+
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Parse, and refuse unknown flags first: a required flag that is missing may be one of them.
 
