@@ -16,6 +16,8 @@ __all__ = ["HyperparameterSearch"]
 class HyperparameterSearch(Trainer):
     """A `Trainer` whose search fits recommenders. The training arguments are the same before and after it."""
 
+    args_before: dict[str, Any]
+    hp_space: Any
     hp_search_backend: Any
 
     def hyperparameter_search(
@@ -57,12 +59,11 @@ class HyperparameterSearch(Trainer):
             ImportError: If optuna is not installed.
         """
         self.require_search(compute_objective, direction, backend, kwargs)
-        before = dict(self.args.__dict__)
+        self.args_before = dict(self.args.__dict__)
         self.num_completed = 0
         space = default_space if hp_space is None else hp_space
 
         def draw(trial: Any) -> dict[str, Any]:
-            self.args.__dict__.update(before)  # what only the last trial drew must not stay
             drawn = space(trial)
             require_arguments(drawn, self.args)
             return drawn
@@ -86,7 +87,8 @@ class HyperparameterSearch(Trainer):
             ) from error
         finally:
             self.hp_search_backend = None
-            self.args.__dict__.update(before)
+            self.args.__dict__.update(self.args_before)
+            self.model = self.model_wrapped = None  # that of a trial which was pruned or failed is still here
 
     def require_search(
         self, compute_objective: Any, direction: str | list[str] | None, backend: str, options: dict[str, Any]
@@ -110,6 +112,11 @@ class HyperparameterSearch(Trainer):
             raise InputError("hyperparameter_search compares trials by validation. Pass eval_dataset to the trainer.")
         if compute_objective is not None and direction is None:
             raise InputError("With compute_objective, direction must be given too: 'maximize' or 'minimize'.")
+        if compute_objective is None and isinstance(direction, list):
+            raise InputError(
+                f"direction={direction} needs compute_objective, which computes as many values. By default, there is "
+                "one objective."
+            )
         if options.get("n_jobs", 1) != 1:
             raise InputError(
                 f"n_jobs={options['n_jobs']} cannot be used: trials share one trainer and run one after the other. "
@@ -138,6 +145,8 @@ class HyperparameterSearch(Trainer):
             return super().train(resume_from_checkpoint, trial, ignore_keys_for_eval)
         import optuna
 
+        self.args.__dict__.update(self.args_before)  # without the arguments that the last trial drew
+        self.args.seed = self.hp_space(trial).get("seed", self.args.seed)  # a model is made before arguments are set
         try:
             trained = super().train(resume_from_checkpoint, trial, ignore_keys_for_eval)
         except NonFiniteError as error:

@@ -60,8 +60,9 @@ class ModelFitting(BareModel):
         )
         self.data_collator = self.own_collator or self.make_collator(model)
         self.optimizer_cls_and_kwargs = self.own_optimizer
-        if updates_sparsely(model.config, args):
-            model.get_input_embeddings().sparse = True
+        is_sparse = updates_sparsely(model.config, args)
+        model.get_input_embeddings().sparse = is_sparse  # an earlier trainer of the model may have decided otherwise
+        if is_sparse:
             settings = {"lr": args.learning_rate, "betas": (args.adam_beta1, args.adam_beta2), "eps": args.adam_epsilon}
             self.optimizer_cls_and_kwargs = self.own_optimizer or (LazyAdamW, settings)
         if self.items is not None:

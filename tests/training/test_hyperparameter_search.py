@@ -223,6 +223,16 @@ def test_trials_are_pruned_by_our_metrics_or_when_they_diverge(make):
     reported = list(study.trials[0].intermediate_values.values())
     assert reported == [one["eval_ndcg@10"] for one in watch.evaluations[0]]
     assert len(study.trials[1].intermediate_values) == 1
+    with pytest.raises(InputError, match="There is no model after hyperparameter_search"):
+        trainer.save_model()  # which would be that of the trial that diverged
+
+
+def test_a_seed_that_a_trial_draws_also_makes_its_model(make):
+    trainer, watch = make(model_init=lambda: make_one(0))
+    trainer.hyperparameter_search(lambda trial: {"seed": trial.number}, n_trials=2)
+    trainer.args.seed = 1
+    trainer.train()
+    torch.testing.assert_close(watch.weights[2], watch.weights[1], rtol=0, atol=0)
 
 
 def test_a_search_without_a_completed_trial_says_so(make):
@@ -238,6 +248,7 @@ def test_a_search_without_a_completed_trial_says_so(make):
         ({"backend": "ray"}, "backend='ray' is not supported"),
         ({"n_jobs": 2}, "n_jobs=2 cannot be used"),
         ({"compute_objective": lambda metrics: 1.0}, "direction must be given too"),
+        ({"direction": ["maximize", "maximize"]}, "needs compute_objective, which computes as many values"),
         ({"hp_space": lambda trial: {"learning_rat": 1}}, "draws 'learning_rat', which is not a training argument"),
         ({"hp_space": lambda trial: {"learning_rate": -1.0}}, "learning_rate=-1.0 must be above 0"),
         ({"hp_space": lambda trial: {"label_smoothing_factor": 0.1}}, "label_smoothing_factor=0.1 cannot be used"),
@@ -273,6 +284,15 @@ def test_a_search_needs_models_validation_one_process_and_optuna(make, monkeypat
 
 def no_arguments():
     return tiny_model(len(TOKENIZER))
+
+
+def test_a_model_of_an_earlier_trainer_is_updated_as_the_new_one_says(make):
+    model = make_one(2)  # with sampled negatives
+    for is_sparse in (True, False):
+        trainer, watch = make(model=model, settings={"sparse_item_updates": is_sparse})
+        trainer.train()
+        assert model.get_input_embeddings().sparse == is_sparse
+        assert len(watch.weights) == 1
 
 
 @pytest.mark.parametrize(
