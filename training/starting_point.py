@@ -8,7 +8,9 @@ from seqrec.errors import InputError
 from seqrec.hub.saved_folder import SavedModel, load_saved, saved_model_type
 from seqrec.modeling.modeling_auto import MODEL_TYPES
 
-__all__ = ["load_starting_point"]
+__all__ = ["chosen_model_type", "load_starting_point"]
+
+DEFAULT_MODEL_TYPE = "sasrec"
 
 
 def load_starting_point(
@@ -37,3 +39,27 @@ def load_starting_point(
             f"Fine-tuning can change: {', '.join(sorted(changeable))}."
         )
     return load_saved(name_or_path, revision=revision, config_fields=fields)
+
+
+def chosen_model_type(model_type: str | None, start: str | None, revision: str | None) -> str:
+    """Return the architecture to train: the one requested, or that of the model to fine-tune.
+
+    Args:
+        model_type: The architecture requested, if any.
+        start: Folder or repository of the model to fine-tune; None to train from scratch.
+        revision: Revision of that repository.
+
+    Raises:
+        InputError: If the model to fine-tune has another architecture, or a revision is given without a model.
+        SavedFolderError: If its configuration is missing or damaged.
+        HubError: If the Hub refuses.
+        HubConnectionError: If the Hub cannot be reached, or fails.
+    """
+    if start is None:
+        if revision is not None:
+            raise InputError(f"model_revision={revision!r} has no effect without a model to fine-tune. Leave it out.")
+        return model_type or DEFAULT_MODEL_TYPE
+    found = saved_model_type(start, revision=revision)
+    if model_type not in (None, found):
+        raise InputError(f"model_type={model_type!r} was given, but {start} is a {found}. Leave it out.")
+    return found

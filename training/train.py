@@ -8,16 +8,17 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
-from transformers.utils import logging
 
 from seqrec.errors import InputError, NonFiniteError
-from seqrec.hub.saved_folder import load_record, saved_model_type
+from seqrec.hub.saved_folder import load_record
 from seqrec.inference.recommender import Recommender
 from seqrec.interactions.preparation import COLUMN_FIELDS, DataArguments
 from seqrec.training.arguments import SequentialTrainingArguments
 from seqrec.training.device_choice import device_settings
 from seqrec.training.job import TrainedModel, run_job
 from seqrec.training.settings import sort_settings
+from seqrec.training.starting_point import chosen_model_type
+from seqrec.training.terminal import without_library_bars
 
 __all__ = ["train"]
 
@@ -76,7 +77,7 @@ def train(
     data_arguments = DataArguments(dataset=names.get("interactions"), items=names.get("items"), **sorted_.data)
     told = {"columns": columns, "items": items, "model_type": model_type, "model_name_or_path": start}
     told |= {"model_revision": model_revision, **settings}
-    with working_folder(output_dir, sorted_.training) as folder, no_loading_bars():
+    with working_folder(output_dir, sorted_.training) as folder, without_library_bars():
         trained = run_job(
             data_arguments,
             SequentialTrainingArguments(output_dir=folder, **training_fields),
@@ -89,18 +90,6 @@ def train(
             command=call_text(interactions, told),
         )
         return recommender_of(trained)
-
-
-def chosen_model_type(model_type: str | None, start: str | None, revision: str | None) -> str:
-    """Return the architecture to train: the one requested, or that of the model to fine-tune."""
-    if start is None:
-        if revision is not None:
-            raise InputError("model_revision has no effect without model_name_or_path. Leave it out.")
-        return model_type or "sasrec"
-    found = saved_model_type(start, revision=revision)
-    if model_type not in (None, found):
-        raise InputError(f"model_type is {model_type!r}, but {start} is a {found}. Leave out model_type.")
-    return found
 
 
 def column_fields(columns: Mapping[str, str] | None, settings: Mapping[str, Any]) -> dict[str, str]:
@@ -142,18 +131,6 @@ def working_folder(output_dir: str | PathLike[str] | None, settings: Mapping[str
             if error.__cause__ is None:
                 raise
             raise NonFiniteError(f"{error.__cause__} Give output_dir to keep the last good checkpoint.") from error
-
-
-@contextmanager
-def no_loading_bars() -> Iterator[None]:
-    """Hide the progress bars of loading and saving; training and ranking keep theirs."""
-    was_enabled = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            logging.enable_progress_bar()
 
 
 def call_text(interactions: Any, told: Mapping[str, Any]) -> str:

@@ -166,6 +166,8 @@ def test_ctrl_c_is_told_with_its_status(command, capsys):
     command(interrupted)
     assert command_line.main(["push"]) == 130
     assert capsys.readouterr().err == "\nseqrec push: interrupted.\n"
+    assert exit_status("", interrupted) == 130
+    assert capsys.readouterr().err == "\nseqrec: interrupted.\n"
 
 
 @pytest.mark.skipif(not hasattr(signal, "siginterrupt"), reason="signals restart nothing here")

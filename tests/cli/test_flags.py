@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import sys
 
 import pytest
 import torch
@@ -45,7 +46,7 @@ def refusal(capsys, *argv):
         (["--items", ""], "--items is empty"),
         (["--run_name", " "], "--run_name is empty"),
         (["--validation_users", "0"], "--validation_users 0 leaves no data"),
-        (["--model_revision", "v2"], "--model_revision has no effect without --model_name_or_path"),
+        (["--model_revision", "v2"], "--model_revision v2 has no effect without a model to fine-tune"),
         (["--model_type", "gpt"], "--model_type invalid choice: 'gpt'"),
         (["--model_type", "sasrek"], "Did you mean sasrec?"),
         (["--duplicates", "frist"], "Did you mean first?"),
@@ -84,11 +85,12 @@ def test_what_a_training_cannot_mean(capsys, tmp_path, monkeypatch, flags, messa
         (["--prediction_loss_only", "true"], "prediction_loss_only has no effect"),
         (["--items", "nowhere.csv"], "There is no file 'nowhere.csv'"),
         (["--output_dir", "/proc/x"], "cannot be written"),
-        (["--model_name_or_path", ""], "--model_name_or_path it is empty"),
+        (["--model_name_or_path", ""], "--model_name_or_path is empty"),
         (["--model_name_or_path", "runs/ml-100"], "Did you mean 'runs/ml-100k'?"),
         (["--dataset", "runs/t.cvs"], "Did you mean 'runs/t.csv'?"),
         (["--dataset", "ml-100"], "Did you mean ml-100k?"),
         (["--import", "no_such_module"], "--import no_such_module failed: ModuleNotFoundError"),
+        (["--import", "ends"], "--import ends failed: SystemExit"),
     ],
 )
 def test_mistakes_are_found_before_any_work(capsys, tmp_path, monkeypatch, flags, message):
@@ -98,6 +100,8 @@ def test_mistakes_are_found_before_any_work(capsys, tmp_path, monkeypatch, flags
     monkeypatch.chdir(tmp_path)
     (tmp_path / "runs" / "ml-100k").mkdir(parents=True)
     (tmp_path / "runs" / "t.csv").write_text("user_id,item_id,timestamp\n")
+    (tmp_path / "ends.py").write_text("raise SystemExit")
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
     before = sorted(tmp_path.rglob("*"))
     assert message in refusal(capsys, "train", "--dataset", "synthetic", "--output_dir", "m", *flags)
     assert sorted(tmp_path.rglob("*")) == before
@@ -109,15 +113,15 @@ def test_mistakes_are_found_before_any_work(capsys, tmp_path, monkeypatch, flags
         (["--history", "1", "--k", "0"], "--k '0' is not a whole number of at least 1"),
         (["--history", "1", "--k", "-3"], "--k '-3' is not a whole number"),
         (["--history", "1", "--k", "1.5"], "--k '1.5' is not a whole number"),
-        (["--history", "1", "--allow", ","], "--allow it contains no id"),
-        (["--history", "1", "--deny", ""], "--deny it contains no id"),
+        (["--history", "1", "--allow", ","], "--allow contains no id"),
+        (["--history", "1", "--deny", ""], "--deny contains no id"),
         (["--history", '"a, b'], "--history a double quote is not closed"),
         (["--history", '"a" b'], "--history a double quote is not closed"),
         (["--history", "1", "--input", "a.csv"], "Give either --history or --input"),
         (["--history", "1", "--output", "a.csv"], "--input and --output go together"),
         (["--history", "1", "--item_id_column", "sku"], "--item_id_column has no effect without --input"),
         (["--input", "a.csv", "--output", "b.csv", "--json"], "--json only applies to printing, not to --output"),
-        (["--input", "", "--output", "b.csv"], "--input it is empty"),
+        (["--input", "", "--output", "b.csv"], "--input is empty"),
         (["--history", "1", "--device", "cuda:99"], "cuda:99"),
         (["--history", "1", "--index", "tree"], "--index invalid choice: 'tree'"),
         (["--hist", "1"], "There is no flag --hist. Did you mean --history?"),
@@ -138,10 +142,10 @@ def test_what_recommend_cannot_mean(capsys, tmp_path, monkeypatch, flags, messag
         (["push", "--modle", "m"], "There is no flag --modle. Did you mean --model?"),
         (["evaluate", "--model", "m", "--splt", "test"], "There is no flag --splt. Did you mean --split?"),
         (["evaluate", "--dataset", "synthetic"], "the following arguments are required: --model"),
-        (["evaluate", "--model", "", "--dataset", "synthetic"], "--model it is empty"),
+        (["evaluate", "--model", "", "--dataset", "synthetic"], "--model is empty"),
         (["prepare", "--dataset", "synthetic", "--output_dir", "m", "--private"], "--private has no effect without"),
         (["push", "--model", "m", "--repo_id", "o/m", "--private", "--create_pr"], "Leave one out"),
-        (["push", "--model", "m", "--repo_id", "o/m", "--token", ""], "--token it is empty"),
+        (["push", "--model", "m", "--repo_id", "o/m", "--token", ""], "--token is empty"),
     ],
 )
 def test_what_other_commands_cannot_mean(capsys, argv, message):

@@ -74,6 +74,16 @@ def test_a_second_training_is_not_let_in(overwrite, tmp_path):
     assert not (tmp_path / LOCK).exists()
 
 
+def test_a_system_that_keeps_open_files_gets_its_lock_released_too(tmp_path, monkeypatch):
+    def refuse(*_, **__):
+        raise PermissionError(13, "The process cannot access the file")
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    for _ in range(2):
+        with claimed(tmp_path):
+            pass
+
+
 @pytest.mark.parametrize("place", ["file", "file/below", "/proc/nowhere"])
 def test_a_folder_that_cannot_be_is_told_in_one_line(place, tmp_path):
     (tmp_path / "file").write_text("x")

@@ -173,7 +173,7 @@ def test_fine_tuning_remembers_the_columns(trained, ratings, tmp_path):
     ).columns == {"user_id": "userId", "timestamp": "ts"}
     with pytest.raises(InputError, match=r"no column 'ts' \(as in training\) or 'timestamp'"):
         seqrec.train(later.drop(columns="ts"), model_name_or_path=tmp_path / "first", disable_tqdm=True)
-    with pytest.raises(InputError, match=r"model_type is 'bert4rec', but .* is a sasrec. Leave out model_type"):
+    with pytest.raises(InputError, match=r"model_type='bert4rec' was given, but .* is a sasrec"):
         seqrec.train(later, model_type="bert4rec", model_name_or_path=tmp_path / "first")
 
 
@@ -213,7 +213,7 @@ def test_a_prepared_folder_remembers_the_columns(ratings, movies, tmp_path):
         ({"hidden_size": "large"}, r"hidden_size"),
         ({"learning_rate": -1.0}, r"learning_rate=-1.0 must be above 0"),
         ({"model_type": "sasrecc"}, r"There is no model_type 'sasrecc'. Choose one of: bert4rec"),
-        ({"model_revision": "v1"}, r"model_revision has no effect without model_name_or_path"),
+        ({"model_revision": "v1"}, r"model_revision='v1' has no effect without a model to fine-tune"),
         ({"resume_from_checkpoint": True}, r"resume_from_checkpoint needs the folder .* Give output_dir"),
         ({"push_to_hub": True}, r"push_to_hub needs a folder. Give output_dir, or push the recommender"),
         ({"streaming": True}, r"streaming=True has no effect on a frame"),

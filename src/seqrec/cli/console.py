@@ -63,7 +63,7 @@ def run_and_flush(command: Callable[[], object]) -> None:
 
 def tell_interrupt(name: str) -> int:
     """Say that a command was interrupted."""
-    tell(f"\nseqrec {name}: interrupted.")
+    tell(f"\n{prefix(name)}: interrupted.")
     return INTERRUPTED
 
 
@@ -71,15 +71,20 @@ def tell_error(name: str, error: Exception) -> int:
     """Describe an error in one line, and return the exit status; raise a bug again if that is wanted."""
     reason = foreseen(error)
     if reason is not None:
-        tell(f"seqrec {name}: {reason}")
+        tell(f"{prefix(name)}: {reason}")
         return REFUSED
     if os.environ.get("SEQREC_TRACEBACK"):
         raise error
     tell(
-        f"seqrec {name}: unexpected {type(error).__name__}: {one_line(error)}. This is a bug: set SEQREC_TRACEBACK=1 "
+        f"{prefix(name)}: unexpected {type(error).__name__}: {one_line(error)}. This is a bug: set SEQREC_TRACEBACK=1 "
         f"to see where it happened, and report it at {ISSUES}."
     )
     return UNEXPECTED
+
+
+def prefix(name: str) -> str:
+    """Return what a line about a command begins with; its name is empty for `seqrec` alone."""
+    return f"seqrec {name}".rstrip()
 
 
 @contextmanager

@@ -167,7 +167,7 @@ def true_or_false(text: str) -> bool:
 def not_empty(text: str) -> str:
     """Parse a name or path, which must not be empty."""
     if not text.strip():
-        raise argparse.ArgumentTypeError("it is empty")
+        raise argparse.ArgumentTypeError("is empty")
     return text
 
 
@@ -187,7 +187,7 @@ def some_ids(text: str) -> list[str]:
     """Split ids; at least one is required."""
     ids = split_ids(text)
     if not ids:
-        raise argparse.ArgumentTypeError("it contains no id")
+        raise argparse.ArgumentTypeError("contains no id")
     return ids
 
 

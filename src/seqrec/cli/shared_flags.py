@@ -56,6 +56,6 @@ def import_modules(argv: Sequence[str]) -> bool:
     for name in modules:
         try:
             import_module(name)
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # a script may end Python
             raise InputError(f"--import {name} failed: {type(error).__name__}: {one_line(error)}.") from error
     return bool(modules)

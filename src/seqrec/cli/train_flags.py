@@ -12,12 +12,11 @@ from seqrec.cli.dataclass_parser import DataclassParser
 from seqrec.cli.own_flags import own_flags
 from seqrec.cli.parsers import FlagParser, finite_number, true_or_false
 from seqrec.configuration.config_fields import TRAINING, help_of, own_fields, purpose_of
-from seqrec.errors import InputError
-from seqrec.hub.saved_folder import saved_model_type
 from seqrec.interactions.preparation import DataArguments
 from seqrec.modeling.modeling_auto import MODEL_TYPES
 from seqrec.training.arguments import SequentialTrainingArguments
 from seqrec.training.device_choice import device_settings
+from seqrec.training.starting_point import chosen_model_type
 
 __all__ = ["config_flags", "device_flags", "train_parser"]
 
@@ -41,7 +40,9 @@ PLACEHOLDERS: dict[Any, str] = {
 def train_parser(argv: Sequence[str]) -> DataclassParser:
     """Build the parser of `seqrec train`, with the flags of the architecture that `argv` names."""
     own = own_flags(MODEL_TYPES)
-    model_type = chosen_model_type(own.parse_known_args(argv)[0])
+    flags = own.parse_known_args(argv)[0]
+    with own.naming_flags():
+        model_type = chosen_model_type(flags.model_type, flags.model_name_or_path, flags.model_revision)
     own.set_defaults(model_type=model_type)
     parser = DataclassParser(
         [DataArguments, SequentialTrainingArguments],
@@ -62,21 +63,6 @@ def train_parser(argv: Sequence[str]) -> DataclassParser:
     rare = {field.name for field in fields(SequentialTrainingArguments)} - COMMON_FLAGS
     tidy_help(parser, hidden=set() if "--help_all" in argv else rare)
     return parser
-
-
-def chosen_model_type(flags: argparse.Namespace) -> str:
-    """Return the architecture to train: the one requested, or that of the model to fine-tune."""
-    if flags.model_name_or_path is None:
-        if flags.model_revision is not None:
-            raise InputError("--model_revision has no effect without --model_name_or_path. Leave it out.")
-        return flags.model_type or "sasrec"
-    found = saved_model_type(flags.model_name_or_path, revision=flags.model_revision)
-    if flags.model_type not in (None, found):
-        raise InputError(
-            f"--model_type {flags.model_type} was given, but {flags.model_name_or_path} is a {found}. "
-            "Leave out --model_type."
-        )
-    return found
 
 
 def tidy_help(parser: argparse.ArgumentParser, hidden: set[str]) -> None:
