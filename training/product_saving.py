@@ -4,14 +4,19 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import polars as pl
+from transformers import PreTrainedTokenizerBase
+
 from seqrec.hub.card_metadata import is_repository_name
 from seqrec.hub.model_card import save_model_card
 from seqrec.hub.saved_catalogue import save_catalogue
 from seqrec.interactions.catalogue import Catalogue
 from seqrec.interactions.histories import Histories
+from seqrec.interactions.item_rows import by_row
+from seqrec.interactions.special_tokens import NUM_SPECIAL_TOKENS
 from seqrec.modeling.saved_items import ITEMS
 from seqrec.training.bare_model import BareModel
-from seqrec.training.counted_catalogue import count_catalogue
 
 __all__ = ["ProductSaving"]
 
@@ -65,3 +70,17 @@ class ProductSaving(BareModel):
         """The repository on the Hub that the model was loaded from, or None."""
         name = self.bare_model.name_or_path
         return name if is_repository_name(name) and not Path(name).exists() else None
+
+
+def count_catalogue(tokenizer: PreTrainedTokenizerBase, train_histories: Histories | None) -> Catalogue:
+    """Make the catalogue of a vocabulary, without titles, for a trainer that was given none.
+
+    Args:
+        tokenizer: The vocabulary.
+        train_histories: Histories whose events are counted, each once even if rows overlap; without them, counts are 0.
+    """
+    counts_V = np.zeros(len(tokenizer), dtype=np.int64)
+    if train_histories is not None:
+        counts_V += np.bincount(train_histories.held("input_ids"), minlength=len(tokenizer))
+    item_ids = tokenizer.convert_ids_to_tokens(range(NUM_SPECIAL_TOKENS, len(tokenizer)))
+    return Catalogue(pl.DataFrame([pl.Series("item_id", item_ids, pl.String), pl.Series("count", by_row(counts_V))]))

@@ -7,8 +7,8 @@ import sys
 import pytest
 
 from seqrec.cli.declared_flags import config_flag_names, data_flag_names, training_flag_names
-from seqrec.cli.own_flags import own_flags
 from seqrec.cli.parsers import flag_names
+from seqrec.cli.train_command import own_flags
 from seqrec.cli.train_flags import train_parser
 from seqrec.modeling.modeling_auto import ARCHITECTURES, MODEL_TYPES
 

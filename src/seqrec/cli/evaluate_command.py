@@ -10,9 +10,17 @@ from typing import TYPE_CHECKING, Any
 from seqrec.cli.console import json_text
 from seqrec.cli.declared_flags import data_flag_names
 from seqrec.cli.output import WRITERS, require_output_file, write_frame
-from seqrec.cli.own_flags import asks_for_help, check_dataset, value_of
 from seqrec.cli.parsers import FlagParser, flag_names, not_empty, require_flags
-from seqrec.cli.shared_flags import add_device_flag, add_import_flag, add_model_flag, add_quiet_flag, import_modules
+from seqrec.cli.shared_flags import (
+    add_device_flag,
+    add_import_flag,
+    add_model_flag,
+    add_quiet_flag,
+    asks_for_help,
+    check_dataset,
+    import_modules,
+    value_of,
+)
 from seqrec.evaluation.tables import metrics_table, terminal_width
 from seqrec.interactions.locations import require_model_name
 

@@ -4,9 +4,8 @@ from collections.abc import Sequence
 
 from seqrec.cli.declared_flags import data_flag_names
 from seqrec.cli.output import require_new_folder
-from seqrec.cli.own_flags import asks_for_help, check_dataset
 from seqrec.cli.parsers import FlagParser, flag_names, not_empty, require_flags
-from seqrec.cli.shared_flags import add_import_flag, add_quiet_flag, import_modules
+from seqrec.cli.shared_flags import add_import_flag, add_quiet_flag, asks_for_help, check_dataset, import_modules
 from seqrec.errors import InputError
 from seqrec.evaluation.tables import printable
 

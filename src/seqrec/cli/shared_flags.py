@@ -1,14 +1,27 @@
-"""Flags that several commands share."""
+"""Flags, and checks of flags, that several commands share. Nothing here imports anything heavy."""
 
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from pathlib import Path
 
 from seqrec.cli.parsers import FlagParser, not_empty
 from seqrec.errors import InputError
+from seqrec.interactions.locations import require_dataset_name, similar
 from seqrec.interactions.one_line import one_line
 
-__all__ = ["add_device_flag", "add_import_flag", "add_model_flag", "add_quiet_flag", "import_modules"]
+__all__ = [
+    "add_device_flag",
+    "add_import_flag",
+    "add_model_flag",
+    "add_quiet_flag",
+    "asks_for_help",
+    "check_dataset",
+    "import_modules",
+    "value_of",
+]
+
+HELP = {"-h", "--help", "--help_all"}
 
 
 def add_model_flag(parser: FlagParser) -> None:
@@ -59,3 +72,33 @@ def import_modules(argv: Sequence[str]) -> bool:
         except (Exception, SystemExit) as error:  # a script may end Python
             raise InputError(f"--import {name} failed: {type(error).__name__}: {one_line(error)}.") from error
     return bool(modules)
+
+
+def check_dataset(argv: Sequence[str]) -> None:
+    """Refuse a command line that names no interactions, or files or folders that do not exist.
+
+    Raises:
+        InputError: On any of these.
+    """
+    dataset = value_of("dataset", argv)
+    if dataset is None:
+        raise InputError(
+            "No interactions were named. Pass --dataset ml-100k, a file, a folder, or a data set on the Hub."
+        )
+    if dataset.strip():  # otherwise the message names the flag
+        require_dataset_name(dataset)
+    items = value_of("items", argv)
+    if items and not Path(items).exists():
+        raise InputError(f"There is no file {items!r}.{similar(items)}")
+
+
+def value_of(name: str, argv: Sequence[str]) -> str | None:
+    """Return the text that a command line gives for a flag; None without the flag."""
+    parser = FlagParser(prog="seqrec", add_help=False)
+    parser.add_argument(f"--{name}", f"--{name.replace('_', '-')}")
+    return getattr(parser.parse_known_args(argv)[0], name)
+
+
+def asks_for_help(argv: Sequence[str]) -> bool:
+    """Return whether a command line asks for help."""
+    return bool(HELP & set(argv))

@@ -1,13 +1,23 @@
 """`seqrec train`."""
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from seqrec.cli.config_file import with_config_file
-from seqrec.cli.own_flags import check_train_flags
-from seqrec.cli.shared_flags import import_modules
+from seqrec.cli.declared_flags import config_flag_names, data_flag_names, training_flag_names
+from seqrec.cli.output import require_folder
+from seqrec.cli.parsers import FlagParser, flag_names, not_empty, require_flags, true_or_false
+from seqrec.cli.shared_flags import (
+    add_device_flag,
+    add_import_flag,
+    asks_for_help,
+    check_dataset,
+    import_modules,
+    value_of,
+)
+from seqrec.registration import MODELS
 
-__all__ = ["train_command"]
+__all__ = ["own_flags", "train_command"]
 
 
 def train_command(argv: Sequence[str]) -> None:
@@ -16,6 +26,48 @@ def train_command(argv: Sequence[str]) -> None:
     if not import_modules(argv):  # which may declare further flags
         check_train_flags(argv)
     train(argv)
+
+
+def own_flags(model_types: Iterable[str]) -> FlagParser:
+    """Build a parser of the flags of `seqrec train` that no dataclass declares."""
+    parser = FlagParser(prog="seqrec train", add_help=False)
+    parser.add_argument("--model_type", choices=sorted(model_types), help="Architecture (default: sasrec).")
+    parser.add_argument(
+        "--model_name_or_path",
+        type=not_empty,
+        help="Folder or Hub repository of a model to fine-tune, instead of training from scratch.",
+    )
+    parser.add_argument("--model_revision", help="Branch, commit or refs/pr/NUMBER of its repository (default: main).")
+    parser.add_argument(
+        "--overwrite",
+        type=true_or_false,
+        nargs="?",
+        const=True,
+        default=False,
+        help="Replace a model or checkpoints that output_dir already holds.",
+    )
+    parser.add_argument("--config", help="YAML file with any of these flags.")
+    add_device_flag(parser)
+    add_import_flag(parser)
+    return parser
+
+
+def check_train_flags(argv: Sequence[str]) -> None:
+    """Refuse, before anything heavy is imported, unknown flags, an unusable output folder and data that do not exist.
+
+    Raises:
+        InputError: On any of these.
+    """
+    if asks_for_help(argv):
+        return
+    own = own_flags(MODELS)
+    names = flag_names(own) | data_flag_names() | training_flag_names() | config_flag_names()
+    require_flags(argv, names, own.prog)
+    own.parse_known_args(argv)
+    output_dir = value_of("output_dir", argv)
+    if output_dir is not None:
+        require_folder(output_dir)
+    check_dataset(argv)
 
 
 def train(argv: Sequence[str]) -> None:

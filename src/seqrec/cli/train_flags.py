@@ -9,8 +9,8 @@ from typing import Any
 from transformers.hf_argparser import string_to_bool
 
 from seqrec.cli.dataclass_parser import DataclassParser
-from seqrec.cli.own_flags import own_flags
 from seqrec.cli.parsers import FlagParser, finite_number, true_or_false
+from seqrec.cli.train_command import own_flags
 from seqrec.configuration.config_fields import TRAINING, help_of, own_fields, purpose_of
 from seqrec.interactions.preparation import DataArguments
 from seqrec.modeling.modeling_auto import MODEL_TYPES
