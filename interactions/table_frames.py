@@ -53,9 +53,12 @@ def take_frame(source: Any, used_columns: Sequence[str] = ()) -> pl.DataFrame:
 
 
 def with_index(source: Any, used_columns: Sequence[str]) -> Any:
-    """Turn the index of a pandas frame into columns if a needed one is there; return other frames unchanged."""
-    levels = set(getattr(getattr(source, "index", None), "names", [])) & set(used_columns)
-    return source.reset_index() if levels - set(source.columns if levels else []) else source
+    """Add needed columns that are levels of a pandas frame's index; return other frames unchanged."""
+    levels = list(getattr(getattr(source, "index", None), "names", []))
+    needed = [name for name in used_columns if name in levels and name not in source.columns]
+    if not needed:
+        return source
+    return source.assign(**{name: source.index.get_level_values(levels.index(name)) for name in needed})
 
 
 def take_good_columns(source: Any, used_columns: Sequence[str], error: Exception) -> pl.DataFrame:

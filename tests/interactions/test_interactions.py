@@ -53,12 +53,14 @@ def test_files_of_every_kind_read_alike(tmp_path, suffix, write):
         lambda frame: frame,
         lambda frame: frame.lazy(),
         lambda frame: pd.DataFrame(ROWS, index=[3, 1, 4, 1]),
+        lambda frame: pd.DataFrame(ROWS).set_index("user_id"),
+        lambda frame: pd.DataFrame(ROWS).set_index(["user_id", "item_id"], drop=False).drop(columns="user_id"),
         lambda frame: pa.table(ROWS),
         lambda frame: Dataset.from_dict(ROWS),
         lambda frame: Dataset.from_dict({k: v[::-1] for k, v in ROWS.items()}).select([3, 2, 1, 0]),
         lambda frame: frame.with_columns(pl.col("user_id", "item_id").cast(pl.Categorical)),
     ],
-    ids=["polars", "lazy", "pandas", "pyarrow", "datasets", "selected datasets", "categorical"],
+    ids=["polars", "lazy", "pandas", "index", "two indexes", "pyarrow", "datasets", "selected datasets", "categorical"],
 )
 def test_frames_of_every_library_read_alike(convert):
     assert_frame_equal(read_interactions(convert(pl.DataFrame(ROWS))), SORTED)
