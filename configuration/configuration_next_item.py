@@ -13,8 +13,12 @@ from seqrec.configuration.strict_config import shown, strict_config
 from seqrec.errors import InputError
 from seqrec.interactions.special_tokens import MASK_ID, NUM_SPECIAL_TOKENS, PAD_ID, UNK_ID
 
-__all__ = ["NextItemConfig", "require_sizes"]
+__all__ = ["WITHOUT_CODE", "NextItemConfig", "require_sizes"]
 
+# Key in a saved `config.json` of the configuration that transformers reads if it may not run the folder's code.
+WITHOUT_CODE = "config_without_remote_code"
+
+CARD_TEXTS = ("display_name", "summary", "paper", "citation")
 # Upper limits of sizes: far beyond any model, but low enough to catch mistakes at once.
 LARGEST = {
     "vocab_size": 2**31,
@@ -43,7 +47,7 @@ LIBRARY_KEYS = frozenset(
         "output_attentions",
         "torch_dtype",
         "use_cache",
-        "without_code",
+        WITHOUT_CODE,
     }
 )
 
@@ -57,8 +61,9 @@ class NextItemConfig(PreTrainedConfig):
     file ignores them, as later versions of seqrec or transformers may have written them.
 
     Attributes:
-        display_name: The architecture's name in model cards.
-        summary: One line on it in model cards, with its authors, such as "a causal Transformer over …".
+        display_name: The architecture's name in model cards. A subclass with another `model_type` inherits none of
+            these texts.
+        summary: Its description in model cards, with its authors, such as "a causal Transformer over …".
         paper: Address of its paper.
         citation: Its paper in BibTeX.
 
@@ -114,13 +119,20 @@ class NextItemConfig(PreTrainedConfig):
     mask_token_id: int = option(MASK_ID, "special_token", "Token id of `<|mask|>`.")
     unk_token_id: int = option(UNK_ID, "special_token", "Token id of `<|unk|>`, an item outside the catalogue.")
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "model_type" in vars(cls):  # another architecture, which the texts of its base class do not describe
+            for name in CARD_TEXTS:
+                if name not in vars(cls):
+                    setattr(cls, name, "")
+
     def __post_init__(self, **kwargs: Any) -> None:
         if not type(self).__module__.startswith(REMOTE_MODULES):
             # Installed classes do not use remote code; keeping these keys would point to files missing from the next
             # folder saved.
             kwargs.pop("auto_map", None)
             kwargs.pop("custom_pipelines", None)
-            kwargs.pop("without_code", None)
+            kwargs.pop(WITHOUT_CODE, None)
         self.refuse_another_model_type(kwargs.pop("model_type", self.model_type))
         self.refuse_classes()
         self.refuse_unknown_fields(kwargs)
@@ -281,7 +293,7 @@ def refuse_fetched_kernels(saved: Mapping[str, Any]) -> None:
     attention = saved.get("attn_implementation")
     if attention is None:
         return
-    from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS  # here, as it may be importing this module
+    from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS  # here: it may be loading this module
 
     known = ["eager", *ALL_ATTENTION_FUNCTIONS.valid_keys()]
     if attention not in known:

@@ -52,7 +52,7 @@ class TransformerConfig(NextItemConfig):
 
     def validate_activation(self) -> None:
         """Check the name of the activation."""
-        from transformers.activations import ACT2FN  # here, as configurations are imported while transformers still is
+        from transformers.activations import ACT2FN  # here: transformers may still be loading this module
 
         if self.hidden_act is not None and self.hidden_act not in ACT2FN:  # None: an architecture without the field
             raise InputError(f"hidden_act must be one of {', '.join(sorted(ACT2FN))}, but is {shown(self.hidden_act)}.")

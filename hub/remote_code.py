@@ -12,6 +12,7 @@ from typing import Any
 from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.utils import logging
 
+from seqrec.configuration.configuration_next_item import WITHOUT_CODE
 from seqrec.errors import InputError
 from seqrec.interactions.whole_files import write_text_whole
 from seqrec.modeling.modeling_auto import ARCHITECTURES
@@ -20,7 +21,6 @@ from seqrec.modeling.pipeline_next_item import TASK
 __all__ = ["flatten_classes", "flatten_modules", "write_remote_code"]
 
 PACKAGE = "seqrec"
-WITHOUT_CODE = "without_code"
 REMOTE_PACKAGE = "transformers_modules"  # package of the classes that transformers loads from repositories
 REGISTER = "register_architecture"
 
@@ -137,8 +137,8 @@ def class_reference(class_: type) -> str:
 def name_classes(config_file: Path, **references: Mapping[str, Any]) -> None:
     """Set `auto_map` and `custom_pipelines` in a saved configuration, in the file layout of transformers.
 
-    An entry without a model type is added: with `trust_remote_code=False`, `AutoTokenizer` reads the file as a
-    configuration of no type, and warns if it contains none.
+    Also add a configuration without a model type. With `trust_remote_code=False`, `AutoTokenizer` reads the file as a
+    plain `PreTrainedConfig`, which has no type, and would warn about the model's type if it found no such entry.
     """
     config = json.loads(config_file.read_text(encoding="utf-8"))
     config.update({name: reference for name, reference in references.items() if reference})
@@ -211,19 +211,24 @@ def follow_imports(names: Iterable[str], packages: Collection[str]) -> dict[str,
 
 
 def for_loading(source: str) -> str:
-    """Leave out the statements of a module that remote code must not run: registering, and running as a script."""
+    """Remove a module's statements that register its architecture or that run it as a script."""
     lines = source.split("\n")
     for node in reversed(ast.parse(source).body):
-        if registers(node) or ast.unparse(node).startswith("if __name__ == '__main__':"):
+        if registers(node) or is_script(node):
             del lines[node.lineno - 1 : node.end_lineno]
     return "\n".join(lines).rstrip("\n") + "\n"
 
 
 def registers(node: ast.stmt) -> bool:
-    """Return whether a statement calls `register_architecture`, or imports nothing else."""
+    """Return whether a statement calls `register_architecture`, or imports nothing but that."""
     if isinstance(node, ast.ImportFrom):
         return [name.name for name in node.names] == [REGISTER]
     return isinstance(node, ast.Expr) and ast.unparse(node).startswith(f"{REGISTER}(")
+
+
+def is_script(node: ast.stmt) -> bool:
+    """Return whether a statement runs only if its module is run as a script."""
+    return isinstance(node, ast.If) and ast.unparse(node.test) == "__name__ == '__main__'"
 
 
 def package_imports(name: str, source: str, packages: Collection[str]) -> list[ast.ImportFrom]:

@@ -29,10 +29,16 @@ from seqrec.search.finite import require_finite_loss
 __all__ = ["NextItemHead", "NextItemOutput"]
 
 
-# What a backbone's class declares, and transformers or callers read from the head's class too.
+# Declared by the backbone's class. Heads take them over, because transformers reads them from the loaded class.
 CAPABILITIES = (
-    *("uses_attention", "supports_gradient_checkpointing", "_no_split_modules", "_can_compile_fullgraph"),
-    *("_supports_attention_backend", "_supports_sdpa", "_supports_flash_attn", "_supports_flex_attn"),
+    "uses_attention",
+    "supports_gradient_checkpointing",
+    "_no_split_modules",
+    "_can_compile_fullgraph",
+    "_supports_attention_backend",
+    "_supports_sdpa",
+    "_supports_flash_attn",
+    "_supports_flex_attn",
 )
 
 
@@ -69,9 +75,10 @@ class NextItemHead(NextItemPreTrainedModel):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        if hasattr(cls, "backbone_class"):
+        if "backbone_class" in vars(cls):
             for name in CAPABILITIES:
-                setattr(cls, name, getattr(cls.backbone_class, name))
+                if name not in vars(cls):
+                    setattr(cls, name, getattr(cls.backbone_class, name))
 
     def __init__(self, config: NextItemConfig, **unknown: Any) -> None:
         super().__init__(config, **unknown)

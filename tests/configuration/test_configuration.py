@@ -154,3 +154,18 @@ def test_a_kernel_of_the_hub_is_asked_for_by_the_loader_alone(tiny_config):
             SasRecConfig.from_dict({**saved, "attn_implementation": attention})
     assert SasRecConfig.from_dict(saved, attn_implementation="org/kernel")._attn_implementation == "org/kernel"
     assert SasRecConfig.from_dict({**saved, "attn_implementation": "eager"})._attn_implementation == "eager"
+
+
+def test_another_architecture_does_not_inherit_the_texts_of_its_base_for_cards():
+    @strict_config
+    class FurtherConfig(SasRecConfig):
+        model_type = "further"
+        summary = "a further model"
+
+    @strict_config
+    class WiderConfig(SasRecConfig):
+        hidden_size: int = 128
+
+    assert (FurtherConfig.display_name, FurtherConfig.summary) == ("", "a further model")
+    assert (FurtherConfig.paper, FurtherConfig.citation) == ("", "")
+    assert (WiderConfig.display_name, WiderConfig.paper) == (SasRecConfig.display_name, SasRecConfig.paper)

@@ -149,7 +149,7 @@ def test_classes_are_all_that_changes_in_the_configuration(tiny_model, tmp_path)
     write_remote_code(tiny_model, tmp_path)
     after = json.loads((tmp_path / "config.json").read_text())
     auto_map, (pipeline,) = after.pop("auto_map"), after.pop("custom_pipelines").values()
-    assert after.pop("without_code") == {"model_type": ""}
+    assert after.pop("config_without_remote_code") == {"model_type": ""}
     assert after == before
     head = tiny_model.objective.auto_class
     assert pipeline["pt"] == [head]
