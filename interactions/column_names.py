@@ -1,6 +1,6 @@
-"""The columns of a table of interactions: our names, and the table's own.
+"""Names of a table's columns, and ours.
 
-Own names are given by the caller, or remembered from the table that a model was trained on.
+The caller gives the table's names, or they are remembered from the table that a model was trained on.
 """
 
 from collections.abc import Mapping, Sequence
@@ -83,7 +83,7 @@ def renamed(names: Mapping[str, str]) -> dict[str, str]:
 def remembered_columns(protocol: object) -> dict[str, str]:
     """Return the names that the protocol of a training or of a prepared set has of the table's columns.
 
-    What is not such a name, in a file that was changed by hand, is left out.
+    Anything else, as in a file that was edited by hand, is left out.
     """
     names = protocol.get("columns") if isinstance(protocol, Mapping) else None
     known = names.items() if isinstance(names, Mapping) else ()

@@ -14,6 +14,7 @@ from seqrec.errors import InputError
 from seqrec.interactions.one_line import one_line
 
 __all__ = [
+    "NAMED_SETS",
     "SUFFIXES",
     "is_hub_name",
     "local_path",

@@ -140,7 +140,7 @@ def prepare(
             timestamps.
 
     Raises:
-        InputError: If no data set is named, or a frame is given too; if its name is a mistyped path; if the
+        InputError: If there is no data set, or both a named one and a frame; if the name is a mistyped path; if the
             interactions cannot be used (see the functions called); if none of their items is in the vocabulary or, with
             `refuse_unknown`, one is not; if a split in `held_out` has no rows; or if a prepared set does not match the
             arguments, the model's vocabulary or its event columns.
@@ -178,14 +178,14 @@ def prepare(
 
 
 def require_one_source(arguments: DataArguments, interactions: Any, items: Any) -> None:
-    """Refuse no interactions, interactions given twice, and items given twice."""
+    """Require one source of interactions, and at most one of items."""
     if arguments.dataset is None and interactions is None:
         raise InputError(
             "No interactions were named. Pass --dataset ml-100k, a file, a folder, or a data set on the Hub."
         )
     for name, named, frame in (("dataset", arguments.dataset, interactions), ("items", arguments.items, items)):
         if named is not None and frame is not None:
-            raise InputError(f"{name}={named!r} was given, and a frame too. Leave one out.")
+            raise InputError(f"Both {name}={named!r} and a frame were given. Leave one out.")
     if arguments.streaming and interactions is not None:
         raise InputError("streaming=True has no effect on a frame. Leave it out.")
 

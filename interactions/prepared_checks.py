@@ -26,7 +26,7 @@ def require_protocol(protocol: Any) -> None:
     """
     if not isinstance(protocol, dict):
         raise SavedFolderError("protocol.json is not a JSON object.")
-    named = {"dataset": str} if "dataset" in protocol else {}  # that of a frame has no name
+    named = {"dataset": str} if "dataset" in protocol else {}  # data from a frame have no name
     for name, kind in {**PROTOCOL_TYPES, **named}.items():
         if not isinstance(protocol.get(name), kind):
             raise SavedFolderError(

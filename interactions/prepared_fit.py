@@ -1,4 +1,4 @@
-"""Refuse prepared data that a training or evaluation cannot use."""
+"""Refuse prepared data that training or evaluation cannot use."""
 
 from collections.abc import Sequence
 

@@ -16,7 +16,7 @@ from seqrec.interactions.column_names import possible_columns
 from seqrec.interactions.hub_errors import explain
 from seqrec.interactions.interactions import read_with_names
 from seqrec.interactions.item_tables import read_items, warn_of_untitled
-from seqrec.interactions.locations import SUFFIXES, is_hub_name, local_path, similar, table_suffix
+from seqrec.interactions.locations import NAMED_SETS, SUFFIXES, is_hub_name, local_path, similar, table_suffix
 from seqrec.interactions.movielens import ml_100k_folder
 from seqrec.interactions.one_line import one_line
 from seqrec.interactions.synthetic import synthetic_interactions, synthetic_items
@@ -24,7 +24,6 @@ from seqrec.interactions.table_parts import read_parts
 
 __all__ = ["InteractionData", "load_interactions"]
 
-NAMED_SETS = ("ml-100k", "synthetic")
 TERMS = {  # terms of use of named sets
     "ml-100k": "for research; neither redistributed nor used for profit without GroupLens' permission "
     "(https://files.grouplens.org/datasets/movielens/ml-100k-README.txt)",
