@@ -15,7 +15,7 @@ LONGEST_TITLE = 80
 
 
 def samples_table(metrics: Mapping[str, Any]) -> str:
-    """List the histories of `metrics.json` and what is recommended for each; an empty string if there are none."""
+    """List the sample histories of `metrics.json` with their recommendations; an empty string if there are none."""
     samples = metrics.get("samples")
     rows = [
         [items_cell(sample.get("history")), items_cell(sample.get("recommended"))]
@@ -26,7 +26,7 @@ def samples_table(metrics: Mapping[str, Any]) -> str:
 
 
 def items_cell(items: Any) -> str:
-    """Format items one below the other; an empty string if they are not known."""
+    """List items, one per line; an empty string if one is unknown."""
     if not isinstance(items, list) or not all(isinstance(item, Mapping) for item in items):
         return ""
     names = [item_name(item) for item in items[:NUM_ITEMS]]
@@ -42,5 +42,5 @@ def item_name(item: Mapping[str, Any]) -> str:
 
 
 def shortened(title: str) -> str:
-    """Cut a long title."""
+    """Truncate a long title."""
     return title if len(title) <= LONGEST_TITLE else f"{title[: LONGEST_TITLE - 1].rstrip()}…"

@@ -27,10 +27,10 @@ def read_json_object(path: str | Path, mend: str = MEND) -> dict[str, Any]:
 
 
 def parse_json_object(content: bytes, path: str | Path, mend: str = MEND) -> dict[str, Any]:
-    """Parse the content of a file that must contain a JSON object.
+    """Parse the content of a file that must hold a JSON object.
 
     Raises:
-        SavedFolderError: If it holds something else.
+        SavedFolderError: If it holds something else, or is not valid JSON.
     """
     try:
         found = json.loads(content.decode("utf-8"))

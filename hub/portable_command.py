@@ -1,4 +1,4 @@
-"""The command line, or the call in Python, that trained a model, as it can be published."""
+"""Make the command line or Python call that trained a model fit to publish."""
 
 import ast
 import re
@@ -16,7 +16,7 @@ WIDTH = 80
 
 
 def language_of(command: str) -> str:
-    """Return the language of a command, for its block of code."""
+    """Return the language of a command for a Markdown code block: "python" or "bash"."""
     return "python" if command.startswith(CALL) else "bash"
 
 
@@ -31,20 +31,20 @@ def portable_words(command: str) -> str:
         words = shlex.split(command)
     except ValueError:
         return ""
-    told: list[str] = []
+    kept: list[str] = []
     awaits_secret = False
     for word in words:
         flag, equals, value = word.partition("=")
         is_secret_flag = SECRET_FLAG.match(flag) is not None
         is_secret_value = awaits_secret and not word.startswith("--")
         if not is_secret_flag and not is_secret_value:
-            told.append(f"{without_folders(flag)}{equals}{without_folders(value)}")
+            kept.append(f"{without_folders(flag)}{equals}{without_folders(value)}")
         awaits_secret = is_secret_flag and not equals
-    return shlex.join(told)
+    return shlex.join(kept)
 
 
 def portable_call(source: str) -> str:
-    """Remove local folders and access tokens from a call in Python; a long one gets a line for each argument."""
+    """Remove local folders and access tokens from a call in Python; split a long call into one line per argument."""
     try:
         call = ast.parse(source, mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError):

@@ -119,8 +119,8 @@ def load_items(name: str, **kwargs: Any) -> Catalogue:
     """
     if Path(name).is_dir() and not Path(name, ITEMS).exists():
         raise SavedFolderError(
-            f"{name!r} has no catalogue ({ITEMS}); `transformers.Trainer` saves none. Save the model by "
-            "SequentialTrainer, or by Recommender(model, tokenizer, items).save_pretrained(folder)."
+            f"{name!r} has no catalogue ({ITEMS}); `transformers.Trainer` saves none. Save the model with "
+            "SequentialTrainer, or with Recommender(model, tokenizer, items).save_pretrained(folder)."
         )
     path = find_file(name, ITEMS, **kwargs)
     try:

@@ -290,8 +290,8 @@ class Recommender:
             columns: Other names of the table's columns, such as `{"user_id": "uid"}`.
 
         Returns:
-            `user_id`, `rank` (from 1), `item_id`, `score`, by these names whatever the table's columns are called,
-            ordered by user and rank. User ids keep the table's type; item ids are text. Users without a known item get
+            `user_id`, `rank` (from 1), `item_id`, `score`, always by these names, ordered by user and
+            rank. User ids keep the table's type; item ids are text. Users without a known item get
             the most popular items.
 
         Raises:
@@ -357,7 +357,7 @@ class Recommender:
     def columns(self) -> dict[str, str]:
         """The columns of the training table whose names differ from ours: our name → the table's.
 
-        `recommend_frame` looks for them in the tables that it is given.
+        `recommend_frame` also looks for these in its tables.
         """
         with suppress(SavedFolderError):
             return remembered_columns((self.metrics or {}).get("protocol"))

@@ -18,7 +18,7 @@ Item = dict[str, str | None]
 def sample_recommendations(
     model: NextItemHead, tokenizer: ItemTokenizer, items: Catalogue, *, exclude_seen: bool = True
 ) -> list[dict[str, list[Item]]]:
-    """Recommend for histories that are made up of the most popular items, so that no user's history is published.
+    """Recommend for histories made up of the most popular items, so that no user's history is published.
 
     Args:
         model: A trained model.
@@ -29,7 +29,7 @@ def sample_recommendations(
     Returns:
         Up to three samples, `{"history": [item, …], "recommended": [item, …]}`, where an item is
         `{"item_id": …, "title": …}`: the history's items oldest first, and up to five recommended ones, best first.
-        None for models that read further event columns, which popular items do not have.
+        An empty list if the model reads further event columns, which popular items do not have.
     """
     if len(model.config.event_columns) > 1:
         return []

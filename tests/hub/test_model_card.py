@@ -190,7 +190,7 @@ def test_samples_are_told(metrics):
     text = build(metrics).text
     assert "| Star Wars<br>`100` | Toy &#124; Story<br>" + "A" * 79 + "… |" in text
     assert "| `9` | Empire |" in text
-    assert "The histories are not those of users: they are made up of the most popular items." in text
+    assert "These are not histories of users; they are made up of the most popular items." in text
 
 
 @pytest.mark.parametrize(
