@@ -1,4 +1,4 @@
-"""The ranks of all evaluated rows as a table, from which users compute their own metrics."""
+"""The ranks of all evaluated rows as a table, for metrics of one's own."""
 
 import numpy as np
 import polars as pl
@@ -24,15 +24,14 @@ def ranks_table(ranking: Ranking, rows: Histories, items: Catalogue) -> pl.DataF
     Returns:
         One row per evaluated row, in their order: `user_id` (if known); `item_id`, the raw id of the target (text, null
         if the catalogue does not contain it); and `rank` (int64), 1 for the best, and 2147483647 (`NOT_RANKED`) for a
-        target that cannot be recommended. A metric is a mean over `rank`; the hit rate at 10 is the mean of
-        `rank <= 10`.
+        target that cannot be recommended. The hit rate at 10, for example, is the mean of `rank <= 10`.
 
     Raises:
         InputError: If ranking and rows differ in number.
     """
     if len(ranking.ranks_U) != len(rows):
         raise InputError(
-            f"There are {len(ranking.ranks_U)} ranks, but {len(rows)} rows. Give the rows that were ranked."
+            f"There are {len(ranking.ranks_U)} ranks for {len(rows)} rows. Pass the rows that were ranked."
         )
     targets_U = rows.rows["target"].astype(np.int64)
     is_known_U = pl.Series(targets_U >= NUM_SPECIAL_TOKENS)

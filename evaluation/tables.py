@@ -1,4 +1,4 @@
-"""Small tables for the terminal."""
+"""Small tables, and text that fits, for the terminal."""
 
 import os
 import textwrap

@@ -1,8 +1,8 @@
-"""GRU4Rec (Hidasi et al., ICLR 2016), a recurrent network, as an architecture added to seqrec from outside.
+"""GRU4Rec (Hidasi et al., ICLR 2016), a recurrent network, added to seqrec as a new architecture.
 
 With this file's folder on PYTHONPATH, `seqrec train --import gru4rec --model_type gru4rec --dataset ml-100k` trains it.
-Saved models hold this file as remote code, so they load without it. Run as a script, it trains on synthetic data, but
-without saving its code: that needs classes of a module that can be imported.
+Saved models contain this file as remote code, so they load without it. Run as a script, it trains on synthetic data;
+that model has no remote code, which requires classes from an importable module.
 """
 
 from typing import Any
@@ -50,7 +50,7 @@ class Gru4RecModel(NextItemBackbone):
         self.post_init()
 
     def encode_sequences(self, events_BLD: Tensor, layout: SequenceLayout) -> Tensor:
-        """Return the state after each event; the layout hands over each history alone, so none sees another's."""
+        """Return the state after each event; the layout separates histories packed into one row."""
         states, _ = self.gru(layout.to_sequences(self.embedding_dropout(events_BLD)))
         return layout.to_rows(states)
 

@@ -27,7 +27,7 @@ logger = logging.get_logger(__name__)
 
 
 class NextItemBackbone(NextItemPreTrainedModel):
-    """Turns histories into user vectors and the catalogue into item vectors.
+    """Base class of backbones, which turn histories into user vectors and the catalogue into item vectors.
 
     It consists of an item encoder, parts for an event's other columns, and a network over the events. The score of an
     item for a user is the dot product of their vectors. Architectures define the network: they build it in `__init__`,

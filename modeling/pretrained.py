@@ -23,7 +23,7 @@ class NextItemPreTrainedModel(PreTrainedModel):
     """Base class of backbones and heads: saving, loading, and the features of transformers that they support.
 
     Attributes:
-        uses_attention: Whether attention implementations can be chosen, and its weights be returned.
+        uses_attention: Whether the attention implementation can be chosen and attention weights returned.
     """
 
     config: NextItemConfig

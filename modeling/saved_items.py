@@ -27,7 +27,12 @@ ITEMS_JSON = "items.json"
 
 @dataclass(frozen=True)
 class SavedItems:
-    """Training interactions of each token id (V,), 0 for special tokens; titles (I), or None if there are none."""
+    """Counts and titles of a catalogue.
+
+    Attributes:
+        counts_V: Number of training interactions of each token id; 0 for special tokens.
+        titles: Titles (I) in token order, or None if no item has one.
+    """
 
     counts_V: np.ndarray
     titles: list[str | None] | None
@@ -78,7 +83,7 @@ def from_json(path: str, item_ids: Sequence[str]) -> SavedItems | None:
 
 
 def checked(counts_I: np.ndarray, titles: Any) -> SavedItems | None:
-    """Return counts and titles; None unless they can be those of a catalogue."""
+    """Return counts and titles, or None if they are not valid for a catalogue."""
     if not np.issubdtype(counts_I.dtype, np.integer) or counts_I.ndim != 1 or (counts_I < 0).any():
         return None
     if titles is not None:

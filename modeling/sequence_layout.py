@@ -1,4 +1,4 @@
-"""How histories lie in the rows of a batch: one in each row, padded, or several packed into a row.
+"""How histories lie in the rows of a batch: one per row, padded, or several packed into a row.
 
 Shape suffixes: B batch, L length, D hidden size, N positions of all rows.
 """
@@ -18,7 +18,7 @@ __all__ = ["SequenceLayout", "take_position"]
 
 @dataclass(frozen=True)
 class SequenceLayout:
-    """The places of histories in the rows of a batch; with neither attribute, each row is one history.
+    """Places of histories in the rows of a batch. If both attributes are None, each row is one history.
 
     Attributes:
         attention_mask_BL: 1 for items and 0 for padding, or None.
@@ -29,9 +29,9 @@ class SequenceLayout:
     position_ids_BL: Tensor | None = None
 
     def to_sequences(self, values_BLD: Tensor) -> Tensor | PackedSequence:
-        """Return the histories for a recurrent network with `batch_first=True`, which reads each of them alone.
+        """Return the histories as input of a recurrent network with `batch_first=True`, which reads each alone.
 
-        A padded position becomes a sequence of its own.
+        Each padding position becomes a sequence of its own.
         """
         if self.attention_mask_BL is None and self.position_ids_BL is None:
             return values_BLD
@@ -39,7 +39,7 @@ class SequenceLayout:
         return PackedSequence(values_BLD.flatten(0, 1)[order_N], batch_sizes)
 
     def to_rows(self, outputs: Tensor | PackedSequence) -> Tensor:
-        """Put the outputs of a recurrent network back into the rows (B, L, D) of `to_sequences`."""
+        """Put the outputs of a recurrent network for `to_sequences` back into rows (B, L, D)."""
         if isinstance(outputs, Tensor):
             return outputs
         order_N, _ = self.steps
@@ -48,7 +48,7 @@ class SequenceLayout:
 
     @cached_property
     def steps(self) -> tuple[Tensor, Tensor]:
-        """The positions (N,) in the order in which a recurrent network takes them, and the number of each step."""
+        """Positions (N,) in the order in which a recurrent network reads them, and how many it reads at each step."""
         step_BL, length_BL = self.steps_and_lengths()
         step_N, length_N = step_BL.flatten(), length_BL.flatten()
         longest_first_N = length_N.argsort(descending=True, stable=True)

@@ -22,7 +22,7 @@ __all__ = ["mark_weights", "require_fitting_weights", "require_trained_configura
 
 FLOATS = ("F16", "BF16", "F32", "F64")
 ENTRY = "seqrec_scoring"  # key in the metadata
-SIZES = ("vocab_size", "hidden_size", "num_hidden_layers", "intermediate_size")  # the last: of Transformers
+SIZES = ("vocab_size", "hidden_size", "num_hidden_layers", "intermediate_size")  # Transformers alone have the last
 # Fields of version 0.1 that were never read, or could have only one value. SASRec still has hidden_act.
 UNREAD = ("hidden_act", "mask_token_id", "pad_token_id", "tie_word_embeddings", "unk_token_id")
 REMEDY = "Take both from one training."

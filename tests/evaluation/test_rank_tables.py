@@ -45,5 +45,5 @@ def test_unknown_users_have_no_column_and_unknown_items_no_id(items):
 
 
 def test_other_rows_are_refused(items):
-    with pytest.raises(InputError, match="There are 2 ranks, but 4 rows"):
+    with pytest.raises(InputError, match="There are 2 ranks for 4 rows"):
         ranks_table(Ranking(np.array([1, 2]), np.zeros((2, 0))), rows([5, 4, 2, 3]), Catalogue.of(items))

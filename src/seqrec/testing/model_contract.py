@@ -1,4 +1,4 @@
-"""Contract tests for every architecture, to run under pytest.
+"""Contract tests for architectures, run by pytest.
 
 Shape suffixes: B batch, L length, V vocabulary.
 """
@@ -30,7 +30,7 @@ __all__ = ["NUM_ITEMS", "TINY", "ModelContract"]
 
 
 class ModelContract(AttentionContract, ProductContract):
-    """Tests that a model of every architecture passes.
+    """Tests that every architecture must pass.
 
     Name a subclass `Test…`, and override `config_class` with the architecture's configuration:
 
@@ -41,7 +41,7 @@ class ModelContract(AttentionContract, ProductContract):
 
     The architecture must be registered. If it has its own kinds of positions, these are tested.
 
-    Tests of a capability are skipped if the backbone's class declares that it lacks it: `uses_attention = False`,
+    Tests of a capability are skipped if the backbone's class declares that it is missing: `uses_attention = False`,
     `position_classes = {}`, `supports_gradient_checkpointing = False`, or `_can_compile_fullgraph = False` for
     `torch.export`.
     """

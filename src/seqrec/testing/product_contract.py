@@ -63,7 +63,7 @@ def train_by_accelerate(model, rows, tokenizer, packing, folder):
 
 
 class ProductContract:
-    """A model is saved, shared, trained and served like all others; `ModelContract` includes these tests."""
+    """Every model can be saved, shared, trained and served; `ModelContract` includes these tests."""
 
     def test_config_survives_saving(self, tiny_config, tmp_path):
         tiny_config.save_pretrained(tmp_path)
@@ -183,6 +183,6 @@ def recommender_of(model, tokenizer):
 
 
 def forget_remote_code():
-    """Remove the modules of remote code from those imported, and return them."""
+    """Remove imported modules of remote code from `sys.modules`, and return them."""
     names = [name for name in sys.modules if name.partition(".")[0] == "transformers_modules"]
     return {name: sys.modules.pop(name) for name in names}

@@ -43,7 +43,7 @@ every_position = pytest.mark.parametrize(
 
 
 def skip_unless(model: Any, capability: str) -> None:
-    """Skip a test of something that a model's class declares it does not have."""
+    """Skip a test of a capability that a model's class declares missing."""
     if not getattr(model, capability):
         pytest.skip(f"{type(model).__name__} declares {capability} = False")
 
