@@ -15,8 +15,8 @@ from seqrec.evaluation.evaluator import Ranking, rank_dataset
 from seqrec.evaluation.item_knn import ItemKnnBaseline
 from seqrec.evaluation.slices import slice_metrics
 from seqrec.evaluation.targets import share_beyond_reach, warn_of_repeats
+from seqrec.interactions.data_arguments import HELD_OUT
 from seqrec.interactions.histories import Histories, as_histories
-from seqrec.interactions.preparation import HELD_OUT
 from seqrec.interactions.prepared_sets import PreparedData
 from seqrec.search.popularity import PopularityBaseline
 

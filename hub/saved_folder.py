@@ -23,9 +23,9 @@ from seqrec.hub.model_card import CURVE, METRICS, SLICES_PICTURE
 from seqrec.hub.weights_hash import belongs_to
 from seqrec.interactions.catalogue import Catalogue
 from seqrec.interactions.column_names import remembered_columns
+from seqrec.interactions.data_arguments import DataArguments
 from seqrec.interactions.hub_errors import explain
 from seqrec.interactions.locations import require_model_name
-from seqrec.interactions.preparation import DataArguments
 from seqrec.interactions.special_tokens import SPECIAL_TOKENS
 from seqrec.interactions.tokenization_items import ItemTokenizer
 from seqrec.modeling.modeling_auto import HEADS, MODEL_TYPES

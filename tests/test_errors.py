@@ -12,9 +12,10 @@ from seqrec.errors import HubConnectionError, HubError, InputError, NonFiniteErr
 from seqrec.hub.model_card import save_model_card
 from seqrec.hub.saved_folder import load_tokenizer
 from seqrec.hub.sharing import push_folder
+from seqrec.interactions.data_arguments import DataArguments
 from seqrec.interactions.hub_errors import explained
 from seqrec.interactions.locations import is_hub_name, require_model_name
-from seqrec.interactions.preparation import DataArguments, prepare
+from seqrec.interactions.preparation import prepare
 from seqrec.training.arguments import SequentialTrainingArguments
 from seqrec.training.job import run_job
 from seqrec.training.starting_point import load_starting_point

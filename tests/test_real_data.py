@@ -7,7 +7,8 @@ import pytest
 
 from seqrec import Recommender
 from seqrec.cli.command_line import main
-from seqrec.interactions.preparation import DataArguments, prepare
+from seqrec.interactions.data_arguments import DataArguments
+from seqrec.interactions.preparation import prepare
 
 SPLIT_SHA256 = "9ecb72db3d1fdd9895d60fbc331447423b6a7f9a436b2580e80e47a00f882a7b"
 

@@ -21,7 +21,8 @@ from seqrec.hub.saved_folder import saved_columns
 from seqrec.hub.staging import staged
 from seqrec.hub.weights_hash import weights_sha256
 from seqrec.inference.samples import sample_recommendations
-from seqrec.interactions.preparation import DataArguments, prepare
+from seqrec.interactions.data_arguments import DataArguments
+from seqrec.interactions.preparation import prepare
 from seqrec.interactions.prepared_sets import PreparedData
 from seqrec.interactions.whole_files import write_text_whole
 from seqrec.modeling.modeling_auto import MODEL_TYPES, AutoModelForNextItem

@@ -10,8 +10,8 @@ import numpy as np
 
 from seqrec.configuration.config_fields import TRAINING, Purpose, names_for
 from seqrec.errors import InputError
+from seqrec.interactions.data_arguments import DataArguments
 from seqrec.interactions.one_line import one_line
-from seqrec.interactions.preparation import DataArguments
 from seqrec.modeling.modeling_auto import MODEL_TYPES
 from seqrec.training.arguments import SequentialTrainingArguments
 

@@ -12,7 +12,7 @@ import torch
 from seqrec.errors import InputError, NonFiniteError
 from seqrec.hub.saved_folder import load_record
 from seqrec.inference.recommender import Recommender
-from seqrec.interactions.preparation import COLUMN_FIELDS, DataArguments
+from seqrec.interactions.data_arguments import COLUMN_FIELDS, DataArguments
 from seqrec.training.arguments import SequentialTrainingArguments
 from seqrec.training.device_choice import device_settings
 from seqrec.training.job import TrainedModel, run_job

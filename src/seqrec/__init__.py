@@ -17,9 +17,10 @@ if TYPE_CHECKING:
     from seqrec.inference.recommender import Recommender
     from seqrec.interactions.catalogue import Catalogue
     from seqrec.interactions.collators import MaskedItemCollator, NextItemCollator
+    from seqrec.interactions.data_arguments import DataArguments
     from seqrec.interactions.events import CategoricalColumn, EventColumn
     from seqrec.interactions.histories import Histories
-    from seqrec.interactions.preparation import DataArguments, prepare
+    from seqrec.interactions.preparation import prepare
     from seqrec.interactions.sequences import build_sequences
     from seqrec.interactions.sources import load_interactions
     from seqrec.interactions.splitting import leave_one_out, temporal
@@ -45,7 +46,7 @@ HOMES = {
     "Bert4RecModel": "seqrec.modeling.modeling_bert4rec",
     "Catalogue": "seqrec.interactions.catalogue",
     "CategoricalColumn": "seqrec.interactions.events",
-    "DataArguments": "seqrec.interactions.preparation",
+    "DataArguments": "seqrec.interactions.data_arguments",
     "ESasRecConfig": "seqrec.configuration.configuration_esasrec",
     "ESasRecForNextItem": "seqrec.modeling.modeling_esasrec",
     "ESasRecModel": "seqrec.modeling.modeling_esasrec",

@@ -15,7 +15,8 @@ from seqrec import Recommender, SasRecConfig, SasRecForNextItem, SasRecModel
 from seqrec.cli.command_line import main
 from seqrec.cli.parsers import split_ids
 from seqrec.hub.remote_code import flatten_modules
-from seqrec.interactions.preparation import DataArguments, prepare
+from seqrec.interactions.data_arguments import DataArguments
+from seqrec.interactions.preparation import prepare
 from seqrec.interactions.synthetic import synthetic_interactions
 
 TINY = [

@@ -65,6 +65,21 @@ def test_the_names_read_from_the_source_are_those_that_are_parsed():
     assert read == {name for name in parsed if not name.startswith("no_")} - {"h", "help", "help_all"}
 
 
+@pytest.mark.parametrize("command", ["prepare", "evaluate"])
+@pytest.mark.parametrize("flags", [["--help"], ["--duplicates", "frist"]], ids=["help", "mistake"])
+def test_the_flags_of_the_data_need_no_torch(tmp_path, command, flags):
+    own = {"prepare": ["--output_dir", "new"], "evaluate": ["--model", "o/m"]}[command]
+    script = (
+        "import sys; from seqrec.cli.command_line import main\n"
+        f"try: print(main({[command, '--dataset', 'synthetic', *own, *flags]}))\n"
+        "except SystemExit: pass\n"
+        "sys.exit('torch' in sys.modules or 'datasets' in sys.modules)\n"
+    )
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert run.returncode == 0, run.stderr
+    assert ("usage" in run.stdout) if flags == ["--help"] else ("Did you mean first?" in run.stderr)
+
+
 ENDLESS = "import time\nprint('loading', flush=True)\n"
 IMPORTS = {
     "waits": ENDLESS + "time.sleep(60)",

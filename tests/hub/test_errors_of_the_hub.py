@@ -4,7 +4,8 @@ import pytest
 from hub_server import READER
 
 KINDS = """
-from seqrec.interactions.preparation import DataArguments, prepare
+from seqrec.interactions.data_arguments import DataArguments
+from seqrec.interactions.preparation import prepare
 
 def kind(action):
     try:

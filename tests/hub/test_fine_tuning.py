@@ -3,7 +3,8 @@
 import json
 
 NEW_INTERACTIONS = """
-from seqrec.interactions.preparation import DataArguments, prepare
+from seqrec.interactions.data_arguments import DataArguments
+from seqrec.interactions.preparation import prepare
 from seqrec.interactions.synthetic import synthetic_interactions
 
 def new_interactions(file):

@@ -7,7 +7,8 @@ import pytest
 from seqrec.cli.command_line import main
 from seqrec.hub.product_files import prepared_set_files, product_files
 from seqrec.hub.sharing import push_folder, push_prepared_set
-from seqrec.interactions.preparation import DataArguments, prepare
+from seqrec.interactions.data_arguments import DataArguments
+from seqrec.interactions.preparation import prepare
 
 
 @pytest.mark.parametrize("name", ["training_args.bin", "optimizer.pt", "model.pkl"])

@@ -8,8 +8,9 @@ import polars as pl
 import pytest
 
 from seqrec import ItemTokenizer
+from seqrec.interactions.data_arguments import DataArguments
 from seqrec.interactions.described import describe_interactions
-from seqrec.interactions.preparation import DataArguments, prepare
+from seqrec.interactions.preparation import prepare
 from seqrec.interactions.prepared_fit import require_held_out
 
 

@@ -14,7 +14,8 @@ from pyarrow.types import is_large_list
 from seqrec import ItemTokenizer
 from seqrec.cli.command_line import main
 from seqrec.interactions import events
-from seqrec.interactions.preparation import DataArguments, prepare
+from seqrec.interactions.data_arguments import DataArguments
+from seqrec.interactions.preparation import prepare
 from seqrec.interactions.prepared_sets import PREPARED_FILES, PreparedData, find_prepared
 
 

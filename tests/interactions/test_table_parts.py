@@ -5,7 +5,8 @@ import os
 import polars as pl
 import pytest
 
-from seqrec.interactions.preparation import DataArguments, prepare
+from seqrec.interactions.data_arguments import DataArguments
+from seqrec.interactions.preparation import prepare
 from seqrec.interactions.sources import load_hub_table, load_interactions
 
 LOG = pl.DataFrame({"user_id": ["a", "a", "b", "b"], "item_id": ["x", "y", "x", "z"], "timestamp": [1, 2, 3, 4]})

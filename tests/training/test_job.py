@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from seqrec.interactions.collators import MaskedItemCollator
-from seqrec.interactions.preparation import DataArguments
+from seqrec.interactions.data_arguments import DataArguments
 from seqrec.interactions.synthetic import synthetic_interactions
 from seqrec.training.arguments import SequentialTrainingArguments
 from seqrec.training.job import run_job

@@ -13,7 +13,7 @@ from seqrec.hub import staging
 from seqrec.hub.saved_folder import load_record
 from seqrec.hub.weights_hash import weights_sha256
 from seqrec.inference.recommender import Recommender
-from seqrec.interactions.preparation import DataArguments
+from seqrec.interactions.data_arguments import DataArguments
 from seqrec.training.arguments import SequentialTrainingArguments
 from seqrec.training.job import run_job, save
 from seqrec.training.output_folder import LOCK, PRODUCT, claimed, code_files, resume_point

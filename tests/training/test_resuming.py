@@ -13,8 +13,8 @@ from transformers import TrainerCallback
 
 from seqrec import SasRecConfig
 from seqrec.errors import NonFiniteError
+from seqrec.interactions.data_arguments import DataArguments
 from seqrec.interactions.histories import Histories
-from seqrec.interactions.preparation import DataArguments
 from seqrec.interactions.synthetic import synthetic_interactions
 from seqrec.modeling.modeling_auto import MODEL_TYPES
 from seqrec.training.arguments import SequentialTrainingArguments

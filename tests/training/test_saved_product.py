@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from seqrec.inference.recommender import Recommender
-from seqrec.interactions.preparation import DataArguments
+from seqrec.interactions.data_arguments import DataArguments
 from seqrec.interactions.synthetic import synthetic_interactions
 from seqrec.training.arguments import SequentialTrainingArguments
 from seqrec.training.job import run_job

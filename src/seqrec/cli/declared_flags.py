@@ -12,7 +12,7 @@ NO_FLAGS = {"data", "parts", "special_token"}  # purposes of fields of a configu
 
 def data_flag_names() -> set[str]:
     """Return the names of the fields of `DataArguments`."""
-    return set(field_names("seqrec.interactions.preparation", "DataArguments"))
+    return set(field_names("seqrec.interactions.data_arguments", "DataArguments"))
 
 
 def training_flag_names() -> set[str]:

@@ -40,7 +40,10 @@ def evaluate_command(argv: Sequence[str]) -> None:
         require_flags(argv, flag_names(own) | data_flag_names(), own.prog)
         check_own_flags(own, argv)
     import_modules(argv)
-    evaluate(own, argv)
+    parser = full_parser(own)
+    with parser.naming_flags():
+        parser.parse_known_args(argv)  # help and most mistakes need no model; the model's own split comes later
+        evaluate(parser, argv)
 
 
 def own_flags() -> FlagParser:
@@ -71,45 +74,50 @@ def check_own_flags(parser: FlagParser, argv: Sequence[str]) -> None:
         require_output_file(flags.ranks, model=flags.model, sources=sources, flag="--ranks")
 
 
-def evaluate(own: FlagParser, argv: Sequence[str]) -> None:
-    """Evaluate as the flags say, and print the metrics."""
+def full_parser(own: FlagParser) -> "DataclassParser":
+    """Build a parser of all flags."""
     from seqrec.cli.dataclass_parser import DataclassParser
-    from seqrec.evaluation.rank_tables import ranks_table
-    from seqrec.hub.saved_folder import read_protocol
-    from seqrec.inference.recommender import Recommender
-    from seqrec.interactions.column_names import remembered_columns
-    from seqrec.interactions.histories import as_histories
-    from seqrec.interactions.preparation import DataArguments, prepare
-    from seqrec.modeling.devices import resolve_device
+    from seqrec.interactions.data_arguments import DataArguments
 
-    parser = DataclassParser(
+    return DataclassParser(
         [DataArguments],
         prog=own.prog,
         parents=[own],
         description="Evaluate a saved model on held-out interactions, split as in training unless flags say otherwise.",
     )
-    with parser.naming_flags():
-        protocol = read_protocol(parser.parse_known_args(argv)[0].model)
-        split_as_trained(parser, argv, protocol)
-        data_arguments, flags = parser.parse_all(argv)
-        recommender = Recommender.from_pretrained(flags.model, device=resolve_device(flags.device))
-        data = prepare(
-            data_arguments,
-            recommender.tokenizer,
-            remembered=remembered_columns(protocol),
-            held_out=[flags.split],
-            event_columns=recommender.model.config.event_columns,
-        )
-        warn_of_other_data(protocol, data)
-        figures, ranking = measure_saved(recommender, data, flags, protocol)
-        if flags.ranks is not None:
-            write_frame(ranks_table(ranking, as_histories(data.sequences[flags.split]), recommender.items), flags.ranks)
+
+
+def evaluate(parser: "DataclassParser", argv: Sequence[str]) -> None:
+    """Evaluate as the flags say, and print the metrics."""
+    from seqrec.evaluation.rank_tables import ranks_table
+    from seqrec.hub.saved_folder import read_protocol
+    from seqrec.inference.recommender import Recommender
+    from seqrec.interactions.column_names import remembered_columns
+    from seqrec.interactions.histories import as_histories
+    from seqrec.interactions.preparation import prepare
+    from seqrec.modeling.devices import resolve_device
+
+    protocol = read_protocol(parser.parse_known_args(argv)[0].model)
+    split_as_trained(parser, argv, protocol)
+    data_arguments, flags = parser.parse_all(argv)
+    recommender = Recommender.from_pretrained(flags.model, device=resolve_device(flags.device))
+    data = prepare(
+        data_arguments,
+        recommender.tokenizer,
+        remembered=remembered_columns(protocol),
+        held_out=[flags.split],
+        event_columns=recommender.model.config.event_columns,
+    )
+    warn_of_other_data(protocol, data)
+    figures, ranking = measure_saved(recommender, data, flags, protocol)
+    if flags.ranks is not None:
+        write_frame(ranks_table(ranking, as_histories(data.sequences[flags.split]), recommender.items), flags.ranks)
     print(json_text(figures, indent=2) if flags.json else metrics_table(figures, width=terminal_width(sys.stdout)))
 
 
 def split_as_trained(parser: "DataclassParser", argv: Sequence[str], protocol: dict[str, Any]) -> None:
     """Make the model's own split the default, which flags override."""
-    from seqrec.interactions.preparation import SPLIT_FIELDS, DataArguments
+    from seqrec.interactions.data_arguments import SPLIT_FIELDS, DataArguments
 
     defaults = {field.name: field.default for field in fields(DataArguments) if field.name != "dataset"}
     parser.set_defaults(**{name: value for name, value in protocol.items() if name in defaults})

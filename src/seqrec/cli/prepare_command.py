@@ -1,6 +1,8 @@
 """`seqrec prepare`."""
 
+import argparse
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from seqrec.cli.declared_flags import data_flag_names
 from seqrec.cli.output import require_new_folder
@@ -8,6 +10,10 @@ from seqrec.cli.parsers import FlagParser, flag_names, not_empty, require_flags
 from seqrec.cli.shared_flags import add_import_flag, add_quiet_flag, asks_for_help, check_dataset, import_modules
 from seqrec.errors import InputError
 from seqrec.evaluation.tables import printable
+
+if TYPE_CHECKING:
+    from seqrec.cli.dataclass_parser import DataclassParser
+    from seqrec.interactions.data_arguments import DataArguments
 
 __all__ = ["prepare_command"]
 
@@ -20,7 +26,9 @@ def prepare_command(argv: Sequence[str]) -> None:
         check_own_flags(own, argv)
         check_dataset(argv)
     import_modules(argv)
-    prepare_data(own, argv)
+    parser = full_parser(own)
+    with parser.naming_flags():
+        prepare_data(*parser.parse_all(argv))
 
 
 def own_flags() -> FlagParser:
@@ -49,26 +57,30 @@ def check_own_flags(parser: FlagParser, argv: Sequence[str]) -> None:
     require_new_folder(flags.output_dir)
 
 
-def prepare_data(own: FlagParser, argv: Sequence[str]) -> None:
-    """Prepare as the flags say, and tell what was written."""
+def full_parser(own: FlagParser) -> "DataclassParser":
+    """Build a parser of all flags."""
     from seqrec.cli.dataclass_parser import DataclassParser
-    from seqrec.interactions.preparation import DataArguments, prepare
+    from seqrec.interactions.data_arguments import DataArguments
 
-    parser = DataclassParser(
+    return DataclassParser(
         [DataArguments],
         prog=own.prog,
         parents=[own],
         description="Split and encode interactions once; then train on them with `seqrec train --dataset DIR`.",
     )
-    with parser.naming_flags():
-        data_arguments, flags = parser.parse_all(argv)
-        data = prepare(data_arguments)
-        data.save(flags.output_dir, name=flags.repo_id)
-        if not flags.quiet:
-            parts = ", ".join(f"{len(rows):,} for {part}" for part, rows in data.sequences.items())
-            print(f"Wrote the histories ({parts}) and the {len(data.items):,} items to {printable(flags.output_dir)}.")
-        if flags.repo_id is not None:
-            from seqrec.hub.sharing import push_prepared_set
 
-            address = push_prepared_set(flags.output_dir, flags.repo_id, private=flags.private)
-            print(address if flags.quiet else f"Pushed them to {address}")
+
+def prepare_data(data_arguments: "DataArguments", flags: argparse.Namespace) -> None:
+    """Prepare as the flags say, and tell what was written."""
+    from seqrec.interactions.preparation import prepare
+
+    data = prepare(data_arguments)
+    data.save(flags.output_dir, name=flags.repo_id)
+    if not flags.quiet:
+        parts = ", ".join(f"{len(rows):,} for {part}" for part, rows in data.sequences.items())
+        print(f"Wrote the histories ({parts}) and the {len(data.items):,} items to {printable(flags.output_dir)}.")
+    if flags.repo_id is not None:
+        from seqrec.hub.sharing import push_prepared_set
+
+        address = push_prepared_set(flags.output_dir, flags.repo_id, private=flags.private)
+        print(address if flags.quiet else f"Pushed them to {address}")

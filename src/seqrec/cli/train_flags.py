@@ -12,7 +12,7 @@ from seqrec.cli.dataclass_parser import DataclassParser
 from seqrec.cli.parsers import FlagParser, finite_number, true_or_false
 from seqrec.cli.train_command import own_flags
 from seqrec.configuration.config_fields import TRAINING, help_of, own_fields, purpose_of
-from seqrec.interactions.preparation import DataArguments
+from seqrec.interactions.data_arguments import DataArguments
 from seqrec.modeling.modeling_auto import MODEL_TYPES
 from seqrec.training.arguments import SequentialTrainingArguments
 from seqrec.training.device_choice import device_settings
