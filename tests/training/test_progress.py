@@ -9,7 +9,9 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
 from transformers import ProgressCallback, TrainerCallback, TrainerControl, TrainerState, trainer
+from transformers.utils.logging import is_progress_bar_enabled
 
 from seqrec import SequentialTrainer, SequentialTrainingArguments
 from seqrec.training import progress, terminal
@@ -34,8 +36,8 @@ def lines(tmp_path, capsys):
         arguments = SequentialTrainingArguments(str(tmp_path), **{"num_train_epochs": 2, **settings})
         parts = {"train_dataset": sequences["train"], "eval_dataset": sequences["validation"], **others}
         made = SequentialTrainer(tiny_model(len(tokenizer)), arguments, processing_class=tokenizer, **parts)
+        train.trainer = made  # also if it is interrupted, so that deleting it does not remove its bar
         made.train(resume_from_checkpoint=resume)
-        train.trainer = made
         printed = capsys.readouterr()
         assert printed.out == "" or "callbacks" in others
         return printed.err.splitlines()
@@ -65,6 +67,12 @@ def test_the_figures_are_those_logged_and_the_best_so_far_is_marked(lines):
         assert float(value.rstrip("*")) == pytest.approx(values[number], abs=5e-5)
         assert value.endswith("*") == all(values[number] > before for before in values[:number])
     assert f"Best: epoch {values.index(max(values)) + 1}, ndcg@10 {max(values):.4f}." in end
+
+
+def test_an_evaluation_before_the_first_step_is_never_the_best(lines):
+    _, before, *_ = lines({"eval_on_start": True})
+    assert before.split()[0] == "0"
+    assert "*" not in before
 
 
 def test_why_a_training_stopped_early(lines):
@@ -188,6 +196,20 @@ def test_the_bar_of_an_interrupted_training_is_removed(lines, in_terminal):
     with pytest.raises(KeyboardInterrupt):
         lines({"disable_tqdm": False}, callbacks=[Interruption()])
     assert re.fullmatch(r"(\repoch 1/2   0% \| +\| 0/4 steps, \? left *|\r *)+\r", stream.getvalue())
+
+
+@pytest.mark.parametrize("hub_shows_bars", [True, False])
+def test_bars_of_other_libraries_are_as_before_afterwards(hub_shows_bars):
+    if not hub_shows_bars:
+        disable_progress_bars()
+    try:
+        with terminal.without_library_bars():
+            assert are_progress_bars_disabled()
+            assert not is_progress_bar_enabled()
+        assert are_progress_bars_disabled() != hub_shows_bars
+        assert is_progress_bar_enabled()
+    finally:
+        enable_progress_bars()
 
 
 def test_warnings_and_log_messages_stand_above_the_bar(in_terminal):

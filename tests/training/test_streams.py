@@ -77,6 +77,13 @@ def test_a_stream_trains_the_model_that_its_histories_train(stream, packing, mod
     torch.testing.assert_close(trainer.model.state_dict(), expected.model.state_dict(), rtol=0, atol=0)
 
 
+@pytest.mark.parametrize(("wanted", "expected"), [(None, False), (True, True)])
+def test_each_process_reads_a_stream_unless_the_arguments_say_otherwise(wanted, expected, make):
+    """Batches of the first process would differ in width, and could not be cut into shares."""
+    trainer = make(STREAMS["torch"](), max_steps=8, accelerator_config={"dispatch_batches": wanted})
+    assert trainer.args.accelerator_config.dispatch_batches is expected
+
+
 @pytest.mark.parametrize("stream", ["datasets", "torch"])
 def test_without_a_length_the_number_of_steps_must_be_given(stream, make):
     with pytest.raises(InputError, match=r"train_dataset is a stream of unknown length, so max_steps must say"):
