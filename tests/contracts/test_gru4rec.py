@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from seqrec import Recommender, SasRecConfig
+from seqrec import Recommender, SasRecConfig, SasRecForNextItem
 from seqrec.cli.train_flags import config_flags
 from seqrec.modeling.modeling_auto import AutoModelForNextItem
 from seqrec.modeling.objectives import training_collator
@@ -136,3 +136,14 @@ def test_it_recommends_where_neither_seqrec_nor_the_example_can_be_imported(mode
     assert done.returncode == 0, done.stderr
     expected = [one.item_id for one in recommender.recommend(["item 2", "item 0", "item 6"], k=5)]
     assert json.loads((tmp_path / "found.json").read_text()) == expected
+
+
+def test_a_head_declares_the_capabilities_of_its_backbone_except_its_own(gru4rec):
+    class OwnHead(gru4rec.Gru4RecForNextItem):
+        backbone_class = gru4rec.Gru4RecModel
+        _no_split_modules = ["GRU"]  # noqa: RUF012, as the library declares it
+
+    assert OwnHead._no_split_modules == ["GRU"]
+    assert not OwnHead._can_compile_fullgraph
+    assert not OwnHead.uses_attention
+    assert SasRecForNextItem.uses_attention

@@ -54,7 +54,7 @@ def test_files_of_every_kind_read_alike(tmp_path, suffix, write):
         lambda frame: frame.lazy(),
         lambda frame: pd.DataFrame(ROWS, index=[3, 1, 4, 1]),
         lambda frame: pd.DataFrame(ROWS).set_index("user_id"),
-        lambda frame: pd.DataFrame(ROWS).set_index(["user_id", "item_id"], drop=False).drop(columns="user_id"),
+        lambda frame: pd.DataFrame(ROWS).set_index(["item_id", "user_id"], drop=False).drop(columns="user_id"),
         lambda frame: pa.table(ROWS),
         lambda frame: Dataset.from_dict(ROWS),
         lambda frame: Dataset.from_dict({k: v[::-1] for k, v in ROWS.items()}).select([3, 2, 1, 0]),
