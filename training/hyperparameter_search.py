@@ -17,6 +17,7 @@ class HyperparameterSearch(Trainer):
     """A `Trainer` whose search fits recommenders. The training arguments are the same before and after it."""
 
     args_before: dict[str, Any]
+    model: Any  # None after a search
     hp_space: Any
     hp_search_backend: Any
 
