@@ -196,6 +196,7 @@ def test_the_bar_of_an_interrupted_training_is_removed(lines, in_terminal):
     with pytest.raises(KeyboardInterrupt):
         lines({"disable_tqdm": False}, callbacks=[Interruption()])
     assert re.fullmatch(r"(\repoch 1/2   0% \| +\| 0/4 steps, \? left *|\r *)+\r", stream.getvalue())
+    assert re.search(r"\r {40,}\r$", stream.getvalue())
 
 
 @pytest.mark.parametrize("hub_shows_bars", [True, False])
