@@ -103,7 +103,7 @@ def warn_of_repeats(rows: Histories | Dataset, *, exclude_seen: bool, split: str
     if share >= LARGE_SHARE:
         warnings.warn(
             f"{share:.0%} of the {split} targets are in their users' own histories and cannot be hit, because seen "
-            "items are not recommended. To predict repeats too, train with --exclude_seen false and evaluate with "
-            "--include_seen.",
+            "items are not recommended. To predict repeats too, train and evaluate with exclude_seen=False (flags: "
+            "train --exclude_seen false, evaluate --include_seen).",
             stacklevel=2,
         )

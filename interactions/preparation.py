@@ -96,7 +96,7 @@ def require_one_source(arguments: DataArguments, interactions: Any, items: Any) 
     """Require one source of interactions, and at most one of items."""
     if arguments.dataset is None and interactions is None:
         raise InputError(
-            "No interactions were named. Pass --dataset ml-100k, a file, a folder, or a data set on the Hub."
+            "No interactions were given. Pass a frame, or name a file, a folder, or a data set on the Hub."
         )
     for name, named, frame in (("dataset", arguments.dataset, interactions), ("items", arguments.items, items)):
         if named is not None and frame is not None:

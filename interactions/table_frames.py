@@ -48,7 +48,7 @@ def take_frame(source: Any, used_columns: Sequence[str] = ()) -> pl.DataFrame:
         except CONVERSION_ERRORS as error:
             return take_good_columns(source, used_columns, error)
     raise InputError(
-        f"A {type(source).__name__} is not a table. Pass a path, or a pandas, polars, pyarrow or datasets frame."
+        f"This {type(source).__name__} is not a table. Pass a path, or a pandas, polars, pyarrow or datasets frame."
     )
 
 

@@ -1,5 +1,7 @@
 """Public calls raise each class of `seqrec.errors`, and refuse names that can only be mistyped paths."""
 
+import ast
+import re
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -242,3 +244,18 @@ def test_names_of_repositories(tmp_path, monkeypatch):
 def test_the_command_line_keeps_the_kind_of_an_error(capsys):
     assert command_line.main(["recommend", "--model", "org/name", "--history", "1"]) == 2
     assert "HF_HUB_OFFLINE=1 forbids access" in capsys.readouterr().err
+
+
+def test_python_users_are_told_of_arguments_and_not_of_flags():
+    flag = re.compile(r"(?<!\()--[a-z]\w+")  # in parentheses, it follows the argument
+    rooms = [room for room in (Path(__file__).parents[1] / "src/seqrec").iterdir() if room.name != "cli"]
+    paths = [path for room in rooms if room.is_dir() for path in room.resolve().rglob("*.py")]
+    errors = [node for path in paths for node in ast.walk(ast.parse(path.read_text("utf-8"))) if is_raised(node)]
+    texts = [node.value for error in errors for node in ast.walk(error) if isinstance(node, ast.Constant)]
+    assert len(errors) > 100
+    assert [text for text in texts if isinstance(text, str) and flag.search(text)] == []
+
+
+def is_raised(node):
+    """Return whether a node of a syntax tree raises an exception that it makes."""
+    return isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call)

@@ -115,7 +115,7 @@ def require_same_training(checkpoint: Path, settings: Mapping[str, Any]) -> None
         raise InputError(
             f"{checkpoint} was left by another training: {describe_difference(differing, made, wanted)}. Resume with "
             "the same data and settings, or start a new training from its weights with "
-            f"--model_name_or_path {checkpoint} and another --output_dir."
+            f"model_name_or_path={str(checkpoint)!r} and another `output_dir`."
         )
 
 

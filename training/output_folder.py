@@ -35,13 +35,13 @@ def claimed(folder: Path) -> Iterator[None]:
         lock.acquire()
     except Timeout:
         raise InputError(
-            f"Another training is writing into {folder}. Wait until it ends, or choose another --output_dir."
+            f"Another training is writing into {folder}. Wait until it ends, or choose another `output_dir`."
         ) from None
     except OSError as error:
         existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
         reason = error.strerror or error if existing.is_dir() else f"{existing} is a file"
         raise InputError(
-            f"The output folder {folder} cannot be written to ({reason}). Choose another --output_dir."
+            f"The output folder {folder} cannot be written to ({reason}). Choose another `output_dir`."
         ) from error
     remove_leftovers(folder, older_than=0)
     try:
@@ -75,8 +75,9 @@ def resume_point(folder: Path, resume_from_checkpoint: str | bool | None, *, ove
     if not overwrite and (has_checkpoints or (folder / "config.json").exists()):
         held = "the checkpoints of an earlier training" if has_checkpoints else "a model"
         raise InputError(
-            f"{folder} already holds {held}. Choose another --output_dir, pass --overwrite to replace the old files"
-            f"{', or --resume_from_checkpoint true to resume from the newest checkpoint' if has_checkpoints else ''}."
+            f"{folder} already holds {held}. Choose another `output_dir`, "
+            f"{'resume with resume_from_checkpoint=True, ' if has_checkpoints else ''}"
+            "or replace the old files with overwrite=True."
         )
     remove_checkpoints(folder)
     return None
@@ -92,7 +93,7 @@ def require_no_foreign_files(folder: Path) -> None:
     if foreign:
         raise InputError(
             f"{folder} holds {', '.join(foreign[:3])}{', …' if len(foreign) > 3 else ''}, which training would "
-            "replace, but no training of seqrec wrote. Choose another --output_dir."
+            "replace, but no training of seqrec wrote. Choose another `output_dir`."
         )
 
 
@@ -124,6 +125,6 @@ def find_checkpoint(folder: Path, wanted: str) -> str:
     if not complete:
         raise SavedFolderError(
             f"There is no complete checkpoint in {folder} to resume from; a finished training leaves none. "
-            "Leave out --resume_from_checkpoint to start from the beginning."
+            "Leave out `resume_from_checkpoint` to start from the beginning."
         )
     return str(complete[-1])

@@ -241,7 +241,8 @@ def test_refuses_to_write_over_a_model(trained, tmp_path, capsys):
     shutil.copytree(trained, folder)
     before = (folder / "model.safetensors").read_bytes()
     assert train(folder, "--num_train_epochs", "1") == 2
-    assert "already holds" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "already holds a model. Choose another --output_dir, or replace the old files with --overwrite.\n" in told
     assert (folder / "model.safetensors").read_bytes() == before
     assert train(folder, "--num_train_epochs", "1", "--overwrite") == 0
     assert (folder / "model.safetensors").read_bytes() != before

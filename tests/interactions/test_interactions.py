@@ -195,7 +195,7 @@ def test_files_that_cannot_be_read_are_named(tmp_path):
     ]:
         with pytest.raises(ValueError, match=message):
             read_interactions(tmp_path / name)
-    with pytest.raises(ValueError, match="A list is not a table"):
+    with pytest.raises(ValueError, match="This list is not a table"):
         read_interactions([1, 2])
 
 

@@ -87,7 +87,7 @@ def test_a_system_that_keeps_open_files_gets_its_lock_released_too(tmp_path, mon
 @pytest.mark.parametrize("place", ["file", "file/below", "/proc/nowhere"])
 def test_a_folder_that_cannot_be_is_told_in_one_line(place, tmp_path):
     (tmp_path / "file").write_text("x")
-    with pytest.raises(ValueError, match=r"cannot be written to \(.*\)\. Choose another --output_dir\.") as refused:
+    with pytest.raises(ValueError, match=r"cannot be written to \(.*\)\. Choose another `output_dir`\.") as refused:
         run(tmp_path / place)
     assert "\n" not in str(refused.value)
 

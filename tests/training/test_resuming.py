@@ -187,7 +187,7 @@ def test_a_training_that_diverges_names_the_last_checkpoint_that_can_be_used(fol
 def test_without_a_complete_checkpoint_a_new_training_may_begin(folder, table):
     for checkpoint in checkpoints_in(folder):
         (checkpoint / "trainer_state.json").unlink()
-    with pytest.raises(ValueError, match=r"no complete checkpoint .* Leave out --resume_from_checkpoint"):
+    with pytest.raises(ValueError, match=r"no complete checkpoint .* Leave out `resume_from_checkpoint`"):
         run(folder, table, resume_from_checkpoint="true")
     run(folder, table, num_train_epochs=1)
     assert checkpoints_in(folder) == []

@@ -220,7 +220,7 @@ def test_a_prepared_folder_remembers_the_columns(ratings, movies, tmp_path):
         ({"device": "gpu"}, r"device='gpu' is not the name of a device"),
         ({"device": "cpu", "use_cpu": False}, r"use_cpu=False contradicts device='cpu'. Leave out use_cpu"),
         ({"context_columns": ["mood"]}, r"mood"),
-        ({"items": 5}, r"A int is not a table"),
+        ({"items": 5}, r"This int is not a table"),
     ],
 )
 def test_mistakes_are_one_line(changes, message, ratings):
@@ -231,7 +231,7 @@ def test_mistakes_are_one_line(changes, message, ratings):
 
 @pytest.mark.parametrize("interactions", [None, {"user_id": [1]}, 5])
 def test_what_is_no_frame(interactions):
-    with pytest.raises(InputError, match=r"No interactions were named|is not a table"):
+    with pytest.raises(InputError, match=r"No interactions were given|is not a table"):
         seqrec.train(interactions)
 
 

@@ -31,6 +31,7 @@ SETTING = re.compile(r"""(?<![\w.-])([a-z]\w*)=('[^']*'|"[^"]*"|[\w.+-]*[\w+-])"
 QUOTES = "'\""
 CHOICE = re.compile(r"invalid choice: '(.*)' \(choose from (.*)\)")
 FIELD_CHOICE = re.compile(r"(\w+) must be one of (.*), but is '(.*)'\.")
+NAME = re.compile(r"`([a-z]\w*)`")
 COLUMNS_ARGUMENT = re.compile(r"`columns` \((--[^)]*)\)")  # the Python argument, followed by its flags
 
 
@@ -71,7 +72,7 @@ class FlagParser(argparse.ArgumentParser):
 
     @contextmanager
     def naming_flags(self) -> Iterator[None]:
-        """Make errors name flags: `--k 0`, where Python users see `k=0`."""
+        """Make errors name flags: `--k 0` and `--k`, where Python users see `k=0`, and `k` between backticks."""
         try:
             yield
         except ValueError as error:
@@ -83,11 +84,17 @@ class FlagParser(argparse.ArgumentParser):
 
         def flag(found: re.Match[str]) -> str:
             name, value = found[1], found[2]
-            if f"--{name}" not in self._option_string_actions:
+            action = self._option_string_actions.get(f"--{name}")
+            if action is None:
                 return found[0]
+            if value == "True" and action.nargs == "?":  # a switch
+                return f"--{name}"
             return f"--{name} {shlex.quote(value[1:-1]) if value[0] in QUOTES else value}"
 
-        message = SETTING.sub(flag, COLUMNS_ARGUMENT.sub(r"\1", message))
+        def bare_flag(found: re.Match[str]) -> str:
+            return f"--{found[1]}" if f"--{found[1]}" in self._option_string_actions else found[0]
+
+        message = SETTING.sub(flag, NAME.sub(bare_flag, COLUMNS_ARGUMENT.sub(r"\1", message)))
         return self.with_choice(message)
 
     def with_choice(self, message: str) -> str:
