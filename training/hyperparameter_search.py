@@ -60,6 +60,7 @@ class HyperparameterSearch(Trainer):
                 something that is not a training argument, or no trial was completed.
             ImportError: If optuna is not installed.
         """
+        require_trials(n_trials, direction)
         self.require_search(compute_objective, direction, backend, kwargs)
         self.args_before = dict(self.args.__dict__)
         self.num_completed = 0
@@ -161,6 +162,15 @@ class HyperparameterSearch(Trainer):
     def _hp_search_setup(self, trial: Any) -> None:
         super()._hp_search_setup(trial)
         require_ranges(self.args)
+
+
+def require_trials(n_trials: Any, direction: Any) -> None:
+    """Refuse a number of trials or a direction that optuna would refuse, or that does nothing."""
+    if n_trials is not None and (not isinstance(n_trials, int) or n_trials < 1):
+        raise InputError(f"n_trials={n_trials!r} must be a whole number of at least 1.")
+    for one in direction if isinstance(direction, list) else [direction]:
+        if one not in (None, "maximize", "minimize"):
+            raise InputError(f"direction={direction!r} is unknown. Give 'maximize' or 'minimize'.")
 
 
 def default_space(trial: Any) -> dict[str, Any]:

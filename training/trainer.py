@@ -28,6 +28,7 @@ from seqrec.training.ranking_validation import RankingValidation
 from seqrec.training.streams import read_in_each_process
 from seqrec.training.trainer_checks import (
     refuse_idle_arguments,
+    require_arguments_kind,
     require_one_origin,
 )
 
@@ -81,6 +82,7 @@ class SequentialTrainer(HyperparameterSearch, ModelFitting, RankingValidation, P
     ) -> None:
         require_one_origin(model, model_init, kwargs.get("optimizers"))
         args = SequentialTrainingArguments() if args is None else args
+        require_arguments_kind(args)
         complete_arguments(args, has_own_metrics=compute_metrics is not None)
         require_ranges(args)
         refuse_idle_arguments(args, kwargs)

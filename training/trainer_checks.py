@@ -17,6 +17,7 @@ from seqrec.training.streams import TrainRows, num_histories
 __all__ = [
     "refuse_idle_arguments",
     "require_a_batch",
+    "require_arguments_kind",
     "require_one_origin",
     "require_same_vocabulary",
     "updates_sparsely",
@@ -44,6 +45,12 @@ def refuse_idle_arguments(args: TrainingArguments, others: Mapping[str, Any]) ->
     for name, (harmless, reason) in IDLE.items():
         if getattr(args, name) and getattr(args, name) != harmless:
             raise InputError(f"{name} has no effect: {reason}. Leave it out.")
+
+
+def require_arguments_kind(args: Any) -> None:
+    """Refuse anything else in the place of training arguments."""
+    if not isinstance(args, TrainingArguments):
+        raise InputError(f"args is of type {type(args).__name__}. Pass SequentialTrainingArguments(output_dir=…).")
 
 
 def require_one_origin(model: Any, model_init: Any, optimizers: Any) -> None:

@@ -247,6 +247,9 @@ def test_a_search_without_a_completed_trial_says_so(make):
     [
         ({"backend": "ray"}, "backend='ray' is not supported"),
         ({"n_jobs": 2}, "n_jobs=2 cannot be used"),
+        ({"n_trials": 0}, "n_trials=0 must be a whole number of at least 1"),
+        ({"n_trials": "4"}, "n_trials='4' must be a whole number of at least 1"),
+        ({"direction": "maximise"}, "direction='maximise' is unknown. Give 'maximize' or 'minimize'"),
         ({"compute_objective": lambda metrics: 1.0}, "direction must be given too"),
         ({"direction": ["maximize", "maximize"]}, "needs compute_objective, which computes as many values"),
         ({"hp_space": lambda trial: {"learning_rat": 1}}, "draws 'learning_rat', which is not a training argument"),
@@ -259,7 +262,7 @@ def test_a_search_without_a_completed_trial_says_so(make):
 def test_a_search_that_cannot_work_is_refused_before_any_training(options, message, make):
     trainer, watch = make()
     with pytest.raises(InputError, match=message) as raised:
-        trainer.hyperparameter_search(n_trials=1, **options)
+        trainer.hyperparameter_search(**{"n_trials": 1, **options})
     assert "\n" not in str(raised.value)
     assert watch.evaluations == []
 

@@ -34,3 +34,8 @@ def test_sparse_updates_need_gradients_that_are_clipped(tmp_path):
     arguments = SequentialTrainingArguments(str(tmp_path), sparse_item_updates=True, max_grad_norm=0)
     with pytest.raises(ValueError, match="sparse_item_updates needs max_grad_norm above 0"):
         updates_sparsely(model.config, arguments)
+
+
+def test_arguments_that_are_none_are_refused():
+    with pytest.raises(InputError, match=r"^args is of type str\. Pass SequentialTrainingArguments"):
+        SequentialTrainer(args="runs/model", model_init=lambda: None, processing_class=None)
