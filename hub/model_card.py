@@ -34,6 +34,7 @@ from seqrec.interactions.item_rows import rows_of
 from seqrec.interactions.special_tokens import NUM_SPECIAL_TOKENS
 from seqrec.interactions.whole_files import write_text_whole
 from seqrec.modeling.modeling_auto import MODEL_TYPES
+from seqrec.modeling.saved_items import ITEMS
 from seqrec.modeling.weight_files import read_tensors
 
 __all__ = ["CURVE", "METRICS", "SLICES_PICTURE", "save_model_card"]
@@ -75,7 +76,7 @@ def save_model_card(
         raise SavedFolderError(
             f"{folder} holds no config.json, so there is no model to describe. Save one there first."
         )
-    metrics_file, items_file = folder / METRICS, folder / "items.parquet"
+    metrics_file, items_file = folder / METRICS, folder / ITEMS
     metrics = read_json_object(str(metrics_file)) if metrics_file.is_file() else {}
     is_own = belongs_to(metrics, weight_files(folder), str(folder))
     metrics = metrics if is_own else {}
