@@ -19,7 +19,6 @@ class HyperparameterSearch(Trainer):
     args_before: dict[str, Any]
     model: Any  # None after a search
     hp_space: Any
-    model: Any
     hp_search_backend: Any
 
     def hyperparameter_search(
