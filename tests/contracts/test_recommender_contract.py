@@ -301,11 +301,18 @@ def test_similar_items_are_other_items_by_cosine(recommender):
         recommender.similar_items("x9")
 
 
-@pytest.mark.parametrize("missing", ["config.json", "tokenizer.json", "items.parquet"])
-def test_says_which_part_of_a_model_is_missing(recommender, tmp_path, missing):
+@pytest.mark.parametrize(
+    ("missing", "message"),
+    [
+        ("config.json", "config.json was not found"),
+        ("tokenizer.json", "tokenizer.json was not found"),
+        ("items.parquet", r"has no catalogue \(items.parquet\)"),
+    ],
+)
+def test_says_which_part_of_a_model_is_missing(recommender, tmp_path, missing, message):
     recommender.save_pretrained(tmp_path)
     (tmp_path / missing).unlink()
-    with pytest.raises(ValueError, match=f"{missing} was not found"):
+    with pytest.raises(ValueError, match=message):
         Recommender.from_pretrained(tmp_path)
 
 
