@@ -3,10 +3,12 @@
 import math
 import warnings
 from dataclasses import dataclass, field, fields
+from difflib import get_close_matches
 
 import torch
 from transformers import TrainingArguments
-from transformers.trainer_utils import SaveStrategy, SchedulerType
+from transformers.trainer_utils import HubStrategy, IntervalStrategy, SaveStrategy, SchedulerType
+from transformers.training_args import OptimizerNames
 
 from seqrec.errors import InputError
 from seqrec.training.processor import multiplies_bfloat16
@@ -16,6 +18,14 @@ __all__ = ["DEFAULT_METRIC", "SequentialTrainingArguments", "complete_arguments"
 DEFAULT_METRIC = "ndcg@10"
 BY_METRIC = (SchedulerType.REDUCE_ON_PLATEAU, SchedulerType.GREEDY)
 
+CHOICES = {
+    "eval_strategy": IntervalStrategy,
+    "logging_strategy": IntervalStrategy,
+    "save_strategy": SaveStrategy,
+    "hub_strategy": HubStrategy,
+    "lr_scheduler_type": SchedulerType,
+    "optim": OptimizerNames,
+}
 ABOVE_0 = ("learning_rate", "num_train_epochs")
 LOWEST = {
     **dict.fromkeys(("per_device_train_batch_size", "per_device_eval_batch_size", "gradient_accumulation_steps"), 1),
@@ -90,6 +100,7 @@ class SequentialTrainingArguments(TrainingArguments):
         if not torch.accelerator.is_available():
             self.use_cpu = True  # otherwise the library refuses bfloat16, which CPUs support too
             self.dataloader_pin_memory = False  # useless without a GPU, and torch would warn
+        require_choices(self)
         require_ranges(self)
         if self.bf16 and self.use_cpu and not multiplies_bfloat16():
             warnings.warn(
@@ -103,6 +114,17 @@ class SequentialTrainingArguments(TrainingArguments):
         if self.quiet:
             self.disable_tqdm = True
         super().__post_init__()
+
+
+def require_choices(arguments: TrainingArguments) -> None:
+    """Refuse a value that is none of those of its enumeration, by name: the library's own error does not name it."""
+    for name, kind in CHOICES.items():
+        value = getattr(arguments, name)
+        known = [one.value for one in kind]
+        if getattr(value, "value", value) not in known:
+            near = get_close_matches(str(value), known, n=1)
+            advice = f"Did you mean {near[0]!r}?" if near else f"Choose one of: {', '.join(known)}."
+            raise InputError(f"{name}={value!r} is unknown. {advice}")
 
 
 def complete_arguments(arguments: TrainingArguments, *, has_own_metrics: bool) -> None:

@@ -50,6 +50,7 @@ def refusal(capsys, *argv):
         (["--model_type", "gpt"], "--model_type invalid choice: 'gpt'"),
         (["--model_type", "sasrek"], "Did you mean sasrec?"),
         (["--duplicates", "frist"], "Did you mean first?"),
+        (["--eval_strategy", "epok"], "--eval_strategy epok is unknown. Did you mean 'epoch'?"),
         (["--device", "cuda:x"], "--device cuda:x is not the name of a device"),
         (["--device", "meta"], "'meta' cannot be used"),
         (["--device", "cpu", "--use_cpu", "false"], "--use_cpu False contradicts --device cpu"),

@@ -220,6 +220,9 @@ def test_a_prepared_folder_remembers_the_columns(ratings, movies, tmp_path):
         ({"device": "gpu"}, r"device='gpu' is not the name of a device"),
         ({"device": "cpu", "use_cpu": False}, r"use_cpu=False contradicts device='cpu'. Leave out use_cpu"),
         ({"context_columns": ["mood"]}, r"mood"),
+        ({"eval_strategy": "epok"}, r"^eval_strategy='epok' is unknown. Did you mean 'epoch'\?$"),
+        ({"save_strategy": "x"}, r"^save_strategy='x' is unknown. Choose one of: no, steps, epoch, best\.$"),
+        ({"optim": "adamw_torc"}, r"^optim='adamw_torc' is unknown. Did you mean 'adamw_torch'\?$"),
         ({"items": 5}, r"This int is not a table"),
     ],
 )
