@@ -145,6 +145,12 @@ def test_what_is_no_prepared_set_is_not_taken_for_one(tmp_path):
     assert find_prepared("nobody/nothing") is None  # the tests are offline
 
 
+def test_preparing_shows_no_bars(tmp_path, capfd):
+    assert main(["prepare", "--dataset", "synthetic", "--output_dir", str(tmp_path / "set")]) == 0
+    shown = capfd.readouterr()
+    assert [line.split()[0] for line in (shown.out + shown.err).splitlines()] == ["Wrote"]
+
+
 def test_an_existing_folder_is_left_alone(folder, capsys):
     assert main(["prepare", "--dataset", "synthetic", "--output_dir", str(folder)]) == 2
     assert "already exists and is not empty" in capsys.readouterr().err

@@ -5,6 +5,8 @@ from types import SimpleNamespace
 import pytest
 
 from seqrec import SasRecConfig, SequentialTrainingArguments
+from seqrec.errors import InputError
+from seqrec.training.trainer import SequentialTrainer
 from seqrec.training.trainer_checks import updates_sparsely
 
 

@@ -52,6 +52,7 @@ def run(argv: list[str]) -> int:
         tell(f"seqrec: {no_command(argv[0])}")
         return REFUSED
     register_post_import_hook(hide_loading_bars, "transformers.utils.logging")
+    register_post_import_hook(hide_conversion_bars, "datasets.utils.tqdm")
     with plain_warnings(), logging_to_console():
         status = exit_status(argv[0], partial(command, argv[1:]))
     if status == INTERRUPTED and argv[0] == "train":
@@ -70,6 +71,11 @@ def no_command(word: str) -> str:
 def hide_loading_bars(logging: Any) -> None:
     """Hide the progress bars of loading and saving; training and ranking keep theirs."""
     logging.disable_progress_bar()
+
+
+def hide_conversion_bars(tqdm: Any) -> None:
+    """Hide the progress bars of converting tables; downloads keep theirs."""
+    tqdm.disable_progress_bars()
 
 
 def run_command(name: str, argv: Sequence[str]) -> None:
