@@ -112,6 +112,4 @@ def test_ctrl_c_while_a_library_loads_takes_one_line(tmp_path, code, argv):
         finally:
             process.kill()
     assert process.returncode == 130
-    lines = [f"seqrec {argv[0]}: interrupted."]
-    lines += ["Completed epochs are kept: add --resume_from_checkpoint true to continue."] if argv[0] == "train" else []
-    assert told.strip().split("\n") == lines
+    assert told.strip() == f"seqrec {argv[0]}: interrupted."

@@ -54,10 +54,7 @@ def run(argv: list[str]) -> int:
     register_post_import_hook(hide_loading_bars, "transformers.utils.logging")
     register_post_import_hook(hide_conversion_bars, "datasets.utils.tqdm")
     with plain_warnings(), logging_to_console():
-        status = exit_status(argv[0], partial(command, argv[1:]))
-    if status == INTERRUPTED and argv[0] == "train":
-        tell("Completed epochs are kept: add --resume_from_checkpoint true to continue.")
-    return status
+        return exit_status(argv[0], partial(command, argv[1:]))
 
 
 def no_command(word: str) -> str:

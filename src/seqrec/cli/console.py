@@ -39,8 +39,8 @@ def exit_status(name: str, command: Callable[[], object]) -> int:
     with noticing_interrupts() as interrupts:
         try:
             run_and_flush(command)
-        except KeyboardInterrupt:
-            return tell_interrupt(name)
+        except KeyboardInterrupt as interrupt:
+            return tell_interrupt(name, str(interrupt))
         except BrokenPipeError:
             discard_output()
             return BROKEN_PIPE
@@ -61,9 +61,9 @@ def run_and_flush(command: Callable[[], object]) -> None:
     flush_output()
 
 
-def tell_interrupt(name: str) -> int:
-    """Say that a command was interrupted."""
-    tell(f"\n{prefix(name)}: interrupted.")
+def tell_interrupt(name: str, advice: str = "") -> int:
+    """Say that a command was interrupted, and how to go on, if it told."""
+    tell(f"\n{prefix(name)}: interrupted. {advice}".rstrip())
     return INTERRUPTED
 
 

@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from seqrec.cli.config_file import with_config_file
 from seqrec.cli.declared_flags import config_flag_names, data_flag_names, training_flag_names
@@ -74,6 +75,7 @@ def train(argv: Sequence[str]) -> None:
     """Train as the flags say, and print a summary."""
     from seqrec.cli.summary import print_summary
     from seqrec.cli.train_flags import config_flags, device_flags, train_parser
+    from seqrec.training.checkpoints import checkpoints_in
     from seqrec.training.job import run_job
 
     parser = train_parser(argv)
@@ -81,16 +83,21 @@ def train(argv: Sequence[str]) -> None:
         data_arguments, training_arguments, rest = parser.parse_all([*argv, *device_flags(argv)])
         options = vars(rest)
         names = config_flags(options["model_type"])
-        trained = run_job(
-            data_arguments,
-            training_arguments,
-            model_type=options["model_type"],
-            model_name_or_path=options["model_name_or_path"],
-            model_revision=options["model_revision"],
-            config_fields={name: options[name] for name in names if options[name] is not None},
-            overwrite=options["overwrite"],
-            command=shlex.join(["seqrec", "train", *argv]),
-        )
+        try:
+            trained = run_job(
+                data_arguments,
+                training_arguments,
+                model_type=options["model_type"],
+                model_name_or_path=options["model_name_or_path"],
+                model_revision=options["model_revision"],
+                config_fields={name: options[name] for name in names if options[name] is not None},
+                overwrite=options["overwrite"],
+                command=shlex.join(["seqrec", "train", *argv]),
+            )
+        except KeyboardInterrupt as interrupt:
+            if checkpoints_in(Path(training_arguments.output_dir)):
+                raise KeyboardInterrupt("Add --resume_from_checkpoint true to continue.") from interrupt
+            raise
     if trained.trainer.is_world_process_zero() and not training_arguments.quiet:
         print_summary(trained)
     trained.trainer.accelerator.end_training()  # leaves the process group, if there is one
