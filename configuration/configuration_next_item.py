@@ -11,6 +11,7 @@ from transformers import PreTrainedConfig
 from seqrec.configuration.config_fields import SCORING, TRAINING, names_for, option
 from seqrec.configuration.strict_config import shown, strict_config
 from seqrec.errors import InputError
+from seqrec.interactions.events import TIME_COLUMNS
 from seqrec.interactions.special_tokens import MASK_ID, NUM_SPECIAL_TOKENS, PAD_ID, UNK_ID
 
 __all__ = ["WITHOUT_CODE", "NextItemConfig", "require_sizes"]
@@ -113,6 +114,12 @@ class NextItemConfig(PreTrainedConfig):
     context_columns: list[str] = option(
         [], "parts", "Registered event parts, by the names of their columns: context to add to an item's input."
     )
+    request_time: Literal["last_event", "target"] = option(
+        "last_event",
+        "architecture",
+        "When a model that reads times takes the next item to be asked for: at the time of the 'last_event', so that "
+        "nothing new is told, or at the known time of the request, which in training is that of the 'target'.",
+    )
     item_parts: list[str] = option([], "parts", "Registered item parts, by name, to add to an item's id embedding.")
     initializer_range: float | int = option(0.02, "initialization", "Standard deviation of the initial weights.")
     pad_token_id: int = option(PAD_ID, "special_token", "Token id of `<|pad|>`.")
@@ -186,9 +193,16 @@ class NextItemConfig(PreTrainedConfig):
         return self.max_position_embeddings
 
     @property
+    def reads_time(self) -> bool:
+        """Whether the model reads when events happened; an architecture with an encoding of time overrides it."""
+        return not TIME_COLUMNS.isdisjoint(self.context_columns)
+
+    @property
     def event_columns(self) -> tuple[str, ...]:
-        """Event columns that the model reads: the item, and its context."""
-        return ("input_ids", *self.context_columns)
+        """Event columns that the model reads: the item, its context, and the times if they have an effect."""
+        times = ("timestamps",) if self.reads_time else ()
+        asked = ("request_times",) if self.request_time == "target" else ()
+        return tuple(dict.fromkeys(("input_ids", *self.context_columns, *times, *asked)))
 
     def refuse_unknown_fields(self, kwargs: dict[str, object]) -> None:
         """Raise an `InputError` for keywords that are neither fields nor the library's own."""
@@ -231,6 +245,11 @@ class NextItemConfig(PreTrainedConfig):
         """Check that the fields fit together; run by the library after construction, and before a model is built."""
         self.validate_sizes()
         self.validate_numbers()
+        if self.request_time == "target" and not self.reads_time:
+            raise InputError(
+                "request_time='target' has no effect on a model that reads no times. Choose a time_encoding too, or "
+                "leave it out."
+            )
         if self.loss == "gbce" and self.negative_sampling != "uniform":
             raise InputError(
                 "gbce is calibrated for uniform negatives, but negative_sampling="

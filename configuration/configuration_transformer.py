@@ -29,11 +29,22 @@ class TransformerConfig(NextItemConfig):
         "architecture",
         "'learned' embeddings added to those of the items, or 'rotary' angles between queries and keys.",
     )
+    time_encoding: Literal["none", "relative"] = option(
+        "none",
+        "architecture",
+        "How the times of events enter: not at all ('none'), or as a 'relative' bias of attention, learned for each "
+        "head and range of gaps between the request and an event.",
+    )
     hidden_dropout: float | int = option(
         0.2, "training", "Dropout on the embeddings and on the two outputs of each block."
     )
     attention_dropout: float | int = option(0.0, "training", "Dropout on the attention weights.")
     layer_norm_eps: float | int = option(1e-8, "numerics", "Epsilon of the layer norms.")
+
+    @property
+    def reads_time(self) -> bool:
+        """Whether the model reads when events happened."""
+        return self.time_encoding != "none" or super().reads_time
 
     def validate_architecture(self) -> None:
         """Check that the fields fit together; run by the library after construction, and before a model is built."""

@@ -83,7 +83,8 @@ class MaskedItemCollator:
         packing: Whether windows share rows.
         seed: Seed of the masks; None for torch's global random number generator.
         columns: Event columns that the model reads, including `input_ids`. If an item is hidden, the event's other
-            values are kept.
+            values are kept, except for its times, which are those of a mask token in a request: with `request_times`,
+            both are the event's own time; without, `timestamps` is that of the last event before it that is not hidden.
     """
 
     tokenizer: PreTrainedTokenizerBase
@@ -109,6 +110,10 @@ class MaskedItemCollator:
         is_special_N = np.isin(items_N, self.tokenizer.all_special_ids)
         is_hidden_N = self.choose(lengths, self.generator(events["input_ids"])) & ~is_special_N
         inputs["input_ids"] = np.where(is_hidden_N, self.tokenizer.mask_token_id, items_N)
+        if "request_times" in inputs:
+            inputs["request_times"] = np.where(is_hidden_N, inputs["timestamps"], inputs["request_times"])
+        elif "timestamps" in inputs:
+            inputs["timestamps"] = events["timestamps"][told_places(places_N, is_hidden_N, lengths, lengths_B)]
         labels_N = np.where(is_hidden_N, items_N, IGNORED_LABEL)
         return assemble(inputs, labels_N, lengths, self.max_length, packing=self.packing)
 
@@ -129,6 +134,32 @@ class MaskedItemCollator:
         only_last = torch.rand(len(lengths), generator=generator).numpy() < self.last_item_share
         is_last = count_within(lengths) == np.repeat(lengths, lengths) - 1
         return np.where(only_last[window], is_last, is_hidden)
+
+
+def told_places(
+    places_N: np.ndarray, is_hidden_N: np.ndarray, lengths: np.ndarray, lengths_B: np.ndarray
+) -> np.ndarray:
+    """Return, for each event of concatenated windows, the place of the event whose time the model is told instead.
+
+    It is the event itself, unless it is hidden: then the last visible one before it in its window, else the one before
+    the window in its history, else the first visible one of the window, else itself.
+
+    Args:
+        places_N: Place of each event in the concatenated histories.
+        is_hidden_N: Which events are hidden.
+        lengths: Length of each window.
+        lengths_B: Length of each history.
+    """
+    starts = lengths.cumsum() - lengths
+    begins_history = np.isin(places_N[starts], lengths_B.cumsum() - lengths_B)
+    index_N = np.arange(len(places_N))
+    visible_N = np.where(is_hidden_N, len(index_N), index_N)
+    first_visible = np.minimum.reduceat(visible_N, starts) if len(starts) else starts
+    first_visible = np.where(first_visible < len(index_N), first_visible, starts)
+    before = np.where(begins_history, places_N[first_visible], places_N[starts] - 1)
+    last_visible_N = np.maximum.accumulate(np.where(is_hidden_N, -1, index_N))
+    is_within_N = last_visible_N >= np.repeat(starts, lengths)
+    return np.where(is_within_N, places_N[last_visible_N], np.repeat(before, lengths))
 
 
 def assemble(

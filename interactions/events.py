@@ -11,6 +11,8 @@ from seqrec.interactions.special_tokens import PAD_ID
 
 __all__ = [
     "EVENT_COLUMNS",
+    "SOURCES",
+    "TIME_COLUMNS",
     "CategoricalColumn",
     "EventColumn",
     "event_column",
@@ -112,11 +114,14 @@ def is_missing(value: Any) -> bool:
     return value is None or (isinstance(value, float) and value != value)
 
 
-# Timestamps keep their type in a log, integers or floats. float64 holds both, and integers exactly up to 2^53.
+# Times are seconds since 1970 (UTC): `timestamps` says when an event happened, and `request_times` when the item after
+# it is asked for. Batches hold whole seconds, as float32 is too coarse for them and some accelerators have no float64.
 EVENT_COLUMNS: dict[str, EventColumn] = {
     column.name: column
-    for column in (EventColumn("input_ids", fill=PAD_ID), EventColumn("timestamps", dtype="float64"))
+    for column in (EventColumn("input_ids", fill=PAD_ID), EventColumn("timestamps"), EventColumn("request_times"))
 }
+TIME_COLUMNS = frozenset(("timestamps", "request_times"))
+SOURCES = {"request_times": "timestamps"}  # columns that are computed, and those that hold the values for it
 
 
 def register_event_column(column: EventColumn) -> EventColumn:

@@ -11,7 +11,7 @@ import numpy as np
 
 from seqrec.errors import InputError
 from seqrec.interactions.arrow_columns import CHUNK_EVENTS, holds_lists, holds_numbers, read_lists, write_dataset
-from seqrec.interactions.events import EVENT_COLUMNS
+from seqrec.interactions.events import EVENT_COLUMNS, SOURCES
 
 __all__ = ["Histories", "as_histories"]
 
@@ -171,13 +171,29 @@ class Histories:
         """Concatenate the rows' events, in the order of the rows.
 
         Args:
-            names: Event columns to take; all if None.
+            names: Event columns to take; all that are stored if None. `request_times` is computed from `timestamps`:
+                the time of the next event, and for a row's last event the row's `target_timestamp`, or without one
+                the event's own time.
 
         Returns:
             The columns, copied only if the rows are not contiguous, and `lengths_R`.
         """
         where = self.places()
-        return {name: self.columns[name][where] for name in names or self.columns}, self.lengths_R
+        names = names or list(self.columns)
+        found = {name: self.columns[SOURCES.get(name, name)][where] for name in names}
+        if "request_times" in found:
+            found["request_times"] = self._next_times(found["request_times"])
+        return found, self.lengths_R
+
+    def _next_times(self, times_N: np.ndarray) -> np.ndarray:
+        """Return the time of each event's next one, or of its row's request, from the rows' concatenated times."""
+        has_events_R = self.lengths_R > 0
+        last_R = self.lengths_R.cumsum()[has_events_R] - 1
+        asked_R = self.rows["target_timestamp"][has_events_R] if "target_timestamp" in self.rows else times_N[last_R]
+        following_N = np.empty(len(times_N), dtype=np.result_type(times_N, asked_R))
+        following_N[:-1] = times_N[1:]
+        following_N[last_R] = asked_R
+        return following_N
 
     def parts(self, max_events: int) -> Iterator["Histories"]:
         """Split the rows into parts of at most `max_events` events, to bound memory; a longer row is its own part."""
@@ -213,11 +229,14 @@ def as_histories(rows: Any, names: Sequence[str] | None = None) -> Histories:
 
     Args:
         rows: `Histories`, a `datasets.Dataset`, or a list of dictionaries.
-        names: Required columns; other columns of a data set are not read. All columns if None.
+        names: Required columns; other columns of a data set are not read. All columns if None. For `request_times`,
+            `timestamps` is required, and `target_timestamp` is read if there is one.
 
     Raises:
         InputError: If a column is missing, or the rows are of another type.
     """
+    if names is not None:
+        names = _stored(rows, names)
     if isinstance(rows, Histories):
         missing = [name for name in names or () if name not in rows.column_names]
         if missing:
@@ -230,6 +249,15 @@ def as_histories(rows: Any, names: Sequence[str] | None = None) -> Histories:
     raise InputError(
         f"Histories must be Histories, a datasets.Dataset or a list of dictionaries, not {type(rows).__name__}."
     )
+
+
+def _stored(rows: Any, names: Sequence[str]) -> list[str]:
+    """Return the columns to read for the given ones, some of which are computed from others."""
+    stored = list(dict.fromkeys(SOURCES.get(name, name) for name in names))
+    if "request_times" in names and "target_timestamp" not in names:
+        first = rows[0] if isinstance(rows, list | tuple) and rows else getattr(rows, "column_names", ())
+        stored += ["target_timestamp"] if "target_timestamp" in first else []
+    return stored
 
 
 def _refuse_missing(missing: Sequence[str], present: Sequence[str] | Mapping[str, Any]) -> None:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from seqrec.interactions.batch_layout import BatchLayout
-from seqrec.interactions.events import EventColumn, event_columns
+from seqrec.interactions.events import SOURCES, EventColumn, event_columns
 from seqrec.interactions.histories import Histories, as_histories
 from seqrec.interactions.special_tokens import PAD_ID
 
@@ -40,6 +40,11 @@ class HistoryCollator:
     def event_columns(self) -> tuple[EventColumn, ...]:
         """The columns, looked up by name."""
         return event_columns(self.columns)
+
+    @cached_property
+    def computed_columns(self) -> tuple[EventColumn, ...]:
+        """Those columns that are not stored."""
+        return tuple(column for column in self.event_columns if column.name in SOURCES)
 
     def __call__(self, rows: Histories | Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
         """Collate histories, or a list of their rows, oldest event first, optionally with a `target`."""
@@ -72,7 +77,11 @@ class HistoryCollator:
         batch = {
             column.name: torch.from_numpy(histories.columns[column.name][None, newest].astype(column.dtype))
             for column in self.event_columns
+            if column.name not in SOURCES
         }
+        for column in self.computed_columns:
+            events, _ = histories.newest(self.max_length).compact([column.name])
+            batch[column.name] = torch.from_numpy(events[column.name][None].astype(column.dtype))
         ids = batch["input_ids"]
         if length > self.max_length:
             ids = torch.from_numpy(histories.columns["input_ids"][None, start:end].astype(np.int64))

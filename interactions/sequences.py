@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from seqrec.errors import InputError
-from seqrec.interactions.events import event_column
+from seqrec.interactions.events import SOURCES, event_column
 from seqrec.interactions.histories import Histories
 from seqrec.interactions.interactions import sort_interactions
 from seqrec.interactions.splitting import PARTS, Split
@@ -82,8 +82,8 @@ def build_histories(interactions: pl.DataFrame, tokenizer: ItemTokenizer, column
 
 
 def further(columns: Iterable[str]) -> list[str]:
-    """Return the columns other than those that every history has."""
-    return [name for name in columns if name not in ALWAYS_READ]
+    """Return the columns to read from a table, other than those that every history has."""
+    return [name for name in columns if name not in ALWAYS_READ and name not in SOURCES]
 
 
 def read_column(interactions: pl.DataFrame, name: str) -> np.ndarray:

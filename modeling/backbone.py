@@ -15,7 +15,7 @@ from transformers.utils.output_capturing import capture_outputs
 from seqrec.configuration.configuration_next_item import NextItemConfig
 from seqrec.errors import InputError
 from seqrec.modeling.dropout import Dropout
-from seqrec.modeling.event_parts import make_event_parts, refuse_unread_columns, sum_events
+from seqrec.modeling.event_parts import event_times, make_event_parts, refuse_unread_columns, sum_events
 from seqrec.modeling.item_encoder import ItemEncoder, beneath_adapters
 from seqrec.modeling.objectives import NEXT_ITEM, Objective
 from seqrec.modeling.pretrained import NextItemPreTrainedModel
@@ -107,7 +107,7 @@ class NextItemBackbone(NextItemPreTrainedModel):
         """Turn item vectors and the events' other columns into hidden states: `forward` without captured outputs."""
         self.check_length(items_BLD.shape[1])
         hidden_BLD = sum_events(self.event_parts, items_BLD, columns) * self.input_scale
-        layout = SequenceLayout(attention_mask_BL, position_ids_BL)
+        layout = SequenceLayout(attention_mask_BL, position_ids_BL, *event_times(self.config, columns))
         if query_position is None:
             return self.encode_sequences(hidden_BLD, layout)
         return self.encode_queries(hidden_BLD, layout, query_position)
@@ -152,7 +152,7 @@ class NextItemBackbone(NextItemPreTrainedModel):
         Args:
             input_ids: Token ids (B, L), oldest first, padded on either side; one history per row.
             attention_mask: 1 for items, 0 for padding (B, L); None if nothing is padded.
-            **columns: The events' other columns (B, L) that the model reads (`config.context_columns`).
+            **columns: The events' other columns (B, L) that the model reads (`config.event_columns`).
 
         Returns:
             User vectors (B, D).
@@ -160,7 +160,7 @@ class NextItemBackbone(NextItemPreTrainedModel):
         Raises:
             InputError: As in `forward`, and if the model does not read a column.
         """
-        refuse_unread_columns(self.event_parts, columns)
+        refuse_unread_columns(self.config.event_columns, columns)
         input_ids, attention_mask, columns = self.objective.request(input_ids, attention_mask, columns)
         newest: Tensor | int = -1
         if attention_mask is not None:

@@ -3,6 +3,7 @@
 Shape suffixes: B batch, L length, D hidden size.
 """
 
+from collections.abc import Sequence
 from typing import Any, ClassVar, TypeVar
 
 from torch import Tensor, nn
@@ -10,7 +11,15 @@ from torch import Tensor, nn
 from seqrec.errors import InputError
 from seqrec.interactions.events import EventColumn, register_event_column
 
-__all__ = ["EVENT_PARTS", "EventPart", "make_event_parts", "refuse_unread_columns", "register_event_part", "sum_events"]
+__all__ = [
+    "EVENT_PARTS",
+    "EventPart",
+    "event_times",
+    "make_event_parts",
+    "refuse_unread_columns",
+    "register_event_part",
+    "sum_events",
+]
 
 
 class EventPart(nn.Module):
@@ -79,20 +88,49 @@ def sum_events(parts: nn.ModuleDict, items_BLD: Tensor, columns: dict[str, Tenso
         InputError: If a column is missing.
     """
     for name, part in parts.items():
-        if columns.get(name) is None:
-            raise InputError(
-                f"The model reads the event column {name!r}, which was not given. Pass {name}=, a tensor (B, L) "
-                "aligned with input_ids."
-            )
-        items_BLD = items_BLD + part(columns[name])
+        items_BLD = items_BLD + part(required_column(columns, name))
     return items_BLD
 
 
-def refuse_unread_columns(parts: nn.ModuleDict, columns: dict[str, Tensor]) -> None:
-    """Raise an `InputError` for columns that no part reads."""
-    unread = sorted(columns.keys() - parts.keys())
+def event_times(config: Any, columns: dict[str, Tensor]) -> tuple[Tensor | None, Tensor | None]:
+    """Return when events happened, and when the items after them are asked for; None for a model that reads no times.
+
+    Args:
+        config: The model's configuration.
+        columns: The events' columns (B, L).
+
+    Returns:
+        Seconds since 1970 (B, L) each, for `SequenceLayout`.
+
+    Raises:
+        InputError: If the model reads a column of times that is missing.
+    """
+    if not config.reads_time:
+        return None, None
+    timestamps_BL = required_column(columns, "timestamps")
+    if config.request_time == "last_event":
+        return timestamps_BL, timestamps_BL
+    return timestamps_BL, required_column(columns, "request_times")
+
+
+def required_column(columns: dict[str, Tensor], name: str) -> Tensor:
+    """Return an event column.
+
+    Raises:
+        InputError: If it is missing.
+    """
+    if columns.get(name) is None:
+        raise InputError(
+            f"The model reads the event column {name!r}, which was not given. Pass {name}=, a tensor (B, L) "
+            "aligned with input_ids."
+        )
+    return columns[name]
+
+
+def refuse_unread_columns(read: Sequence[str], columns: dict[str, Tensor]) -> None:
+    """Raise an `InputError` for columns that the model does not read."""
+    unread = sorted(columns.keys() - set(read))
     if unread:
         raise InputError(
-            f"The model does not read the event column {unread[0]!r}, only {', '.join(('input_ids', *parts))}. "
-            "Leave it out."
+            f"The model does not read the event column {unread[0]!r}, only {', '.join(read)}. Leave it out."
         )

@@ -154,7 +154,7 @@ class NextItemHead(NextItemPreTrainedModel):
             num_items_in_batch: Number of labels in the whole accumulated or distributed batch, by which the summed
                 loss is divided; if None, the number in `labels`.
             logits_to_keep: Score only this many of the last positions; 0 for all.
-            **columns: The events' other columns (B, L) that the model reads (`config.context_columns`), and other
+            **columns: The events' other columns (B, L) that the model reads (`config.event_columns`), and other
                 arguments of the backbone (`output_hidden_states`, `output_attentions`).
 
         Returns:

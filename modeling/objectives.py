@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
 from seqrec.interactions.collators import MaskedItemCollator, NextItemCollator
-from seqrec.interactions.events import event_column
+from seqrec.interactions.events import TIME_COLUMNS, event_column
 from seqrec.interactions.special_tokens import MASK_ID, PAD_ID
 from seqrec.modeling.masks import AttentionMask, bidirectional_mask, causal_mask
 
@@ -114,19 +114,29 @@ class MaskedItemObjective(Objective):
         return bidirectional_mask(config, hidden_BLD, attention_mask_BL, position_ids_BL)
 
     def request(self, input_ids_BL: Tensor, attention_mask_BL: Tensor | None, columns: Mapping[str, Tensor]) -> Request:
-        """Append a mask token to each history; its other columns hold their fill value."""
+        """Append a mask token to each history.
+
+        Its times are that of the request: of the newest event if no other is known. Its other columns hold their fill
+        value.
+        """
         fills = {name: event_column(name).fill for name in columns}
+        asked_BL = columns.get("request_times", columns.get("timestamps"))
         if attention_mask_BL is None:
             longer = {name: nn.functional.pad(columns[name], (0, 1), value=fill) for name, fill in fills.items()}
+            for name in TIME_COLUMNS & columns.keys():
+                longer[name] = torch.cat([columns[name], asked_BL[:, -1:].to(columns[name].dtype)], dim=1)
             return nn.functional.pad(input_ids_BL, (0, 1), value=MASK_ID), None, longer
         mask_BL = attention_mask_BL.to(input_ids_BL.device)
         index_L = torch.arange(1, input_ids_BL.shape[1] + 1, device=input_ids_BL.device)
         behind_B1 = (index_L * mask_BL).amax(dim=1, keepdim=True)
 
-        def put(values_BL: Tensor, padding: float, value: float) -> Tensor:
+        def put(values_BL: Tensor, padding: float, value: float | Tensor) -> Tensor:
             return nn.functional.pad(values_BL, (0, 1), value=padding).scatter(1, behind_B1, value)
 
         longer = {name: put(columns[name], fill, fill) for name, fill in fills.items()}
+        for name in TIME_COLUMNS & columns.keys():
+            asked_B1 = asked_BL.gather(1, (behind_B1 - 1).clamp(min=0)).to(columns[name].dtype)
+            longer[name] = put(columns[name], fills[name], asked_B1)
         return put(input_ids_BL, PAD_ID, MASK_ID), put(mask_BL, 0, 1), longer
 
 

@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from seqrec.errors import InputError
+
 __all__ = ["LearnedPositions", "PositionTerms", "Rotary", "RotaryPositions", "positions_from_newest", "rotate"]
 
 Rotary = tuple[Tensor, Tensor]
@@ -26,6 +28,30 @@ class PositionTerms(NamedTuple):
     added_BLD: Tensor | None = None
     rotary: Rotary | None = None
     bias_BHLL: Tensor | None = None
+
+    def plus(self, other: "PositionTerms") -> "PositionTerms":
+        """Add the terms of another module, such as those of times.
+
+        Raises:
+            InputError: If both rotate queries and keys.
+        """
+        if self.rotary is not None and other.rotary is not None:
+            raise InputError(
+                "Positions and times cannot both rotate queries and keys. Choose another position_embedding_type or "
+                "time_encoding."
+            )
+        return PositionTerms(
+            added_BLD=total(self.added_BLD, other.added_BLD),
+            rotary=self.rotary or other.rotary,
+            bias_BHLL=total(self.bias_BHLL, other.bias_BHLL),
+        )
+
+
+def total(first: Tensor | None, second: Tensor | None) -> Tensor | None:
+    """Add two tensors, either of which may be missing."""
+    if first is None or second is None:
+        return second if first is None else first
+    return first + second
 
 
 class LearnedPositions(nn.Embedding):

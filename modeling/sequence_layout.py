@@ -18,15 +18,20 @@ __all__ = ["SequenceLayout", "take_position"]
 
 @dataclass(frozen=True)
 class SequenceLayout:
-    """Places of histories in the rows of a batch. If both attributes are None, each row is one history.
+    """Places and times of events in the rows of a batch. Without mask and positions, each row is one history.
 
     Attributes:
         attention_mask_BL: 1 for items and 0 for padding, or None.
         position_ids_BL: Positions that restart at 0 with every packed history, or None.
+        timestamps_BL: When each event happened, in seconds since 1970; None for a model that reads no times.
+        request_times_BL: When the item after each event is asked for, as far as the model may know: `timestamps_BL`
+            itself if `config.request_time` is "last_event". None for a model that reads no times.
     """
 
     attention_mask_BL: Tensor | None = None
     position_ids_BL: Tensor | None = None
+    timestamps_BL: Tensor | None = None
+    request_times_BL: Tensor | None = None
 
     def to_sequences(self, values_BLD: Tensor) -> Tensor | PackedSequence:
         """Return the histories as input of a recurrent network with `batch_first=True`, which reads each alone.

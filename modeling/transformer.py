@@ -22,6 +22,7 @@ from seqrec.modeling.blocks import TransformerBlock
 from seqrec.modeling.masks import additive_mask
 from seqrec.modeling.positions import LearnedPositions, PositionTerms, RotaryPositions, positions_from_newest
 from seqrec.modeling.sequence_layout import SequenceLayout, take_position
+from seqrec.modeling.time_encodings import RelativeTimes
 
 __all__ = ["TransformerBackbone"]
 
@@ -37,6 +38,8 @@ class TransformerBackbone(NextItemBackbone):
         position_classes: Module classes by `config.position_embedding_type`, called with `(config)`. The modules turn
             positions (B, L), counted back from each sequence's newest item, into `PositionTerms` or into vectors that
             are added to the input.
+        time_classes: Module classes by `config.time_encoding`, called with `(config)`. The modules turn a
+            `SequenceLayout`, which holds the times of events and requests, into `PositionTerms`.
     """
 
     config: TransformerConfig
@@ -45,6 +48,7 @@ class TransformerBackbone(NextItemBackbone):
         "learned": LearnedPositions,
         "rotary": RotaryPositions,
     }
+    time_classes: ClassVar[Mapping[str, type[nn.Module]]] = {"relative": RelativeTimes}
     uses_attention = True
     supports_gradient_checkpointing = True
     _no_split_modules = ["TransformerBlock"]  # noqa: RUF012, as the library declares it
@@ -57,6 +61,8 @@ class TransformerBackbone(NextItemBackbone):
     def __init__(self, config: TransformerConfig, **unknown: Any) -> None:
         super().__init__(config, **unknown)
         self.position_embedding = self.position_classes[config.position_embedding_type](config)
+        encodes_time = config.time_encoding != "none"
+        self.time_encoding = self.time_classes[config.time_encoding](config) if encodes_time else None
         self.layers = nn.ModuleList(self.block_class(config, index) for index in range(config.num_hidden_layers))
         self.final_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self.gradient_checkpointing = False
@@ -93,12 +99,13 @@ class TransformerBackbone(NextItemBackbone):
         return self.final_norm(take_position(last_layer(hidden_BLD, context), query_position))
 
     def locate(self, events_BLD: Tensor, layout: SequenceLayout) -> PositionTerms:
-        """Count positions back from each sequence's newest item, and return the model's terms for them."""
+        """Return the model's terms for the events' positions, counted from each sequence's newest item, and times."""
         positions_BL = positions_from_newest(
             events_BLD.shape[1], layout.attention_mask_BL, layout.position_ids_BL, events_BLD.device
         )
         terms = self.position_embedding(positions_BL)
-        return terms if isinstance(terms, PositionTerms) else PositionTerms(added_BLD=terms)
+        terms = terms if isinstance(terms, PositionTerms) else PositionTerms(added_BLD=terms)
+        return terms if self.time_encoding is None else terms.plus(self.time_encoding(layout))
 
     def attention_context(
         self, hidden_BLD: Tensor, layout: SequenceLayout, positions: PositionTerms

@@ -87,7 +87,7 @@ def rows_sha256(rows: Histories | Dataset | None, columns: Sequence[str]) -> str
         return None
     digest = hashlib.sha256()
     for part in as_histories(rows, columns).parts(HASHED_EVENTS):
-        events, lengths = part.compact([name for name in columns if name in part.columns])
+        events, lengths = part.compact([name for name in columns if name not in part.rows])
         by_row = {name: part.rows[name] for name in columns if name in part.rows}
         for values in ({"": lengths} | events | by_row).values():
             digest.update(values.astype(np.int64 if values.dtype.kind in "iu" else np.float64).tobytes())

@@ -23,7 +23,7 @@ def registered(monkeypatch):
     for name in list(EVENT_COLUMNS):
         monkeypatch.setitem(EVENT_COLUMNS, name, EVENT_COLUMNS[name])
     yield
-    for name in set(EVENT_COLUMNS) - {"input_ids", "timestamps"}:
+    for name in set(EVENT_COLUMNS) - {"input_ids", "timestamps", "request_times"}:
         del EVENT_COLUMNS[name]
 
 

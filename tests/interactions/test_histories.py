@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader
 
 from seqrec.errors import InputError
 from seqrec.interactions import histories as histories_module
+from seqrec.interactions.events import EVENT_COLUMNS
 from seqrec.interactions.histories import Histories, as_histories
 
 LISTS = [[3, 4, 5], [], [6], [7, 8], [9, 10, 11, 12]]
@@ -151,7 +152,7 @@ def test_rows_of_any_container_are_taken(make):
 def test_empty_lists_have_the_type_of_their_column():
     histories = Histories.from_lists({"input_ids": [[], []], "timestamps": [[], []]})
     assert histories.columns["input_ids"].dtype == np.int64
-    assert histories.columns["timestamps"].dtype == np.float64
+    assert histories.columns["timestamps"].dtype == EVENT_COLUMNS["timestamps"].dtype
     assert histories.lengths_R.tolist() == [0, 0]
 
 
