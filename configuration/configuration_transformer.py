@@ -24,10 +24,11 @@ class TransformerConfig(NextItemConfig):
     num_attention_heads: int = option(2, "architecture", "Attention heads; must divide `hidden_size`.")
     intermediate_size: int = option(256, "architecture", "Width of the feed-forward's inner layer.")
     hidden_act: str = option("gelu", "architecture", "Activation of the feed-forward, by its name in transformers.")
-    position_embedding_type: Literal["learned", "rotary"] = option(
+    position_embedding_type: Literal["learned", "rotary", "relative"] = option(
         "learned",
         "architecture",
-        "'learned' embeddings added to those of the items, or 'rotary' angles between queries and keys.",
+        "'learned' embeddings added to those of the items, 'rotary' angles between queries and keys, or 'relative' "
+        "biases, learned for each distance between a query and a key and added to their attention score.",
     )
     time_encoding: Literal["none", "relative"] = option(
         "none",

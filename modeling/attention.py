@@ -21,6 +21,7 @@ __all__ = [
     "MATRIX_MASKS",
     "AttentionContext",
     "SelfAttention",
+    "attention_dtype",
     "packed_lengths",
     "require_usable_attention",
 ]
@@ -33,7 +34,7 @@ class AttentionContext(NamedTuple):
 
     Attributes:
         mask: In the format of the attention implementation; with `query_position`, only that query's row.
-        bias_BHLL: Numbers added to the scores; see `PositionTerms`.
+        bias_BHLL: Numbers to add to the scores (see `PositionTerms`), which `with_biased_mask` puts into the mask.
         rotary: From `rotary_table`, if positions are rotary.
         packed: Boundaries of packed sequences, for flash attention; see `packed_lengths`.
         query_position: The one position to compute in each row; all if None.
@@ -49,13 +50,20 @@ class AttentionContext(NamedTuple):
     is_causal: bool = True
     implementation: str = "sdpa"
 
+    def with_biased_mask(self, dtype: torch.dtype) -> "AttentionContext":
+        """Return the context with its bias, if any, added to its mask, once for all layers.
+
+        Args:
+            dtype: Type of the queries; see `attention_dtype`.
+        """
+        if self.bias_BHLL is None:
+            return self
+        mask = biased_mask(self.mask, self.bias_BHLL.to(dtype), is_causal=self.is_causal)
+        return self._replace(mask=mask.to(dtype), bias_BHLL=None)
+
     def at(self, query_position: Tensor | int) -> "AttentionContext":
         """Return the context for one query per row: (B,) positions, or one position for all rows."""
-        return self._replace(
-            mask=query_row(self.mask, query_position),
-            bias_BHLL=query_row(self.bias_BHLL, query_position),
-            query_position=query_position,
-        )
+        return self._replace(mask=query_row(self.mask, query_position), query_position=query_position)
 
 
 class SelfAttention(nn.Module):
@@ -97,16 +105,12 @@ class SelfAttention(nn.Module):
     ) -> tuple[Tensor, Tensor | None]:
         """Return the mixed values (B, L, H, E) and, from eager attention only, the weights."""
         attention: Callable = ALL_ATTENTION_FUNCTIONS.get_interface(context.implementation, eager_attention)
-        mask = context.mask
-        if context.bias_BHLL is not None:
-            is_causal = context.is_causal and context.query_position is None
-            mask = biased_mask(mask, context.bias_BHLL.to(query_BLHE.dtype), is_causal=is_causal)
         return attention(
             self,
             query_BLHE.transpose(1, 2),
             key_BLHE.transpose(1, 2),
             value_BLHE.transpose(1, 2),
-            mask,
+            context.mask,
             dropout=self.attention_dropout if self.training else 0.0,
             scaling=self.head_dim**-0.5,
             is_causal=context.is_causal,
@@ -134,6 +138,14 @@ def eager_attention(
     weights_BHLL = scores_BHLL.softmax(dim=-1).to(query_BHLE.dtype)
     dropped_BHLL = nn.functional.dropout(weights_BHLL, p=dropout, training=module.training) if dropout else weights_BHLL
     return (dropped_BHLL @ value_BHLE).transpose(1, 2).contiguous(), weights_BHLL
+
+
+def attention_dtype(hidden_BLD: Tensor) -> torch.dtype:
+    """Return the type in which attention computes the queries of these hidden states."""
+    device = hidden_BLD.device.type
+    if not torch.is_autocast_enabled(device):
+        return hidden_BLD.dtype
+    return torch.float32 if device == "cpu" else torch.get_autocast_dtype(device)  # see `SelfAttention.forward`
 
 
 def require_usable_attention(implementation: str, device: torch.device, *, has_bias: bool) -> None:

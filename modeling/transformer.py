@@ -14,6 +14,7 @@ from seqrec.modeling.attention import (
     MATRIX_MASKS,
     AttentionContext,
     SelfAttention,
+    attention_dtype,
     packed_lengths,
     require_usable_attention,
 )
@@ -21,6 +22,7 @@ from seqrec.modeling.backbone import NextItemBackbone
 from seqrec.modeling.blocks import TransformerBlock
 from seqrec.modeling.masks import additive_mask
 from seqrec.modeling.positions import LearnedPositions, PositionTerms, RotaryPositions, positions_from_newest
+from seqrec.modeling.relative_bias import RelativePositions
 from seqrec.modeling.sequence_layout import SequenceLayout, take_position
 from seqrec.modeling.time_encodings import RelativeTimes
 
@@ -47,6 +49,7 @@ class TransformerBackbone(NextItemBackbone):
     position_classes: ClassVar[Mapping[str, type[nn.Module]]] = {
         "learned": LearnedPositions,
         "rotary": RotaryPositions,
+        "relative": RelativePositions,
     }
     time_classes: ClassVar[Mapping[str, type[nn.Module]]] = {"relative": RelativeTimes}
     uses_attention = True
@@ -88,7 +91,7 @@ class TransformerBackbone(NextItemBackbone):
         if positions.added_BLD is not None:
             events_BLD = events_BLD + positions.added_BLD
         hidden_BLD = self.embedding_dropout(events_BLD)
-        context = self.attention_context(hidden_BLD, layout, positions)
+        context = self.attention_context(hidden_BLD, layout, positions).with_biased_mask(attention_dtype(hidden_BLD))
         *layers, last_layer = self.layers
         for layer in layers:
             hidden_BLD = layer(hidden_BLD, context)

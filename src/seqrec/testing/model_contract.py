@@ -60,11 +60,12 @@ class ModelContract(AttentionContract, ProductContract):
     def tiny_config(self, config_class, choices):
         """A tiny configuration."""
         model_class = HEADS[config_class.model_type].backbone_class
-        position = choices.get("position_embedding_type")
-        if position == "rotary" and "rotary" not in model_class.position_classes:
-            pytest.skip(f"{model_class.__name__} declares no rotary positions")
-        if position == "learned" and "learned" not in model_class.position_classes:
-            choices = {}  # use the architecture's own positions instead, if it has any
+        position = choices.get("position_embedding_type", "learned")
+        if position not in model_class.position_classes:
+            if position != "learned":
+                pytest.skip(f"{model_class.__name__} declares no {position} positions")
+            choices = {name: choice for name, choice in choices.items() if name != "position_embedding_type"}
+            # … and thus the architecture's own positions, if it has any
         names = {field.name for field in own_fields(config_class)}
         sizes = {name: size for name, size in TINY.items() if name in names}
         return config_class(vocab_size=NUM_ITEMS + 3, **sizes, **choices)

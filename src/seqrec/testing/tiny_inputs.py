@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from seqrec.configuration.configuration_next_item import NextItemConfig
+from seqrec.configuration.configuration_transformer import TransformerConfig
 
 __all__ = [
     "HISTORIES",
@@ -35,10 +36,11 @@ TINY = {
 }
 HISTORIES = [[5, 9, 7], [3, 4, 5, 6, 7, 8, 9, 10], [20], [11, 30, 12, 31, 13]]
 LOSSES = get_args(NextItemConfig.__annotations__["loss"])
+POSITIONS = get_args(TransformerConfig.__annotations__["position_embedding_type"])
 
 every_loss = pytest.mark.parametrize("choices", [{"loss": loss} for loss in LOSSES], ids=LOSSES)
 every_position = pytest.mark.parametrize(
-    "choices", [{"position_embedding_type": name} for name in ("learned", "rotary")], ids=["learned", "rotary"]
+    "choices", [{"position_embedding_type": name} for name in POSITIONS], ids=POSITIONS
 )
 
 
