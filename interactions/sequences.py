@@ -32,7 +32,8 @@ def build_sequences(split: Split, tokenizer: ItemTokenizer, columns: Sequence[st
 
     Returns:
         `train`, with one row per user with training interactions: `user_id`, `input_ids` (int32, oldest first),
-        `timestamps` (numbers; datetimes as whole seconds since 1970, UTC) and the given columns.
+        `timestamps` (seconds since 1970, UTC, where the table's are datetimes or numbers of any unit that
+        `to_plain_numbers` recognises; other numbers, such as 0, 1, 2, …, stay) and the given columns.
         `validation` and `test`, with one row per held-out interaction that has a history: the same columns, with all
         earlier events of the user, and `target` (int32) and `target_timestamp`. All rows are views on the same events.
 

@@ -1,21 +1,18 @@
-"""Convert timestamps of many kinds to numbers or datetimes."""
+"""Convert a table's column of timestamps, of many kinds, to numbers or datetimes, and to seconds since 1970."""
 
 import warnings
 from datetime import UTC, date, datetime
 
 import polars as pl
-from polars.datatypes import DataTypeClass
 
 from seqrec.errors import InputError
 from seqrec.interactions.one_line import one_line
+from seqrec.interactions.seconds import UNITS, count_units, numbers_given, unit_of
 
-__all__ = ["parse_timestamps", "period", "to_plain_numbers", "warn_of_mixed_units"]
+__all__ = ["parse_timestamps", "period", "require_times", "to_plain_numbers", "unit_of_column", "warn_of_mixed_units"]
 
 # With "T" replaced by a space and "Z" by an offset.
 ISO_FORMATS = ("%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f%#z", "%Y-%m-%d", "%Y-%m-%d %H:%M")
-# A number between these counts as a time since 1970; positions and years lie outside.
-FIRST_PLAUSIBLE, LAST_PLAUSIBLE = datetime(1990, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
-UNITS = {"seconds": 1, "milliseconds": 10**3, "microseconds": 10**6, "nanoseconds": 10**9}  # units per second
 
 
 def parse_timestamps(timestamps: pl.Series) -> pl.Series:
@@ -87,27 +84,64 @@ def require_readable(given: pl.Series, parsed: pl.Series) -> pl.Series:
 
 
 def to_plain_numbers(timestamps: pl.Series) -> pl.Series:
-    """Convert parsed timestamps to Int64 or Float64; datetimes become whole seconds since 1970 (UTC)."""
-    kind: pl.DataType | DataTypeClass = pl.Float64 if timestamps.dtype.is_float() else pl.Int64
-    return (timestamps.dt.epoch("s") if timestamps.dtype.is_temporal() else timestamps).cast(kind)
+    """Convert parsed timestamps to the numbers of sequences: seconds since 1970 (UTC) wherever they are times.
+
+    Datetimes, and numbers of any unit that `unit_of_column` recognises, become seconds, as `to_seconds` returns for the
+    times of a request: training, evaluation and serving read the same numbers. Others (positions 0, 1, 2, …) stay.
+
+    Returns:
+        Int64 if all are whole, else Float64.
+    """
+    unit = unit_of_column(timestamps)
+    numbers = timestamps.dt.epoch("us") if timestamps.dtype.is_temporal() else timestamps
+    numbers = numbers.cast(pl.Float64 if numbers.dtype.is_float() else pl.Int64)
+    per_second = UNITS[unit] if unit else 1
+    if per_second == 1:
+        return numbers
+    if numbers.dtype.is_integer() and not (numbers % per_second != 0).any():
+        return numbers // per_second
+    return numbers / per_second
+
+
+def unit_of_column(timestamps: pl.Series) -> str | None:
+    """Return the unit of parsed timestamps; None if they are not real times.
+
+    Datetimes always are, and count as microseconds. Numbers are if all of them, in one unit of `UNITS`, lie between
+    1990 and 2100, which rules out positions (0, 1, 2, …), years and days.
+    """
+    if timestamps.dtype.is_temporal():
+        return "microseconds"
+    first, last = timestamps.min(), timestamps.max()
+    assert isinstance(first, int | float)
+    assert isinstance(last, int | float)
+    return unit_of(first, last)
 
 
 def period(timestamps: pl.Series) -> tuple[date, date] | None:
-    """Return the first and last day (UTC) of parsed timestamps; None if they are not real times.
-
-    Datetimes always are. Numbers are if all of them, read as seconds or as milliseconds since 1970, lie between 1990
-    and 2100, which rules out positions (0, 1, 2, …), years and days.
-    """
+    """Return the first and last day (UTC) of parsed timestamps; None if they are not real times."""
     first, last = timestamps.min(), timestamps.max()
     if isinstance(first, datetime) and isinstance(last, datetime):
         return first.date(), last.date()
+    unit = unit_of_column(timestamps)
+    if unit is None:
+        return None
     assert isinstance(first, int | float)
     assert isinstance(last, int | float)
-    for per_second in (1, 1000):
-        if FIRST_PLAUSIBLE.timestamp() <= first / per_second <= last / per_second < LAST_PLAUSIBLE.timestamp():
-            first_time, last_time = (datetime.fromtimestamp(time / per_second, UTC) for time in (first, last))
-            return first_time.date(), last_time.date()
-    return None
+    first_time, last_time = (datetime.fromtimestamp(time / UNITS[unit], UTC) for time in (first, last))
+    return first_time.date(), last_time.date()
+
+
+def require_times(timestamps: pl.Series) -> None:
+    """Refuse parsed timestamps that are not real times, for a model that reads times.
+
+    Raises:
+        InputError: If they are numbers such as positions, or of several units.
+    """
+    if unit_of_column(timestamps) is None:
+        raise InputError(
+            f"The model reads when events happened, but the column timestamp holds no times: "
+            f"{numbers_given(timestamps.to_numpy())}"
+        )
 
 
 def warn_of_mixed_units(timestamps: pl.Series) -> None:
@@ -118,16 +152,11 @@ def warn_of_mixed_units(timestamps: pl.Series) -> None:
     """
     if not timestamps.dtype.is_numeric():
         return
-    numbers = timestamps.cast(pl.Float64)
-    begin, end = FIRST_PLAUSIBLE.timestamp(), LAST_PLAUSIBLE.timestamp()
-    counts = {
-        unit: numbers.is_between(begin * per_second, end * per_second, closed="left").sum()
-        for unit, per_second in UNITS.items()
-    }
-    found = [f"{count:,} in {unit}" for unit, count in counts.items() if count]
-    if len(found) > 1:
+    counts = count_units(timestamps.cast(pl.Float64).to_numpy())
+    if len(counts) > 1:
+        found = " and ".join(f"{count:,} in {unit}" for unit, count in counts.items())
         warnings.warn(
-            f"Timestamps seem to mix units: {' and '.join(found)} since 1970. Those in the smaller unit count as later "
-            "than all others. Convert them to one unit.",
+            f"Timestamps seem to mix units: {found} since 1970. Those in the smaller unit count as later than all "
+            "others. Convert them to one unit.",
             stacklevel=3,
         )
