@@ -28,6 +28,7 @@ from seqrec.interactions.column_names import remembered_columns
 from seqrec.interactions.raw_ids import ItemId, ItemIds, Unknown, encode_lists, id_text, look_up, read_ids
 from seqrec.interactions.request_options import require_list_length, require_switch
 from seqrec.interactions.request_reading import AllowDeny, read_requests, warn_of_empty
+from seqrec.interactions.timed_requests import Unsorted
 from seqrec.interactions.tokenization_items import ItemTokenizer
 from seqrec.modeling.devices import resolve_device
 from seqrec.modeling.forked_workers import use_one_thread_after_forks
@@ -189,6 +190,9 @@ class Recommender:
         history: ItemIds,
         k: int = ...,
         *,
+        timestamps: Any = ...,
+        at: Any = ...,
+        unsorted: Unsorted = ...,
         exclude_seen: bool = ...,
         allow: AllowDeny = ...,
         deny: AllowDeny = ...,
@@ -202,6 +206,9 @@ class Recommender:
         history: Iterable[ItemIds],
         k: int = ...,
         *,
+        timestamps: Any = ...,
+        at: Any = ...,
+        unsorted: Unsorted = ...,
         exclude_seen: bool = ...,
         allow: AllowDeny = ...,
         deny: AllowDeny = ...,
@@ -214,6 +221,9 @@ class Recommender:
         history: ItemIds | Iterable[ItemIds],
         k: int = 10,
         *,
+        timestamps: Any = None,
+        at: Any = None,
+        unsorted: Unsorted = "sort",
         exclude_seen: bool = True,
         allow: AllowDeny = None,
         deny: AllowDeny = None,
@@ -226,12 +236,19 @@ class Recommender:
             history: Raw ids of one user's items, oldest first; or a list of such histories. An empty list is one empty
                 history.
             k: Number of items to recommend; lists are shorter if fewer items may be recommended.
+            timestamps: When the user took each item, laid out like `history`: numbers of seconds, milliseconds,
+                microseconds or nanoseconds since 1970, datetimes, or ISO text, without a time zone in UTC. Required by
+                models that read times (`model.config.reads_time`), ignored by others.
+            at: When the items are asked for: such a time, `"now"`, or a list of one for each history. Only for models
+                whose `request_time` is "target"; without it, lists are as of each history's last event, with a warning.
+            unsorted: If the timestamps of a history go backwards, `"sort"` to sort its items by time, with a warning,
+                `"error"` to raise.
             exclude_seen: Whether to leave out the items of the history.
             allow: The only ids that may be recommended: one list for all, or one for each history. An empty list
                 allows nothing.
             deny: Ids that may not be recommended: one list for all, or one for each history.
             unknown: `"skip"` to leave out unknown items of a history with a warning, `"error"` to raise.
-            **columns: The event columns that the model reads besides the items, laid out like `history`, such as
+            **columns: The event columns that the model reads besides items and times, laid out like `history`, such as
                 `device=["tv", "phone"]`.
 
         Returns:
@@ -240,13 +257,17 @@ class Recommender:
 
         Raises:
             InputError: If the history is invalid or ambiguous, k is less than 1 or greater than the number of items, a
-                column is missing or not read by the model, or, with `unknown="error"`, an item is unknown.
+                column is missing or not read by the model, times are missing, cannot be read, do not fit the items or
+                contradict each other, `at` has no effect, or, with `unknown="error"`, an item is unknown.
             NonFiniteError: If scores are infinite or NaN.
         """
         k, exclude_seen = self.check_k(k), require_switch(exclude_seen, name="exclude_seen")
         requests = read_requests(
             history,
             self.tokenizer.look_up,
+            timestamps=timestamps,
+            at=at,
+            unsorted=unsorted,
             columns=columns,
             wanted_columns=self.retriever.columns,
             allow=allow,
@@ -270,6 +291,7 @@ class Recommender:
         frame: Any,
         k: int = 10,
         *,
+        at: Any = None,
         exclude_seen: bool = True,
         allow: ItemIds | None = None,
         deny: ItemIds | None = None,
@@ -283,6 +305,7 @@ class Recommender:
                 besides the items; see `read_interactions`. Columns may also have the names of the training table
                 (`self.columns`).
             k: Number of items for each user.
+            at: When the items are asked for, one time for all users; see `recommend`.
             exclude_seen: Whether to leave out the items in the user's rows.
             allow: The only ids that may be recommended.
             deny: Ids that may not be recommended.
@@ -305,6 +328,7 @@ class Recommender:
             frame,
             self.tokenizer,
             event_columns=self.retriever.columns,
+            at=at,
             columns=columns,
             remembered=self.columns,
             unknown=unknown,

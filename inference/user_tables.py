@@ -18,6 +18,8 @@ from seqrec.interactions.item_rows import rows_of
 from seqrec.interactions.raw_ids import Unknown, look_up, read_ids
 from seqrec.interactions.sequences import build_histories
 from seqrec.interactions.special_tokens import UNK_ID
+from seqrec.interactions.timed_requests import ask_at
+from seqrec.interactions.timestamps import require_times
 from seqrec.interactions.tokenization_items import ItemTokenizer
 
 __all__ = ["read_user_table", "user_lists"]
@@ -36,6 +38,7 @@ def read_user_table(
     tokenizer: ItemTokenizer,
     *,
     event_columns: Sequence[str] = ("input_ids",),
+    at: Any = None,
     columns: Mapping[str, str] | None = None,
     remembered: Mapping[str, str] | None = None,
     unknown: Unknown = "skip",
@@ -46,17 +49,22 @@ def read_user_table(
         frame: A file or frame; see `Recommender.recommend_frame`.
         tokenizer: The vocabulary.
         event_columns: The event columns that the model reads, the items first.
+        at: When the items are asked for; see `ask_at`.
         columns: Other names of the table's columns.
         remembered: Names of the columns of the table that the model was trained on; see `read_interactions`.
         unknown: `"skip"` to leave out unknown items with a warning, `"error"` to raise.
 
     Raises:
-        InputError: If the table cannot be read, lacks a column, or, with `unknown="error"`, holds an unknown item.
+        InputError: If the table cannot be read, lacks a column, holds no times although the model reads them, or, with
+            `unknown="error"`, holds an unknown item; or if `at` cannot be used.
     """
     interactions = read_interactions(frame, columns=columns, remembered=remembered, for_training=False)
     item_ids = read_ids(interactions["item_id"].unique(maintain_order=True), where="the table")
     look_up(item_ids, tokenizer.look_up, where="the table", unknown=unknown)
+    if "timestamps" in event_columns:
+        require_times(interactions["timestamp"])
     histories = build_histories(interactions, tokenizer, event_columns[1:])
+    histories = ask_at(histories, at, event_columns, is_single=True)
     user_ids = pl.Series(histories["user_id"], dtype=interactions["user_id"].dtype)
     return UserTable(user_ids, histories.keep(histories.columns["input_ids"] != UNK_ID))
 

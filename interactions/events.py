@@ -24,7 +24,7 @@ __all__ = [
 RESERVED_NAMES = frozenset(
     (
         *("labels", "attention_mask", "position_ids", "inputs_embeds", "seen_ids", "target", "targets", "user_id"),
-        *("item_id", "timestamp", "history", "k", "exclude_seen", "allow", "deny", "unknown"),
+        *("item_id", "timestamp", "history", "k", "exclude_seen", "allow", "deny", "unknown", "at", "unsorted"),
     )
 )
 

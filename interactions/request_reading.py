@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from seqrec.errors import InputError
-from seqrec.interactions.events import event_column
+from seqrec.interactions.events import TIME_COLUMNS, event_column
 from seqrec.interactions.histories import Histories
 from seqrec.interactions.raw_ids import (
     Encode,
@@ -21,6 +21,7 @@ from seqrec.interactions.raw_ids import (
     require_readable,
 )
 from seqrec.interactions.special_tokens import UNK_ID
+from seqrec.interactions.timed_requests import Unsorted, ask_at, read_event_times, require_unsorted, sort_by_time
 
 __all__ = ["AllowDeny", "Requests", "read_requests", "warn_of_empty"]
 
@@ -52,17 +53,24 @@ def read_requests(
     history: Any,
     encode: Encode,
     *,
+    timestamps: Any = None,
+    at: Any = None,
+    unsorted: Unsorted = "sort",
     columns: Mapping[str, Any] | None = None,
     wanted_columns: Sequence[str] = ITEMS_ONLY,
     allow: AllowDeny = None,
     deny: AllowDeny = None,
     unknown: Unknown = "skip",
 ) -> Requests:
-    """Read histories, their further event columns, and allow and deny lists.
+    """Read histories, their times and further event columns, and allow and deny lists.
 
     Args:
         history: Raw ids, oldest first, or several such histories.
         encode: Looks raw ids up, as `ItemTokenizer.encode_item_ids` does.
+        timestamps: When the events happened, laid out like the histories. Ignored if the model does not read times.
+        at: When the items are asked for: one time for all histories, or one for each; see `ask_at`.
+        unsorted: `"sort"` to sort the events of a history whose timestamps go backwards, with a warning, `"error"` to
+            raise.
         columns: Values of further event columns by name, laid out like the histories.
         wanted_columns: The event columns that the model reads, the items first.
         allow: The only raw ids that may be recommended: one list for all histories, or one for each.
@@ -71,8 +79,10 @@ def read_requests(
 
     Raises:
         InputError: If input is invalid or ambiguous, a column is missing or not read by the model, values do not fit
-            the histories, or, with `unknown="error"`, an item is unknown.
+            the histories, times are missing, cannot be read or contradict each other, or, with `unknown="error"`, an
+            item is unknown.
     """
+    require_unsorted(unsorted)
     histories, is_single = read_histories(history)
     token_ids, unknown_items = [], []
     for names in histories:
@@ -80,13 +90,18 @@ def read_requests(
         token_ids.append(ids)
         unknown_items.append(missing)
     lists = {"input_ids": token_ids}
-    if columns or len(wanted_columns) > 1:
-        lists |= read_columns(columns or {}, wanted_columns[1:], token_ids, is_single=is_single)
+    further = [name for name in wanted_columns[1:] if name not in TIME_COLUMNS]
+    if columns or further:
+        lists |= read_columns(columns or {}, further, token_ids, is_single=is_single)
+    has_zone = None
+    if "timestamps" in wanted_columns:
+        lists["timestamps"], has_zone = read_event_times(timestamps, list(map(len, token_ids)), is_single=is_single)
+        lists = sort_by_time(lists, unsorted=unsorted)
+    found = ask_at(histories_of(lists), at, wanted_columns, is_single=is_single, has_zone=has_zone)
     if any(unknown_items):
-        is_known = [ids != UNK_ID for ids in token_ids]
-        lists = {name: [row[known] for row, known in zip(rows, is_known, strict=True)] for name, rows in lists.items()}
+        found = found.keep(found.columns["input_ids"] != UNK_ID)
     return Requests(
-        histories_of(lists),
+        found,
         unknown_items,
         is_single,
         encode_lists(allow, len(histories), encode, where="allow"),

@@ -26,6 +26,7 @@ __all__ = [
     "count_units",
     "numbers_given",
     "read_times",
+    "shown",
     "spelled",
     "to_seconds",
     "unit_of",
@@ -80,7 +81,7 @@ def entries_of(values: Any, name: str) -> list[Any]:
         if hasattr(values, method):
             return list(getattr(values, method)())
     if isinstance(values, str | bytes) or not hasattr(values, "__iter__"):
-        raise InputError(f"{name} must be a list of times, but {shown(values)} was given.")
+        raise InputError(f"`{name}` must be a list of times, but {shown(values)} was given.")
     return list(values)
 
 
@@ -96,13 +97,13 @@ def read_entries(entries: Sequence[Any], name: str) -> tuple[np.ndarray, bool | 
     if kinds == {"number"}:
         return numbers_to_seconds(as_numbers(entries), name), None
     if "number" in kinds:
-        raise InputError(f"{name} mixes numbers with dates or text. Give times of one kind.")
+        raise InputError(f"`{name}` mixes numbers with dates or text. Give times of one kind.")
     times = [as_datetime(entry) for entry in entries]
     zoned = [time.tzinfo is not None for time in times]
     if any(zoned) and not all(zoned):
         raise InputError(
-            f"{sum(zoned)} of {len(zoned)} {name} have a time zone and the others have none. Give all of them one, or "
-            "none for UTC."
+            f"{sum(zoned)} of {len(zoned)} times in `{name}` have a time zone and the others have none. Give all of them "
+            "one, or none for UTC."
         )
     epoch = EPOCH if all(zoned) else EPOCH_WITHOUT_ZONE
     return np.array([(time - epoch) // MICROSECOND for time in times], dtype=np.int64) / 10**6, all(zoned)
@@ -114,7 +115,7 @@ def kind_of(entry: Any, name: str) -> str:
         return "date"
     if isinstance(entry, int | float | np.integer | np.floating | Decimal) and not isinstance(entry, bool):
         return "number"
-    raise InputError(f"{name} holds {shown(entry)}, which is no time. Expected {EXPECTED}.")
+    raise InputError(f"`{name}` holds {shown(entry)}, which is no time. Expected {EXPECTED}.")
 
 
 def as_numbers(entries: Sequence[Any]) -> np.ndarray:
@@ -138,7 +139,7 @@ def read_text(entries: Sequence[str], name: str) -> list[Any]:
     wrong = next((entry for entry, value in zip(entries, found, strict=True) if value is None), None)
     if wrong is not None:
         expected = "a number, as the first one is" if is_number else "an ISO date or time such as 2024-05-31T12:00:00"
-        raise InputError(f"{name} holds {shown(wrong)}, which is not {expected}.")
+        raise InputError(f"`{name}` holds {shown(wrong)}, which is not {expected}.")
     return found
 
 
@@ -168,10 +169,10 @@ def numbers_to_seconds(numbers_N: np.ndarray, name: str) -> np.ndarray:
         require_present(np.isnan(numbers_N), name)
     unit = unit_of(numbers_N.min(), numbers_N.max())
     if unit is None:
-        raise InputError(f"{name} are no times: {numbers_given(numbers_N)}")
+        raise InputError(f"`{name}` holds no times: {numbers_given(numbers_N)}")
     if unit == "seconds":
         return numbers_N.astype(np.float64)
-    warnings.warn(f"{name} are read as {unit} since 1970.", stacklevel=2)
+    warnings.warn(f"The numbers in `{name}` are read as {unit} since 1970.", stacklevel=2)
     return numbers_N / UNITS[unit]
 
 
@@ -228,7 +229,7 @@ def require_present(missing: Any, name: str) -> None:
     is_missing_N = np.asarray(missing, dtype=bool)
     if is_missing_N.any():
         raise InputError(
-            f"{is_missing_N.sum()} of {len(is_missing_N)} {name} are missing (NaN, NaT or None; first: number "
+            f"{is_missing_N.sum()} of {len(is_missing_N)} times in `{name}` are missing (NaN, NaT or None; first: number "
             f"{is_missing_N.argmax() + 1}). Fill them in, or leave these events out."
         )
 

@@ -14,6 +14,7 @@ from torch.utils.data import Dataset
 from transformers import Pipeline
 
 from seqrec.errors import InputError
+from seqrec.interactions.events import TIME_COLUMNS
 from seqrec.interactions.item_rows import by_token, rows_of, token_ids_of
 from seqrec.interactions.raw_ids import read_lists
 from seqrec.interactions.request_options import require_list_length, require_switch
@@ -29,7 +30,7 @@ from seqrec.search.retriever import Retriever
 __all__ = ["TASK", "NextItemRecommendationPipeline"]
 
 TASK = "next-item-recommendation"
-REQUEST_KEYS = ("history", "allow", "deny")
+REQUEST_KEYS = ("history", "timestamps", "at", "allow", "deny")
 BY_POPULARITY = "the most popular items are recommended for them"
 BY_TOKEN_ORDER = "items are recommended for them in token order, which usually follows popularity"
 
@@ -83,10 +84,12 @@ class NextItemRecommendationPipeline(Pipeline):
 
         Args:
             inputs: One user's raw item ids, oldest first (a list, array or column); a list of such histories; a dict
-                with `history` (either of these), optionally `allow` and `deny`, and the further event columns that the
-                model reads, laid out like `history`; or a list of such dicts. A generator yields requests of any of
-                these forms.
-            **kwargs: `top_k` (10), the number of items; `exclude_seen` (True), whether to leave out items of the
+                with `history` (either of these), optionally `timestamps`, `at`, `allow` and `deny`, and the further
+                event columns that the model reads, laid out like `history`; or a list of such dicts. A generator yields
+                requests of any of these forms. A model that reads times needs `timestamps`, when the user took each
+                item; one whose `request_time` is "target" also reads `at`, when the items are asked for: both as in
+                `Recommender.recommend`.
+            **kwargs: `top_k` (10), the number of items; `at`, for requests without their own; `exclude_seen` (True), whether to leave out items of the
                 history; `allow`, the only ids that may be recommended, and `deny`, ids that may not: one list for all
                 histories, or one for each. `batch_size` has no effect: a list of histories is batched by length.
 
@@ -119,23 +122,29 @@ class NextItemRecommendationPipeline(Pipeline):
         exclude_seen: bool | None = None,
         allow: AllowDeny = None,
         deny: AllowDeny = None,
+        at: Any = None,
     ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
-        preparing = {name: as_lists(ids, name) for name, ids in given({"allow": allow, "deny": deny}).items()}
+        lists = {name: as_lists(ids, name) for name, ids in given({"allow": allow, "deny": deny}).items()}
+        preparing = lists | given({"at": at})
         answering = {"top_k": top_k, "exclude_seen": exclude_seen}
         return preparing, given(answering), {}
 
-    def preprocess(self, input_: Any, allow: AllowDeny = None, deny: AllowDeny = None) -> dict[str, Any]:
+    def preprocess(
+        self, input_: Any, allow: AllowDeny = None, deny: AllowDeny = None, at: Any = None
+    ) -> dict[str, Any]:
         """Turn a request's raw ids into token ids, and warn of unknown ones."""
         request = input_ if isinstance(input_, Mapping) else {"history": input_}
         columns = {name: values for name, values in request.items() if name not in REQUEST_KEYS}
-        if "history" not in request or not columns.keys() <= set(self.retriever.columns):
-            names = ", ".join(map(repr, [*REQUEST_KEYS[1:], *self.retriever.columns[1:]]))
+        if "history" not in request or not columns.keys() <= set(self.further_columns):
+            names = ", ".join(map(repr, [*self.optional_keys, *self.further_columns]))
             raise InputError(
                 f"A request must have a 'history' and may have {names}, but has {list(request)}. Correct its keys."
             )
         requests = read_requests(
             request["history"],
             self.encode_item_ids,
+            timestamps=request.get("timestamps"),
+            at=request.get("at", at),
             columns=columns,
             wanted_columns=self.retriever.columns,
             allow=request.get("allow", allow),
@@ -175,6 +184,17 @@ class NextItemRecommendationPipeline(Pipeline):
         """Describe one recommended item."""
         found = {"item_id": self.tokenizer.convert_ids_to_tokens(token_id), "score": score}
         return found if self.titles is None else {**found, "title": self.titles[rows_of(token_id)]}
+
+    @property
+    def further_columns(self) -> list[str]:
+        """The event columns that the model reads besides items and times."""
+        return [name for name in self.retriever.columns if name not in ("input_ids", *TIME_COLUMNS)]
+
+    @property
+    def optional_keys(self) -> list[str]:
+        """The keys of a request, besides its history and further event columns, that have an effect on the model."""
+        reads = {"timestamps": "timestamps", "at": "request_times"}
+        return [name for name in REQUEST_KEYS[1:] if reads.get(name, "input_ids") in self.retriever.columns]
 
     def encode_item_ids(self, item_ids: list[str]) -> np.ndarray:
         """Look up raw ids as `ItemTokenizer.encode_item_ids` does; without seqrec, the tokenizer lacks that method."""

@@ -63,7 +63,7 @@ def test_whatever_holds_times_becomes_seconds(given):
 @pytest.mark.parametrize(("unit", "factor"), [("milli", 10**3), ("micro", 10**6), ("nano", 10**9)])
 def test_other_units_are_recognised_and_told(unit, factor):
     for make in (list, np.array, lambda ints: np.array(ints, dtype=np.float64), lambda ints: list(map(str, ints))):
-        with pytest.warns(UserWarning, match=f"^timestamps are read as {unit}seconds since 1970"):
+        with pytest.warns(UserWarning, match=f"^The numbers in `timestamps` are read as {unit}seconds since 1970"):
             assert to_seconds(make([factor * one for one in SECONDS])).tolist() == SECONDS
 
 
@@ -84,23 +84,26 @@ def test_a_datetime_may_be_of_any_year():
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ([0, 1, 2], "are no times: they are numbers from 0 to 2. Expected times from 1990 to 2100"),
-        (["0", "1"], "are no times: they are numbers from 0 to 1"),
-        ([20240531, 20240601], "are no times"),
-        ([10**400], "are no times: they are numbers from inf"),
-        ([float("inf")], "are no times"),
-        ([SECONDS[0], 1000 * SECONDS[1]], "mix units .1 in seconds and 1 in milliseconds since 1970"),
-        ([SECONDS[0], np.nan], r"1 of 2 timestamps are missing \(NaN, NaT or None; first: number 2\)"),
-        (np.array([np.nan, SECONDS[0]]), "1 of 2 timestamps are missing"),
-        ([None, SECONDS[0]], "1 of 2 timestamps are missing"),
-        ([TIMES[0], pd.NaT, pd.NaT], "2 of 3 timestamps are missing"),
-        (pd.Series([*TIMES, None]), "1 of 4 timestamps are missing"),
-        (pd.Series([SECONDS[0], None], dtype="Int64"), "1 of 2 timestamps are missing"),
-        (pl.Series([TIMES[0], None]), "1 of 2 timestamps are missing"),
-        (np.array(["2024-05-31", "NaT"], dtype="datetime64[s]"), "1 of 2 timestamps are missing"),
-        ([np.datetime64("NaT")], "1 of 1 timestamps are missing"),
-        ([TIMES[0], TIMES[1].replace(tzinfo=UTC)], "1 of 2 timestamps have a time zone and the others have none"),
-        (["2024-05-31T12:00", "2024-05-31T12:00Z"], "1 of 2 timestamps have a time zone"),
+        ([0, 1, 2], "holds no times: they are numbers from 0 to 2. Expected times from 1990 to 2100"),
+        (["0", "1"], "holds no times: they are numbers from 0 to 1"),
+        ([20240531, 20240601], "holds no times"),
+        ([10**400], "holds no times: they are numbers from inf"),
+        ([float("inf")], "holds no times"),
+        ([SECONDS[0], 1000 * SECONDS[1]], "they mix units .1 in seconds and 1 in milliseconds since 1970"),
+        ([SECONDS[0], np.nan], r"1 of 2 times in `timestamps` are missing \(NaN, NaT or None; first: number 2\)"),
+        (np.array([np.nan, SECONDS[0]]), "1 of 2 times in `timestamps` are missing"),
+        ([None, SECONDS[0]], "1 of 2 times in `timestamps` are missing"),
+        ([TIMES[0], pd.NaT, pd.NaT], "2 of 3 times in `timestamps` are missing"),
+        (pd.Series([*TIMES, None]), "1 of 4 times in `timestamps` are missing"),
+        (pd.Series([SECONDS[0], None], dtype="Int64"), "1 of 2 times in `timestamps` are missing"),
+        (pl.Series([TIMES[0], None]), "1 of 2 times in `timestamps` are missing"),
+        (np.array(["2024-05-31", "NaT"], dtype="datetime64[s]"), "1 of 2 times in `timestamps` are missing"),
+        ([np.datetime64("NaT")], "1 of 1 times in `timestamps` are missing"),
+        (
+            [TIMES[0], TIMES[1].replace(tzinfo=UTC)],
+            "1 of 2 times in `timestamps` have a time zone and the others have none",
+        ),
+        (["2024-05-31T12:00", "2024-05-31T12:00Z"], "1 of 2 times in `timestamps` have a time zone"),
         ([SECONDS[0], TIMES[0]], "mixes numbers with dates"),
         ([SECONDS[0], "2024-05-31"], "holds '2024-05-31', which is no time"),
         (["2024-05-31", "yesterday"], "holds 'yesterday', which is not an ISO date"),
@@ -124,7 +127,7 @@ def test_units_do_not_overlap():
     assert unit_of(631151999, 631152000) is unit_of(4102444799, 4102444800) is None
 
 
-@pytest.mark.filterwarnings("ignore:timestamps are read as")
+@pytest.mark.filterwarnings("ignore:The numbers in")
 @pytest.mark.parametrize(
     "given",
     [

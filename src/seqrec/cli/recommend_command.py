@@ -40,6 +40,12 @@ def recommend_parser() -> FlagParser:
     add_model_flag(parser)
     add_device_flag(parser)
     parser.add_argument("--history", type=split_ids, help="Raw item ids, oldest first, separated by commas.")
+    parser.add_argument(
+        "--timestamps",
+        type=split_ids,
+        help="Times of the items of --history, separated by commas, for models that read times: ISO times, or numbers "
+        "since 1970.",
+    )
     parser.add_argument("--input", type=not_empty, help="File of interactions, instead of --history.")
     for column, flag in COLUMNS.items():
         parser.add_argument(
@@ -49,6 +55,11 @@ def recommend_parser() -> FlagParser:
         )
     parser.add_argument("--output", help=f"File for the recommendations for --input ({', '.join(WRITERS)}).")
     parser.add_argument("--k", type=positive_integer, help=f"Number of items per history (default: {DEFAULT_K}).")
+    parser.add_argument(
+        "--at",
+        type=not_empty,
+        help="When the items are asked for, for models with request_time=target: an ISO time, a number, or 'now'.",
+    )
     parser.add_argument("--allow", type=some_ids, help="Recommend only these ids.")
     parser.add_argument("--deny", type=some_ids, help="Never recommend these ids.")
     parser.add_argument(
@@ -74,6 +85,7 @@ def recommend(flags: argparse.Namespace) -> None:
     recommender = Recommender.from_pretrained(flags.model, index=flags.index, device=device)
     k = min(DEFAULT_K, len(recommender.items)) if flags.k is None else flags.k
     options = {
+        "at": flags.at,
         "allow": flags.allow,
         "deny": flags.deny,
         "exclude_seen": not flags.include_seen,
@@ -86,7 +98,7 @@ def recommend(flags: argparse.Namespace) -> None:
         if not flags.quiet:
             print(f"Wrote {len(frame)} recommendations for {users} users to {printable(flags.output)}.")
         return
-    found = recommender.recommend(flags.history, k, **options)
+    found = recommender.recommend(flags.history, k, timestamps=flags.timestamps, **options)
     table = recommendations_table(found, width=terminal_width(sys.stdout))
     print(json_text([asdict(one) for one in found]) if flags.json else table)
 
@@ -103,6 +115,8 @@ def require_one_source(flags: argparse.Namespace) -> None:
     if (flags.input is None) != (flags.output is None):
         raise InputError("--input and --output go together. Give both or neither.")
     columns = columns_of(flags)
+    if flags.input is not None and flags.timestamps is not None:
+        raise InputError("--timestamps goes with --history; the times of --input are in its column. Leave it out.")
     if flags.input is None and columns:
         raise InputError(f"--{COLUMNS[next(iter(columns))]} has no effect without --input. Leave it out.")
     if flags.input is not None:
