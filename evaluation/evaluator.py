@@ -29,7 +29,10 @@ BAR_DELAY = 0.5  # seconds; shorter rankings need no progress bar
 
 @runtime_checkable
 class Scorer(Protocol):
-    """A model or baseline that scores the catalogue for a batch of histories, by vectors or by other means."""
+    """A model or baseline that scores the catalogue for a batch of histories, by vectors or by other means.
+
+    If it has an attribute `row_columns`, it also gets these columns, with one value per history (B,).
+    """
 
     @property
     def device(self) -> torch.device:
@@ -130,7 +133,8 @@ def rank_dataset(
         )
     scorer = ranked if isinstance(ranked, Scorer) else EncoderScorer(ranked)
     columns = tuple(getattr(getattr(ranked, "config", None), "event_columns", ("input_ids",)))  # baselines read items
-    histories = as_histories(rows, [*columns, "target"])
+    row_columns = tuple(getattr(scorer, "row_columns", ()))
+    histories = as_histories(rows, [*columns, *row_columns, "target"])
     require_rankable(histories, scorer.vocab_size)
     batches = list(batches_of_like_length(np.minimum(histories.lengths_R, max_length), batch_size))
     collate = HistoryCollator(max_length, columns)
@@ -140,7 +144,8 @@ def rank_dataset(
     for index_B in tqdm(batches, desc="Ranking", disable=not progress, **bar):
         batch = collate(histories.select(index_B))
         batch = {name: tensor.to(scorer.device) for name, tensor in batch.items()}
-        found = scorer.score_users(**encoder_inputs(batch))
+        of_rows = {name: torch.from_numpy(histories.rows[name][index_B]) for name in row_columns}
+        found = scorer.score_users(**encoder_inputs(batch), **of_rows)
         scores = found.masked(batch["seen_ids"] if exclude_seen else None)
         ranks_U[index_B] = scores.rank(batch["targets"]).cpu()
         if list_length:

@@ -13,6 +13,7 @@ import numpy as np
 from seqrec.evaluation.confidence import confidence_intervals
 from seqrec.evaluation.evaluator import Ranking, rank_dataset
 from seqrec.evaluation.item_knn import ItemKnnBaseline
+from seqrec.evaluation.recent_popularity import RecentPopularityBaseline
 from seqrec.evaluation.slices import slice_metrics
 from seqrec.evaluation.targets import share_beyond_reach, warn_of_repeats
 from seqrec.interactions.data_arguments import HELD_OUT
@@ -32,7 +33,9 @@ def measure(
     exclude_seen: bool,
     splits: Sequence[str] = HELD_OUT,
 ) -> dict[str, Any]:
-    """Rank held-out splits with a model, by popularity and by item-kNN, under the same protocol.
+    """Rank held-out splits with a model and with the baselines, under the same protocol.
+
+    The baselines are popularity, item-kNN and, where timestamps are real times, recent popularity.
 
     Args:
         rank_model: Ranks held-out histories with the model, and lists `LIST_LENGTH` items for each.
@@ -42,20 +45,23 @@ def measure(
 
     Returns:
         `"protocol"`; `"unreachable_targets"`, the share of targets by split that no model can hit: unknown items, and
-        items excluded as seen (with a warning if there are many of these); `"model"`, `"popularity"` and `"item_knn"`,
-        each with its metrics by split; and `"confidence"` and `"slices"`, each by these three names and by split.
+        items excluded as seen (with a warning if there are many of these); `"model"`, `"popularity"`,
+        `"recent_popularity"` and `"item_knn"`, each with its metrics by split; and `"confidence"` and `"slices"`, each
+        by these names and by split.
     """
     held_out = {split: as_histories(data.sequences[split]) for split in splits}
     for split in splits:
         warn_of_repeats(held_out[split], exclude_seen=exclude_seen, split=split)
     item_counts_V = data.items.counts_by_token
     popularity = PopularityBaseline(item_counts_V)
+    recent_popularity = RecentPopularityBaseline.of_data(data)
     item_knn = ItemKnnBaseline(data.sequences["train"], len(data.tokenizer))
     rank = partial(rank_dataset, exclude_seen=exclude_seen, list_length=LIST_LENGTH)
     longest = max(int(histories.lengths_R.max(initial=1)) for histories in held_out.values())
     rankers: dict[str, Callable[[Histories], Ranking]] = {
         "model": rank_model,
         "popularity": partial(rank, popularity, max_length=1),
+        **({"recent_popularity": partial(rank, recent_popularity, max_length=1)} if recent_popularity else {}),
         "item_knn": partial(rank, item_knn, max_length=longest),
     }
     figures: dict[str, Any] = {

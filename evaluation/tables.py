@@ -12,11 +12,17 @@ SHOWN_METRICS = ("ndcg@10", "hr@10", "mrr@10", "coverage@10", "novelty@10")
 COMMANDS = {"Cc", "Cf", "Cs", "Zl", "Zp"}  # control, format, lone surrogate, line and paragraph separator
 JOINERS = "\u200c\u200d"  # format characters needed to spell Persian, Indic scripts and emoji
 UNKNOWN_WIDTH = 80
-RANKERS = {"model": "model", "popularity": "popularity", "item_knn": "item-kNN"}  # key: display name
+# The model and the baselines: key in `metrics.json`, and display name.
+RANKERS = {
+    "model": "model",
+    "popularity": "popularity",
+    "recent_popularity": "recent (7 days)",
+    "item_knn": "item-kNN",
+}
 
 
 def metrics_table(figures: Mapping[str, Any], *, width: int | None = None) -> str:
-    """Format the metrics of the model and the baselines, one line per held-out split.
+    """Format the metrics of the model and the baselines that were measured, one line per held-out split.
 
     Args:
         figures: The content of `metrics.json`.
@@ -24,7 +30,7 @@ def metrics_table(figures: Mapping[str, Any], *, width: int | None = None) -> st
     """
     rows = [["", "split", *SHOWN_METRICS]]
     for ranker, name in RANKERS.items():
-        for split, metrics in figures[ranker].items():
+        for split, metrics in figures.get(ranker, {}).items():
             values = [metrics[metric] for metric in SHOWN_METRICS]
             rows.append([name, split, *("-" if value is None else f"{value:.4f}" for value in values)])
     table = align(rows, left_columns=2)

@@ -1,11 +1,11 @@
-"""Parquet files of a prepared set's histories: each event is stored once, and the parts are views on the events.
+"""Parquet files of a prepared set's histories: all events are stored once, and the parts are views on the events.
 
-`histories.parquet` has one row per history, with its event columns as lists. In the file of a part, each row has
+`histories.parquet` has one row per user, with the event columns as lists. In the file of a part, each row has
 `history`, the index of a row of `histories.parquet` (from 0), `length`, the number of that history's first events that
 belong to it, and single values such as `target`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -34,16 +34,27 @@ def write_sequences(sequences: Mapping[str, Histories], folder: Path) -> None:
     parts = [sequences[part] for part in PARTS]
     columns = parts[0].columns
     assert all(part.columns is columns for part in parts)
-    starts_R = np.concatenate([part.starts_R for part in parts])
-    ends_R = starts_R + np.concatenate([part.lengths_R for part in parts])
-    starts_H, history_R = np.unique(starts_R, return_inverse=True)
-    ends_H = starts_H.copy()
-    np.maximum.at(ends_H, history_R, ends_R)
-    Histories(columns, starts_H, ends_H - starts_H).to_dataset().to_parquet(folder / HISTORIES)
+    whole = whole_histories(parts)
+    whole.to_dataset().to_parquet(folder / HISTORIES)
+    history_R = np.searchsorted(whole.starts_R, np.concatenate([part.starts_R for part in parts]))
     last_rows = np.cumsum([len(part) for part in parts])[:-1]
     for file, part, history_P in zip(PART_FILES, parts, np.split(history_R, last_rows), strict=True):
         rows = {name: values for name, values in part.rows.items() if name != "user_id"}
         Dataset(pa.table({"history": history_P, "length": part.lengths_R, **rows})).to_parquet(folder / file)
+
+
+def whole_histories(parts: Sequence[Histories]) -> Histories:
+    """Return the complete histories of all users, held-out events included, in the order of their events."""
+    columns = parts[0].columns
+    num_events = len(columns["input_ids"])
+    starts_R = np.concatenate([part.starts_R for part in parts])
+    # The event after a held-out row is its target.
+    stops_R = starts_R + np.concatenate([part.lengths_R + ("target" in part.rows) for part in parts])
+    begun = np.bincount(starts_R, minlength=num_events + 1)
+    ended = np.bincount(stops_R.clip(max=num_events), minlength=num_events + 1)
+    is_alone_N = (begun - ended).cumsum()[:-1] == 0  # held out, and its user has no other event
+    starts_H = np.union1d(starts_R, np.flatnonzero(is_alone_N))
+    return Histories(columns, starts_H, np.diff(starts_H, append=num_events))
 
 
 def read_sequences(folder: Path, vocabulary_size: int) -> dict[str, Histories]:

@@ -72,7 +72,7 @@ def test_the_model_beats_popularity(trained):
 def test_evaluate_repeats_training_s_figures_to_the_last_digit(trained, capsys, split):
     metrics = json.loads((trained / "metrics.json").read_text())
     found = json.loads(evaluate(trained, capsys, "--split", split, "--json"))
-    for encoder in ("model", "popularity", "item_knn"):
+    for encoder in ("model", "popularity", "recent_popularity", "item_knn"):
         assert found[encoder] == {split: metrics[encoder][split]}
     assert found["protocol"] == metrics["protocol"]
 
@@ -109,6 +109,7 @@ def test_summary_shows_metrics_examples_and_where_it_lies(tmp_path, capsys):
     printed = capsys.readouterr().out
     assert re.search(r"^model\s+test\s+0\.\d{4}", printed, re.MULTILINE)
     assert re.search(r"^popularity\s+validation\s+0\.\d{4}", printed, re.MULTILINE)
+    assert re.search(r"^recent \(7 days\)\s+test\s+0\.\d{4}", printed, re.MULTILINE)
     assert re.search(r"^item-kNN\s+test\s+0\.\d{4}", printed, re.MULTILINE)
     assert printed.count("rank  item_id") == 3
     assert "(taste" in printed

@@ -47,8 +47,9 @@ def test_events_are_stored_once(tmp_path):
         expected = rows.to_dataset().remove_columns("user_id")
         assert loaded.sequences[part].to_dataset().to_dict() == expected.to_dict()
         assert loaded.sequences[part].columns is loaded.sequences["train"].columns
-    num_events = pq.read_table(tmp_path / "set" / "histories.parquet")["input_ids"].combine_chunks().values
-    assert len(num_events) <= made.protocol["num_interactions"]
+    histories = pq.read_table(tmp_path / "set" / "histories.parquet")["input_ids"].combine_chunks()
+    assert len(histories.values) == made.protocol["num_interactions"]
+    assert len(histories) == made.protocol["num_users"]
 
 
 def test_a_set_with_further_event_columns_keeps_them(tmp_path, monkeypatch):
@@ -107,7 +108,8 @@ def test_training_on_it_is_training_on_the_interactions(folder, tmp_path):
     assert main(["train", "--dataset", "synthetic", "--output_dir", str(tmp_path / "raw"), *flags, *filtered]) == 0
     prepared, raw = (json.loads((tmp_path / name / "metrics.json").read_text()) for name in ("prepared", "raw"))
     assert prepared["protocol"] == raw["protocol"]
-    assert prepared["model"] == raw["model"]
+    for ranker in ("model", "popularity", "recent_popularity", "item_knn"):
+        assert prepared[ranker] == raw[ranker]
     evaluate = ["evaluate", "--model", str(tmp_path / "raw"), "--dataset"]
     assert main([*evaluate, str(folder)]) == 0
 
