@@ -9,6 +9,7 @@ from transformers.models.auto.auto_factory import _BaseAutoModelClass, _LazyAuto
 
 from seqrec.configuration.configuration_bert4rec import Bert4RecConfig
 from seqrec.configuration.configuration_esasrec import ESasRecConfig
+from seqrec.configuration.configuration_hstu import HstuConfig
 from seqrec.configuration.configuration_next_item import NextItemConfig
 from seqrec.configuration.configuration_sasrec import SasRecConfig
 from seqrec.errors import InputError
@@ -16,6 +17,7 @@ from seqrec.interactions.locations import require_model_name
 from seqrec.modeling.backbone import NextItemBackbone
 from seqrec.modeling.modeling_bert4rec import Bert4RecForNextItem, Bert4RecModel
 from seqrec.modeling.modeling_esasrec import ESasRecForNextItem, ESasRecModel
+from seqrec.modeling.modeling_hstu import HstuForNextItem, HstuModel
 from seqrec.modeling.modeling_next_item import NextItemHead
 from seqrec.modeling.modeling_sasrec import SasRecForNextItem, SasRecModel
 
@@ -85,3 +87,4 @@ def register_architecture(
 register_architecture(SasRecConfig, SasRecModel, SasRecForNextItem)
 register_architecture(ESasRecConfig, ESasRecModel, ESasRecForNextItem)
 register_architecture(Bert4RecConfig, Bert4RecModel, Bert4RecForNextItem)
+register_architecture(HstuConfig, HstuModel, HstuForNextItem)

@@ -8,6 +8,7 @@ NAMES = {
     *("ItemTokenizer", "SasRecConfig", "SasRecModel", "SasRecForNextItem", "AutoModelForNextItem"),
     *("ESasRecConfig", "ESasRecModel", "ESasRecForNextItem"),
     *("Bert4RecConfig", "Bert4RecModel", "Bert4RecForNextItem"),
+    *("HstuConfig", "HstuModel", "HstuForNextItem"),
     *("SequentialTrainer", "SequentialTrainingArguments", "NextItemCollator", "MaskedItemCollator"),
     *("Recommender", "Recommendation", "__version__"),
     *("load_interactions", "leave_one_out", "temporal", "build_sequences", "prepare", "DataArguments"),

@@ -12,6 +12,7 @@ from seqrec.registration import register_with_transformers
 if TYPE_CHECKING:
     from seqrec.configuration.configuration_bert4rec import Bert4RecConfig
     from seqrec.configuration.configuration_esasrec import ESasRecConfig
+    from seqrec.configuration.configuration_hstu import HstuConfig
     from seqrec.configuration.configuration_sasrec import SasRecConfig
     from seqrec.inference.recommendations import Recommendation
     from seqrec.inference.recommender import Recommender
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from seqrec.modeling.modeling_auto import AutoModelForNextItem, register_architecture
     from seqrec.modeling.modeling_bert4rec import Bert4RecForNextItem, Bert4RecModel
     from seqrec.modeling.modeling_esasrec import ESasRecForNextItem, ESasRecModel
+    from seqrec.modeling.modeling_hstu import HstuForNextItem, HstuModel
     from seqrec.modeling.modeling_sasrec import SasRecForNextItem, SasRecModel
     from seqrec.modeling.objectives import training_collator
     from seqrec.training.accelerate_loop import train_with_accelerate
@@ -53,6 +55,9 @@ HOMES = {
     "EventColumn": "seqrec.interactions.events",
     "EventPart": "seqrec.modeling.event_parts",
     "Histories": "seqrec.interactions.histories",
+    "HstuConfig": "seqrec.configuration.configuration_hstu",
+    "HstuForNextItem": "seqrec.modeling.modeling_hstu",
+    "HstuModel": "seqrec.modeling.modeling_hstu",
     "ItemPart": "seqrec.modeling.item_encoder",
     "ItemTokenizer": "seqrec.interactions.tokenization_items",
     "MaskedItemCollator": "seqrec.interactions.collators",
@@ -91,6 +96,9 @@ __all__ = [
     "EventColumn",
     "EventPart",
     "Histories",
+    "HstuConfig",
+    "HstuForNextItem",
+    "HstuModel",
     "ItemPart",
     "ItemTokenizer",
     "MaskedItemCollator",

@@ -17,6 +17,7 @@ __all__ = ["MODELS", "register_with_transformers"]
 MODELS = {
     "bert4rec": ("Bert4Rec", "MODEL_FOR_MASKED_LM_MAPPING"),
     "esasrec": ("ESasRec", "MODEL_FOR_CAUSAL_LM_MAPPING"),
+    "hstu": ("Hstu", "MODEL_FOR_CAUSAL_LM_MAPPING"),
     "sasrec": ("SasRec", "MODEL_FOR_CAUSAL_LM_MAPPING"),
 }
 

@@ -43,7 +43,7 @@ def test_commands_run_the_model_of_a_module_that_is_imported(place):
 def test_without_the_import_its_model_is_unknown(place):
     run = seqrec(place, "recommend", "--model", "model", "--history", "3,4")
     assert run.returncode == 2
-    assert "names the model_type 'gru4rec', but seqrec knows bert4rec, esasrec, sasrec" in run.stderr
+    assert "names the model_type 'gru4rec', but seqrec knows bert4rec, esasrec, hstu, sasrec" in run.stderr
     assert run.stderr.count("\n") == 1
 
 

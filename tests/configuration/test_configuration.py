@@ -79,7 +79,7 @@ def test_what_decides_the_scores_is_all_but_what_training_alone_reads(tiny_confi
     fields = tiny_config.scoring_fields()
     assert fields["model_type"] == tiny_config.model_type
     assert {"num_attention_heads", "layer_norm_eps", "logit_scale", "context_columns", "item_parts"} <= set(fields)
-    assert ("hidden_act" in fields) == (tiny_config.model_type != "esasrec")
+    assert ("hidden_act" in fields) == (tiny_config.model_type not in ("esasrec", "hstu"))
     left_out = tiny_config.training_fields()
     assert left_out <= {field.name for field in own_fields(tiny_config)}
     assert not left_out & set(fields)

@@ -168,7 +168,7 @@ def test_what_cannot_be_a_repository_is_not_linked(metrics, name):
     assert "huggingface.co" not in build(metrics).text
 
 
-@pytest.mark.parametrize("model_type", ["sasrec", "esasrec", "bert4rec"])
+@pytest.mark.parametrize("model_type", ["sasrec", "esasrec", "bert4rec", "hstu"])
 def test_the_package_and_the_paper_are_linked(model_type):
     text = build({}, config={**CONFIG, "model_type": model_type}).text
     assert "made with [**seqrec**](https://github.com/seqrec/seqrec)" in text
@@ -355,7 +355,9 @@ def test_users_who_validate_in_words(metrics):
     assert not re.search(r"\n{4,}", text)
 
 
-@pytest.mark.parametrize(("model_type", "length"), [("sasrec", 200), ("esasrec", 200), ("bert4rec", 199)])
+@pytest.mark.parametrize(
+    ("model_type", "length"), [("sasrec", 200), ("esasrec", 200), ("bert4rec", 199), ("hstu", 200)]
+)
 def test_the_history_is_as_long_as_the_model_reads(model_type, length):
     text = build({}, config={**CONFIG, "model_type": model_type}).text
     assert f"It reads the newest {length} items of a history" in text
