@@ -14,7 +14,8 @@ from torch import Tensor
 from seqrec.errors import InputError
 from seqrec.interactions.histories import as_histories
 from seqrec.interactions.prepared_sets import PreparedData
-from seqrec.interactions.timestamps import LAST_PLAUSIBLE, UNITS, period
+from seqrec.interactions.seconds import LAST_PLAUSIBLE, UNITS
+from seqrec.interactions.timestamps import period
 from seqrec.search.scoring import Scores
 
 __all__ = ["RecentPopularityBaseline"]
