@@ -1,6 +1,6 @@
 """Configuration of HSTU."""
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from seqrec.configuration.config_fields import option
 from seqrec.configuration.configuration_transformer import TransformerConfig
@@ -39,6 +39,12 @@ class HstuConfig(TransformerConfig):
     # Its layers use SiLU, so this field does not exist.
     hidden_act: ClassVar[None] = None  # type: ignore[assignment,misc]
 
+    position_embedding_type: Literal["learned", "rotary", "relative"] = option(
+        "relative",
+        "architecture",
+        "'learned' embeddings added to those of the items, 'rotary' angles between queries and keys, or 'relative' "
+        "biases, learned for each distance between a query and a key and added to their attention score.",
+    )
     intermediate_size: int = option(
         64, "architecture", "Width of the values and gates of all heads; `num_attention_heads` must divide it."
     )

@@ -9,7 +9,6 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 from seqrec.configuration.configuration_hstu import HstuConfig
 from seqrec.modeling.attention import AttentionContext
 from seqrec.modeling.dropout import Dropout
-from seqrec.modeling.masks import biased_mask
 from seqrec.modeling.modeling_next_item import NextItemHead
 from seqrec.modeling.positions import PositionTerms, rotate
 from seqrec.modeling.sequence_layout import SequenceLayout, take_position
@@ -98,13 +97,10 @@ class HstuModel(TransformerBackbone):
     def attention_context(
         self, hidden_BLD: Tensor, layout: SequenceLayout, positions: PositionTerms
     ) -> AttentionContext:
-        """Gather the inputs of attention; the mask includes the bias, which is added once for all layers."""
+        """Gather the inputs of attention, with a mask that `PointwiseAttention` can add to scores of any type."""
         context = super().attention_context(hidden_BLD, layout, positions)
         assert isinstance(context.mask, Tensor)  # as of eager attention
-        mask = context.mask.clamp(min=UNSEEN)
-        if context.bias_BHLL is not None:
-            mask = biased_mask(mask, context.bias_BHLL.to(mask.dtype), is_causal=True)
-        return context._replace(mask=mask, bias_BHLL=None)
+        return context._replace(mask=context.mask.clamp(min=UNSEEN))
 
 
 class HstuForNextItem(NextItemHead):

@@ -14,7 +14,8 @@ GOLDEN = Path(__file__).parent.parent / "fixtures" / "golden"
 
 def test_every_architecture_has_its_checkpoints():
     assert {folder.name for folder in GOLDEN.iterdir()} == {
-        f"{model_type}-{position}" for model_type in MODEL_TYPES for position in ("learned", "rotary")
+        "hstu-relative",  # its default
+        *(f"{model_type}-{position}" for model_type in MODEL_TYPES for position in ("learned", "rotary")),
     }
 
 
