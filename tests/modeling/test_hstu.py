@@ -1,5 +1,8 @@
 """HSTU agrees with the formulas of its paper (Zhai et al., ICML 2024, equations 1 to 3), computed by loops."""
 
+import math
+from itertools import chain
+
 import pytest
 import torch
 
@@ -87,6 +90,67 @@ def test_a_model_adds_the_bias_of_its_positions(bias):
         expected = naive_block(block, expected, bias, longest=10)
     found = model(inputs_embeds=x).last_hidden_state[0]
     torch.testing.assert_close(found, model.final_norm(expected), atol=1e-5, rtol=1e-5)
+
+
+HISTORIES = [[5, 9, 7, 30, 12], [20], [11, 30, 12]]
+TIMES = [[0.0, 0.0, 40.0, 3_000.0, 9e7], [5e8], [1e9, 1e9 + 86_400, 1e9 + 86_403]]
+ASKED = [[0.0, 40.0, 3_000.0, 9e7, 2e8], [6e8], [1e9 + 86_400, 1e9 + 86_403, 1e9 + 10**6]]
+
+
+def naive_model(model, history, times, asked):
+    """Compute the hidden states of one history, with biases looked up by loops."""
+    [positions_NH], [gaps_TH] = model.position_embedding.parameters(), model.time_encoding.parameters()
+    bias_HLL = torch.zeros(NUM_HEADS, len(history), len(history))
+    for query_at, request in enumerate(asked):
+        for key_at, time in enumerate(times[: query_at + 1]):
+            bucket = min(int(math.log(max(abs(request - time), 1)) / 0.301), len(gaps_TH) - 1)
+            bias_HLL[:, query_at, key_at] = positions_NH[query_at - key_at] + gaps_TH[bucket]
+    x_LD = model.item_embedding.weight[history] * 8**0.5
+    for block in model.layers:
+        x_LD = naive_block(block, x_LD, bias_HLL, longest=10)
+    return model.final_norm(x_LD)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("request_time", ["last_event", "target"])
+def test_positions_and_times_enter_alone_padded_and_packed(request_time):
+    torch.manual_seed(0)
+    model = randomised(HstuModel(HstuConfig(**CONFIG, time_encoding="relative", request_time=request_time))).eval()
+    columns = {"input_ids": HISTORIES, "timestamps": TIMES}
+    if request_time == "target":
+        columns["request_times"] = ASKED
+    expected = [
+        naive_model(model, history, times, asked)
+        for history, times, asked in zip(HISTORIES, TIMES, columns.get("request_times", TIMES), strict=True)
+    ]
+
+    def agrees(found_LD, expected_LD):
+        torch.testing.assert_close(found_LD, expected_LD, atol=1e-5, rtol=1e-5)
+
+    alone = [{name: rows[at : at + 1] for name, rows in columns.items()} for at in range(len(HISTORIES))]
+    for row, states in zip(alone, expected, strict=True):
+        agrees(model(**tensors(row)).last_hidden_state[0], states)
+
+    packed = {name: [list(chain.from_iterable(rows))] for name, rows in columns.items()}
+    packed["position_ids"] = [[*range(5), *range(1), *range(3)]]
+    agrees(model(**tensors(packed)).last_hidden_state[0], torch.cat(expected))
+
+    padded = {name: [row + [0] * (5 - len(row)) for row in rows] for name, rows in columns.items()}
+    padded["attention_mask"] = [[1] * len(row) + [0] * (5 - len(row)) for row in HISTORIES]
+    found_BLD = model(**tensors(padded)).last_hidden_state
+    for row_LD, states in zip(found_BLD, expected, strict=True):
+        agrees(row_LD[: len(states)], states)
+    newest = torch.tensor([len(row) - 1 for row in HISTORIES])
+    users_BD = model(**tensors(padded), query_position=newest).last_hidden_state[:, 0]
+    agrees(users_BD, torch.stack([states[-1] for states in expected]))
+
+
+def tensors(columns):
+    """Turn columns into tensors, times into seconds as float64."""
+    return {
+        name: torch.tensor(rows, dtype=torch.float64 if "time" in name else torch.int64)
+        for name, rows in columns.items()
+    }
 
 
 @pytest.mark.filterwarnings("error")
