@@ -3,6 +3,7 @@
 Shape suffixes: B batch, L length, D hidden size, I intermediate size, H heads, E size of a head.
 """
 
+import torch
 from torch import Tensor, nn
 from transformers.modeling_layers import GradientCheckpointingLayer
 
@@ -100,7 +101,14 @@ class HstuModel(TransformerBackbone):
         """Gather the inputs of attention, with a mask that `PointwiseAttention` can add to scores of any type."""
         context = super().attention_context(hidden_BLD, layout, positions)
         assert isinstance(context.mask, Tensor)  # as of eager attention
-        return context._replace(mask=context.mask.clamp(min=UNSEEN))
+        dtype = score_dtype(hidden_BLD)
+        return context._replace(mask=context.mask.clamp(min=UNSEEN).to(dtype)).with_biased_mask(dtype)
+
+
+def score_dtype(hidden_BLD: Tensor) -> torch.dtype:
+    """Return the type of the scores of these hidden states."""
+    device = hidden_BLD.device.type
+    return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else hidden_BLD.dtype
 
 
 class HstuForNextItem(NextItemHead):
