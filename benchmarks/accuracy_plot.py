@@ -74,11 +74,8 @@ def dots_of(results: Sequence[Mapping[str, Any]], published: Iterable[Mapping[st
         for recipe, group in groupby(results, key=lambda result: result["recipe"])
     ]
     reported = [Dot(f"{entry['model']} ({entry['source']})", [entry[METRIC]], PUBLISHED) for entry in published]
-    baselines = [
-        Dot(name, [results[0][ranker]["test"][METRIC]], BASELINE)
-        for ranker, name in RANKERS.items()
-        if ranker != "model"
-    ]
+    measured = {ranker: result[ranker] for result in reversed(results) for ranker in RANKERS if ranker in result}
+    baselines = [Dot(RANKERS[ranker], [found["test"][METRIC]], BASELINE) for ranker, found in measured.items()]
     return sorted([*ours, *reported, *baselines], key=lambda dot: -mean(dot.values))
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from accuracy_plot import split_title
 
-BASELINES = ("item_knn", "popularity")
+BASELINES = ("item_knn", "popularity", "recent_popularity")  # older results lack the last
 METRICS = ("ndcg@10", "hr@10")
 RESULT_COLUMNS = (
     "data",
@@ -18,11 +18,22 @@ RESULT_COLUMNS = (
     "validation NDCG@10",
     "item-kNN's NDCG@10",
     "popularity's",
+    "recent popularity's",
     "time",
     "split",
 )
 PUBLISHED_COLUMNS = ("data", "model", "NDCG@10", "HR@10", "reported by")
-SUMMARY_COLUMNS = ("data", "model", "seeds", "time", "NDCG@10", "HR@10", "published", "item-kNN's NDCG@10")
+SUMMARY_COLUMNS = (
+    "data",
+    "model",
+    "seeds",
+    "time",
+    "NDCG@10",
+    "HR@10",
+    "published",
+    "item-kNN's NDCG@10",
+    "recent popularity's",
+)
 
 Result = Mapping[str, Any]
 
@@ -44,10 +55,16 @@ def result_cells(results: Sequence[Result]) -> list[str]:
         ", ".join(str(result["seed"]) for result in results),
         *(spread([result["metrics"]["test"][name] for result in results]) for name in METRICS),
         spread([result["metrics"]["validation"]["ndcg@10"] for result in results]),
-        *(f"{first[baseline]['test']['ndcg@10']:.4f}" if baseline in first else "" for baseline in BASELINES),
+        *(baseline_cell(results, baseline) for baseline in BASELINES),
         f"{minutes(results)}, {first['machine']}",
         f"`{first['split_sha256'][:12]}…`",
     ]
+
+
+def baseline_cell(results: Sequence[Result], baseline: str) -> str:
+    """Format a baseline's NDCG@10 on test, which is the same for all seeds; empty if no result has it."""
+    found = next((result[baseline] for result in results if baseline in result), None)
+    return f"{found['test']['ndcg@10']:.4f}" if found else ""
 
 
 def published_table(published: Iterable[Mapping[str, Any]]) -> str:
@@ -94,7 +111,7 @@ def summary_cells(
         minutes(seeds),
         *(f"{figure:.4f}" for figure in figures),
         " / ".join(f"{beside[name]:.4f}" for name in METRICS) if beside else "",
-        f"{seeds[0]['item_knn']['test']['ndcg@10']:.4f}",
+        *(baseline_cell(seeds, baseline) for baseline in ("item_knn", "recent_popularity")),
     ]
 
 

@@ -48,6 +48,12 @@ DATA_SETS = "https://huggingface.co/datasets/"
 SLICES = {"history_length": "Length of the history", "target_popularity": "Popularity of the held-out item"}
 # Purposes of the configuration fields that the card shows; those of negative sampling only if they are used.
 SHOWN: tuple[Purpose, ...] = ("data", "architecture", "parts", "loss", "training")
+# The baselines that the card's first sentence on results names, in this order.
+BASELINES = {
+    "item_knn": "item-kNN",
+    "recent_popularity": "recommending what was most popular in the 7 days before the request",
+    "popularity": "recommending the most popular items to everyone",
+}
 RESULTS = (results_on_test, other_lengths_on_test, results_on_validation)
 
 
@@ -170,7 +176,8 @@ def build_model_card(
         protocol=protocol,
         lifts=lifts(metrics),
         results=results,
-        has_item_knn=any("item-kNN" in result for result in results),
+        has_recent_popularity=any(RANKERS["recent_popularity"] in result for result in results),
+        has_item_knn=any(RANKERS["item_knn"] in result for result in results),
         has_intervals=any(" to " in result for result in results),
         catalogue_use=catalogue_table(metrics),
         slices=[found for name, title in SLICES.items() if (found := slice_table(metrics, name, title))],
@@ -214,11 +221,15 @@ def history_length(config: Mapping[str, Any]) -> int | None:
         return None
 
 
-def lifts(metrics: Mapping[str, Any]) -> dict[str, float]:
-    """Return the ratio of the model's NDCG@10 on test to each baseline's, where both are known."""
+def lifts(metrics: Mapping[str, Any]) -> list[str]:
+    """Describe the ratio of the model's NDCG@10 on test to each baseline's, where both are known."""
     found = {name: dig(metrics, name, "test", "ndcg@10") for name in RANKERS}
-    model = found.pop("model")
-    return {name: model / value for name, value in found.items() if is_known(model) and is_known(value) and value > 0}
+    model = found["model"]
+    return [
+        f"**{model / found[name]:.2f} times** that of {description}"
+        for name, description in BASELINES.items()
+        if is_known(model) and is_known(found[name]) and found[name] > 0
+    ]
 
 
 def energy(estimate: Mapping[str, Any]) -> str:

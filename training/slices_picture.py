@@ -15,7 +15,8 @@ from seqrec.hub.card_values import is_count, is_known, mapping
 __all__ = ["save_slices_picture"]
 
 PANELS = {"history_length": "items in the history", "target_popularity": "popularity of the held-out item"}
-COLOURS = {"model": "#1f6feb", "item_knn": "#8a8a8a", "popularity": "#d0d0d0"}  # in this order, from the left
+# In this order, from the left.
+COLOURS = {"model": "#1f6feb", "item_knn": "#7a7a7a", "recent_popularity": "#a8a8a8", "popularity": "#d6d6d6"}
 NAMES = {**RANKERS, "model": "this model"}
 TICKS = {"head": "head (most popular)", "tail": "tail (rarest)"}
 METRIC = "ndcg@10"

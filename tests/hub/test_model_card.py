@@ -10,8 +10,9 @@ from huggingface_hub import ModelCard, metadata_load
 from huggingface_hub.repocard_data import model_index_to_eval_results
 from safetensors.torch import save_file
 
+from seqrec.evaluation.tables import RANKERS
 from seqrec.hub.card_tables import ACCURACY, MAIN, number, plain, table, without_folders
-from seqrec.hub.model_card import build_model_card, count_parameters, energy, save_model_card
+from seqrec.hub.model_card import BASELINES, build_model_card, count_parameters, energy, save_model_card
 from seqrec.hub.portable_command import portable_command
 
 SECTIONS = (
@@ -66,6 +67,7 @@ def metrics():
         },
         "model": {"validation": measured(0), "test": measured(1)},
         "popularity": {"validation": measured(2), "test": measured(3)},
+        "recent_popularity": {"validation": measured(9), "test": measured(10)},
         "item_knn": {"validation": measured(6), "test": measured(7)},
         "confidence": {
             "model": {"test": {"ndcg@10": [0.0911, 0.1222]}},
@@ -78,7 +80,7 @@ def metrics():
             },
             {"history": [{"item_id": "9"}], "recommended": [{"item_id": "172", "title": "Empire"}]},
         ],
-        "slices": {"model": sliced(4), "popularity": sliced(5), "item_knn": sliced(8)},
+        "slices": {"model": sliced(4), "popularity": sliced(5), "recent_popularity": sliced(11), "item_knn": sliced(8)},
         "training": {
             "seconds": 100.34,
             "num_epochs": 23.0,
@@ -235,12 +237,16 @@ def test_everything_measured_is_told(metrics):
     card = build(metrics)
     assert sections(card) == SECTIONS
     text = card.text
-    for ranker in ("model", "popularity", "item_knn"):
+    for ranker in ("model", "popularity", "recent_popularity", "item_knn"):
         for split, names in (("validation", MAIN), ("test", ACCURACY)):
             for name in names:
                 assert f"{metrics[ranker][split][name]:.4f}" in text
         assert f"{metrics['slices'][ranker]['test']['target_popularity']['tail']['ndcg@10']:.4f}" in text
-    for baseline, name in (("popularity", "that of recommending the most popular"), ("item_knn", "that of item-kNN")):
+    for baseline, name in (
+        ("popularity", "that of recommending the most popular items to everyone."),
+        ("recent_popularity", "that of recommending what was most popular in the 7 days before the request, and"),
+        ("item_knn", "that of item-kNN, "),
+    ):
         ratio = metrics["model"]["test"]["ndcg@10"] / metrics[baseline]["test"]["ndcg@10"]
         assert f"**{ratio:.2f} times** {name}" in text
     for told in (
@@ -250,6 +256,8 @@ def test_everything_measured_is_told(metrics):
         "Terms of the data: for research",
         "The model: `apache-2.0`.",
         "0.67 Wh (2 CPU cores at 12 W each)",
+        "it knows the time of the request, and what other users did until then.",
+        "| recent (7 days) |",
         "40.0%",
         "| tail (rarest) | 1,234 |",
         "| 1 to 10 items | 1,234 |",
@@ -277,7 +285,8 @@ def test_everything_measured_is_told(metrics):
 
 def test_nothing_unknown_is_told(metrics):
     metrics["model"]["test"]["novelty@10"] = math.nan
-    metrics["popularity"]["test"]["ndcg@10"] = metrics["item_knn"]["test"]["ndcg@10"] = math.nan
+    for baseline in ("popularity", "recent_popularity", "item_knn"):
+        metrics[baseline]["test"]["ndcg@10"] = math.nan
     metrics["model"]["validation"]["hr@10"] = math.nan
     metrics["training"] |= dict.fromkeys(("best_epoch", "command", "estimated_energy", "license"))
     for name in ("density", "period", "dataset_terms"):
@@ -295,7 +304,11 @@ def test_nothing_unknown_is_told(metrics):
 
 
 @pytest.mark.parametrize(
-    "gone", ["protocol", "model", "popularity", "item_knn", "confidence", "slices", "training", "samples"]
+    "gone",
+    [
+        *("protocol", "model", "popularity", "recent_popularity", "item_knn"),
+        *("confidence", "slices", "training", "samples"),
+    ],
 )
 def test_a_missing_part_of_the_metrics_leaves_no_trace(metrics, gone):
     del metrics[gone]
@@ -307,8 +320,9 @@ def test_a_missing_part_of_the_metrics_leaves_no_trace(metrics, gone):
         assert card.data.eval_results is None
     else:
         assert set(SECTIONS) - set(sections(card)) == vanished.get(gone, set())
-    assert card.text.count(" times**") == {"model": 0, "popularity": 1, "item_knn": 1}.get(gone, 2)
-    name = {"model": "**this model**", "item_knn": "item-kNN"}.get(gone, gone)
+    assert card.text.count(" times**") == {**dict.fromkeys(BASELINES, 2), "model": 0}.get(gone, 3)
+    assert ("it knows the time of the request" in card.text) is (gone != "recent_popularity")
+    name = {**RANKERS, "model": "**this model**"}.get(gone, gone)
     assert f"\n| {name} |" not in card.text
     assert ("Brackets show" in card.text) is (gone != "confidence")
 

@@ -24,6 +24,7 @@ METRICS = {
             }
         },
         "popularity": {"test": {"history_length": {"1-10": {"num_users": 1234, "ndcg@10": 0.0625}}}},
+        "recent_popularity": {"test": {"history_length": {"1-10": {"num_users": 1234, "ndcg@10": 0.125}}}},
     }
 }
 
@@ -32,7 +33,7 @@ def test_bars_are_the_measured_values():
     axis = Figure().add_subplot()
     draw(axis, METRICS, "history_length")
     heights = {group.get_label(): [bar.get_height() for bar in group] for group in axis.containers}
-    assert heights == {"this model": [0.25, 0.5], "popularity": [0.0625, 0]}
+    assert heights == {"this model": [0.25, 0.5], "recent (7 days)": [0.125, 0], "popularity": [0.0625, 0]}
     assert [label.get_text() for label in axis.get_xticklabels()] == ["1–10\nn = 1,234", "11–50\nn = 5"]
     assert {text.get_text() for text in axis.texts} == {"0.250", "0.500"}
 
@@ -41,7 +42,7 @@ def test_bars_do_not_overlap():
     axis = Figure().add_subplot()
     draw(axis, METRICS, "history_length")
     edges = sorted((bar.get_x(), bar.get_x() + bar.get_width()) for bar in axis.patches)
-    assert len(edges) == 4
+    assert len(edges) == 6
     assert all(right <= left + 1e-9 for (_, right), (left, _) in pairwise(edges))
 
 
@@ -52,7 +53,7 @@ def test_the_picture_is_opaque_and_shows_all_rankers(tmp_path):
     assert (pixels[0, 0, :3] == 1).all()
     colours = Counter(map(tuple, (pixels[..., :3].reshape(-1, 3) * 255).round().astype(int).tolist()))
     areas = {name: colours[tuple(bytes.fromhex(colour[1:]))] for name, colour in COLOURS.items()}
-    assert {name for name, area in areas.items() if area > 500} == {"model", "popularity"}
+    assert {name for name, area in areas.items() if area > 500} == {"model", "recent_popularity", "popularity"}
 
 
 @pytest.mark.parametrize(
