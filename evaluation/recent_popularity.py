@@ -7,15 +7,13 @@ stretch. Items are represented by their token ids.
 from dataclasses import dataclass
 
 import numpy as np
-import polars as pl
 import torch
 from torch import Tensor
 
 from seqrec.errors import InputError
 from seqrec.interactions.histories import as_histories
 from seqrec.interactions.prepared_sets import PreparedData
-from seqrec.interactions.seconds import LAST_PLAUSIBLE, UNITS
-from seqrec.interactions.timestamps import period
+from seqrec.interactions.seconds import are_seconds
 from seqrec.search.scoring import Scores
 
 __all__ = ["RecentPopularityBaseline"]
@@ -63,10 +61,10 @@ class RecentPopularityBaseline:
     def of_data(cls, data: PreparedData, *, num_days: int = NUM_DAYS) -> "RecentPopularityBaseline | None":
         """Count the events of prepared data, in windows of some days; None if their timestamps are not real times."""
         log = as_histories(data.sequences["train"]).columns  # the events of all parts
-        per_day = units_per_day(log["timestamps"]) if "timestamps" in log else None
-        if per_day is None:
+        times_N = log.get("timestamps")
+        if times_N is None or not are_seconds(times_N):
             return None
-        return cls(log["input_ids"], log["timestamps"], len(data.tokenizer), window=num_days * per_day)
+        return cls(log["input_ids"], times_N, len(data.tokenizer), window=num_days * SECONDS_PER_DAY)
 
     def score_users(
         self, input_ids: Tensor, attention_mask: Tensor | None = None, *, target_timestamp: Tensor, **columns: Tensor
@@ -129,11 +127,3 @@ class Windows:
     def columns(items: np.ndarray, start: int, stop: int) -> np.ndarray:
         """Return the columns of items in a stretch; all other items have the one after the last."""
         return np.where((items >= start) & (items < stop), items - start, stop - start)
-
-
-def units_per_day(times_N: np.ndarray) -> int | None:
-    """Return the length of a day in the unit of times since 1970; None if they are not real times."""
-    if len(times_N) == 0 or period(pl.Series(times_N)) is None:
-        return None
-    latest = times_N.max() / LAST_PLAUSIBLE.timestamp()
-    return SECONDS_PER_DAY * next(per_second for per_second in UNITS.values() if latest < per_second)

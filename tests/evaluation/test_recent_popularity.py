@@ -116,7 +116,9 @@ def test_seven_days_are_found_in_every_unit(per_second, kind):
 
 def test_datetimes_are_times_and_positions_are_not():
     rows = frame(DAYS).with_columns(timestamp=pl.from_epoch("timestamp"))
-    assert RecentPopularityBaseline.of_data(prepare(DataArguments(), interactions=rows)).window == 7 * DAY
+    dated = prepare(DataArguments(), interactions=rows)
+    assert RecentPopularityBaseline.of_data(dated).window == 7 * DAY
+    assert RecentPopularityBaseline.of_data(dated, num_days=30).window == 30 * DAY
     for times in (pl.int_range(pl.len()), pl.int_range(pl.len()) * 1.0, 2000 + pl.int_range(pl.len())):
         ordered = frame(DAYS).with_columns(timestamp=times)
         assert RecentPopularityBaseline.of_data(prepare(DataArguments(), interactions=ordered)) is None

@@ -13,6 +13,8 @@ from seqrec.evaluation.evaluator import rank_dataset
 from seqrec.evaluation.report import LIST_LENGTH, measure
 from seqrec.evaluation.tables import metrics_table
 from seqrec.interactions.catalogue import Catalogue
+from seqrec.interactions.data_arguments import DataArguments
+from seqrec.interactions.preparation import prepare
 from seqrec.interactions.prepared_sets import PreparedData
 from seqrec.interactions.tokenization_items import ItemTokenizer
 
@@ -132,3 +134,22 @@ def test_popularity_is_counted_in_training_and_similarity_learned_there():
     figures = figures_of(prepared(8, [[3, 4], [3, 5], [3, 4]], [([5], 3), ([9], 10)]))
     assert figures["popularity"]["test"]["hr@1"] == 0.5
     assert figures["item_knn"]["test"]["hr@10"] == 0.5
+
+
+def test_recent_popularity_is_measured_where_timestamps_are_times():
+    """Each day everybody takes that day's item; those of validation and test do not occur in training."""
+    days = [1, 2, 30, 60, 61]
+    start = 1_704_067_200
+    rows = [(user, f"i{day}", start + 86_400 * day + user) for user in range(40) for day in days]
+    table = pl.DataFrame(rows, schema=["user_id", "item_id", "timestamp"], orient="row")
+    figures = figures_of(prepare(DataArguments(), interactions=table))
+    assert figures["recent_popularity"]["validation"]["hr@1"] == 39 / 40  # nobody came before the first user
+    assert figures["popularity"]["validation"]["hr@1"] == 0
+    for section in ("confidence", "slices"):
+        assert list(figures[section]) == ["model", "popularity", "recent_popularity", "item_knn"]
+    assert len(metrics_table(figures).splitlines()) == 9
+    ordered = table.with_columns(timestamp=pl.int_range(pl.len()))
+    without = figures_of(prepare(DataArguments(), interactions=ordered))
+    assert "recent_popularity" not in {*without, *without["confidence"], *without["slices"]}
+    assert len(metrics_table(without).splitlines()) == 7
+    assert without["popularity"] == figures["popularity"]
