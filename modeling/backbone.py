@@ -44,6 +44,7 @@ class NextItemBackbone(NextItemPreTrainedModel):
     def __init__(self, config: NextItemConfig, **unknown: Any) -> None:
         super().__init__(config, **unknown)
         self.item_embedding = ItemEncoder(config)
+        self.event_columns = config.event_columns
         self.event_parts = make_event_parts(config)
         # SASRec's code, though not its paper, scales items by √D; otherwise positions would dominate them.
         self.input_scale = config.hidden_size**0.5
@@ -107,7 +108,7 @@ class NextItemBackbone(NextItemPreTrainedModel):
         """Turn item vectors and the events' other columns into hidden states: `forward` without captured outputs."""
         self.check_length(items_BLD.shape[1])
         hidden_BLD = sum_events(self.event_parts, items_BLD, columns) * self.input_scale
-        layout = SequenceLayout(attention_mask_BL, position_ids_BL, *event_times(self.config, columns))
+        layout = SequenceLayout(attention_mask_BL, position_ids_BL, *event_times(self.event_columns, columns))
         if query_position is None:
             return self.encode_sequences(hidden_BLD, layout)
         return self.encode_queries(hidden_BLD, layout, query_position)
@@ -160,7 +161,7 @@ class NextItemBackbone(NextItemPreTrainedModel):
         Raises:
             InputError: As in `forward`, and if the model does not read a column.
         """
-        refuse_unread_columns(self.config.event_columns, columns)
+        refuse_unread_columns(self.event_columns, columns)
         input_ids, attention_mask, columns = self.objective.request(input_ids, attention_mask, columns)
         newest: Tensor | int = -1
         if attention_mask is not None:

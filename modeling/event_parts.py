@@ -92,11 +92,11 @@ def sum_events(parts: nn.ModuleDict, items_BLD: Tensor, columns: dict[str, Tenso
     return items_BLD
 
 
-def event_times(config: Any, columns: dict[str, Tensor]) -> tuple[Tensor | None, Tensor | None]:
+def event_times(read: Sequence[str], columns: dict[str, Tensor]) -> tuple[Tensor | None, Tensor | None]:
     """Return when events happened, and when the items after them are asked for; None for a model that reads no times.
 
     Args:
-        config: The model's configuration.
+        read: Names of the columns that the model reads.
         columns: The events' columns (B, L).
 
     Returns:
@@ -105,12 +105,11 @@ def event_times(config: Any, columns: dict[str, Tensor]) -> tuple[Tensor | None,
     Raises:
         InputError: If the model reads a column of times that is missing.
     """
-    if not config.reads_time:
+    if "timestamps" not in read:
         return None, None
     timestamps_BL = required_column(columns, "timestamps")
-    if config.request_time == "last_event":
-        return timestamps_BL, timestamps_BL
-    return timestamps_BL, required_column(columns, "request_times")
+    asked_BL = required_column(columns, "request_times") if "request_times" in read else timestamps_BL
+    return timestamps_BL, asked_BL
 
 
 def required_column(columns: dict[str, Tensor], name: str) -> Tensor:

@@ -8,7 +8,7 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.masking_utils import flash_attention_mask
 
 from seqrec.errors import InputError
-from seqrec.testing.tiny_inputs import HISTORIES, every_position, padded, skip_unless
+from seqrec.testing.tiny_inputs import HISTORIES, every_encoding, inputs_of, skip_unless
 
 __all__ = ["AttentionContract"]
 
@@ -56,15 +56,15 @@ class AttentionContract:
     """Every attention implementation gives the same result; `ModelContract` includes these tests."""
 
     @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's own, from flex attention
-    @every_position
+    @every_encoding
     @pytest.mark.parametrize("implementation", ["eager", flex])
     def test_attention_implementations_agree(self, tiny_model, implementation):
         skip_unless(tiny_model, "uses_attention")
-        ids, mask = padded(HISTORIES, "right")
+        inputs = inputs_of(tiny_model, HISTORIES, "right")
         with torch.no_grad(), skip_where_bias_is_refused():
-            expected = tiny_model.encode_users(ids, mask)
+            expected = tiny_model.encode_users(**inputs)
             tiny_model.set_attn_implementation(implementation)
-            torch.testing.assert_close(tiny_model.encode_users(ids, mask), expected, atol=1e-5, rtol=1e-5)
+            torch.testing.assert_close(tiny_model.encode_users(**inputs), expected, atol=1e-5, rtol=1e-5)
 
     def test_flex_attention_is_refused_where_torch_computes_it_wrongly(self, tiny_model, monkeypatch):
         skip_unless(tiny_model, "uses_attention")
@@ -73,14 +73,14 @@ class AttentionContract:
         with pytest.raises(
             ValueError, match=r"flex_attention(' does not support| computes wrong results on this processor .AVX2)"
         ):
-            tiny_model.encode_users(torch.tensor(HISTORIES[1:2]))
+            tiny_model.encode_users(**inputs_of(tiny_model, HISTORIES[1:2]))
 
     @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-    @every_position
+    @every_encoding
     @pytest.mark.parametrize("implementation", ["eager", flex, "flash_reference"])
     def test_attention_implementations_agree_on_packed_rows(self, tiny_model, batch, implementation):
         skip_unless(tiny_model, "uses_attention")
-        inputs = {"input_ids": batch["input_ids"], "position_ids": batch["position_ids"]}
+        inputs = {name: values for name, values in batch.items() if name != "labels"}
         assert len(inputs["input_ids"]) > 1
         assert (inputs["position_ids"] == 0).sum() > len(inputs["input_ids"])
         with torch.no_grad(), skip_where_bias_is_refused():
@@ -92,7 +92,7 @@ class AttentionContract:
     def test_records_hidden_states_and_attentions(self, tiny_model):
         skip_unless(tiny_model, "uses_attention")
         tiny_model.set_attn_implementation("eager")
-        outputs = tiny_model(torch.tensor(HISTORIES[1:2]), output_hidden_states=True, output_attentions=True)
+        outputs = tiny_model(**inputs_of(tiny_model, HISTORIES[1:2]), output_hidden_states=True, output_attentions=True)
         assert len(outputs.hidden_states) == tiny_model.config.num_hidden_layers + 1
         assert [weights.shape for weights in outputs.attentions] == [(1, 2, 8, 8)] * tiny_model.config.num_hidden_layers
         torch.testing.assert_close(outputs.attentions[0].sum(-1), torch.ones(1, 2, 8))

@@ -13,23 +13,26 @@ from seqrec.modeling.modeling_auto import HEADS, AutoModelForNextItem
 from seqrec.modeling.objectives import training_collator
 from seqrec.testing.attention_contract import AttentionContract
 from seqrec.testing.product_contract import ProductContract
+from seqrec.testing.time_contract import TimeContract
 from seqrec.testing.tiny_inputs import (
     HISTORIES,
     NUM_ITEMS,
     TINY,
+    every_encoding,
     every_loss,
-    every_position,
     gradients,
-    padded,
+    inputs_of,
+    rows_of,
     skip_unless,
     users_one_by_one,
+    with_numbers,
     without_dropout,
 )
 
 __all__ = ["NUM_ITEMS", "TINY", "ModelContract"]
 
 
-class ModelContract(AttentionContract, ProductContract):
+class ModelContract(AttentionContract, TimeContract, ProductContract):
     """Tests that every architecture must pass.
 
     Name a subclass `Test…`, and override `config_class` with the architecture's configuration:
@@ -66,16 +69,19 @@ class ModelContract(AttentionContract, ProductContract):
                 pytest.skip(f"{model_class.__name__} declares no {position} positions")
             choices = {name: choice for name, choice in choices.items() if name != "position_embedding_type"}
             # … and thus the architecture's own positions, if it has any
+        encoding = choices.get("time_encoding", "none")
+        if encoding != "none" and encoding not in getattr(model_class, "time_classes", {}):
+            pytest.skip(f"{model_class.__name__} declares no {encoding} times")
         names = {field.name for field in own_fields(config_class)}
         sizes = {name: size for name, size in TINY.items() if name in names}
         return config_class(vocab_size=NUM_ITEMS + 3, **sizes, **choices)
 
     @pytest.fixture
     def tiny_model(self, tiny_config):
-        """A tiny model, with wide initialisation so that its outputs differ from one another."""
+        """A tiny model, with wide initialisation and without zeros, so that its outputs differ from one another."""
         torch.manual_seed(0)
         tiny_config.initializer_range = 0.5
-        return AutoModelForNextItem.from_config(tiny_config).eval()
+        return with_numbers(AutoModelForNextItem.from_config(tiny_config)).eval()
 
     @pytest.fixture
     def tokenizer(self):
@@ -86,18 +92,21 @@ class ModelContract(AttentionContract, ProductContract):
     def batch(self, tiny_model, tokenizer):
         """A packed training batch."""
         torch.manual_seed(0)
-        return training_collator(tiny_model, tokenizer)([{"input_ids": history} for history in HISTORIES])
+        return training_collator(tiny_model, tokenizer)(rows_of(tiny_model, HISTORIES))
 
-    @every_position
+    @every_encoding
     @pytest.mark.parametrize("side", ["left", "right"])
     def test_padding_changes_no_user(self, tiny_model, side):
         torch.testing.assert_close(
-            tiny_model.encode_users(*padded(HISTORIES, side)), users_one_by_one(tiny_model), atol=1e-5, rtol=1e-5
+            tiny_model.encode_users(**inputs_of(tiny_model, HISTORIES, side)),
+            users_one_by_one(tiny_model),
+            atol=1e-5,
+            rtol=1e-5,
         )
 
     @pytest.mark.parametrize("side", ["left", "right"])
     def test_an_empty_row_gives_numbers_and_disturbs_no_other(self, tiny_model, side):
-        users = tiny_model.encode_users(*padded([*HISTORIES, []], side))
+        users = tiny_model.encode_users(**inputs_of(tiny_model, [*HISTORIES, []], side))
         assert users.isfinite().all()
         torch.testing.assert_close(users[:-1], users_one_by_one(tiny_model), atol=1e-5, rtol=1e-5)
 
@@ -105,20 +114,22 @@ class ModelContract(AttentionContract, ProductContract):
         if not tiny_model.objective.is_causal:
             pytest.skip("a bidirectional model looks ahead by design")
         # Positions count back from the newest item, so the two histories must be of one length.
-        before = tiny_model(torch.tensor([[5, 6, 7, 8, 9]])).logits
-        after = tiny_model(torch.tensor([[5, 6, 7, 30, 31]])).logits
+        before = tiny_model(**inputs_of(tiny_model, [[5, 6, 7, 8, 9]])).logits
+        after = tiny_model(**inputs_of(tiny_model, [[5, 6, 7, 30, 31]])).logits
         torch.testing.assert_close(after[:, :3], before[:, :3])
         assert not torch.allclose(after[:, 3:, 3:], before[:, 3:, 3:])
 
-    @every_position
+    @every_encoding
     def test_order_matters(self, tiny_model):
-        forward, backward = (tiny_model.encode_users(torch.tensor([ids])) for ids in ([5, 6, 7, 8], [7, 6, 5, 8]))
+        forward, backward = (
+            tiny_model.encode_users(**inputs_of(tiny_model, [ids])) for ids in ([5, 6, 7, 8], [7, 6, 5, 8])
+        )
         assert not torch.allclose(forward, backward, atol=1e-3)
 
     @every_loss
     def test_packing_gives_the_loss_and_gradients_of_padding(self, tiny_model, tokenizer):
         without_dropout(tiny_model)
-        rows = [{"input_ids": np.random.default_rng(seed).integers(3, 43, size=seed)} for seed in range(1, 40)]
+        rows = rows_of(tiny_model, [np.random.default_rng(seed).integers(3, 43, size=seed) for seed in range(1, 40)])
         batches = []
         for packing in (True, False):
             torch.manual_seed(1)  # the same masks, if the objective masks items
@@ -128,7 +139,7 @@ class ModelContract(AttentionContract, ProductContract):
 
     def test_cross_entropy_is_that_of_the_logits(self, tiny_model, batch):
         tiny_model.config.loss = "cross_entropy"
-        logits = tiny_model(batch["input_ids"], position_ids=batch["position_ids"]).logits
+        logits = tiny_model(**{name: values for name, values in batch.items() if name != "labels"}).logits
         expected = torch.nn.functional.cross_entropy(logits.flatten(0, 1), batch["labels"].flatten())
         torch.testing.assert_close(tiny_model(**batch).loss, expected)
 
@@ -140,13 +151,13 @@ class ModelContract(AttentionContract, ProductContract):
         torch.testing.assert_close(half, whole / 2)
 
     def test_special_tokens_are_never_likely(self, tiny_model):
-        logits_BLV = tiny_model(torch.tensor([[5, 6]])).logits
+        logits_BLV = tiny_model(**inputs_of(tiny_model, [[5, 6]])).logits
         assert torch.isinf(logits_BLV[..., :3]).all()
         assert torch.isfinite(logits_BLV[..., 3:]).all()
 
     def test_logits_to_keep(self, tiny_model):
-        ids = torch.tensor(HISTORIES[1:2])
-        torch.testing.assert_close(tiny_model(ids, logits_to_keep=1).logits, tiny_model(ids).logits[:, -1:])
+        inputs = inputs_of(tiny_model, HISTORIES[1:2])
+        torch.testing.assert_close(tiny_model(**inputs, logits_to_keep=1).logits, tiny_model(**inputs).logits[:, -1:])
 
     @every_loss
     def test_special_tokens_take_no_gradient(self, tiny_model, batch):
@@ -167,7 +178,7 @@ class ModelContract(AttentionContract, ProductContract):
     def test_runs_in_bfloat16(self, tiny_model, tmp_path):
         tiny_model.save_pretrained(tmp_path)
         half = AutoModelForNextItem.from_pretrained(tmp_path, dtype=torch.bfloat16).eval()
-        users = half.encode_users(*padded(HISTORIES, "right"))
+        users = half.encode_users(**inputs_of(half, HISTORIES, "right"))
         assert users.dtype == torch.bfloat16
         torch.testing.assert_close(users.float(), users_one_by_one(tiny_model), atol=0.1, rtol=0.1)
 
@@ -185,14 +196,13 @@ class ModelContract(AttentionContract, ProductContract):
     def test_compiles_without_graph_breaks_unless_it_declares_them(self, tiny_model):
         fullgraph = tiny_model._can_compile_fullgraph
         compiled = torch.compile(tiny_model.model, fullgraph=fullgraph, backend="aot_eager")
-        ids, mask = padded(HISTORIES, "right")
+        inputs = inputs_of(tiny_model, HISTORIES, "right")
         with torch.no_grad():
             torch.testing.assert_close(
-                compiled(ids, attention_mask=mask).last_hidden_state,
-                tiny_model.model(ids, attention_mask=mask).last_hidden_state,
+                compiled(**inputs).last_hidden_state, tiny_model.model(**inputs).last_hidden_state
             )
 
-    @every_position
+    @every_encoding
     def test_exports_with_dynamic_shapes(self, tiny_model):
         skip_unless(tiny_model, "_can_compile_fullgraph")
 
@@ -201,20 +211,20 @@ class ModelContract(AttentionContract, ProductContract):
                 super().__init__()
                 self.model = tiny_model
 
-            def forward(self, input_ids, attention_mask):
-                return self.model.encode_users(input_ids, attention_mask)
+            def forward(self, inputs):
+                return self.model.encode_users(**inputs)
 
         batch, length = torch.export.Dim("batch", min=2), torch.export.Dim("length", min=2, max=11)
-        shapes = {"input_ids": {0: batch, 1: length}, "attention_mask": {0: batch, 1: length}}
-        exported = torch.export.export(Encoder(), padded(HISTORIES[:2], "right"), dynamic_shapes=shapes).module()
-        inputs = padded(HISTORIES, "right")
-        torch.testing.assert_close(exported(*inputs), tiny_model.encode_users(*inputs))
+        few, inputs = (inputs_of(tiny_model, histories, "right") for histories in (HISTORIES[:2], HISTORIES))
+        shapes = ({name: {0: batch, 1: length} for name in few},)
+        exported = torch.export.export(Encoder(), (few,), dynamic_shapes=shapes).module()
+        torch.testing.assert_close(exported(inputs), tiny_model.encode_users(**inputs))
 
     def test_vocabulary_grows_and_keeps_what_was_learnt(self, tiny_model):
         before = users_one_by_one(tiny_model)
         tiny_model.resize_token_embeddings(60, mean_resizing=False)
         assert tiny_model.config.vocab_size == 60
-        assert tiny_model(torch.tensor([[5, 59]])).logits.shape == (1, 2, 60)
+        assert tiny_model(**inputs_of(tiny_model, [[5, 59]])).logits.shape == (1, 2, 60)
         torch.testing.assert_close(users_one_by_one(tiny_model), before)
 
     @every_loss
@@ -236,11 +246,12 @@ class ModelContract(AttentionContract, ProductContract):
 
     def test_refuses_a_history_that_is_too_long(self, tiny_model):
         with pytest.raises(ValueError, match="positions was given, but this model reads at most 12"):
-            tiny_model.encode_users(torch.full((1, 13), 5))
+            tiny_model.encode_users(**inputs_of(tiny_model, [[5] * 13]))
 
     def test_takes_ids_or_embeddings_but_not_both(self, tiny_model):
-        ids = torch.tensor(HISTORIES[1:2])
-        embeds = tiny_model.get_input_embeddings()(ids)
-        torch.testing.assert_close(tiny_model(inputs_embeds=embeds).logits, tiny_model(ids).logits)
+        inputs = inputs_of(tiny_model, HISTORIES[1:2])
+        embeds = tiny_model.get_input_embeddings()(inputs["input_ids"])
+        without_ids = {name: values for name, values in inputs.items() if name != "input_ids"}
+        torch.testing.assert_close(tiny_model(**without_ids, inputs_embeds=embeds).logits, tiny_model(**inputs).logits)
         with pytest.raises(ValueError, match="exactly one of input_ids and inputs_embeds"):
-            tiny_model(ids, inputs_embeds=embeds)
+            tiny_model(**inputs, inputs_embeds=embeds)

@@ -17,12 +17,17 @@ from seqrec.interactions.histories import Histories
 from seqrec.modeling.modeling_auto import AutoModelForNextItem
 from seqrec.modeling.objectives import training_collator
 from seqrec.modeling.pipeline_next_item import TASK
-from seqrec.testing.tiny_inputs import NUM_ITEMS, every_position, users_one_by_one, without_dropout
+from seqrec.testing.tiny_inputs import NUM_ITEMS, every_encoding, rows_of, users_one_by_one, without_dropout
 from seqrec.training.accelerate_loop import train_with_accelerate
 from seqrec.training.arguments import SequentialTrainingArguments
 from seqrec.training.trainer import SequentialTrainer
 
 __all__ = ["ProductContract"]
+
+FEW_CHOICES = {
+    "default": {},
+    **{time: {"time_encoding": "relative", "request_time": time} for time in ("last_event", "target")},
+}
 
 
 def train_by_trainer(model, rows, tokenizer, packing, folder):
@@ -76,7 +81,7 @@ class ProductContract:
         with pytest.raises(ValueError, match="Did you mean 'hidden_size'"):
             type(tiny_config)(hiden_size=8)
 
-    @every_position
+    @every_encoding
     def test_weights_survive_saving_exactly(self, tiny_model, tmp_path):
         tiny_model.save_pretrained(tmp_path)
         loaded = AutoModelForNextItem.from_pretrained(tmp_path).eval()
@@ -114,6 +119,7 @@ class ProductContract:
         loaded = AutoModelForNextItem.from_pretrained(tmp_path, device_map={"": "cpu"}).eval()
         assert torch.equal(users_one_by_one(loaded), users_one_by_one(tiny_model))
 
+    @pytest.mark.parametrize("choices", FEW_CHOICES.values(), ids=FEW_CHOICES)
     def test_its_code_loads_from_the_folder_alone(self, tiny_model, tmp_path, monkeypatch):
         """The saved modules are imported in place of the installed ones, as by `trust_remote_code=True`."""
         tiny_model.save_pretrained(tmp_path / "saved")
@@ -139,9 +145,12 @@ class ProductContract:
             forget_remote_code()
             sys.modules.update(before)
 
+    @pytest.mark.parametrize("choices", FEW_CHOICES.values(), ids=FEW_CHOICES)
     @pytest.mark.parametrize("train", [train_by_trainer, train_by_accelerate])
     def test_learns_the_same_from_packed_and_padded_batches(self, tiny_model, tokenizer, train, tmp_path):
-        rows = [{"input_ids": [(start + step) % NUM_ITEMS + 3 for step in range(2 + start % 9)]} for start in range(40)]
+        rows = rows_of(
+            tiny_model, [[(start + step) % NUM_ITEMS + 3 for step in range(2 + start % 9)] for start in range(40)]
+        )
         packed, unpacked = (
             train(
                 without_dropout(copy.deepcopy(tiny_model)),

@@ -3,26 +3,33 @@
 Shape suffixes: B batch, L length, D hidden size.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, get_args
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
 from seqrec.configuration.configuration_next_item import NextItemConfig
 from seqrec.configuration.configuration_transformer import TransformerConfig
+from seqrec.interactions.histories import Histories
 
 __all__ = [
     "HISTORIES",
     "NUM_ITEMS",
     "TINY",
+    "every_encoding",
     "every_loss",
     "every_position",
+    "every_time",
     "gradients",
+    "inputs_of",
     "padded",
+    "rows_of",
     "skip_unless",
     "users_one_by_one",
+    "with_numbers",
     "without_dropout",
 ]
 
@@ -36,12 +43,23 @@ TINY = {
 }
 HISTORIES = [[5, 9, 7], [3, 4, 5, 6, 7, 8, 9, 10], [20], [11, 30, 12, 31, 13]]
 LOSSES = get_args(NextItemConfig.__annotations__["loss"])
-POSITIONS = get_args(TransformerConfig.__annotations__["position_embedding_type"])
+
+FIRST_TIME = 1_600_000_000
+POSITIONS = {
+    name: {"position_embedding_type": name}
+    for name in get_args(TransformerConfig.__annotations__["position_embedding_type"])
+}
+TIMES = {
+    f"{name}-{request_time}": {"time_encoding": name, "request_time": request_time}
+    for name in get_args(TransformerConfig.__annotations__["time_encoding"])
+    for request_time in get_args(NextItemConfig.__annotations__["request_time"])
+    if name != "none"
+}
 
 every_loss = pytest.mark.parametrize("choices", [{"loss": loss} for loss in LOSSES], ids=LOSSES)
-every_position = pytest.mark.parametrize(
-    "choices", [{"position_embedding_type": name} for name in POSITIONS], ids=POSITIONS
-)
+every_position = pytest.mark.parametrize("choices", POSITIONS.values(), ids=POSITIONS)
+every_time = pytest.mark.parametrize("choices", TIMES.values(), ids=TIMES)
+every_encoding = pytest.mark.parametrize("choices", (POSITIONS | TIMES).values(), ids=POSITIONS | TIMES)
 
 
 def skip_unless(model: Any, capability: str) -> None:
@@ -50,21 +68,60 @@ def skip_unless(model: Any, capability: str) -> None:
         pytest.skip(f"{type(model).__name__} declares {capability} = False")
 
 
-def padded(histories: Iterable[list[int]], side: str) -> tuple[Tensor, Tensor]:
-    """Pad histories to one length; return ids and mask."""
-    histories = list(histories)
-    length = max(map(len, histories))
-    ids, mask = [], []
+def times_of(history: Sequence[int]) -> list[int]:
+    """Return a time for each event, with gaps from minutes to months, and that of the request after them."""
+    gaps = [60 * 7 ** ((token_id + index) % 6) for index, token_id in enumerate([*history, 5])]
+    return np.cumsum([FIRST_TIME, *gaps])[1:].tolist()
+
+
+def rows_of(model: Any, histories: Iterable[Sequence[int]]) -> list[dict[str, Any]]:
+    """Return histories as rows of a data set, with times if the model reads them."""
+    rows = []
     for history in histories:
-        fill = [0] * (length - len(history))
-        ids.append(history + fill if side == "right" else fill + history)
-        mask.append([1] * len(history) + fill if side == "right" else fill + [1] * len(history))
-    return torch.tensor(ids), torch.tensor(mask)
+        row: dict[str, Any] = {"input_ids": list(history)}
+        if model.config.reads_time:
+            *row["timestamps"], row["target_timestamp"] = times_of(history)
+        rows.append(row)
+    return rows
+
+
+def inputs_of(
+    model: Any, histories: Iterable[Sequence[int]], side: str | None = None, **changed: Any
+) -> dict[str, Tensor]:
+    """Return the columns that a model reads, padded on a side, with a mask.
+
+    Args:
+        model: The model.
+        histories: Token ids of each history; of one length if `side` is None, which gives no mask.
+        side: "left" or "right".
+        **changed: Values to put in place of those of the rows, such as `target_timestamp`.
+    """
+    rows = [row | changed for row in rows_of(model, histories)]
+    events, lengths = Histories.from_rows(rows).compact(model.config.event_columns)
+    ends = lengths.cumsum()[:-1]
+    inputs = {name: torch.tensor(laid_out(np.split(values, ends), side)) for name, values in events.items()}
+    if side is not None:
+        inputs["attention_mask"] = torch.tensor(laid_out([np.ones(n) for n in lengths], side))
+    return inputs
+
+
+def padded(histories: Sequence[Sequence[int]], side: str) -> tuple[Tensor, Tensor]:
+    """Pad histories to one length; return ids and mask."""
+    ones = [np.ones(len(history), dtype=np.int64) for history in histories]
+    return torch.tensor(laid_out(histories, side)), torch.tensor(laid_out(ones, side))
+
+
+def laid_out(values: Sequence[Any], side: str | None) -> np.ndarray:
+    """Pad arrays or lists with 0 to one length."""
+    width = max(map(len, values))
+    return np.stack(
+        [np.pad(array, (width - len(array), 0) if side == "left" else (0, width - len(array))) for array in values]
+    ).astype(np.int64)
 
 
 def users_one_by_one(model: Any) -> Tensor:
     """Encode each history alone, without padding or mask."""
-    return torch.cat([model.encode_users(torch.tensor([history])) for history in HISTORIES])
+    return torch.cat([model.encode_users(**inputs_of(model, [history])) for history in HISTORIES])
 
 
 def without_dropout(model: Any) -> Any:
@@ -75,6 +132,14 @@ def without_dropout(model: Any) -> Any:
         elif isinstance(module, nn.RNNBase):
             module.dropout = 0.0
     return model.train()
+
+
+def with_numbers(model: Any) -> Any:
+    """Draw the weights that start at zero, other than biases of layers, to give them an effect; return the model."""
+    for name, parameter in model.named_parameters():
+        if name.rpartition(".")[2] != "bias" and not parameter.any():
+            nn.init.normal_(parameter, std=0.5)
+    return model
 
 
 def gradients(model: Any, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
