@@ -12,11 +12,12 @@ from seqrec.interactions.catalogue import Catalogue
 from seqrec.interactions.data_arguments import HELD_OUT, WHERE, DataArguments
 from seqrec.interactions.described import describe
 from seqrec.interactions.interactions import drop_duplicates, filter_k_core
-from seqrec.interactions.prepared_fit import require_event_columns, require_held_out
+from seqrec.interactions.prepared_fit import require_event_columns, require_held_out, require_real_times
 from seqrec.interactions.prepared_sets import PreparedData, find_prepared
 from seqrec.interactions.sequences import build_sequences
 from seqrec.interactions.sources import load_interactions
 from seqrec.interactions.splitting import Split, leave_one_out, temporal
+from seqrec.interactions.timestamps import unit_of_column
 from seqrec.interactions.tokenization_items import ItemTokenizer
 from seqrec.interactions.unknown_items import report_unknown_items
 
@@ -51,13 +52,14 @@ def prepare(
         refuse_unknown: Whether to refuse items outside that vocabulary, as fine-tuning requires. Otherwise they become
             `<|unk|>`, with a warning.
         held_out: The splits that must have rows, of "validation" and "test".
-        event_columns: Names of the registered event columns that the model reads in addition to item ids and
-            timestamps.
+        event_columns: Names of the event columns that the model reads in addition to item ids. With `timestamps`, those
+            of the data must be times.
 
     Raises:
         InputError: If there is no data set, or both a named one and a frame; if the name is a mistyped path; if the
             interactions cannot be used (see the functions called); if none of their items is in the vocabulary or, with
-            `refuse_unknown`, one is not; if a split in `held_out` has no rows; or if a prepared set does not match the
+            `refuse_unknown`, one is not; if a split in `held_out` has no rows; if the model
+            reads times and the timestamps are none; or if a prepared set does not match the
             arguments, the model's vocabulary or its event columns.
         SavedFolderError: If a prepared set is incomplete or damaged.
         HubError: If the Hub has no such data set, or refuses access.
@@ -68,7 +70,7 @@ def prepare(
         if items is not None:
             raise InputError(f"'{arguments.dataset}' is a prepared set, which has its own items. Leave items out.")
         prepared = load_prepared(folder, arguments, tokenizer, event_columns)
-        require_held_out(prepared, held_out)
+        require_fit(prepared, held_out, event_columns)
         return prepared
     data = load_interactions(
         arguments.dataset if interactions is None else interactions,
@@ -88,8 +90,18 @@ def prepare(
         Catalogue.from_interactions(split.train, tokenizer, data.items),
         describe(data, kept, split, arguments.protocol()),
     )
-    require_held_out(prepared, held_out)
+    require_fit(prepared, held_out, event_columns)
+    unit = unit_of_column(kept["timestamp"])
+    if "timestamps" in event_columns and kept["timestamp"].dtype.is_numeric() and unit != "seconds":
+        logger.warning("The numbers in the column timestamp are read as %s since 1970.", unit)
     return prepared
+
+
+def require_fit(data: PreparedData, held_out: Sequence[str], event_columns: Sequence[str]) -> None:
+    """Refuse data that the model cannot be trained or evaluated on."""
+    require_held_out(data, held_out)
+    if "timestamps" in event_columns:
+        require_real_times(data)
 
 
 def require_one_source(arguments: DataArguments, interactions: Any, items: Any) -> None:

@@ -7,9 +7,10 @@ import numpy as np
 from seqrec.errors import InputError
 from seqrec.interactions.events import CategoricalColumn, event_column
 from seqrec.interactions.prepared_sets import PreparedData
+from seqrec.interactions.seconds import LAST_PLAUSIBLE, numbers_given
 from seqrec.interactions.sequences import further
 
-__all__ = ["require_event_columns", "require_held_out"]
+__all__ = ["require_event_columns", "require_held_out", "require_real_times"]
 
 
 def require_held_out(data: PreparedData, splits: Sequence[str]) -> None:
@@ -47,6 +48,25 @@ def require_event_columns(data: PreparedData, names: Sequence[str]) -> None:
         num_codes = column.num_codes if isinstance(column, CategoricalColumn) else np.inf
         if held[name].dtype != column.dtype or (held[name] >= num_codes).any():
             raise InputError(f"The column {name} of {name_of(data)} was encoded differently. {advice}")
+
+
+def require_real_times(data: PreparedData) -> None:
+    """Refuse data whose timestamps only order events, for a model that reads times.
+
+    Raises:
+        InputError: If they are numbers such as 0, 1, 2, …, or were prepared in another unit than seconds.
+    """
+    times = data.sequences["train"].columns["timestamps"]
+    if "period" not in data.protocol:  # the protocol has one if timestamps are times
+        raise InputError(
+            f"The model reads when events happened, but the timestamps of {name_of(data)} are no times: "
+            f"{numbers_given(times)}"
+        )
+    if times.max() >= LAST_PLAUSIBLE.timestamp():
+        raise InputError(
+            f"The model reads times in seconds, but {name_of(data)} was prepared with another unit. Prepare the "
+            "interactions again."
+        )
 
 
 def name_of(data: PreparedData) -> str:

@@ -102,8 +102,8 @@ def read_entries(entries: Sequence[Any], name: str) -> tuple[np.ndarray, bool | 
     zoned = [time.tzinfo is not None for time in times]
     if any(zoned) and not all(zoned):
         raise InputError(
-            f"{sum(zoned)} of {len(zoned)} times in `{name}` have a time zone and the others have none. Give all of them "
-            "one, or none for UTC."
+            f"{sum(zoned)} of {len(zoned)} times in `{name}` have a time zone and the others have none. Give all of "
+            "them one, or none for UTC."
         )
     epoch = EPOCH if all(zoned) else EPOCH_WITHOUT_ZONE
     return np.array([(time - epoch) // MICROSECOND for time in times], dtype=np.int64) / 10**6, all(zoned)
@@ -215,8 +215,8 @@ def count_units(numbers_N: np.ndarray) -> dict[str, int]:
 
 
 def spelled(seconds: float) -> str:
-    """Write a time in seconds as an ISO time, for messages."""
-    return datetime.fromtimestamp(seconds, UTC).isoformat(sep=" ", timespec="seconds")
+    """Write a time in seconds as an ISO time in UTC, for messages."""
+    return datetime.fromtimestamp(seconds, UTC).replace(tzinfo=None).isoformat(sep=" ", timespec="seconds")
 
 
 def is_missing(value: Any) -> bool:
@@ -229,8 +229,8 @@ def require_present(missing: Any, name: str) -> None:
     is_missing_N = np.asarray(missing, dtype=bool)
     if is_missing_N.any():
         raise InputError(
-            f"{is_missing_N.sum()} of {len(is_missing_N)} times in `{name}` are missing (NaN, NaT or None; first: number "
-            f"{is_missing_N.argmax() + 1}). Fill them in, or leave these events out."
+            f"{is_missing_N.sum()} of {len(is_missing_N)} times in `{name}` are missing (NaN, NaT or None; first: "
+            f"number {is_missing_N.argmax() + 1}). Fill them in, or leave these events out."
         )
 
 

@@ -195,14 +195,15 @@ def require_after(at_R: np.ndarray, last_R: np.ndarray) -> None:
     if is_before_R.any():
         row = int(is_before_R.argmax())
         raise InputError(
-            f"`at` is before the last event of {is_before_R.sum()} of {len(at_R)} histories (first: {spelled(at_R[row])} "
-            f"is before {spelled(last_R[row])}, UTC). Give a later time, or leave the later events out."
+            f"`at` is before the last event of {is_before_R.sum()} of {len(at_R)} histories (first: "
+            f"{spelled(at_R[row])} is before {spelled(last_R[row])}, UTC). Give a later time, or leave the later "
+            "events out."
         )
 
 
 def warn_of_future(times: np.ndarray, name: str) -> None:
     """Warn of times that are yet to come."""
-    latest = times.max(initial=-np.inf)
+    latest = times.max() if len(times) else 0
     if latest > time.time() + SLACK:
         warnings.warn(
             f"`{name}` holds times in the future (latest: {spelled(latest)} UTC). Check unit and time zone.",

@@ -89,9 +89,10 @@ class NextItemRecommendationPipeline(Pipeline):
                 requests of any of these forms. A model that reads times needs `timestamps`, when the user took each
                 item; one whose `request_time` is "target" also reads `at`, when the items are asked for: both as in
                 `Recommender.recommend`.
-            **kwargs: `top_k` (10), the number of items; `at`, for requests without their own; `exclude_seen` (True), whether to leave out items of the
+            **kwargs: `top_k` (10), the number of items; `exclude_seen` (True), whether to leave out items of the
                 history; `allow`, the only ids that may be recommended, and `deny`, ids that may not: one list for all
-                histories, or one for each. `batch_size` has no effect: a list of histories is batched by length.
+                histories, or one for each; `at`, for requests without their own. `batch_size` has no effect: a list of
+                histories is batched by length.
 
         Returns:
             `[{"item_id": …, "score": …, "title": …}, …]`, best first, for one history; a list of such lists for
