@@ -198,6 +198,11 @@ class NextItemConfig(PreTrainedConfig):
         return not TIME_COLUMNS.isdisjoint(self.context_columns)
 
     @property
+    def request_protocol(self) -> str | None:
+        """`request_time`, by which figures are comparable; None for a model that reads no times."""
+        return self.request_time if self.reads_time else None
+
+    @property
     def event_columns(self) -> tuple[str, ...]:
         """Event columns that the model reads: the item, its context, and the times if they have an effect."""
         times = ("timestamps",) if self.reads_time else ()

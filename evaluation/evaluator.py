@@ -18,6 +18,7 @@ from seqrec.evaluation.targets import require_rankable
 from seqrec.interactions.histories import Histories, as_histories
 from seqrec.interactions.history_collator import HistoryCollator, batches_of_like_length, encoder_inputs
 from seqrec.interactions.item_rows import by_row
+from seqrec.interactions.required_times import require_request_times, require_seconds
 from seqrec.search.interfaces import Encoder
 from seqrec.search.scoring import Scores
 
@@ -114,7 +115,8 @@ def rank_dataset(
 
     Args:
         ranked: A model or a baseline.
-        rows: Full histories with the event columns that the model reads, and a `target` each.
+        rows: Full histories with the event columns that the model reads, and a `target` each; with a
+            `target_timestamp` too for a model with `request_time="target"`, which is told it.
         max_length: Number of newest items that the model reads, at least 1. Seen items are those of the full history.
         exclude_seen: Whether to leave items of the history out of the ranking. A target among them then has the rank
             `NOT_RANKED`, which unknown items always have.
@@ -136,6 +138,8 @@ def rank_dataset(
     row_columns = tuple(getattr(scorer, "row_columns", ()))
     histories = as_histories(rows, [*columns, *row_columns, "target"])
     require_rankable(histories, scorer.vocab_size)
+    require_seconds(histories, columns)
+    require_request_times(histories, columns)
     batches = list(batches_of_like_length(np.minimum(histories.lengths_R, max_length), batch_size))
     collate = HistoryCollator(max_length, columns)
     ranks_U = np.zeros(len(histories), dtype=np.int64)

@@ -32,6 +32,7 @@ def measure(
     *,
     exclude_seen: bool,
     splits: Sequence[str] = HELD_OUT,
+    request_time: str | None = None,
 ) -> dict[str, Any]:
     """Rank held-out splits with a model and with the baselines, under the same protocol.
 
@@ -42,6 +43,7 @@ def measure(
         data: Sequences and catalogue.
         exclude_seen: Whether to leave items of the history out of the ranking.
         splits: The splits to rank, of "validation" and "test".
+        request_time: What a model that reads times knows of the request (`config.request_protocol`), for the protocol.
 
     Returns:
         `"protocol"`; `"unreachable_targets"`, the share of targets by split that no model can hit: unknown items, and
@@ -65,7 +67,11 @@ def measure(
         "item_knn": partial(rank, item_knn, max_length=longest),
     }
     figures: dict[str, Any] = {
-        "protocol": {**data.protocol, "exclude_seen": exclude_seen},
+        "protocol": {
+            **data.protocol,
+            "exclude_seen": exclude_seen,
+            **({"request_time": request_time} if request_time else {}),
+        },
         "unreachable_targets": {
             split: share_beyond_reach(histories, exclude_seen=exclude_seen) for split, histories in held_out.items()
         },

@@ -28,7 +28,8 @@ def metrics_table(figures: Mapping[str, Any], *, width: int | None = None) -> st
         figures: The content of `metrics.json`.
         width: Columns of the terminal; metrics that do not fit are left out. None for no limit.
     """
-    rows = [["", "split", *SHOWN_METRICS]]
+    request_time = figures.get("protocol", {}).get("request_time")
+    rows = [[f"request_time={request_time}" if request_time else "", "split", *SHOWN_METRICS]]
     for ranker, name in RANKERS.items():
         for split, metrics in figures.get(ranker, {}).items():
             values = [metrics[metric] for metric in SHOWN_METRICS]

@@ -46,6 +46,11 @@ def is_period(value: Any) -> bool:
     return isinstance(value, list) and len(value) == 2 and all(map(is_text, value))
 
 
+def is_request_time(value: Any) -> bool:
+    """Return whether a value says what a model knows of the time of a request."""
+    return value in ("last_event", "target")
+
+
 Kinds = Mapping[str, Callable[[Any], bool]]
 
 PROTOCOL: Kinds = {
@@ -55,6 +60,7 @@ PROTOCOL: Kinds = {
     **dict.fromkeys(("density", "validation_fraction", "test_fraction"), is_share),
     **dict.fromkeys(("exclude_seen", "dataset_is_on_hub"), is_flag),
     "period": is_period,
+    "request_time": is_request_time,
 }
 TRAINING: Kinds = {
     **dict.fromkeys(("license", "base_model", "command", "hardware"), is_text),

@@ -205,6 +205,8 @@ def architecture_fields(config: Mapping[str, Any]) -> dict[str, Any]:
     calibration: tuple[Purpose, ...] = ("calibration",) if loss == "gbce" else ()
     config_class = MODEL_TYPES.get(config["model_type"], NextItemConfig)
     names = names_for(config_class, (*SHOWN, *sampling, *calibration))
+    if config.get("time_encoding", "none") == "none":
+        names -= {"request_time", "time_encoding"}
     found = {name: value for name, value in config.items() if name in names}
     return {name: ", ".join(map(str, value)) if isinstance(value, list) else value for name, value in found.items()}
 

@@ -19,6 +19,7 @@ from transformers import get_scheduler, set_seed
 
 from seqrec.interactions.collators import MaskedItemCollator, NextItemCollator
 from seqrec.interactions.histories import Histories, as_histories
+from seqrec.interactions.required_times import require_seconds
 from seqrec.interactions.special_tokens import IGNORED_LABEL
 from seqrec.modeling.modeling_next_item import NextItemHead
 from seqrec.search.finite import require_finite_weights
@@ -60,11 +61,13 @@ def train_with_accelerate(
         The model, unwrapped.
 
     Raises:
+        InputError: If the histories lack a column, or the model reads times and the timestamps are none.
         NonFiniteError: If the loss or a weight becomes infinite or NaN.
     """
     set_seed(seed)
     accelerator = accelerator or Accelerator()
     rows: Any = as_histories(train_dataset, collator.columns)
+    require_seconds(rows, collator.columns)
     loader = DataLoader(
         rows, batch_size, shuffle=True, collate_fn=collator, generator=torch.Generator().manual_seed(seed)
     )

@@ -122,7 +122,12 @@ def run_job(
         began = time.perf_counter()
         run(trainer, checkpoint)
         seconds = time.perf_counter() - began
-        metrics = measure(lambda dataset: trainer.rank(dataset, LIST_LENGTH), data, exclude_seen=exclude_seen)
+        metrics = measure(
+            lambda dataset: trainer.rank(dataset, LIST_LENGTH),
+            data,
+            exclude_seen=exclude_seen,
+            request_time=trainer.bare_model.config.request_protocol,
+        )
         metrics["training"] = {**describe_training(trainer, seconds, command), "resumed": checkpoint is not None}
         metrics["samples"] = sample_recommendations(
             trainer.accelerator.unwrap_model(trainer.model), data.tokenizer, data.items, exclude_seen=exclude_seen

@@ -13,6 +13,7 @@ from transformers.trainer_utils import has_length
 from seqrec.evaluation.targets import require_token_ids
 from seqrec.interactions.collators import MaskedItemCollator, NextItemCollator
 from seqrec.interactions.histories import Histories, as_histories
+from seqrec.interactions.required_times import require_seconds
 from seqrec.interactions.special_tokens import PAD_ID
 
 __all__ = ["CheckedCollator", "TrainRows", "as_train_rows", "num_histories", "read_in_each_process"]
@@ -24,11 +25,14 @@ def as_train_rows(rows: Any, columns: Sequence[str]) -> TrainRows | None:
     """Convert training rows to `Histories`; leave streams, which are read during training, and None as they are.
 
     Raises:
-        InputError: If a column is missing, or the rows are of another type.
+        InputError: If a column is missing, timestamps that the model reads are no times, or the rows are of another
+            type.
     """
     if rows is None or isinstance(rows, IterableDataset):  # those of `datasets` are torch's too
         return rows
-    return as_histories(rows, columns)
+    histories = as_histories(rows, columns)
+    require_seconds(histories, columns)
+    return histories
 
 
 def num_histories(rows: TrainRows) -> int | None:
@@ -54,7 +58,8 @@ class CheckedCollator:
         vocab_size: V, the number of token ids of the model.
 
     Raises:
-        InputError: When called, if the histories hold token ids outside the vocabulary, or lack a column.
+        InputError: When called, if the histories hold token ids outside the vocabulary, lack a column, or have
+            timestamps that are no times though the model reads them.
     """
 
     collator: NextItemCollator | MaskedItemCollator
@@ -65,6 +70,7 @@ class CheckedCollator:
         histories = as_histories(rows, self.collator.columns)
         held = histories.columns["input_ids"]
         require_token_ids("input_ids", np.asarray(held), self.vocab_size, lowest=PAD_ID)
+        require_seconds(histories, self.collator.columns)
         return self.collator(histories)
 
     def set_epoch(self, epoch: int) -> None:

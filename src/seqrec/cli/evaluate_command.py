@@ -151,4 +151,8 @@ def measure_saved(
         list_length=LIST_LENGTH,
         progress=sys.stderr.isatty() and not flags.quiet,
     )
-    return measure(lambda _: ranking, data, exclude_seen=exclude_seen, splits=[flags.split]), ranking
+    request_time = recommender.model.config.request_protocol
+    figures = measure(
+        lambda _: ranking, data, exclude_seen=exclude_seen, splits=[flags.split], request_time=request_time
+    )
+    return figures, ranking
