@@ -78,7 +78,8 @@ def biased_mask(mask: AttentionMask, bias_BHLL: Tensor, *, is_causal: bool) -> T
     if mask is None and not is_causal:
         return bias_BHLL
     if mask is None:
-        mask = bias_BHLL.new_ones(bias_BHLL.shape[-2:], dtype=torch.bool).tril()
+        lowest = torch.finfo(bias_BHLL.dtype).min
+        mask = torch.full(bias_BHLL.shape[-2:], lowest, dtype=bias_BHLL.dtype, device=bias_BHLL.device).triu(1)
     assert isinstance(mask, Tensor)  # only implementations in MATRIX_MASKS allow a bias
     if mask.dtype == torch.bool:
         return bias_BHLL.masked_fill(~mask, torch.finfo(bias_BHLL.dtype).min)

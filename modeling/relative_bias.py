@@ -28,7 +28,7 @@ class BiasTable(nn.Embedding):
             The numbers (B, H, L, L).
         """
         batch, length, _ = rows_BLL.shape
-        table_BHLN = self.weight.T[:, None].expand(batch, -1, length, -1)
+        table_BHLN = self.weight.T.contiguous()[:, None].expand(batch, -1, length, -1)
         return table_BHLN.gather(3, rows_BLL[:, None].expand(-1, self.embedding_dim, -1, -1))
 
 
