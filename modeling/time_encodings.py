@@ -12,10 +12,12 @@ from seqrec.modeling.positions import PositionTerms
 from seqrec.modeling.relative_bias import BiasTable
 from seqrec.modeling.sequence_layout import SequenceLayout
 
-__all__ = ["NUM_BUCKETS", "RelativeTimes", "gap_buckets"]
+__all__ = ["NUM_BUCKETS", "EmbeddedTimes", "RelativeAndEmbeddedTimes", "RelativeTimes", "gap_buckets"]
 
 NUM_BUCKETS = 64  # HSTU's code has 128, but the 63rd already begins at five years
 LOG_RATIO = 0.301  # of the lengths of consecutive buckets, as in HSTU's code
+HOUR, DAY = 3600, 86_400  # in seconds
+THURSDAY = 3  # of 1970-01-01, counted from Monday
 
 
 class RelativeTimes(nn.Module):
@@ -35,6 +37,56 @@ class RelativeTimes(nn.Module):
         assert asked_BL is not None
         assert happened_BL is not None
         return PositionTerms(bias_BHLL=self.bias(gap_buckets(asked_BL[:, :, None] - happened_BL[:, None])))
+
+
+class EmbeddedTimes(nn.Module):
+    """Embeddings of gaps, and of the request's hour and weekday, added to the vectors of events.
+
+    Gaps are those between an event and the one before it in its history (0 for the first) and, if the model knows when
+    the next item is asked for, between the event and that request. Both have the buckets of `gap_buckets`. Hours and
+    weekdays are in UTC.
+    """
+
+    def __init__(self, config: Any) -> None:
+        super().__init__()
+        self.gap_before = nn.Embedding(NUM_BUCKETS, config.hidden_size)
+        knows_request = config.request_time == "target"
+        self.gap_after = nn.Embedding(NUM_BUCKETS, config.hidden_size) if knows_request else None
+        self.hour = nn.Embedding(24, config.hidden_size)
+        self.weekday = nn.Embedding(7, config.hidden_size)
+
+    def forward(self, layout: SequenceLayout) -> PositionTerms:
+        """Return the sums of embeddings (B, L, D), to add to the input."""
+        asked_BL, happened_BL = layout.request_times_BL, layout.timestamps_BL
+        assert asked_BL is not None
+        assert happened_BL is not None
+        added_BLD = self.gap_before(gap_buckets(gaps_before(happened_BL, layout)))
+        added_BLD = added_BLD + self.hour(asked_BL // HOUR % 24) + self.weekday((asked_BL // DAY + THURSDAY) % 7)
+        if self.gap_after is not None:
+            added_BLD = added_BLD + self.gap_after(gap_buckets(asked_BL - happened_BL))
+        return PositionTerms(added_BLD=added_BLD)
+
+
+class RelativeAndEmbeddedTimes(nn.Module):
+    """`RelativeTimes` together with `EmbeddedTimes`."""
+
+    def __init__(self, config: Any) -> None:
+        super().__init__()
+        self.relative, self.embedded = RelativeTimes(config), EmbeddedTimes(config)
+
+    def forward(self, layout: SequenceLayout) -> PositionTerms:
+        """Return a bias and vectors to add to the input."""
+        return self.relative(layout).plus(self.embedded(layout))
+
+
+def gaps_before(happened_BL: Tensor, layout: SequenceLayout) -> Tensor:
+    """Return the seconds (B, L) between each event and the one before it in its history; 0 for the first."""
+    gaps_BL = nn.functional.pad(happened_BL[:, 1:] - happened_BL[:, :-1], (1, 0))
+    if layout.position_ids_BL is not None:
+        return gaps_BL * (layout.position_ids_BL != 0)
+    if layout.attention_mask_BL is not None:
+        return gaps_BL * nn.functional.pad(layout.attention_mask_BL[:, :-1] != 0, (1, 0))
+    return gaps_BL
 
 
 def gap_buckets(gaps: Tensor) -> Tensor:

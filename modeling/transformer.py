@@ -24,7 +24,7 @@ from seqrec.modeling.masks import additive_mask
 from seqrec.modeling.positions import LearnedPositions, PositionTerms, RotaryPositions, positions_from_newest
 from seqrec.modeling.relative_bias import RelativePositions
 from seqrec.modeling.sequence_layout import SequenceLayout, take_position
-from seqrec.modeling.time_encodings import RelativeTimes
+from seqrec.modeling.time_encodings import EmbeddedTimes, RelativeAndEmbeddedTimes, RelativeTimes
 
 __all__ = ["TransformerBackbone"]
 
@@ -51,7 +51,11 @@ class TransformerBackbone(NextItemBackbone):
         "rotary": RotaryPositions,
         "relative": RelativePositions,
     }
-    time_classes: ClassVar[Mapping[str, type[nn.Module]]] = {"relative": RelativeTimes}
+    time_classes: ClassVar[Mapping[str, type[nn.Module]]] = {
+        "relative": RelativeTimes,
+        "embedding": EmbeddedTimes,
+        "relative+embedding": RelativeAndEmbeddedTimes,
+    }
     uses_attention = True
     supports_gradient_checkpointing = True
     _no_split_modules = ["TransformerBlock"]  # noqa: RUF012, as the library declares it
