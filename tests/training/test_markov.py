@@ -26,6 +26,7 @@ MASKED = {**FULL, "last_item_share": 0.7, "num_hidden_layers": 1, "hidden_dropou
         ("sasrec", SAMPLED, False, 1500, 15),
         ("sasrec", SAMPLED, True, 1500, 15),
         ("esasrec", FULL, False, 1500, 15),
+        ("hstu", FULL, False, 1500, 15),
         ("bert4rec", MASKED, False, 3000, 22),
     ],
 )
