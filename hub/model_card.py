@@ -24,6 +24,7 @@ from seqrec.hub.card_tables import (
     slice_table,
     without_folders,
 )
+from seqrec.hub.card_usage import usage_times
 from seqrec.hub.card_values import is_count, is_known, is_text, mapping, protocol_of, training_of
 from seqrec.hub.json_objects import MEND, broken, read_json_object
 from seqrec.hub.markdown import code, fenced, python, text
@@ -163,6 +164,7 @@ def build_model_card(
         quoted_name=python(load_from or model_name),
         place="its repository on the Hub" if load_from else "this folder, or its repository on the Hub",
         quoted_items=python(list(usage_items)) if usage_items else None,
+        times={name: python(value) for name, value in usage_times(config, protocol, len(usage_items)).items()},
         k=min(10, num_items),
         config=config,
         architecture=MODEL_TYPES.get(config["model_type"], NextItemConfig),

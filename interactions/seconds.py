@@ -28,6 +28,7 @@ __all__ = [
     "read_times",
     "shown",
     "spelled",
+    "to_datetimes",
     "to_seconds",
     "unit_of",
 ]
@@ -203,6 +204,11 @@ def unit_of(first: float, last: float) -> str | None:
 def are_seconds(times_N: np.ndarray) -> bool:
     """Return whether all numbers are seconds since 1970 from 1990 to 2100."""
     return len(times_N) == 0 or bool(FIRST <= times_N.min() <= times_N.max() < LAST)
+
+
+def to_datetimes(seconds_N: np.ndarray) -> np.ndarray:
+    """Convert seconds since 1970 to `datetime64`, to the microsecond: what `to_seconds` reads back for any year."""
+    return (np.asarray(seconds_N) * 10**6).round().astype(np.int64).astype("datetime64[us]")
 
 
 def count_units(numbers_N: np.ndarray) -> dict[str, int]:

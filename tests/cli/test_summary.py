@@ -1,11 +1,13 @@
 """Tables of recommendations fit a terminal: titles are shortened first."""
 
+import numpy as np
 import pytest
 
 from seqrec.cli.parsers import split_ids
 from seqrec.cli.summary import next_command, recommendations_table, saved_line
 from seqrec.evaluation.tables import display_width
 from seqrec.inference.recommendations import Recommendation
+from seqrec.interactions.seconds import to_datetimes
 
 FOUND = [
     Recommendation("item-00017", 12.3456, "The Empire Strikes Back"),
@@ -71,3 +73,12 @@ def test_where_the_model_is(width, number):
     lines = saved_line("runs/ml-100k", width).splitlines()
     assert len(lines) == number
     assert lines[0].startswith("Saved to runs/ml-100k:")
+
+
+def test_the_next_command_of_a_model_that_reads_times_gives_those_of_its_items():
+    times = to_datetimes(np.array([1717113600, 1717156800, 1717156800.5, 1717156801]))
+    history = ["1", "2", "\x1b[31m", "4"]
+    wanted = "  seqrec recommend --model m --history 1,2,4 --timestamps "
+    wanted += "2024-05-31T00:00:00,2024-05-31T12:00:00,2024-05-31T12:00:01"
+    assert next_command("m", history, timestamps=times) == wanted
+    assert next_command("m", history, timestamps=times, at=times[-1]) == f"{wanted} --at now"

@@ -10,6 +10,7 @@ from huggingface_hub import ModelCard, metadata_load
 from huggingface_hub.repocard_data import model_index_to_eval_results
 from safetensors.torch import save_file
 
+from seqrec import Recommender, SasRecConfig, SasRecForNextItem
 from seqrec.evaluation.tables import RANKERS
 from seqrec.hub.card_tables import ACCURACY, MAIN, number, plain, table, without_folders
 from seqrec.hub.model_card import BASELINES, build_model_card, count_parameters, energy, save_model_card
@@ -536,3 +537,25 @@ def test_plain(value, written):
 def test_without_folders():
     assert without_folders("/home/someone/a.csv") == "a.csv"
     assert without_folders("org/name") == "org/name"
+
+
+@pytest.mark.parametrize("request_time", ["last_event", "target"])
+@pytest.mark.parametrize("period", [["2019-12-01", "2020-01-02"], None, ["yesterday"], ["0001-01-01"]])
+@pytest.mark.filterwarnings("ignore:.*no class of seqrec")
+def test_the_code_of_a_model_that_reads_times_gives_some(metrics, tokenizer, items, tmp_path, request_time, period):
+    fields = {"time_encoding": "relative", "request_time": request_time}
+    model = SasRecForNextItem(SasRecConfig(vocab_size=43, hidden_size=16, intermediate_size=16, **fields))
+    folder = tmp_path / "timed"
+    Recommender(model, tokenizer, items).save_pretrained(folder)
+    metrics["protocol"]["period"] = period
+    (folder / "metrics.json").write_text(json.dumps(metrics))
+    card = ModelCard.load(save_model_card(folder)).text
+    assert ('timestamps=["2019-12-31", "2020-01-01", "2020-01-02"]' in card) == (period == ["2019-12-01", "2020-01-02"])
+    assert ('at="now"' in card) == (request_time == "target")
+    recommend, _, pipe, _ = (
+        code.replace('"timed"', repr(str(folder))) for code in re.findall(r"```python\n(.*?)```", card, flags=re.DOTALL)
+    )
+    shown = []
+    exec(recommend, {"print": shown.append})
+    exec(pipe, {"print": shown.append})
+    assert [one.item_id for one in shown[0]] == [one["item_id"] for one in shown[1]]

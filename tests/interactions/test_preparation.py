@@ -4,14 +4,16 @@ import datetime
 import json
 from collections import Counter
 
+import numpy as np
 import polars as pl
 import pytest
 
 from seqrec import ItemTokenizer
+from seqrec.errors import InputError
 from seqrec.interactions.data_arguments import DataArguments
 from seqrec.interactions.described import describe_interactions
 from seqrec.interactions.preparation import prepare
-from seqrec.interactions.prepared_fit import require_held_out
+from seqrec.interactions.prepared_fit import require_held_out, require_real_times
 
 
 def table(timestamps):
@@ -195,3 +197,60 @@ def test_no_path_of_this_machine_is_kept(log, tmp_path, name):
     for path in (tmp_path / "set").iterdir():
         assert b"private" not in path.read_bytes(), path
     assert json.loads((tmp_path / "set" / "protocol.json").read_text())["dataset"] == name
+
+
+READS_TIMES = ("input_ids", "timestamps", "request_times")
+
+
+def timed(log, times):
+    """The log with other times, as a frame."""
+    return pl.read_csv(log).with_columns(timestamp=times)
+
+
+def test_a_model_that_reads_times_refuses_numbers_that_are_none(log, tmp_path):
+    message = r"the timestamps of .* are no times: they are numbers from 0 to 69\. Expected times from 1990 to 2100"
+    with pytest.raises(InputError, match=message):
+        prepare(DataArguments(dataset=str(log)), event_columns=READS_TIMES)
+    prepare(DataArguments(dataset=str(log))).save(tmp_path / "prepared")
+    with pytest.raises(InputError, match="are no times"):
+        prepare(DataArguments(dataset=str(tmp_path / "prepared")), event_columns=READS_TIMES)
+    milliseconds = pl.when(pl.int_range(pl.len()) < 6).then(1717113600000).otherwise(1717113600)
+    mixed = timed(log, milliseconds + pl.col("timestamp"))
+    with (
+        pytest.warns(UserWarning, match="Timestamps seem to mix units"),
+        pytest.raises(InputError, match=r"they mix units \(114 in seconds and 6 in milliseconds since 1970"),
+    ):
+        prepare(DataArguments(), interactions=mixed, event_columns=READS_TIMES)
+
+
+@pytest.mark.parametrize("start", [1717113600, -10_000], ids=["numbers", "datetimes of long ago"])
+def test_times_of_any_unit_are_prepared_as_seconds(log, tmp_path, caplog, start):
+    seconds = start + pl.col("timestamp")
+    expected = prepare(DataArguments(), interactions=timed(log, pl.from_epoch(seconds, "s")), event_columns=READS_TIMES)
+    assert expected.sequences["test"]["target_timestamp"].min() >= start
+    prepared = [expected]
+    if start > 0:
+        prepared += [
+            prepare(DataArguments(), interactions=timed(log, factor * seconds), event_columns=READS_TIMES)
+            for factor in (1, 1000, 10**6, 10**9)
+        ]
+        assert [message.partition(" since")[0] for message in caplog.messages if "are read as" in message] == [
+            f"The numbers in the column timestamp are read as {unit}seconds" for unit in ("milli", "micro", "nano")
+        ]
+    expected.save(tmp_path / "prepared")
+    prepared.append(prepare(DataArguments(dataset=str(tmp_path / "prepared")), event_columns=READS_TIMES))
+    for data in prepared:
+        assert data.protocol["split_sha256"] == expected.protocol["split_sha256"]
+        for part, rows in data.sequences.items():
+            times = np.concatenate(rows["timestamps"])
+            assert np.array_equal(times, np.concatenate(expected.sequences[part]["timestamps"]))
+            if part != "train":
+                assert np.array_equal(rows["target_timestamp"], expected.sequences[part]["target_timestamp"])
+
+
+def test_a_set_prepared_with_another_unit_is_to_be_prepared_again(log):
+    data = prepare(DataArguments(), interactions=timed(log, 1717113600 + pl.col("timestamp")))
+    columns = data.sequences["train"].columns
+    columns["timestamps"] = 1000 * columns["timestamps"]
+    with pytest.raises(InputError, match=r"was prepared with another unit\. Prepare the interactions again"):
+        require_real_times(data)

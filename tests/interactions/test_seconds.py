@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from seqrec.errors import InputError
-from seqrec.interactions.seconds import to_seconds, unit_of
+from seqrec.interactions.seconds import to_datetimes, to_seconds, unit_of
 from seqrec.interactions.timestamps import parse_timestamps, require_times, to_plain_numbers
 
 SECONDS = [1717113600, 1717156800, 1717156801]  # 2024-05-31 at 0:00:00, 12:00:00 and 12:00:01
@@ -120,6 +120,11 @@ def test_what_is_no_time_is_refused_with_the_reason(given, message):
     with pytest.raises(InputError, match=message) as refusal:
         to_seconds(given)
     assert "\n" not in str(refusal.value)
+
+
+def test_datetimes_are_read_back():
+    for seconds in (np.array(SECONDS), np.array([-446_774_400.25, 0, 1717156800.123457])):
+        assert to_seconds(to_datetimes(seconds)).tolist() == seconds.tolist()
 
 
 def test_units_do_not_overlap():

@@ -2,12 +2,16 @@
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import numpy as np
 
 from seqrec.cli.parsers import join_ids, shell_command
 from seqrec.evaluation.tables import align, display_width, metrics_table, printable, shorten, terminal_width, wrap
 from seqrec.inference.recommendations import Recommendation
 from seqrec.inference.recommender import Recommender
+from seqrec.interactions.seconds import to_datetimes
 from seqrec.training.job import TrainedModel
 
 __all__ = ["print_summary", "recommendations_table"]
@@ -23,16 +27,24 @@ def print_summary(trained: TrainedModel) -> None:
     recommender = Recommender(trained.trainer.model, trained.data.tokenizer, trained.data.items)
     print(f"\n{metrics_table(trained.metrics, width=width)}\n")
     rows, history = trained.data.sequences["test"], recommender.item_ids
+    asked: dict[str, Any] = {}
     for number, row in enumerate(rows.select(range(min(NUM_EXAMPLES, len(rows)))), start=1):
         history = trained.data.tokenizer.decode_item_ids(row["input_ids"])
         newest = ", ".join(recommender.name_item(item_id) for item_id in history[-3:]) or "nothing"
         user = row.get("user_id", f"in row {number}")  # prepared sets have no user ids
-        found = recommender.recommend(history, k=min(NUM_SHOWN, len(recommender.items)))
+        asked = times_of(row, recommender.model.config.event_columns)
+        found = recommender.recommend(history, k=min(NUM_SHOWN, len(recommender.items)), **asked)
         print(f"{fitting(f'User {user}, after {newest}', width and width - 1)}:")
         print(recommendations_table(found, width=width), end="\n\n")
     folder = trained.trainer.args.output_dir
     print(saved_line(folder, width))
-    print(next_command(folder, history, width))
+    print(next_command(folder, history, width, **asked))
+
+
+def times_of(row: Mapping[str, Any], columns: Collection[str]) -> dict[str, Any]:
+    """Return the times of a held-out row that the model reads, as `Recommender.recommend` takes them."""
+    found = {"timestamps": to_datetimes(row["timestamps"])} if "timestamps" in columns else {}
+    return {**found, "at": to_datetimes(row["target_timestamp"])} if "request_times" in columns else found
 
 
 def recommendations_table(found: Sequence[Recommendation], *, width: int | None = None) -> str:
@@ -75,13 +87,26 @@ def saved_line(folder: str, width: int | None) -> str:
     return f"{where}\n{wrap(SAVED, width)}"
 
 
-def next_command(folder: str, history: Sequence[str], width: int | None = None) -> str:
+def next_command(
+    folder: str,
+    history: Sequence[str],
+    width: int | None = None,
+    *,
+    timestamps: np.ndarray | None = None,
+    at: np.ndarray | None = None,
+) -> str:
     """Return a command that recommends for a history's newest items that can be typed on this console.
 
-    Where it would not fit, it is broken between flags.
+    Where it would not fit, it is broken between flags. Times are given if the model reads them, and then the list is
+    asked for now.
     """
-    typable = [item_id for item_id in history if is_typable(item_id)]
-    flags = [shell_command(model=folder), shell_command(history=join_ids(typable[-3:]))]
+    typable = [place for place, item_id in enumerate(history) if is_typable(item_id)][-3:]
+    flags = [shell_command(model=folder), shell_command(history=join_ids([history[place] for place in typable]))]
+    if timestamps is not None:
+        times = timestamps[typable].astype("datetime64[s]").astype(str)
+        flags.append(shell_command(timestamps=",".join(times)))
+    if at is not None:
+        flags.append(shell_command(at="now"))
     command = displayed(f"  {' '.join(['seqrec recommend', *flags])}")
     if width is None or display_width(command) <= width:
         return command
