@@ -119,13 +119,13 @@ def slice_table(metrics: Mapping[str, Any], name: str, title: str) -> str:
 
 
 def fields_table(header: Sequence[str], fields: Mapping[str, Any]) -> str:
-    """List names and plain values, sorted by name; nested values are left out."""
+    """List names and plain values, sorted by name; nested values and options that are off are left out."""
     return table(
         header,
         [
             [code(name), code(without_folders(plain(value)))]
             for name, value in sorted(fields.items())
-            if isinstance(value, str | int | float) and value not in ("", "None")
+            if isinstance(value, str | int | float) and value not in ("", "None", "none")
         ],
     )
 
