@@ -62,6 +62,11 @@ def split_title(dataset: str, protocol: str) -> str:
     return f"{dataset}, {protocol.replace('_', '-')}"
 
 
+def recipe_title(recipe: str, request_time: str | None) -> str:
+    """Name a recipe, and what its model knows of the request, if it reads times."""
+    return f"{recipe} (request_time={request_time})" if request_time else recipe
+
+
 def reports_on(published: Iterable[Mapping[str, Any]], dataset: str, protocol: str) -> list[Mapping[str, Any]]:
     """Select the published results on one data set; all of them use leave-one-out."""
     return [entry for entry in published if protocol == "leave_one_out" and entry["dataset"] == dataset]
@@ -70,8 +75,10 @@ def reports_on(published: Iterable[Mapping[str, Any]], dataset: str, protocol: s
 def dots_of(results: Sequence[Mapping[str, Any]], published: Iterable[Mapping[str, Any]]) -> list[Dot]:
     """Collect one panel's dots, best first."""
     ours = [
-        Dot(recipe, [result["metrics"]["test"][METRIC] for result in group], OURS)
-        for recipe, group in groupby(results, key=lambda result: result["recipe"])
+        Dot(recipe_title(recipe, request_time), [result["metrics"]["test"][METRIC] for result in group], OURS)
+        for (recipe, request_time), group in groupby(
+            results, key=lambda result: (result["recipe"], result.get("request_time"))
+        )
     ]
     reported = [Dot(f"{entry['model']} ({entry['source']})", [entry[METRIC]], PUBLISHED) for entry in published]
     measured = {ranker: result[ranker] for result in reversed(results) for ranker in RANKERS if ranker in result}

@@ -12,6 +12,7 @@ METRICS = ("ndcg@10", "hr@10")
 RESULT_COLUMNS = (
     "data",
     "recipe",
+    "`request_time`",
     "seeds",
     "NDCG@10",
     "HR@10",
@@ -26,6 +27,7 @@ PUBLISHED_COLUMNS = ("data", "model", "NDCG@10", "HR@10", "reported by")
 SUMMARY_COLUMNS = (
     "data",
     "model",
+    "`request_time`",
     "seeds",
     "time",
     "NDCG@10",
@@ -52,6 +54,7 @@ def result_cells(results: Sequence[Result]) -> list[str]:
         split_title(first["dataset"], first["protocol"])
         + (f", {validation_users:,} validation users" if validation_users else ""),
         first["recipe"],
+        first.get("request_time") or "",
         ", ".join(str(result["seed"]) for result in results),
         *(spread([result["metrics"]["test"][name] for result in results]) for name in METRICS),
         spread([result["metrics"]["validation"]["ndcg@10"] for result in results]),
@@ -107,6 +110,7 @@ def summary_cells(
     return [
         row["data"],
         row["model"],
+        seeds[0].get("request_time") or "",
         str(len(seeds)),
         minutes(seeds),
         *(f"{figure:.4f}" for figure in figures),
