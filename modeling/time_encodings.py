@@ -81,12 +81,13 @@ class RelativeAndEmbeddedTimes(nn.Module):
 
 def gaps_before(happened_BL: Tensor, layout: SequenceLayout) -> Tensor:
     """Return the seconds (B, L) between each event and the one before it in its history; 0 for the first."""
-    gaps_BL = nn.functional.pad(happened_BL[:, 1:] - happened_BL[:, :-1], (1, 0))
+    gaps_BL = happened_BL - happened_BL.roll(1, dims=1)
     if layout.position_ids_BL is not None:
         return gaps_BL * (layout.position_ids_BL != 0)
+    has_before = torch.arange(happened_BL.shape[1], device=happened_BL.device) > 0
     if layout.attention_mask_BL is not None:
-        return gaps_BL * nn.functional.pad(layout.attention_mask_BL[:, :-1] != 0, (1, 0))
-    return gaps_BL
+        has_before = has_before & (layout.attention_mask_BL.to(happened_BL.device).roll(1, dims=1) != 0)
+    return gaps_BL * has_before
 
 
 def gap_buckets(gaps: Tensor) -> Tensor:
