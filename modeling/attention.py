@@ -105,7 +105,7 @@ class SelfAttention(nn.Module):
         self, query_BLHE: Tensor, key_BLHE: Tensor, value_BLHE: Tensor, context: AttentionContext
     ) -> tuple[Tensor, Tensor | None]:
         """Return the mixed values (B, L, H, E) and, from eager attention only, the weights."""
-        if context.implementation == "sdpa" and needs_mask_gradient(context.mask):
+        if self.training and context.implementation == "sdpa" and needs_mask_gradient(context.mask):
             attention: Callable = learned_mask_attention
         else:
             attention = ALL_ATTENTION_FUNCTIONS.get_interface(context.implementation, eager_attention)

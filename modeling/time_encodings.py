@@ -76,7 +76,7 @@ class RelativeAndEmbeddedTimes(nn.Module):
 
     def forward(self, layout: SequenceLayout) -> PositionTerms:
         """Return a bias and vectors to add to the input."""
-        return self.relative(layout).plus(self.embedded(layout))
+        return self.embedded(layout).plus(self.relative(layout))
 
 
 def gaps_before(happened_BL: Tensor, layout: SequenceLayout) -> Tensor:

@@ -115,8 +115,9 @@ def naive_bias(backbone, index):
 
 @every_model
 @every_bias
-def test_biases_are_their_formulas(name, choices):
-    backbone = make_model(name, choices).model
+@pytest.mark.parametrize("training", [True, False])
+def test_biases_are_their_formulas(name, choices, training):
+    backbone = make_model(name, choices).model.train(training)
     for index, history in enumerate(HISTORIES):
         found = backbone(**columns_of(backbone, index)).last_hidden_state[0]
         expected = naive_hidden(backbone, torch.tensor(history), naive_bias(backbone, index))
@@ -128,7 +129,7 @@ def test_biases_are_their_formulas(name, choices):
 @pytest.mark.parametrize("implementation", ["sdpa", "eager"])
 @pytest.mark.parametrize("has_gradient", [True, False])
 def test_packed_padded_and_single_histories_have_the_same_hidden_states(name, choices, implementation, has_gradient):
-    backbone = make_model(name, choices).model.requires_grad_(has_gradient)
+    backbone = make_model(name, choices).model.train().requires_grad_(has_gradient)
     backbone.set_attn_implementation(implementation)
     alone = [backbone(**columns_of(backbone, index)).last_hidden_state[0] for index in range(len(HISTORIES))]
     columns, places = packed_columns(backbone)
@@ -146,7 +147,7 @@ def test_packed_padded_and_single_histories_have_the_same_hidden_states(name, ch
 @every_bias
 @pytest.mark.parametrize("implementation", ["sdpa", "eager"])
 def test_packing_keeps_the_gradients(name, choices, implementation):
-    backbone = make_model(name, choices).model
+    backbone = make_model(name, choices).model.train()
     backbone.set_attn_implementation(implementation)
     upstream = torch.randn(sum(map(len, HISTORIES)), TINY["hidden_size"])
     gradients = {}
