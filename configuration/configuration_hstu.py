@@ -15,8 +15,10 @@ class HstuConfig(TransformerConfig):
     """HSTU, the Hierarchical Sequential Transduction Unit (Zhai et al., ICML 2024).
 
     A causal model whose layers weight earlier items by SiLU instead of softmax, and gate the result; they have no
-    feed-forward. Departures from the paper: the loss is the full softmax instead of one over sampled negatives, scores
-    are dot products unless `logit_scale` is set, and a norm follows the last layer.
+    feed-forward. Positions and, with `time_encoding="relative"`, times are biases of its attention. Departures from the
+    paper: the loss is the full softmax instead of one over sampled negatives, scores are dot products unless
+    `logit_scale` is set, a norm follows the last layer, and all layers share one table of biases, which
+    differ between heads.
 
     Example:
         >>> from seqrec import HstuConfig
