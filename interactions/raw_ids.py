@@ -24,6 +24,7 @@ __all__ = [
     "entries_of",
     "id_text",
     "look_up",
+    "may_hold_ids",
     "read_histories",
     "read_ids",
     "read_lists",
