@@ -34,6 +34,7 @@ def test_the_split_is_the_published_one(trained):
 def test_three_epochs_beat_popularity(trained):
     metrics = json.loads((trained / "metrics.json").read_text())
     assert metrics["popularity"]["test"]["ndcg@10"] == pytest.approx(0.0432, abs=1e-4)
+    assert metrics["recent_popularity"]["test"]["ndcg@10"] == pytest.approx(0.0464, abs=1e-4)
     assert metrics["item_knn"]["test"]["ndcg@10"] == pytest.approx(0.0545, abs=1e-4)
     assert metrics["model"]["test"]["ndcg@10"] > 1.3 * metrics["popularity"]["test"]["ndcg@10"]
 
