@@ -120,10 +120,11 @@ class MaskedItemObjective(Objective):
         value.
         """
         fills = {name: event_column(name).fill for name in columns}
-        asked_BL = columns.get("request_times", columns.get("timestamps"))
+        times = TIME_COLUMNS & columns.keys()
+        asked_BL = columns["request_times" if "request_times" in times else "timestamps"] if times else input_ids_BL
         if attention_mask_BL is None:
             longer = {name: nn.functional.pad(columns[name], (0, 1), value=fill) for name, fill in fills.items()}
-            for name in TIME_COLUMNS & columns.keys():
+            for name in times:
                 longer[name] = torch.cat([columns[name], asked_BL[:, -1:].to(columns[name].dtype)], dim=1)
             return nn.functional.pad(input_ids_BL, (0, 1), value=MASK_ID), None, longer
         mask_BL = attention_mask_BL.to(input_ids_BL.device)
@@ -134,7 +135,7 @@ class MaskedItemObjective(Objective):
             return nn.functional.pad(values_BL, (0, 1), value=padding).scatter(1, behind_B1, value)
 
         longer = {name: put(columns[name], fill, fill) for name, fill in fills.items()}
-        for name in TIME_COLUMNS & columns.keys():
+        for name in times:
             asked_B1 = asked_BL.gather(1, (behind_B1 - 1).clamp(min=0)).to(columns[name].dtype)
             longer[name] = put(columns[name], fills[name], asked_B1)
         return put(input_ids_BL, PAD_ID, MASK_ID), put(mask_BL, 0, 1), longer
