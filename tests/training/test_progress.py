@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
 from transformers import ProgressCallback, TrainerCallback, TrainerControl, TrainerState, trainer
-from transformers.utils.logging import is_progress_bar_enabled
+from transformers.utils.logging import enable_progress_bar, is_progress_bar_enabled
 
 from seqrec import SequentialTrainer, SequentialTrainingArguments
 from seqrec.training import progress, terminal
@@ -201,7 +201,10 @@ def test_the_bar_of_an_interrupted_training_is_removed(lines, in_terminal):
 
 @pytest.mark.parametrize("hub_shows_bars", [True, False])
 def test_bars_of_other_libraries_are_as_before_afterwards(hub_shows_bars):
-    if not hub_shows_bars:
+    enable_progress_bar()  # a command that ran before in this process has disabled it
+    if hub_shows_bars:
+        enable_progress_bars()
+    else:
         disable_progress_bars()
     try:
         with terminal.without_library_bars():
