@@ -121,11 +121,11 @@ class MaskedItemObjective(Objective):
         """
         fills = {name: event_column(name).fill for name in columns}
         times = TIME_COLUMNS & columns.keys()
-        asked_BL = columns["request_times" if "request_times" in times else "timestamps"] if times else input_ids_BL
+        asked = "request_times" if "request_times" in times else "timestamps"
         if attention_mask_BL is None:
             longer = {name: nn.functional.pad(columns[name], (0, 1), value=fill) for name, fill in fills.items()}
             for name in times:
-                longer[name] = torch.cat([columns[name], asked_BL[:, -1:].to(columns[name].dtype)], dim=1)
+                longer[name] = torch.cat([columns[name], columns[asked][:, -1:].to(columns[name].dtype)], dim=1)
             return nn.functional.pad(input_ids_BL, (0, 1), value=MASK_ID), None, longer
         mask_BL = attention_mask_BL.to(input_ids_BL.device)
         index_L = torch.arange(1, input_ids_BL.shape[1] + 1, device=input_ids_BL.device)
@@ -136,7 +136,7 @@ class MaskedItemObjective(Objective):
 
         longer = {name: put(columns[name], fill, fill) for name, fill in fills.items()}
         for name in times:
-            asked_B1 = asked_BL.gather(1, (behind_B1 - 1).clamp(min=0)).to(columns[name].dtype)
+            asked_B1 = columns[asked].gather(1, (behind_B1 - 1).clamp(min=0)).to(columns[name].dtype)
             longer[name] = put(columns[name], fills[name], asked_B1)
         return put(input_ids_BL, PAD_ID, MASK_ID), put(mask_BL, 0, 1), longer
 
