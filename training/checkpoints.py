@@ -26,6 +26,7 @@ from seqrec.modeling.weight_files import read_tensors
 
 __all__ = [
     "checkpoints_in",
+    "complete_checkpoints",
     "is_ours",
     "require_same_training",
     "training_settings",
@@ -141,6 +142,11 @@ def checkpoints_in(folder: Path) -> list[Path]:
     """List the checkpoints in a job's output folder, oldest first."""
     found = [path for path in folder.glob(f"{PREFIX_CHECKPOINT_DIR}-*") if path.is_dir() and step_of(path) >= 0]
     return sorted(found, key=step_of)
+
+
+def complete_checkpoints(folder: Path) -> list[Path]:
+    """List the checkpoints in a job's output folder that a training can resume from, oldest first."""
+    return [checkpoint for checkpoint in checkpoints_in(folder) if what_is_missing(checkpoint) is None]
 
 
 def step_of(checkpoint: Path) -> int:

@@ -28,7 +28,7 @@ from seqrec.interactions.whole_files import write_text_whole
 from seqrec.modeling.modeling_auto import MODEL_TYPES, AutoModelForNextItem
 from seqrec.modeling.modeling_next_item import NextItemHead
 from seqrec.training.arguments import SequentialTrainingArguments
-from seqrec.training.checkpoints import checkpoints_in, what_is_missing
+from seqrec.training.checkpoints import complete_checkpoints
 from seqrec.training.curve import save_training_curve
 from seqrec.training.early_checks import check_settings
 from seqrec.training.output_folder import claimed, remove_checkpoints, resume_point
@@ -164,7 +164,7 @@ def run(trainer: SequentialTrainer, checkpoint: str | None) -> None:
     try:
         trainer.train(resume_from_checkpoint=checkpoint)
     except NonFiniteError as error:
-        kept = [str(path) for path in checkpoints_in(Path(trainer.args.output_dir)) if what_is_missing(path) is None]
+        kept = complete_checkpoints(Path(trainer.args.output_dir))
         left = f"The last good checkpoint is {kept[-1]}." if kept else "There was no checkpoint yet."
         raise NonFiniteError(f"{error} {left}") from error
 

@@ -13,7 +13,7 @@ from seqrec.hub.remote_code import flatten_classes
 from seqrec.hub.staging import remove_leftovers
 from seqrec.modeling.modeling_auto import ARCHITECTURES
 from seqrec.modeling.weight_files import INDEX, SINGLE
-from seqrec.training.checkpoints import checkpoints_in, is_ours, what_is_missing
+from seqrec.training.checkpoints import checkpoints_in, complete_checkpoints, is_ours, what_is_missing
 
 __all__ = ["claimed", "find_checkpoint", "remove_checkpoints", "resume_point"]
 
@@ -71,7 +71,7 @@ def resume_point(folder: Path, resume_from_checkpoint: str | bool | None, *, ove
     require_no_foreign_files(folder)
     if resume_from_checkpoint:
         return find_checkpoint(folder, str(resume_from_checkpoint))
-    has_checkpoints = any(what_is_missing(checkpoint) is None for checkpoint in checkpoints_in(folder))
+    has_checkpoints = bool(complete_checkpoints(folder))
     if not overwrite and (has_checkpoints or (folder / "config.json").exists()):
         held = "the checkpoints of an earlier training" if has_checkpoints else "a model"
         raise InputError(
@@ -121,7 +121,7 @@ def find_checkpoint(folder: Path, wanted: str) -> str:
                 "Resume from another one, or start a new training."
             )
         return wanted
-    complete = [path for path in checkpoints_in(folder) if what_is_missing(path) is None]
+    complete = complete_checkpoints(folder)
     if not complete:
         raise SavedFolderError(
             f"There is no complete checkpoint in {folder} to resume from; a finished training leaves none. "

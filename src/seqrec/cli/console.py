@@ -14,7 +14,7 @@ from typing import Any, TextIO
 
 from wrapt import register_post_import_hook
 
-from seqrec.cli.console_log import console_text
+from seqrec.cli.console_log import console_text, in_one_line
 from seqrec.evaluation.tables import printable
 from seqrec.interactions.one_line import one_line
 
@@ -137,11 +137,6 @@ def is_a(error: Exception, module: str, name: str) -> bool:
     """Return whether an error is of a class in a module that may not have been imported."""
     kind = getattr(sys.modules.get(module), name, None)
     return kind is not None and isinstance(error, kind)
-
-
-def in_one_line(message: object) -> str:
-    """Put a message on one line, with control characters escaped."""
-    return printable(" ".join(str(message).split()))
 
 
 def tell(message: str) -> None:

@@ -7,12 +7,17 @@ from contextlib import contextmanager
 
 from seqrec.evaluation.tables import printable, terminal_width, wrap
 
-__all__ = ["console_text", "logging_to_console"]
+__all__ = ["console_text", "in_one_line", "logging_to_console"]
+
+
+def in_one_line(message: object) -> str:
+    """Put a message on one line, with control characters escaped."""
+    return printable(" ".join(str(message).split()))
 
 
 def console_text(message: object) -> str:
     """Format a message for standard error: on one line, control characters escaped, broken to fit a terminal."""
-    return wrap(printable(" ".join(f"seqrec: {message}".split())), terminal_width(sys.stderr))
+    return wrap(in_one_line(f"seqrec: {message}"), terminal_width(sys.stderr))
 
 
 class ConsoleHandler(logging.StreamHandler):

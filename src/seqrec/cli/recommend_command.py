@@ -99,8 +99,10 @@ def recommend(flags: argparse.Namespace) -> None:
             print(f"Wrote {len(frame)} recommendations for {users} users to {printable(flags.output)}.")
         return
     found = recommender.recommend(flags.history, k, timestamps=flags.timestamps, **options)
-    table = recommendations_table(found, width=terminal_width(sys.stdout))
-    print(json_text([asdict(one) for one in found]) if flags.json else table)
+    if flags.json:
+        print(json_text([asdict(one) for one in found]))
+    else:
+        print(recommendations_table(found, width=terminal_width(sys.stdout)))
 
 
 def columns_of(flags: argparse.Namespace) -> dict[str, str]:

@@ -75,7 +75,7 @@ def train(argv: Sequence[str]) -> None:
     """Train as the flags say, and print a summary."""
     from seqrec.cli.summary import print_summary
     from seqrec.cli.train_flags import config_flags, device_flags, train_parser
-    from seqrec.training.checkpoints import checkpoints_in
+    from seqrec.training.checkpoints import complete_checkpoints
     from seqrec.training.job import run_job
 
     parser = train_parser(argv)
@@ -95,7 +95,7 @@ def train(argv: Sequence[str]) -> None:
                 command=shlex.join(["seqrec", "train", *argv]),
             )
         except KeyboardInterrupt as interrupt:
-            if checkpoints_in(Path(training_arguments.output_dir)):
+            if complete_checkpoints(Path(training_arguments.output_dir)):
                 raise KeyboardInterrupt("Add --resume_from_checkpoint true to continue.") from interrupt
             raise
     if trained.trainer.is_world_process_zero() and not training_arguments.quiet:
