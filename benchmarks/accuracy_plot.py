@@ -62,9 +62,16 @@ def split_title(dataset: str, protocol: str) -> str:
     return f"{dataset}, {protocol.replace('_', '-')}"
 
 
-def recipe_title(recipe: str, request_time: str | None) -> str:
-    """Name a recipe, and what its model knows of the request, if it reads times."""
-    return f"{recipe} (request_time={request_time})" if request_time else recipe
+def known_of_requests(result: Mapping[str, Any]) -> str:
+    """Say what a model knows of requests in addition to their items, as far as recorded."""
+    windows = result.get("popularity_windows")
+    counts = f"counts of {', '.join(map(str, windows))} days" if windows else None
+    return ", ".join(filter(None, (result.get("request_time"), counts)))
+
+
+def recipe_title(recipe: str, known: str) -> str:
+    """Name a recipe, and what its model knows of requests, if it reads times."""
+    return f"{recipe} ({known})" if known else recipe
 
 
 def reports_on(published: Iterable[Mapping[str, Any]], dataset: str, protocol: str) -> list[Mapping[str, Any]]:
@@ -75,10 +82,8 @@ def reports_on(published: Iterable[Mapping[str, Any]], dataset: str, protocol: s
 def dots_of(results: Sequence[Mapping[str, Any]], published: Iterable[Mapping[str, Any]]) -> list[Dot]:
     """Collect one panel's dots, best first."""
     ours = [
-        Dot(recipe_title(recipe, request_time), [result["metrics"]["test"][METRIC] for result in group], OURS)
-        for (recipe, request_time), group in groupby(
-            results, key=lambda result: (result["recipe"], result.get("request_time"))
-        )
+        Dot(recipe_title(recipe, known), [result["metrics"]["test"][METRIC] for result in group], OURS)
+        for (recipe, known), group in groupby(results, key=lambda result: (result["recipe"], known_of_requests(result)))
     ]
     reported = [Dot(f"{entry['model']} ({entry['source']})", [entry[METRIC]], PUBLISHED) for entry in published]
     measured = {ranker: result[ranker] for result in reversed(results) for ranker in RANKERS if ranker in result}

@@ -5,7 +5,7 @@ from itertools import groupby
 from statistics import mean
 from typing import Any
 
-from accuracy_plot import split_title
+from accuracy_plot import known_of_requests, split_title
 
 BASELINES = ("item_knn", "popularity", "recent_popularity")  # older results lack the last
 METRICS = ("ndcg@10", "hr@10")
@@ -54,7 +54,7 @@ def result_cells(results: Sequence[Result]) -> list[str]:
         split_title(first["dataset"], first["protocol"])
         + (f", {validation_users:,} validation users" if validation_users else ""),
         first["recipe"],
-        first.get("request_time") or "",
+        known_of_requests(first),
         ", ".join(str(result["seed"]) for result in results),
         *(spread([result["metrics"]["test"][name] for result in results]) for name in METRICS),
         spread([result["metrics"]["validation"]["ndcg@10"] for result in results]),
@@ -110,7 +110,7 @@ def summary_cells(
     return [
         row["data"],
         row["model"],
-        seeds[0].get("request_time") or "",
+        known_of_requests(seeds[0]),
         str(len(seeds)),
         minutes(seeds),
         *(f"{figure:.4f}" for figure in figures),

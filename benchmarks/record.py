@@ -31,6 +31,7 @@ def as_result(metrics: dict, *, model_type: str, recipe: str) -> dict:
         "protocol": protocol["split_method"],
         "validation_users": protocol.get("validation_users"),
         "request_time": protocol.get("request_time"),  # None for models that read no times
+        "popularity_windows": protocol.get("popularity_windows"),
         "model_type": model_type,
         "recipe": recipe,
         "seed": training["arguments"]["seed"],

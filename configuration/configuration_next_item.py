@@ -28,6 +28,7 @@ LARGEST = {
     "max_position_embeddings": 2**20,
     "num_negatives": 2**31,
 }
+LONGEST_WINDOW = 36_500  # days
 FLOATS = ("float32", "float16", "bfloat16", "float64")
 LABELS = {"0": "LABEL_0", "1": "LABEL_1"}  # the library's default, for classifiers and other models alike
 REMOTE_MODULES = "transformers_modules"  # where transformers puts classes that it loaded from a repository
@@ -120,6 +121,12 @@ class NextItemConfig(PreTrainedConfig):
         "When a model that reads times takes the next item to be asked for: at the time of the 'last_event', so that "
         "nothing new is told, or at the known time of the request, which in training is that of the 'target'.",
     )
+    popularity_windows: list[int] = option(
+        [],
+        "architecture",
+        "Windows in days, such as 7. An item's score then also depends on its number of interactions in each of them, "
+        "up to the day of the request, with weights learned from the user's history.",
+    )
     item_parts: list[str] = option([], "parts", "Registered item parts, by name, to add to an item's id embedding.")
     initializer_range: float | int = option(0.02, "initialization", "Standard deviation of the initial weights.")
     pad_token_id: int = option(PAD_ID, "special_token", "Token id of `<|pad|>`.")
@@ -194,13 +201,19 @@ class NextItemConfig(PreTrainedConfig):
 
     @property
     def reads_time(self) -> bool:
-        """Whether the model reads when events happened; an architecture with an encoding of time overrides it."""
-        return not TIME_COLUMNS.isdisjoint(self.context_columns)
+        """Whether the model reads when events happened; an architecture with an encoding of time extends it."""
+        return bool(self.popularity_windows) or not TIME_COLUMNS.isdisjoint(self.context_columns)
 
     @property
-    def request_protocol(self) -> str | None:
-        """`request_time`, by which figures are comparable; None for a model that reads no times."""
-        return self.request_time if self.reads_time else None
+    def request_protocol(self) -> dict[str, Any]:
+        """What a model knows of a request besides the items: `request_time` and `popularity_windows`, if it reads them.
+
+        Only figures of models that know the same are comparable.
+        """
+        if not self.reads_time:
+            return {}
+        windows = {"popularity_windows": self.popularity_windows} if self.popularity_windows else {}
+        return {"request_time": self.request_time, **windows}
 
     @property
     def event_columns(self) -> tuple[str, ...]:
@@ -252,13 +265,22 @@ class NextItemConfig(PreTrainedConfig):
         self.validate_numbers()
         if self.request_time == "target" and not self.reads_time:
             raise InputError(
-                "request_time='target' has no effect on a model that reads no times. Choose a time_encoding too, or "
-                "leave it out."
+                "request_time='target' has no effect on a model that reads no times. Choose a time_encoding or "
+                "popularity_windows too, or leave it out."
             )
         if self.loss == "gbce" and self.negative_sampling != "uniform":
             raise InputError(
                 "gbce is calibrated for uniform negatives, but negative_sampling="
                 f"{self.negative_sampling!r}. Choose negative_sampling='uniform' or another loss."
+            )
+
+    def validate_windows(self) -> None:
+        """Check the windows of recent popularity."""
+        windows = self.popularity_windows
+        if len(set(windows)) < len(windows) or not all(0 < window <= LONGEST_WINDOW for window in windows):
+            raise InputError(
+                f"popularity_windows must be different numbers of days from 1 to {LONGEST_WINDOW}, but is "
+                f"{shown(windows)}."
             )
 
     def validate_parts(self) -> None:

@@ -4,7 +4,7 @@ Shape suffixes: U evaluated rows, B rows of a batch, K list length, D hidden siz
 """
 
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -69,12 +69,42 @@ class EncoderScorer:
     def score_users(self, **inputs: Tensor) -> Scores:
         """Multiply the vectors of the histories with those of the items."""
         users_BD = self.encoder.encode_users(**inputs)
+        self.require_finite(users_BD)
+        return Scores.of_vectors(users_BD, self.items_VD)
+
+    def require_finite(self, users_BD: Tensor) -> None:
+        """Raise a `NonFiniteError` if a score could be infinite or NaN."""
         if not (users_BD.float().norm(dim=1).max() * self.longest).isfinite():  # no score is larger than this
             raise NonFiniteError(
                 "The model's scores are not finite (NaN or infinite): its weights are damaged, or its training "
                 "diverged. Use an earlier checkpoint, or train again with a lower learning rate."
             )
-        return Scores.of_vectors(users_BD, self.items_VD)
+
+
+class PastScorer(EncoderScorer):
+    """Score requests as of their own day by a model that reads recent popularity, whose counts differ from day to day.
+
+    Raises:
+        InputError: By `score_users`, if the model has no events to count (see `NextItemHead.set_events`).
+    """
+
+    encoder: Any  # a NextItemHead
+
+    def score_users(self, **inputs: Tensor) -> Scores:
+        """Multiply the vectors, and add the terms of recent popularity."""
+        users_BD = self.encoder.encode_users(**inputs)
+        self.require_finite(users_BD)
+        size = self.encoder.config.hidden_size
+        scores = Scores.of_vectors(users_BD[:, :size], self.items_VD[:, :size])
+        return scores.plus(self.encoder.recent_scores(users_BD, **inputs))
+
+
+def as_scorer(ranked: Encoder | Scorer) -> Scorer | EncoderScorer:
+    """Return a baseline as it is, or the scorer of a model."""
+    if isinstance(ranked, Scorer):
+        return ranked
+    reads_counts = bool(getattr(getattr(ranked, "config", None), "popularity_windows", None))
+    return PastScorer(ranked) if reads_counts else EncoderScorer(ranked)
 
 
 @dataclass(frozen=True)
@@ -133,7 +163,7 @@ def rank_dataset(
         raise InputError(
             f"max_length must be at least 1, got {max_length}, and list_length at least 0, got {list_length}."
         )
-    scorer = ranked if isinstance(ranked, Scorer) else EncoderScorer(ranked)
+    scorer = as_scorer(ranked)
     columns = tuple(getattr(getattr(ranked, "config", None), "event_columns", ("input_ids",)))  # baselines read items
     row_columns = tuple(getattr(scorer, "row_columns", ()))
     histories = as_histories(rows, [*columns, *row_columns, "target"])

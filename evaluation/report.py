@@ -4,7 +4,7 @@ Shape suffixes: U evaluated rows, V vocabulary.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -32,7 +32,7 @@ def measure(
     *,
     exclude_seen: bool,
     splits: Sequence[str] = HELD_OUT,
-    request_time: str | None = None,
+    request_protocol: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Rank held-out splits with a model and with the baselines, under the same protocol.
 
@@ -43,7 +43,7 @@ def measure(
         data: Sequences and catalogue.
         exclude_seen: Whether to leave items of the history out of the ranking.
         splits: The splits to rank, of "validation" and "test".
-        request_time: What a model that reads times knows of the request (`config.request_protocol`), for the protocol.
+        request_protocol: What the model knows of a request (`config.request_protocol`), for the protocol.
 
     Returns:
         `"protocol"`; `"unreachable_targets"`, the share of targets by split that no model can hit: unknown items, and
@@ -70,7 +70,7 @@ def measure(
         "protocol": {
             **data.protocol,
             "exclude_seen": exclude_seen,
-            **({"request_time": request_time} if request_time else {}),
+            **(request_protocol or {}),
         },
         "unreachable_targets": {
             split: share_beyond_reach(histories, exclude_seen=exclude_seen) for split, histories in held_out.items()

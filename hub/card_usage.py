@@ -23,7 +23,8 @@ def usage_times(config: Mapping[str, Any], protocol: Mapping[str, Any], num_item
     Returns:
         Arguments of `Recommender.recommend`: `timestamps` and, if the model knows when items are asked for, `at`.
     """
-    if config.get("time_encoding", "none") == "none" and "timestamps" not in (config.get("context_columns") or ()):
+    reads_time = config.get("time_encoding", "none") != "none" or config.get("popularity_windows")
+    if not reads_time and "timestamps" not in (config.get("context_columns") or ()):
         return {}
     last = last_day(protocol)
     days = [(last - timedelta(days=before)).isoformat() for before in reversed(range(num_items))]

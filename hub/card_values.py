@@ -51,6 +51,11 @@ def is_request_time(value: Any) -> bool:
     return value in ("last_event", "target")
 
 
+def is_windows(value: Any) -> bool:
+    """Return whether a value is a list of numbers of days."""
+    return isinstance(value, list) and bool(value) and all(map(is_count, value))
+
+
 Kinds = Mapping[str, Callable[[Any], bool]]
 
 PROTOCOL: Kinds = {
@@ -61,6 +66,7 @@ PROTOCOL: Kinds = {
     **dict.fromkeys(("exclude_seen", "dataset_is_on_hub"), is_flag),
     "period": is_period,
     "request_time": is_request_time,
+    "popularity_windows": is_windows,
 }
 TRAINING: Kinds = {
     **dict.fromkeys(("license", "base_model", "command", "hardware"), is_text),

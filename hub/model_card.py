@@ -208,7 +208,9 @@ def architecture_fields(config: Mapping[str, Any]) -> dict[str, Any]:
     config_class = MODEL_TYPES.get(config["model_type"], NextItemConfig)
     names = names_for(config_class, (*SHOWN, *sampling, *calibration))
     if config.get("time_encoding", "none") == "none":
-        names -= {"request_time", "time_encoding"}
+        names -= {"time_encoding"} if config.get("popularity_windows") else {"request_time", "time_encoding"}
+    if not config.get("popularity_windows"):
+        names -= {"popularity_windows"}
     found = {name: value for name, value in config.items() if name in names}
     return {name: ", ".join(map(str, value)) if isinstance(value, list) else value for name, value in found.items()}
 

@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 import torch
 
-from seqrec.errors import SavedFolderError
+from seqrec.errors import InputError, SavedFolderError
 from seqrec.hub.json_objects import parse_json_object
 from seqrec.hub.model_card import METRICS, save_model_card
 from seqrec.hub.saved_catalogue import save_catalogue
@@ -92,13 +92,47 @@ class Recommender:
         self.index_name = index
         self.record = dict(record or {})
         self.tokenizer = tokenizer
-        self.retriever = Retriever(
-            model,
-            build_index(index, require_finite(model.encode_items(), what="Item vectors")),
+        self.retriever = self.make_retriever()
+
+    def make_retriever(self) -> Retriever:
+        """Build the index of the model's item vectors, and what searches it."""
+        return Retriever(
+            self.model,
+            build_index(self.index_name, require_finite(self.model.encode_items(), what="Item vectors")),
             PopularityBaseline(self.items.counts_by_token),
-            max_length=model.config.max_history_length,
-            columns=model.config.event_columns,
+            max_length=self.model.config.max_history_length,
+            columns=self.model.config.event_columns,
         )
+
+    def update_popularity(self, frame: Any, *, columns: Mapping[str, str] | None = None) -> None:
+        """Replace the counts of recent interactions that a model with `popularity_windows` reads.
+
+        Those saved with a model end with its data. Call this with newer interactions, such as once a day, so that
+        recommendations follow what is popular now. `save_pretrained` keeps the new counts.
+
+        Args:
+            frame: A file or frame of all users' interactions in the longest window before now or longer: `item_id`,
+                `user_id` and `timestamp`. Items that the model does not know are left out.
+            columns: Other names of the table's columns.
+
+        Raises:
+            InputError: If the model does not read recent popularity, the table cannot be read, its timestamps are no
+                times, or it has no known item.
+        """
+        if not self.model.config.popularity_windows:
+            raise InputError(
+                "The model does not read recent popularity. Train one with popularity_windows, such as "
+                "--popularity_windows 7."
+            )
+        recent = read_user_table(
+            frame,
+            self.tokenizer,
+            event_columns=("input_ids", "timestamps"),
+            columns=columns,
+            remembered=self.columns,
+        ).histories
+        self.model.set_events(recent.columns["input_ids"], recent.columns["timestamps"])
+        self.retriever = self.make_retriever()
 
     @classmethod
     def from_pretrained(
@@ -355,7 +389,7 @@ class Recommender:
         name = id_text(item_id, "similar_items")
         token_ids, _ = look_up([name], self.tokenizer.look_up, where="similar_items", unknown="error")
         item_1 = torch.as_tensor(token_ids, device=self.model.device)
-        vector_1D = require_finite(self.model.encode_items().detach()[item_1].float(), what="Item vectors")
+        vector_1D = require_finite(self.model.item_vectors().detach()[item_1].float(), what="Item vectors")
         direction_1D = torch.nn.functional.normalize(vector_1D)
         scores_1K, token_ids_1K = self.directions.search(direction_1D, k, excluded_BS=item_1[None])
         (found,) = describe(scores_1K.numpy(force=True), token_ids_1K.numpy(force=True), self.items)
@@ -364,7 +398,7 @@ class Recommender:
     @cached_property
     def directions(self) -> Index:
         """Index of the item vectors at length 1, built on first use."""
-        vectors_VD = require_finite(self.model.encode_items().detach().float(), what="Item vectors")
+        vectors_VD = require_finite(self.model.item_vectors().detach().float(), what="Item vectors")
         return build_index(self.index_name, torch.nn.functional.normalize(vectors_VD))
 
     @property

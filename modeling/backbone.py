@@ -1,6 +1,6 @@
 """The backbone that all architectures share: it turns histories into hidden states and vectors.
 
-Shape suffixes: B batch, L length, V vocabulary, D hidden size.
+Shape suffixes: B batch, L length, V vocabulary, D hidden size, W windows of recent popularity.
 """
 
 from collections.abc import Mapping
@@ -19,7 +19,8 @@ from seqrec.modeling.event_parts import event_times, make_event_parts, refuse_un
 from seqrec.modeling.item_encoder import ItemEncoder, beneath_adapters
 from seqrec.modeling.objectives import NEXT_ITEM, Objective
 from seqrec.modeling.pretrained import NextItemPreTrainedModel
-from seqrec.modeling.sequence_layout import SequenceLayout, take_position
+from seqrec.modeling.recent_counts import PopularityWeights, RecentCounts, days_of
+from seqrec.modeling.sequence_layout import SequenceLayout, newest_position, take_position
 
 __all__ = ["NextItemBackbone"]
 
@@ -49,6 +50,9 @@ class NextItemBackbone(NextItemPreTrainedModel):
         # SASRec's code, though not its paper, scales items by √D; otherwise positions would dominate them.
         self.input_scale = config.hidden_size**0.5
         self.embedding_dropout = Dropout(config.hidden_dropout)
+        has_windows = bool(config.popularity_windows)
+        self.recent_counts = RecentCounts(config) if has_windows else None
+        self.popularity_weights = PopularityWeights(config) if has_windows else None
 
     def get_input_embeddings(self) -> ItemEncoder:
         """Return the item encoder, which is also the items' id embedding."""
@@ -61,6 +65,8 @@ class NextItemBackbone(NextItemPreTrainedModel):
             value.resize_parts()
         else:
             self.item_embedding.replace_embedding(value)
+        if self.recent_counts is not None:
+            self.recent_counts.resize(self.item_encoder.num_embeddings)
 
     @property
     def item_encoder(self) -> ItemEncoder:
@@ -156,30 +162,67 @@ class NextItemBackbone(NextItemPreTrainedModel):
             **columns: The events' other columns (B, L) that the model reads (`config.event_columns`).
 
         Returns:
-            User vectors (B, D).
+            User vectors (B, D + W).
 
         Raises:
             InputError: As in `forward`, and if the model does not read a column.
         """
         refuse_unread_columns(self.event_columns, columns)
         input_ids, attention_mask, columns = self.objective.request(input_ids, attention_mask, columns)
-        newest: Tensor | int = -1
-        if attention_mask is not None:
-            index_L = torch.arange(input_ids.shape[1], device=input_ids.device)
-            newest = (index_L * attention_mask.to(input_ids.device)).argmax(dim=1)
+        newest = newest_position(input_ids, attention_mask)
         hidden_B1D = self.encode_events(self.item_embedding(input_ids), columns, attention_mask, query_position=newest)
         return self.as_users(hidden_B1D[:, 0])
 
     def encode_items(self, ids: Tensor | None = None) -> Tensor:
+        """Return the vectors by which items are scored for a request made now.
+
+        They are those of `item_vectors`, followed by the items' latest counts if the model reads recent popularity.
+
+        Args:
+            ids: Token ids (…); None for all, including special tokens.
+
+        Returns:
+            (…, D + W), or (V, D + W) for all.
+        """
+        vectors = self.item_vectors(ids)
+        if self.recent_counts is None:
+            return vectors
+        return torch.cat([vectors, self.recent_counts.latest(ids).to(vectors.dtype)], dim=-1)
+
+    def item_vectors(self, ids: Tensor | None = None) -> Tensor:
         """Return the vectors (…, D) of token ids (…), or (V, D) of all token ids, including special tokens."""
         if ids is None:
             return self.as_items(self.item_encoder.catalogue())
         return self.as_items(self.item_embedding(ids))
 
     def as_users(self, hidden: Tensor) -> Tensor:
-        """Turn hidden states (…, D) into user vectors, scaled to length `logit_scale` if it is set."""
+        """Turn hidden states (…, D) into user vectors (…, D + W).
+
+        Their first D numbers are scaled to length `logit_scale` if it is set. The others are the weights of the windows
+        of recent popularity.
+        """
         scale = self.config.logit_scale
-        return hidden if scale is None else scale * nn.functional.normalize(hidden, dim=-1)
+        users = hidden if scale is None else scale * nn.functional.normalize(hidden, dim=-1)
+        if self.popularity_weights is None:
+            return users
+        return torch.cat([users, self.popularity_weights(hidden)], dim=-1)
+
+    def split_users(self, users: Tensor) -> tuple[Tensor, Tensor]:
+        """Divide user vectors into what weights `item_vectors` (…, D), and the weights of the windows (…, W)."""
+        size = self.config.hidden_size
+        return users[..., :size], users[..., size:]
+
+    def request_days(self, columns: dict[str, Tensor]) -> Tensor | None:
+        """Return the days (B, L) on which the items after events are asked for, if the model reads recent popularity.
+
+        Raises:
+            InputError: If a column of times is missing.
+        """
+        if self.recent_counts is None:
+            return None
+        _, asked_BL = event_times(self.event_columns, columns)
+        assert asked_BL is not None
+        return days_of(asked_BL)
 
     def as_items(self, embeddings: Tensor) -> Tensor:
         """Turn item embeddings (…, D) into item vectors, scaled to length 1 if `logit_scale` is set."""

@@ -1,9 +1,11 @@
 """Training losses: pure functions of vectors or scores.
 
-Shape suffixes: N labelled tokens, C rows in a chunk, V vocabulary, S negatives, X scores per token, D hidden size.
+Shape suffixes: N labelled tokens, C rows in a chunk, V vocabulary, S negatives, X scores per token, D hidden size,
+W weighted terms of a score.
 """
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -21,8 +23,16 @@ SMALLEST_CHUNK = 64  # rows; matrix products with fewer are inefficient
 LOG2_E = 1 / math.log(2)
 
 
-def cross_entropy(hidden_ND: Tensor, items_VD: Tensor, labels_N: Tensor) -> Tensor:
-    """Sum over tokens of −log softmax(hidden · itemsᵀ)[label], over the whole catalogue without special tokens.
+def cross_entropy(
+    hidden_ND: Tensor,
+    items_VD: Tensor,
+    labels_N: Tensor,
+    weights_NW: Tensor | None = None,
+    terms: Callable[[slice], Tensor] | None = None,
+) -> Tensor:
+    """Sum over tokens of −log softmax(scores)[label], over the whole catalogue without special tokens.
+
+    The scores are hidden · itemsᵀ, to which each token may add further terms, multiplied by its own weights.
 
     Rows are processed in chunks, and each chunk's gradient is computed right after its logits. The (N, V) matrix
     therefore never exists; memory holds the gradients and one chunk. Sums, softmax and the accumulated gradient use
@@ -32,12 +42,14 @@ def cross_entropy(hidden_ND: Tensor, items_VD: Tensor, labels_N: Tensor) -> Tens
         hidden_ND: User vectors.
         items_VD: Item vectors; row i belongs to token id i.
         labels_N: Target token ids, all of them items.
+        weights_NW: Weights of the terms.
+        terms: Function of a slice of the tokens that returns their terms (W, C, V), which are constants.
 
     Returns:
         A float32 scalar: the sum, not the mean, so that the caller can divide by the token count of an entire
         accumulated or distributed batch.
     """
-    return ChunkedCrossEntropy.apply(hidden_ND, items_VD, labels_N)
+    return ChunkedCrossEntropy.apply(hidden_ND, items_VD, labels_N, weights_NW, terms)
 
 
 def sampled_softmax(target_scores_N: Tensor, negative_scores_NS: Tensor) -> Tensor:
@@ -121,7 +133,7 @@ def must_reach_every_weight(device_type: str) -> bool:
 class ChunkedCrossEntropy(torch.autograd.Function):
     """`cross_entropy` with its gradient computed in the forward pass.
 
-    With z = hidden · itemsᵀ, m = max z, e = 2^((z − m)·log₂e), s = Σ e and y the label,
+    With scores z, m = max z, e = 2^((z − m)·log₂e), s = Σ e and y the label,
 
         loss = ln s − (z_y − m)        d loss / d z = (e − s·onehot(y)) / s
 
@@ -130,21 +142,33 @@ class ChunkedCrossEntropy(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, hidden_ND: Tensor, items_VD: Tensor, labels_N: Tensor) -> Tensor:
-        """Accumulate the loss, and the two gradients if needed."""
-        ctx.input_dtypes = hidden_ND.dtype, items_VD.dtype
+    def forward(
+        ctx: Any,
+        hidden_ND: Tensor,
+        items_VD: Tensor,
+        labels_N: Tensor,
+        weights_NW: Tensor | None,
+        terms: Callable[[slice], Tensor] | None,
+    ) -> Tensor:
+        """Accumulate the loss, and the gradients if needed."""
+        ctx.input_dtypes = hidden_ND.dtype, items_VD.dtype, None if weights_NW is None else weights_NW.dtype
         compute_dtype = autocast_dtype(hidden_ND)
         scaled_ND = (hidden_ND * LOG2_E).to(compute_dtype)
         hidden_ND, items_VD = hidden_ND.to(compute_dtype), items_VD.to(compute_dtype)
         loss = torch.zeros((), dtype=torch.float32, device=hidden_ND.device)
-        wanted = any(ctx.needs_input_grad[:2])
+        wanted = any(ctx.needs_input_grad)
         grad_hidden_ND = torch.empty_like(hidden_ND) if wanted else None
         grad_items_VD = torch.zeros_like(items_VD, dtype=torch.float32) if wanted else None
+        grad_weights_NW = None if weights_NW is None else torch.zeros_like(weights_NW, dtype=torch.float32)
         num_rows = chunk_rows(items_VD)
         for start in range(0, len(hidden_ND), num_rows):
             rows = slice(start, start + num_rows)
             labels_C1 = labels_N[rows, None]
             logits_CV = (scaled_ND[rows] @ items_VD.T).float()
+            terms_WCV = None if terms is None else terms(rows)
+            if terms_WCV is not None and weights_NW is not None:
+                for terms_CV, weights_C in zip(terms_WCV, weights_NW[rows].T, strict=True):
+                    logits_CV.addcmul_(terms_CV, weights_C[:, None].float(), value=LOG2_E)
             logits_CV[:, :NUM_SPECIAL_TOKENS] = -torch.inf
             logits_CV -= logits_CV.amax(dim=1, keepdim=True)
             label_logits_C1 = logits_CV.gather(1, labels_C1)
@@ -153,22 +177,27 @@ class ChunkedCrossEntropy(torch.autograd.Function):
             loss += (sums_C1.log2() - label_logits_C1).sum() / LOG2_E
             if grad_hidden_ND is None or grad_items_VD is None:
                 continue
-            grad_CV = exp_CV.scatter_add_(1, labels_C1, -sums_C1).to(compute_dtype)
+            grad_CV = exp_CV.scatter_add_(1, labels_C1, -sums_C1)
+            if terms_WCV is not None and grad_weights_NW is not None:
+                grad_weights_NW[rows] = torch.linalg.vecdot(grad_CV, terms_WCV).T / sums_C1
+            grad_CV = grad_CV.to(compute_dtype)
             grad_hidden_ND[rows] = grad_CV @ items_VD / sums_C1
             grad_items_VD += grad_CV.T @ (hidden_ND[rows] / sums_C1).to(compute_dtype)
         if grad_hidden_ND is not None and grad_items_VD is not None:
-            ctx.save_for_backward(grad_hidden_ND, grad_items_VD)
+            ctx.save_for_backward(grad_hidden_ND, grad_items_VD, grad_weights_NW)
         return loss
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad_loss: Tensor) -> tuple[Tensor | None, ...]:
         """Scale the stored gradients by the gradient of the loss."""
-        hidden_dtype, items_dtype = ctx.input_dtypes
-        grad_hidden_ND, grad_items_VD = ctx.saved_tensors
+        hidden_dtype, items_dtype, weights_dtype = ctx.input_dtypes
+        grad_hidden_ND, grad_items_VD, grad_weights_NW = ctx.saved_tensors
         return (
             (grad_hidden_ND * grad_loss).to(hidden_dtype),
             (grad_items_VD * grad_loss).to(items_dtype),
+            None,
+            None if grad_weights_NW is None else (grad_weights_NW * grad_loss).to(weights_dtype),
             None,
         )
 

@@ -1,7 +1,7 @@
 """The head that all architectures share: scores and the training loss.
 
 Shape suffixes: B batch, L length, D hidden size, V vocabulary, N tokens with a label, G groups that share negatives,
-M tokens per group, S sampled negatives.
+M tokens per group, S sampled negatives, W windows of recent popularity.
 """
 
 import math
@@ -24,6 +24,8 @@ from seqrec.modeling.negatives import draw_negatives, log_uniform_probability, s
 from seqrec.modeling.objectives import Objective
 from seqrec.modeling.pipeline_next_item import NextItemRecommendationPipeline
 from seqrec.modeling.pretrained import NextItemPreTrainedModel
+from seqrec.modeling.recent_counts import RecentCounts
+from seqrec.modeling.sequence_layout import newest_position, take_position
 from seqrec.search.finite import require_finite_loss
 
 __all__ = ["NextItemHead", "NextItemOutput"]
@@ -101,6 +103,50 @@ class NextItemHead(NextItemPreTrainedModel):
         """See `NextItemBackbone.encode_items`."""
         return self.model.encode_items(ids)
 
+    def item_vectors(self, ids: Tensor | None = None) -> Tensor:
+        """See `NextItemBackbone.item_vectors`."""
+        return self.model.item_vectors(ids)
+
+    def set_events(self, items_N: np.ndarray, times_N: np.ndarray) -> None:
+        """Set the interactions whose counts a model with `popularity_windows` reads; others ignore them.
+
+        Training and evaluation need them. They are not saved, but the counts after the last of them are.
+
+        Args:
+            items_N: Token id of each interaction of all users, in any order.
+            times_N: Its time, in seconds since 1970.
+
+        Raises:
+            InputError: If there are none, or items and times differ in number.
+        """
+        if self.model.recent_counts is not None:
+            self.model.recent_counts.set_events(items_N, times_N)
+
+    def recent_scores(
+        self, users_BD: Tensor, input_ids: Tensor, attention_mask: Tensor | None = None, **columns: Tensor
+    ) -> Tensor:
+        """Return what recent popularity adds to the scores of requests made in the past, such as those of evaluation.
+
+        Its counts are those before the day of each request, or of the last event if `request_time` is "last_event".
+
+        Args:
+            users_BD: User vectors of the requests, from `encode_users`.
+            input_ids: Histories (B, L).
+            attention_mask: 1 for items, 0 for padding (B, L); None if nothing is padded.
+            **columns: The events' other columns (B, L) that the model reads.
+
+        Returns:
+            Terms (B, V), to add to the products with `item_vectors`.
+
+        Raises:
+            InputError: If no events were set.
+        """
+        days_BL = self.model.request_days(columns)
+        assert days_BL is not None, "as the model reads recent popularity"
+        days_B = take_position(days_BL, newest_position(input_ids, attention_mask))[:, 0]
+        counts_WBV = self.required_counts().of_catalogue(days_B, self.config.vocab_size)
+        return torch.einsum("bw,wbv->bv", self.model.split_users(users_BD)[1].float(), counts_WBV)
+
     def set_item_counts(self, counts_V: Tensor | np.ndarray) -> None:
         """Set how often each item occurs in training interactions; `log_uniform` negatives follow these counts.
 
@@ -169,22 +215,36 @@ class NextItemHead(NextItemPreTrainedModel):
             inputs_embeds=inputs_embeds,
             **columns,
         )
-        hidden_BLD = outputs.last_hidden_state
+        hidden_BLD, days_BL = outputs.last_hidden_state, self.model.request_days(columns)
         if labels is None:
-            found = NextItemOutput(logits=self.score_positions(hidden_BLD[:, -logits_to_keep:]))
+            days_BL = days_BL if days_BL is None else days_BL[:, -logits_to_keep:]
+            found = NextItemOutput(logits=self.score_positions(hidden_BLD[:, -logits_to_keep:], days_BL))
         else:
-            found = self.measure_loss(hidden_BLD, labels, num_items_in_batch)
+            found = self.measure_loss(hidden_BLD, labels, num_items_in_batch, days_BL)
         found.hidden_states, found.attentions = outputs.hidden_states, outputs.attentions
         return found
 
-    def score_positions(self, hidden_BLD: Tensor) -> Tensor:
-        """Score the catalogue at every position; special tokens score −inf."""
-        logits_BLV = self.model.as_users(hidden_BLD) @ self.encode_items().T
+    def score_positions(self, hidden_BLD: Tensor, days_BL: Tensor | None = None) -> Tensor:
+        """Score the catalogue at every position; special tokens score −inf.
+
+        Counts are those before the given days if the events are known, else the latest.
+        """
+        users_BLD, counts = self.model.as_users(hidden_BLD), self.model.recent_counts
+        if counts is None or days_BL is None or not counts.has_events:
+            logits_BLV = users_BLD @ self.encode_items().T
+        else:
+            users_BLD, weights_BLW = self.model.split_users(users_BLD)
+            counts_WBLV = counts.of_catalogue(days_BL.flatten(), self.config.vocab_size).unflatten(1, days_BL.shape)
+            logits_BLV = users_BLD @ self.item_vectors().T + torch.einsum("blw,wblv->blv", weights_BLW, counts_WBLV)
         is_special_V = torch.arange(logits_BLV.shape[-1], device=logits_BLV.device) < NUM_SPECIAL_TOKENS
         return logits_BLV.masked_fill(is_special_V, -torch.inf)
 
     def measure_loss(
-        self, hidden_BLD: Tensor, labels_BL: Tensor, num_items_in_batch: Tensor | int | None
+        self,
+        hidden_BLD: Tensor,
+        labels_BL: Tensor,
+        num_items_in_batch: Tensor | int | None,
+        days_BL: Tensor | None = None,
     ) -> NextItemOutput:
         """Average the loss over the tokens that have a label.
 
@@ -196,27 +256,60 @@ class NextItemHead(NextItemPreTrainedModel):
         if not count:
             loss = mean = loss_without_labels(hidden_BLD)
         else:
-            summed = self.summed_loss(self.model.as_users(hidden_BLD), labels_BL, has_label_BL)
+            summed = self.summed_loss(self.model.as_users(hidden_BLD), labels_BL, has_label_BL, days_BL)
             mean = summed / count
             loss = mean if num_items_in_batch is None else summed / num_items_in_batch
             require_finite_loss(loss)
         name = self.objective.name
         return NextItemOutput(loss=loss, losses={name: mean.detach()}, num_labels={name: count})
 
-    def summed_loss(self, users_BLD: Tensor, labels_BL: Tensor, has_label_BL: Tensor) -> Tensor:
+    def summed_loss(
+        self, users_BLD: Tensor, labels_BL: Tensor, has_label_BL: Tensor, days_BL: Tensor | None = None
+    ) -> Tensor:
         """Sum the loss set in the configuration over the tokens that have a label."""
-        if self.config.loss == "cross_entropy":
-            return cross_entropy(users_BLD[has_label_BL], self.encode_items(), labels_BL[has_label_BL])
-        return self.sampled_loss(users_BLD, labels_BL, has_label_BL)
+        if self.config.loss != "cross_entropy":
+            return self.sampled_loss(users_BLD, labels_BL, has_label_BL, days_BL)
+        users_ND, labels_N, items_VD = users_BLD[has_label_BL], labels_BL[has_label_BL], self.item_vectors()
+        if days_BL is None:
+            return cross_entropy(users_ND, items_VD, labels_N)
+        days_N, order_N = days_BL[has_label_BL].sort()  # a chunk of the loss then has few different days
+        users_ND, weights_NW = self.model.split_users(users_ND[order_N])
+        counts = self.required_counts()
+        return cross_entropy(
+            users_ND,
+            items_VD,
+            labels_N[order_N],
+            weights_NW,
+            lambda rows: counts.of_catalogue(days_N[rows], len(items_VD)),
+        )
 
-    def sampled_loss(self, users_BLD: Tensor, labels_BL: Tensor, has_label_BL: Tensor) -> Tensor:
+    def required_counts(self) -> RecentCounts:
+        """Return the counts of recent interactions.
+
+        Raises:
+            InputError: If no events were set.
+        """
+        counts = self.model.recent_counts
+        if counts is None or not counts.has_events:
+            raise InputError(
+                "The model reads recent popularity (popularity_windows), but has no interactions to count. Call "
+                "model.set_events(items, times) with the token ids and times of all users' interactions."
+            )
+        return counts
+
+    def sampled_loss(
+        self, users_BLD: Tensor, labels_BL: Tensor, has_label_BL: Tensor, days_BL: Tensor | None = None
+    ) -> Tensor:
         """Sum the loss over the tokens that have a label, against sampled negatives."""
         if self.config.negatives_shared_by == "batch":  # all labelled tokens are one group
-            targets_1N, scores_1NS = self.sampled_scores(users_BLD[has_label_BL][None], labels_BL[has_label_BL][None])
+            days_1N = None if days_BL is None else days_BL[has_label_BL][None]
+            targets_1N, scores_1NS = self.sampled_scores(
+                users_BLD[has_label_BL][None], labels_BL[has_label_BL][None], days_1N
+            )
             targets_N, scores_NS = targets_1N[0], scores_1NS[0]
         else:
             some_item = token_ids_of(0)  # placeholder at positions without a label
-            targets_BL, scores_BLS = self.sampled_scores(users_BLD, labels_BL.where(has_label_BL, some_item))
+            targets_BL, scores_BLS = self.sampled_scores(users_BLD, labels_BL.where(has_label_BL, some_item), days_BL)
             targets_N, scores_NS = targets_BL[has_label_BL], scores_BLS[has_label_BL]
         if self.config.loss == "sampled_softmax":
             return sampled_softmax(targets_N, scores_NS)
@@ -238,7 +331,9 @@ class NextItemHead(NextItemPreTrainedModel):
         level -= math.log(beta)
         return gbce(targets_N - level, scores_NS - level, beta=beta)
 
-    def sampled_scores(self, users_GMD: Tensor, labels_GM: Tensor) -> tuple[Tensor, Tensor]:
+    def sampled_scores(
+        self, users_GMD: Tensor, labels_GM: Tensor, days_GM: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Score each token's target (G, M) and its group's negatives (G, M, S)."""
         config = self.config
         negatives_GS = draw_negatives(
@@ -248,9 +343,16 @@ class NextItemHead(NextItemPreTrainedModel):
             labels_GM.device,
             self.items_by_count_I,
         )
+        users_GMD, weights_GMW = self.model.split_users(users_GMD)
         targets_GM, scores_GMS = score_candidates(
-            users_GMD, self.encode_items(labels_GM), self.encode_items(negatives_GS), labels_GM, negatives_GS
+            users_GMD, self.item_vectors(labels_GM), self.item_vectors(negatives_GS), labels_GM, negatives_GS
         )
+        if days_GM is not None:
+            counts = self.required_counts()
+            counts_GMW = counts.of_items(days_GM, labels_GM)
+            counts_GMSW = counts.of_items(days_GM[:, :, None], negatives_GS[:, None])
+            targets_GM = targets_GM + (weights_GMW * counts_GMW).sum(dim=-1)
+            scores_GMS = scores_GMS + torch.einsum("gmw,gmsw->gms", weights_GMW.float(), counts_GMSW)
         if config.loss == "sampled_softmax" and config.negative_sampling == "log_uniform":
             # log-Q correction: negatives count as if drawn uniformly. Targets are not drawn, so they need none.
             odds_GS = log_uniform_probability(negatives_GS, config.num_items, self.ranks_by_count_I) * config.num_items

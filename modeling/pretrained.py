@@ -5,10 +5,12 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, ClassVar
 
+from torch import nn
 from transformers import PreTrainedModel
 
 from seqrec.configuration.configuration_next_item import NextItemConfig
 from seqrec.errors import InputError
+from seqrec.modeling.recent_counts import PopularityWeights
 from seqrec.modeling.saved_weights import check_saved, file_states, finish_saving
 from seqrec.search.finite import require_finite_weights
 
@@ -38,6 +40,12 @@ class NextItemPreTrainedModel(PreTrainedModel):
         config.refuse_unknown_fields(unknown)  # `from_pretrained` passes on unknown keywords
         config.validate()  # fields may have been changed since the configuration was made
         super().__init__(config)
+
+    def _init_weights(self, module: nn.Module) -> None:
+        if isinstance(module, PopularityWeights):
+            module.reset_parameters()
+        else:
+            super()._init_weights(module)
 
     def save_pretrained(
         self,

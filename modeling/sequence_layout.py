@@ -13,7 +13,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from seqrec.modeling.positions import positions_from_newest
 
-__all__ = ["SequenceLayout", "take_position"]
+__all__ = ["SequenceLayout", "newest_position", "take_position"]
 
 
 @dataclass(frozen=True)
@@ -71,6 +71,14 @@ class SequenceLayout:
         is_item_BL = cast("Tensor", self.attention_mask_BL) != 0
         step_BL = (is_item_BL.cumsum(-1) - 1) * is_item_BL
         return step_BL, torch.where(is_item_BL, is_item_BL.sum(-1, keepdim=True), 1)
+
+
+def newest_position(input_ids_BL: Tensor, attention_mask_BL: Tensor | None) -> Tensor | int:
+    """Return the position of the newest item in each row (B,); −1 if nothing is padded."""
+    if attention_mask_BL is None:
+        return -1
+    index_L = torch.arange(input_ids_BL.shape[1], device=input_ids_BL.device)
+    return (index_L * attention_mask_BL.to(input_ids_BL.device)).argmax(dim=1)
 
 
 def take_position(values: Tensor, position: Tensor | int) -> Tensor:

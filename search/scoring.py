@@ -111,6 +111,14 @@ class Scores:
         stretch = partial(stretch_of_products, users_BD, items_VD.detach())
         return cls(stretch, (users_BD.shape[0], items_VD.shape[0]), users_BD.device)
 
+    def plus(self, terms_BV: Tensor) -> "Scores":
+        """Return these scores with further terms added."""
+
+        def stretch(start: int, stop: int) -> Tensor:
+            return self.stretch(start, stop) + terms_BV[:, start:stop]
+
+        return Scores(stretch, self.shape, self.device)
+
     def masked(
         self, excluded_BS: Tensor | None, allowed_BA: Tensor | None = None, chunk_scores: int | None = None
     ) -> "Scores":

@@ -24,6 +24,7 @@ from seqrec.interactions.special_tokens import IGNORED_LABEL
 from seqrec.modeling.modeling_next_item import NextItemHead
 from seqrec.search.finite import require_finite_weights
 from seqrec.training.terminal import can_show_bars
+from seqrec.training.training_events import set_training_events
 
 __all__ = ["train_with_accelerate"]
 
@@ -68,6 +69,7 @@ def train_with_accelerate(
     accelerator = accelerator or Accelerator()
     rows: Any = as_histories(train_dataset, collator.columns)
     require_seconds(rows, collator.columns)
+    set_training_events(model, rows)
     loader = DataLoader(
         rows, batch_size, shuffle=True, collate_fn=collator, generator=torch.Generator().manual_seed(seed)
     )

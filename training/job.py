@@ -126,7 +126,7 @@ def run_job(
             lambda dataset: trainer.rank(dataset, LIST_LENGTH),
             data,
             exclude_seen=exclude_seen,
-            request_time=trainer.bare_model.config.request_protocol,
+            request_protocol=trainer.bare_model.config.request_protocol,
         )
         metrics["training"] = {**describe_training(trainer, seconds, command), "resumed": checkpoint is not None}
         metrics["samples"] = sample_recommendations(

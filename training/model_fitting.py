@@ -19,6 +19,7 @@ from seqrec.training.checkpoints import training_settings
 from seqrec.training.lazy_adamw import LazyAdamW
 from seqrec.training.streams import CheckedCollator, as_train_rows
 from seqrec.training.trainer_checks import require_a_batch, require_same_vocabulary, updates_sparsely
+from seqrec.training.training_events import set_training_events
 from seqrec.training.validation_metric import validation_metrics
 
 __all__ = ["ModelFitting"]
@@ -67,6 +68,7 @@ class ModelFitting(BareModel):
             self.optimizer_cls_and_kwargs = self.own_optimizer or (LazyAdamW, settings)
         if self.items is not None:
             model.set_item_counts(self.items.counts_by_token)
+        set_training_events(model, self.train_dataset)
 
     def make_collator(self, model: NextItemHead) -> Callable[[Any], dict[str, Tensor]]:
         """Return the collator of a model, which also checks the rows of a stream."""

@@ -109,6 +109,8 @@ def evaluate(parser: "DataclassParser", argv: Sequence[str]) -> None:
         event_columns=recommender.model.config.event_columns,
     )
     warn_of_other_data(protocol, data)
+    log = as_histories(data.sequences["train"]).columns  # the events of all parts
+    recommender.model.set_events(log["input_ids"], log["timestamps"])
     figures, ranking = measure_saved(recommender, data, flags, protocol)
     if flags.ranks is not None:
         write_frame(ranks_table(ranking, as_histories(data.sequences[flags.split]), recommender.items), flags.ranks)
@@ -151,8 +153,11 @@ def measure_saved(
         list_length=LIST_LENGTH,
         progress=sys.stderr.isatty() and not flags.quiet,
     )
-    request_time = recommender.model.config.request_protocol
     figures = measure(
-        lambda _: ranking, data, exclude_seen=exclude_seen, splits=[flags.split], request_time=request_time
+        lambda _: ranking,
+        data,
+        exclude_seen=exclude_seen,
+        splits=[flags.split],
+        request_protocol=recommender.model.config.request_protocol,
     )
     return figures, ranking

@@ -60,6 +60,12 @@ def recommend_parser() -> FlagParser:
         type=not_empty,
         help="When the items are asked for, for models with request_time=target: an ISO time, a number, or 'now'.",
     )
+    parser.add_argument(
+        "--recent",
+        type=not_empty,
+        help="File of all users' interactions in recent days, to count instead of those in training, for models with "
+        "popularity_windows.",
+    )
     parser.add_argument("--allow", type=some_ids, help="Recommend only these ids.")
     parser.add_argument("--deny", type=some_ids, help="Never recommend these ids.")
     parser.add_argument(
@@ -83,6 +89,8 @@ def recommend(flags: argparse.Namespace) -> None:
 
     device = resolve_device(flags.device)
     recommender = Recommender.from_pretrained(flags.model, index=flags.index, device=device)
+    if flags.recent is not None:
+        recommender.update_popularity(flags.recent)
     k = min(DEFAULT_K, len(recommender.items)) if flags.k is None else flags.k
     options = {
         "at": flags.at,

@@ -11,7 +11,7 @@ from transformers.hf_argparser import string_to_bool
 from seqrec.cli.dataclass_parser import DataclassParser
 from seqrec.cli.parsers import FlagParser, finite_number, true_or_false
 from seqrec.cli.train_command import own_flags
-from seqrec.configuration.config_fields import TRAINING, help_of, own_fields, purpose_of
+from seqrec.configuration.config_fields import TRAINING, default_of, help_of, own_fields, purpose_of
 from seqrec.interactions.data_arguments import DataArguments
 from seqrec.modeling.modeling_auto import MODEL_TYPES
 from seqrec.training.arguments import SequentialTrainingArguments
@@ -57,6 +57,9 @@ def train_parser(argv: Sequence[str]) -> DataclassParser:
     )
     model_group = parser.add_argument_group(f"model ({model_type})")
     for name, (default, text) in config_flags(model_type).items():
+        if isinstance(default, list):  # those that are flags hold integers
+            model_group.add_argument(f"--{name}", type=int, nargs="+", help=f"{text} (default: none)")
+            continue
         kind = float if default is None else type(default)  # fields that may be None are numbers
         model_group.add_argument(f"--{name}", type=kind, help=f"{text} (default: {default})")
     parser.add_argument("--help_all", action="help", help="Show all flags.")
@@ -83,7 +86,7 @@ def tidy_help(parser: argparse.ArgumentParser, hidden: set[str]) -> None:
 def config_flags(model_type: str) -> dict[str, tuple[Any, str]]:
     """Map each field of an architecture's configuration that is a flag to its default and help text."""
     return {
-        field.name: (field.default, help_of(field))
+        field.name: (default_of(field), help_of(field))
         for field in own_fields(MODEL_TYPES[model_type])
         if purpose_of(field) in FLAGS
     }

@@ -1,0 +1,139 @@
+"""Recent popularity as a part of the score: how often each item was chosen in the days before a request.
+
+Shape suffixes: N events, V vocabulary, W windows, C requests; … any shape of token ids or days.
+"""
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from transformers import initialization
+
+from seqrec.errors import InputError
+
+__all__ = ["PopularityWeights", "RecentCounts", "days_of"]
+
+SECONDS_PER_DAY = 24 * 60 * 60
+
+
+def days_of(seconds: Tensor) -> Tensor:
+    """Return the days (UTC, counted from 1970) of times in seconds."""
+    return seconds.div(SECONDS_PER_DAY, rounding_mode="floor").long()
+
+
+class PopularityWeights(nn.Linear):
+    """The weights (…, W) that a user's hidden state (…, D) gives to the windows of `RecentCounts`.
+
+    At first, all users have the same weights, which sum to 1: items are then chosen in proportion to one plus their
+    count, which is a good model of a request about whose user nothing is known.
+    """
+
+    def __init__(self, config: Any) -> None:
+        super().__init__(config.hidden_size, len(config.popularity_windows))
+
+    def reset_parameters(self) -> None:
+        """Set the initial weights."""
+        initialization.zeros_(self.weight)
+        initialization.constant_(self.bias, 1 / self.out_features)
+
+
+class RecentCounts(nn.Module):
+    """Counts of each item's interactions in windows of days, as ln(1 + count).
+
+    For a request on day d, a window of n days consists of days d − n to d − 1, so that nothing that happened on the day
+    of the request is told. Days begin at midnight, UTC.
+
+    The counts after the last known event are saved with the model, for requests from then on. The events themselves,
+    from which the counts of any day are computed, are not saved; training and evaluation set them (`set_events`).
+
+    Attributes:
+        latest_VW: Counts in the windows that end with the last known day.
+        latest_day: The day after it.
+    """
+
+    latest_VW: Tensor
+    latest_day: Tensor
+    items_N: Tensor | None
+    days_N: Tensor | None
+    keys_N: Tensor | None
+
+    def __init__(self, config: Any) -> None:
+        super().__init__()
+        self.windows = tuple(config.popularity_windows)
+        self.register_buffer("latest_VW", torch.zeros(config.vocab_size, len(self.windows), dtype=torch.int32))
+        self.register_buffer("latest_day", torch.zeros((), dtype=torch.int64))
+        for name in ("items_N", "days_N", "keys_N"):
+            self.register_buffer(name, None, persistent=False)
+
+    @property
+    def has_events(self) -> bool:
+        """Whether the events are known, so that the counts of any day can be computed."""
+        return self.items_N is not None
+
+    def set_events(self, items_N: np.ndarray, times_N: np.ndarray) -> None:
+        """Set the events to count, and with them the latest counts.
+
+        Args:
+            items_N: Token id of each event, in any order.
+            times_N: Time of each event, in seconds since 1970.
+
+        Raises:
+            InputError: If items and times differ in number, or there are none.
+        """
+        if len(items_N) != len(times_N) or not len(items_N):
+            raise InputError(
+                f"{len(items_N)} items and {len(times_N)} times were given as events. Give one time for each item, and "
+                "at least one of both."
+            )
+        days_N = np.floor_divide(times_N, SECONDS_PER_DAY).astype(np.int64)
+        order_N = np.argsort(days_N, kind="stable")
+        device = self.latest_VW.device
+        self.items_N = torch.from_numpy(items_N[order_N].astype(np.int64)).to(device)
+        self.days_N = torch.from_numpy(days_N[order_N]).to(device)
+        self.keys_N = self.key_of(self.items_N, self.days_N).sort().values
+        self.latest_day = self.days_N[-1] + 1
+        self.latest_VW = torch.stack(
+            [self.count(self.latest_day[None], window, len(self.latest_VW))[0] for window in self.windows], dim=1
+        ).to(torch.int32)
+
+    def latest(self, ids: Tensor | None = None) -> Tensor:
+        """Return the latest ln(1 + count) of token ids (…), or of all: (…, W) or (V, W)."""
+        counts = self.latest_VW if ids is None else self.latest_VW[ids]
+        return counts.float().log1p()
+
+    def of_catalogue(self, days_C: Tensor, stop: int) -> Tensor:
+        """Return ln(1 + count) before each of the given days, of the token ids from 0 up to `stop`: (W, C, V)."""
+        different_S, place_C = days_C.unique(return_inverse=True)
+        return torch.stack([self.count(different_S, window, stop).float().log1p()[place_C] for window in self.windows])
+
+    def of_items(self, days: Tensor, ids: Tensor) -> Tensor:
+        """Return ln(1 + count) of token ids before days, which are broadcast to one shape (…): (…, W)."""
+        assert self.keys_N is not None
+        days, ids = torch.broadcast_tensors(days, ids)
+        stops = torch.searchsorted(self.keys_N, self.key_of(ids, days))
+        starts = [torch.searchsorted(self.keys_N, self.key_of(ids, days - window)) for window in self.windows]
+        return torch.stack([stops - start for start in starts], dim=-1).float().log1p()
+
+    def count(self, days_S: Tensor, window: int, stop: int) -> Tensor:
+        """Count the interactions of each token id below `stop` in the window before each day: (S, V) integers."""
+        assert self.items_N is not None
+        assert self.days_N is not None
+        starts_S, stops_S = torch.searchsorted(self.days_N, torch.stack([days_S - window, days_S]))
+        lengths_S = stops_S - starts_S
+        first_S = lengths_S.cumsum(0) - lengths_S
+        row_E = torch.arange(len(days_S), device=days_S.device).repeat_interleave(lengths_S)
+        place_E = torch.arange(len(row_E), device=days_S.device) - (first_S - starts_S)[row_E]
+        items_E = self.items_N[place_E]
+        cells_E = (row_E * stop + items_E)[items_E < stop]
+        return torch.bincount(cells_E, minlength=len(days_S) * stop).view(len(days_S), stop)
+
+    @staticmethod
+    def key_of(ids: Tensor, days: Tensor) -> Tensor:
+        """Combine token ids and days into numbers that are ordered by both."""
+        return ids * 2**32 + (days + 2**31).clamp(0, 2**32 - 1)
+
+    def resize(self, vocab_size: int) -> None:
+        """Change the number of token ids; new ones come last, without interactions."""
+        kept_VW = self.latest_VW[:vocab_size]
+        self.latest_VW = nn.functional.pad(kept_VW, (0, 0, 0, vocab_size - len(kept_VW)))
