@@ -169,7 +169,7 @@ def rank_dataset(
     histories = as_histories(rows, [*columns, *row_columns, "target"])
     require_rankable(histories, scorer.vocab_size)
     require_seconds(histories, columns)
-    require_request_times(histories, columns)
+    require_request_times(histories.rows, columns)
     batches = list(batches_of_like_length(np.minimum(histories.lengths_R, max_length), batch_size))
     collate = HistoryCollator(max_length, columns)
     ranks_U = np.zeros(len(histories), dtype=np.int64)

@@ -1,7 +1,12 @@
 """Sample recommendations for the model card."""
 
+from collections.abc import Collection, Sequence
+from datetime import date, timedelta
+from typing import Any
+
 from seqrec.inference.recommender import Recommender
 from seqrec.interactions.catalogue import Catalogue
+from seqrec.interactions.events import TIME_COLUMNS
 from seqrec.interactions.item_rows import rows_of
 from seqrec.interactions.tokenization_items import ItemTokenizer
 from seqrec.modeling.modeling_next_item import NextItemHead
@@ -16,7 +21,12 @@ Item = dict[str, str | None]
 
 
 def sample_recommendations(
-    model: NextItemHead, tokenizer: ItemTokenizer, items: Catalogue, *, exclude_seen: bool = True
+    model: NextItemHead,
+    tokenizer: ItemTokenizer,
+    items: Catalogue,
+    *,
+    exclude_seen: bool = True,
+    last_day: str | None = None,
 ) -> list[dict[str, list[Item]]]:
     """Recommend for histories made up of the most popular items, so that no user's history is published.
 
@@ -25,19 +35,24 @@ def sample_recommendations(
         tokenizer: Its vocabulary.
         items: Its catalogue.
         exclude_seen: Whether to leave out the items of the history.
+        last_day: Last day of the data, as ISO text, for a model that reads times: one item a day is then taken up to
+            this day, and the next one is asked for on the day after.
 
     Returns:
         Up to three samples, `{"history": [item, …], "recommended": [item, …]}`, where an item is
         `{"item_id": …, "title": …}`: the history's items oldest first, and up to five recommended ones, best first.
         An empty list if the model reads further event columns, which popular items do not have.
     """
-    if len(model.config.event_columns) > 1:
+    further = set(model.config.event_columns) - {"input_ids"}
+    if further - TIME_COLUMNS or (further and last_day is None):
         return []
     histories = popular_histories(items)
+    times = times_of(histories, date.fromisoformat(last_day), further) if further and last_day else {}
     lists = Recommender(model, tokenizer, items).recommend(
         [[items.item_ids[row] for row in rows] for rows in histories],
         k=min(LIST_LENGTH, len(items)),
         exclude_seen=exclude_seen,
+        **times,
     )
     return [
         {
@@ -47,6 +62,16 @@ def sample_recommendations(
         for rows, best in zip(histories, lists, strict=True)
         if best
     ]
+
+
+def times_of(histories: Sequence[Sequence[int]], last_day: date, columns: Collection[str]) -> dict[str, Any]:
+    """Return the times of made-up histories, as arguments of `Recommender.recommend`."""
+    timestamps = [
+        [(last_day - timedelta(days=before)).isoformat() for before in reversed(range(len(history)))]
+        for history in histories
+    ]
+    asked = {"at": (last_day + timedelta(days=1)).isoformat()} if "request_times" in columns else {}
+    return {"timestamps": timestamps, **asked}
 
 
 def popular_histories(items: Catalogue) -> list[list[int]]:

@@ -1,6 +1,6 @@
 """Refuse histories whose times a model cannot read."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from seqrec.errors import InputError
 from seqrec.interactions.histories import Histories
@@ -28,17 +28,17 @@ def require_seconds(histories: Histories, columns: Sequence[str]) -> None:
         )
 
 
-def require_request_times(histories: Histories, columns: Sequence[str]) -> None:
+def require_request_times(row_columns: Collection[str], columns: Sequence[str]) -> None:
     """Refuse held-out rows without the time of their request, for a model that is told it.
 
     Args:
-        histories: The rows.
+        row_columns: Names of the rows' columns.
         columns: Event columns that the model reads; without `request_times`, nothing is checked.
 
     Raises:
         InputError: If the rows have no `target_timestamp`.
     """
-    if "request_times" in columns and "target_timestamp" not in histories.rows:
+    if "request_times" in columns and "target_timestamp" not in row_columns:
         raise InputError(
             "The model is told when each target is asked for (request_time='target'), but the rows have no "
             "target_timestamp. Add it, in seconds since 1970."

@@ -28,8 +28,8 @@ def parse_timestamps(timestamps: pl.Series) -> pl.Series:
         A column of integers, floats or datetimes, in the same order.
 
     Raises:
-        InputError: If some cannot be parsed, are not finite or exceed 64 bits; the message says how many, and gives the
-            first row and its value.
+        InputError: If some cannot be parsed, are not finite or exceed 64 bits, or some times have a time zone and
+            others have none; the message says how many, and gives the first row and its value.
     """
     dtype = timestamps.dtype
     if dtype in (pl.UInt64, pl.Int128, pl.UInt128):
@@ -56,7 +56,9 @@ def parse_text(timestamps: pl.Series) -> pl.Series:
             return require_readable(timestamps, numbers)
     dates = parse_iso(text)
     best = dates if dates.null_count() <= numbers.null_count() else numbers
-    return require_readable(timestamps, best)
+    found = require_readable(timestamps, best)
+    require_one_kind_of_zone(timestamps, text)
+    return found
 
 
 def parse_iso(text: pl.Series) -> pl.Series:
@@ -81,6 +83,22 @@ def require_readable(given: pl.Series, parsed: pl.Series) -> pl.Series:
         f"{one_line(repr(given[first]), 60)}). Expected 64-bit numbers, or dates such as 2024-05-31 or "
         "2024-05-31T12:00:00."
     )
+
+
+def require_one_kind_of_zone(given: pl.Series, text: pl.Series) -> None:
+    """Refuse ISO times of which some have a time zone and others have none: they would differ by hours.
+
+    Dates without a time fit both.
+    """
+    zoned = text.str.contains(r"[Tt ].*(?:[Zz]|[+-]\d{2}:?\d{2})$")
+    unzoned = ~zoned & text.str.contains("[Tt ]")
+    if zoned.any() and unzoned.any():
+        first = unzoned.arg_max()
+        assert first is not None
+        raise InputError(
+            f"{zoned.sum()} of {len(given)} timestamps have a time zone and {unzoned.sum()} have none (first: row "
+            f"{first + 1}, {one_line(repr(given[first]), 60)}). Give all of them one, or none for UTC."
+        )
 
 
 def to_plain_numbers(timestamps: pl.Series) -> pl.Series:

@@ -130,7 +130,11 @@ def run_job(
         )
         metrics["training"] = {**describe_training(trainer, seconds, command), "resumed": checkpoint is not None}
         metrics["samples"] = sample_recommendations(
-            trainer.accelerator.unwrap_model(trainer.model), data.tokenizer, data.items, exclude_seen=exclude_seen
+            trainer.bare_model,
+            data.tokenizer,
+            data.items,
+            exclude_seen=exclude_seen,
+            last_day=data.protocol.get("period", [None])[-1],
         )
         save(trainer, metrics)
     return TrainedModel(trainer, data, metrics)

@@ -18,7 +18,12 @@ from seqrec.training.callbacks import EarlyStopping, EpochOfCollator
 from seqrec.training.checkpoints import training_settings
 from seqrec.training.lazy_adamw import LazyAdamW
 from seqrec.training.streams import CheckedCollator, as_train_rows
-from seqrec.training.trainer_checks import require_a_batch, require_same_vocabulary, updates_sparsely
+from seqrec.training.trainer_checks import (
+    require_a_batch,
+    require_same_vocabulary,
+    require_told_times,
+    updates_sparsely,
+)
 from seqrec.training.training_events import set_training_events
 from seqrec.training.validation_metric import validation_metrics
 
@@ -50,6 +55,7 @@ class ModelFitting(BareModel):
         self.train_dataset = as_train_rows(self.train_rows, columns)
         require_a_batch(args, self.train_dataset)
         require_same_vocabulary(model, self.processing_class, self.train_dataset)
+        require_told_times(self.eval_dataset, columns)
         self.validation_metrics = validation_metrics(
             args,
             self.eval_dataset,

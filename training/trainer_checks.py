@@ -1,6 +1,6 @@
 """Check the arguments of a trainer before it starts."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from transformers import PreTrainedTokenizerBase, TrainingArguments
@@ -10,6 +10,7 @@ from seqrec.configuration.configuration_next_item import NextItemConfig
 from seqrec.errors import InputError
 from seqrec.evaluation.targets import require_token_ids
 from seqrec.interactions.histories import Histories
+from seqrec.interactions.required_times import require_request_times
 from seqrec.interactions.special_tokens import PAD_ID
 from seqrec.modeling.modeling_next_item import NextItemHead
 from seqrec.training.streams import TrainRows, num_histories
@@ -20,6 +21,7 @@ __all__ = [
     "require_arguments_kind",
     "require_one_origin",
     "require_same_vocabulary",
+    "require_told_times",
     "updates_sparsely",
 ]
 
@@ -88,6 +90,13 @@ def require_same_vocabulary(
         )
     if isinstance(train_rows, Histories):
         require_token_ids("input_ids", train_rows.held("input_ids"), vocab_size, lowest=PAD_ID)
+
+
+def require_told_times(eval_dataset: Any, columns: Sequence[str]) -> None:
+    """Refuse held-out rows, or sets of them by name, that lack the times of requests that a model is told."""
+    for rows in eval_dataset.values() if isinstance(eval_dataset, Mapping) else [eval_dataset]:
+        if rows is not None:
+            require_request_times(rows.column_names, columns)
 
 
 def updates_sparsely(config: NextItemConfig, args: Any) -> bool:

@@ -46,3 +46,21 @@ def test_small_catalogues_have_fewer_and_shorter_samples(number, lengths):
     items = pl.DataFrame({"item_id": tokenizer.item_ids, "count": [1] * number})
     found = samples_of(Recommender(model, tokenizer, items))
     assert [(len(sample["history"]), len(sample["recommended"])) for sample in found] == lengths
+
+
+TIMED = {
+    "last_event": {"time_encoding": "embedding"},
+    "target": {"popularity_windows": [7], "request_time": "target"},
+}
+
+
+@pytest.mark.parametrize("choices", TIMED.values(), ids=TIMED)
+def test_a_model_that_reads_times_is_given_days_up_to_the_last(recommender):
+    assert samples_of(recommender) == []
+    found = samples_of(recommender, last_day="2026-03-01")
+    asked = {"at": "2026-03-02"} if recommender.model.config.request_time == "target" else {}
+    for sample in found:
+        history = [item["item_id"] for item in sample["history"]]
+        days = ["2026-02-27", "2026-02-28", "2026-03-01"]
+        expected = recommender.recommend(history, k=5, timestamps=days, **asked)
+        assert sample["recommended"] == [{"item_id": one.item_id, "title": one.title} for one in expected]

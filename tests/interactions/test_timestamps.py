@@ -5,6 +5,7 @@ from datetime import date, datetime
 import polars as pl
 import pytest
 
+from seqrec.errors import InputError
 from seqrec.interactions.timestamps import parse_timestamps, period, warn_of_mixed_units
 
 AUTUMN_1997, SPRING_1998 = 874724710, 893286638
@@ -97,3 +98,21 @@ def test_one_unit_and_what_is_none_pass(timestamps):
 
 def test_small_integers_pass():
     warn_of_mixed_units(pl.Series([1, 2], dtype=pl.Int8))
+
+
+@pytest.mark.parametrize("zoned", ["2024-05-31T12:00:00Z", "2024-05-31 12:00:00+02:00", "2024-05-31T12:00:00.5+0200"])
+def test_some_times_with_and_some_without_a_zone_are_refused(zoned):
+    with pytest.raises(InputError, match=r"1 of 3 timestamps have a time zone and 1 have none \(first: row 3, "):
+        parse_timestamps(pl.Series(["2024-05-30", zoned, "2024-05-31T12:00:00"]))
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        ["2024-05-30", "2024-05-31T12:00:00+02:00"],
+        ["2024-05-30", "2024-05-31T12:00"],
+        ["2024-05-31T12:00:00Z", "2024-05-31 12:00:00-05:00"],
+    ],
+)
+def test_days_fit_times_of_either_kind(texts):
+    assert parse_timestamps(pl.Series(texts)).null_count() == 0

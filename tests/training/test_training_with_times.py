@@ -111,6 +111,19 @@ def test_a_target_without_the_time_of_its_request_is_refused():
         rank_dataset(make("target"), untimed, max_length=12)
 
 
+@pytest.mark.parametrize("sets", [lambda rows: rows, lambda rows: {"other": rows}, lambda rows: rows.to_dataset()])
+def test_a_trainer_refuses_targets_without_times_at_once(sets, tmp_path):
+    rows = {name: values for name, values in VALIDATION.rows.items() if name != "target_timestamp"}
+    with pytest.raises(InputError, match="but the rows have no target_timestamp"):
+        SequentialTrainer(
+            make("target"),
+            SequentialTrainingArguments(str(tmp_path), num_train_epochs=1, use_cpu=True),
+            processing_class=TOKENIZER,
+            train_dataset=TRAIN,
+            eval_dataset=sets(replace(VALIDATION, rows=rows)),
+        )
+
+
 @pytest.mark.parametrize("request_time", ["last_event", "target", None])
 def test_figures_and_card_name_what_is_known_of_a_request(request_time, tmp_path):
     log = synthetic_interactions(num_users=40, num_items=30, num_tastes=2, mean_length=8)
