@@ -25,6 +25,7 @@ from seqrec.inference.recommendations import Recommendations, describe
 from seqrec.inference.user_tables import read_user_table, user_lists
 from seqrec.interactions.catalogue import Catalogue
 from seqrec.interactions.column_names import remembered_columns
+from seqrec.interactions.histories import Histories
 from seqrec.interactions.raw_ids import ItemId, ItemIds, Unknown, encode_lists, id_text, look_up, read_ids
 from seqrec.interactions.request_options import require_list_length, require_switch
 from seqrec.interactions.request_reading import AllowDeny, read_requests, warn_of_empty
@@ -33,6 +34,7 @@ from seqrec.interactions.tokenization_items import ItemTokenizer
 from seqrec.modeling.devices import resolve_device
 from seqrec.modeling.forked_workers import use_one_thread_after_forks
 from seqrec.modeling.modeling_next_item import NextItemHead
+from seqrec.modeling.recent_counts import warn_of_old_counts
 from seqrec.search.approximate_index import build_index
 from seqrec.search.finite import require_finite
 from seqrec.search.index_names import IndexName
@@ -309,6 +311,7 @@ class Recommender:
             unknown=unknown,
         )
         warn_of_empty(requests.histories, BY_POPULARITY)
+        self.warn_of_old_counts(requests.histories)
         scores_RK, token_ids_RK = self.retriever.retrieve(
             requests.histories, k, exclude_seen=exclude_seen, allowed=requests.allowed, denied=requests.denied
         )
@@ -368,6 +371,7 @@ class Recommender:
             unknown=unknown,
         )
         warn_of_empty(table.histories, BY_POPULARITY)
+        self.warn_of_old_counts(table.histories)
         found = self.retriever.retrieve(table.histories, k, exclude_seen=exclude_seen, allowed=allowed, denied=denied)
         return user_lists(table.user_ids, *found, self.items)
 
@@ -425,6 +429,10 @@ class Recommender:
     def item_ids(self) -> list[str]:
         """Raw ids of the catalogue, in the order of their token ids."""
         return self.items.item_ids
+
+    def warn_of_old_counts(self, histories: Histories) -> None:
+        """Warn if the model's counts of recent interactions end long before the requests."""
+        warn_of_old_counts(self.model.model.recent_counts, histories.rows.get("target_timestamp"))
 
     def encode_list(self, item_ids: ItemIds | None, *, where: str) -> list[np.ndarray] | None:
         """Encode the known items of an allow or deny list that applies to all users."""

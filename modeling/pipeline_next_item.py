@@ -21,6 +21,7 @@ from seqrec.interactions.request_options import require_list_length, require_swi
 from seqrec.interactions.request_reading import AllowDeny, Requests, read_requests, warn_of_empty
 from seqrec.interactions.special_tokens import UNK_ID
 from seqrec.modeling.forked_workers import use_one_thread_after_forks
+from seqrec.modeling.recent_counts import warn_of_old_counts
 from seqrec.modeling.saved_items import ITEMS, ITEMS_JSON, find_items, read_items
 from seqrec.search.exact_index import ExactIndex
 from seqrec.search.finite import require_finite
@@ -160,6 +161,7 @@ class NextItemRecommendationPipeline(Pipeline):
         exclude_seen = require_switch(exclude_seen, name="exclude_seen")
         requests: Requests = input_tensors["requests"]
         warn_of_empty(requests.histories, self.answers_empty)
+        warn_of_old_counts(self.model.model.recent_counts, requests.histories.rows.get("target_timestamp"))
         scores_BK, token_ids_BK = self.retriever.retrieve(
             requests.histories,
             top_k,

@@ -3,6 +3,7 @@
 Shape suffixes: N events, V vocabulary, W windows, C requests; … any shape of token ids or days.
 """
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from transformers import initialization
 
 from seqrec.errors import InputError
 
-__all__ = ["PopularityWeights", "RecentCounts", "days_of"]
+__all__ = ["PopularityWeights", "RecentCounts", "days_of", "warn_of_old_counts"]
 
 SECONDS_PER_DAY = 24 * 60 * 60
 
@@ -20,6 +21,26 @@ SECONDS_PER_DAY = 24 * 60 * 60
 def days_of(seconds: Tensor) -> Tensor:
     """Return the days (UTC, counted from 1970) of times in seconds."""
     return seconds.div(SECONDS_PER_DAY, rounding_mode="floor").long()
+
+
+def warn_of_old_counts(counts: "RecentCounts | None", times_R: np.ndarray | None) -> None:
+    """Warn if a model's latest counts end long before the requests.
+
+    Args:
+        counts: The model's counts, if it reads recent popularity.
+        times_R: When recommendations are asked for, in seconds since 1970, if that is known.
+    """
+    if counts is None or times_R is None or not len(times_R):
+        return
+    latest = int(counts.latest_day)
+    age = int(times_R.max() // SECONDS_PER_DAY) - latest
+    if latest and age > max(counts.windows):
+        last = np.datetime64(latest - 1, "D")
+        warnings.warn(
+            f"The interactions that the model counts end on {last}, {age} days before the request. Call "
+            "update_popularity with newer ones.",
+            stacklevel=3,
+        )
 
 
 class PopularityWeights(nn.Linear):

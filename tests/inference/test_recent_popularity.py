@@ -25,7 +25,7 @@ def choices():
 def log():
     """Interactions of all users: ten people watched item 30 yesterday, and many more item 31 last month."""
     items = ["item 30"] * 10 + ["item 31"] * 40 + ["unknown"] * 3
-    days = ["2026-11-24"] * 10 + ["2026-10-20"] * 40 + ["2026-11-24"] * 3
+    days = ["2026-11-04"] * 10 + ["2026-10-01"] * 40 + ["2026-11-04"] * 3
     return pl.DataFrame(
         {"user_id": range(53), "item_id": items, "timestamp": pl.Series(days).str.to_date().cast(pl.Datetime)}
     )
@@ -49,6 +49,14 @@ def test_new_counts_change_the_scores_of_their_items_alone(recommender, log):
         request_times=torch.tensor([[1793577600, 1793664000]]),
     )
     assert math.isclose(after["item 30"] - before["item 30"], user[0, -1].item() * math.log(11), rel_tol=1e-4)
+
+
+@pytest.mark.filterwarnings("ignore:1 of 3 items")
+def test_old_counts_are_told(recommender, log):
+    recommender.update_popularity(log)
+    recommender.recommend(HISTORY, timestamps=TIMES["timestamps"], at="2026-11-05")
+    with pytest.warns(UserWarning, match="counts end on 2026-11-04, 9 days before the request"):
+        recommender.recommend(HISTORY, timestamps=TIMES["timestamps"], at="2026-11-14")
 
 
 @pytest.mark.filterwarnings("ignore:1 of 3 items")
