@@ -22,13 +22,15 @@ CHUNK_LOGITS_ON_ACCELERATORS = 2**26
 SMALLEST_CHUNK = 64  # rows; matrix products with fewer are inefficient
 LOG2_E = 1 / math.log(2)
 
+Terms = Callable[[slice], Tensor]
+
 
 def cross_entropy(
     hidden_ND: Tensor,
     items_VD: Tensor,
     labels_N: Tensor,
     weights_NW: Tensor | None = None,
-    terms: Callable[[slice], Tensor] | None = None,
+    terms: Terms | None = None,
 ) -> Tensor:
     """Sum over tokens of −log softmax(scores)[label], over the whole catalogue without special tokens.
 
@@ -43,7 +45,7 @@ def cross_entropy(
         items_VD: Item vectors; row i belongs to token id i.
         labels_N: Target token ids, all of them items.
         weights_NW: Weights of the terms.
-        terms: Function of a slice of the tokens that returns their terms (W, C, V), which are constants.
+        terms: Function of a slice of the tokens that returns their terms (C, W, V), which are constants.
 
     Returns:
         A float32 scalar: the sum, not the mean, so that the caller can divide by the token count of an entire
@@ -148,7 +150,7 @@ class ChunkedCrossEntropy(torch.autograd.Function):
         items_VD: Tensor,
         labels_N: Tensor,
         weights_NW: Tensor | None,
-        terms: Callable[[slice], Tensor] | None,
+        terms: Terms | None,
     ) -> Tensor:
         """Accumulate the loss, and the gradients if needed."""
         ctx.input_dtypes = hidden_ND.dtype, items_VD.dtype, None if weights_NW is None else weights_NW.dtype
@@ -165,10 +167,10 @@ class ChunkedCrossEntropy(torch.autograd.Function):
             rows = slice(start, start + num_rows)
             labels_C1 = labels_N[rows, None]
             logits_CV = (scaled_ND[rows] @ items_VD.T).float()
-            terms_WCV = None if terms is None else terms(rows)
-            if terms_WCV is not None and weights_NW is not None:
-                for terms_CV, weights_C in zip(terms_WCV, weights_NW[rows].T, strict=True):
-                    logits_CV.addcmul_(terms_CV, weights_C[:, None].float(), value=LOG2_E)
+            if weights_NW is not None and terms is not None:
+                terms_CWV = terms(rows)
+                for terms_CV, weights_C in zip(terms_CWV.unbind(1), weights_NW[rows].float().T, strict=True):
+                    logits_CV.addcmul_(terms_CV, weights_C[:, None], value=LOG2_E)
             logits_CV[:, :NUM_SPECIAL_TOKENS] = -torch.inf
             logits_CV -= logits_CV.amax(dim=1, keepdim=True)
             label_logits_C1 = logits_CV.gather(1, labels_C1)
@@ -178,8 +180,8 @@ class ChunkedCrossEntropy(torch.autograd.Function):
             if grad_hidden_ND is None or grad_items_VD is None:
                 continue
             grad_CV = exp_CV.scatter_add_(1, labels_C1, -sums_C1)
-            if terms_WCV is not None and grad_weights_NW is not None:
-                grad_weights_NW[rows] = torch.linalg.vecdot(grad_CV, terms_WCV).T / sums_C1
+            if grad_weights_NW is not None:
+                grad_weights_NW[rows] = torch.linalg.vecdot(grad_CV[:, None], terms_CWV) / sums_C1
             grad_CV = grad_CV.to(compute_dtype)
             grad_hidden_ND[rows] = grad_CV @ items_VD / sums_C1
             grad_items_VD += grad_CV.T @ (hidden_ND[rows] / sums_C1).to(compute_dtype)

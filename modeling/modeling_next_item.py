@@ -144,8 +144,8 @@ class NextItemHead(NextItemPreTrainedModel):
         days_BL = self.model.request_days(columns)
         assert days_BL is not None, "as the model reads recent popularity"
         days_B = take_position(days_BL, newest_position(input_ids, attention_mask))[:, 0]
-        counts_WBV = self.required_counts().of_catalogue(days_B, self.config.vocab_size)
-        return torch.einsum("bw,wbv->bv", self.model.split_users(users_BD)[1].float(), counts_WBV)
+        counts_BWV = self.required_counts().of_catalogue(days_B)
+        return torch.einsum("bw,bwv->bv", self.model.split_users(users_BD)[1].float(), counts_BWV)
 
     def set_item_counts(self, counts_V: Tensor | np.ndarray) -> None:
         """Set how often each item occurs in training interactions; `log_uniform` negatives follow these counts.
@@ -234,8 +234,8 @@ class NextItemHead(NextItemPreTrainedModel):
             logits_BLV = users_BLD @ self.encode_items().T
         else:
             users_BLD, weights_BLW = self.model.split_users(users_BLD)
-            counts_WBLV = counts.of_catalogue(days_BL.flatten(), self.config.vocab_size).unflatten(1, days_BL.shape)
-            logits_BLV = users_BLD @ self.item_vectors().T + torch.einsum("blw,wblv->blv", weights_BLW, counts_WBLV)
+            counts_BLWV = counts.of_catalogue(days_BL)
+            logits_BLV = users_BLD @ self.item_vectors().T + torch.einsum("blw,blwv->blv", weights_BLW, counts_BLWV)
         is_special_V = torch.arange(logits_BLV.shape[-1], device=logits_BLV.device) < NUM_SPECIAL_TOKENS
         return logits_BLV.masked_fill(is_special_V, -torch.inf)
 
@@ -276,11 +276,7 @@ class NextItemHead(NextItemPreTrainedModel):
         users_ND, weights_NW = self.model.split_users(users_ND[order_N])
         counts = self.required_counts()
         return cross_entropy(
-            users_ND,
-            items_VD,
-            labels_N[order_N],
-            weights_NW,
-            lambda rows: counts.of_catalogue(days_N[rows], len(items_VD)),
+            users_ND, items_VD, labels_N[order_N], weights_NW, lambda rows: counts.of_catalogue(days_N[rows])
         )
 
     def required_counts(self) -> RecentCounts:

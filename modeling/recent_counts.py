@@ -1,6 +1,7 @@
 """Recent popularity as a part of the score: how often each item was chosen in the days before a request.
 
-Shape suffixes: N events, V vocabulary, W windows, C requests; … any shape of token ids or days.
+Shape suffixes: N events, V vocabulary, W windows, C requests, T different days, E counted events; … any shape of token
+ids or days.
 """
 
 import warnings
@@ -16,6 +17,8 @@ from seqrec.errors import InputError
 __all__ = ["PopularityWeights", "RecentCounts", "days_of", "warn_of_old_counts"]
 
 SECONDS_PER_DAY = 24 * 60 * 60
+LARGEST_TABLE = 2**27  # numbers: 512 MiB in float32
+DAYS_AT_ONCE = 64
 
 
 def days_of(seconds: Tensor) -> Tensor:
@@ -78,13 +81,15 @@ class RecentCounts(nn.Module):
     items_N: Tensor | None
     days_N: Tensor | None
     keys_N: Tensor | None
+    logs_TWV: Tensor | None
 
     def __init__(self, config: Any) -> None:
         super().__init__()
         self.windows = tuple(config.popularity_windows)
         self.register_buffer("latest_VW", torch.zeros(config.vocab_size, len(self.windows), dtype=torch.int32))
         self.register_buffer("latest_day", torch.zeros((), dtype=torch.int64))
-        for name in ("items_N", "days_N", "keys_N"):
+        self.first_day = 0
+        for name in ("items_N", "days_N", "keys_N", "logs_TWV"):
             self.register_buffer(name, None, persistent=False)
 
     @property
@@ -114,19 +119,30 @@ class RecentCounts(nn.Module):
         self.days_N = torch.from_numpy(days_N[order_N]).to(device)
         self.keys_N = self.key_of(self.items_N, self.days_N).sort().values
         self.latest_day = self.days_N[-1] + 1
-        self.latest_VW = torch.stack(
-            [self.count(self.latest_day[None], window, len(self.latest_VW))[0] for window in self.windows], dim=1
-        ).to(torch.int32)
+        latest = [self.count(self.latest_day[None], window)[0] for window in self.windows]
+        self.latest_VW = torch.stack(latest, dim=1).to(torch.int32)
+        self.tabulate()
+
+    def tabulate(self) -> None:
+        """Compute the counts before each day on which any can differ, unless they would take too much memory."""
+        assert self.days_N is not None
+        first, last = int(self.days_N[0]), int(self.days_N[-1])
+        days_T = torch.arange(first, last + max(self.windows) + 2, device=self.days_N.device)
+        self.first_day, self.logs_TWV = first, None
+        if len(days_T) * self.latest_VW.numel() <= LARGEST_TABLE:
+            self.logs_TWV = torch.cat([self.logs(some) for some in days_T.split(DAYS_AT_ONCE)])
 
     def latest(self, ids: Tensor | None = None) -> Tensor:
         """Return the latest ln(1 + count) of token ids (…), or of all: (…, W) or (V, W)."""
         counts = self.latest_VW if ids is None else self.latest_VW[ids]
         return counts.float().log1p()
 
-    def of_catalogue(self, days_C: Tensor, stop: int) -> Tensor:
-        """Return ln(1 + count) before each of the given days, of the token ids from 0 up to `stop`: (W, C, V)."""
-        different_S, place_C = days_C.unique(return_inverse=True)
-        return torch.stack([self.count(different_S, window, stop).float().log1p()[place_C] for window in self.windows])
+    def of_catalogue(self, days: Tensor) -> Tensor:
+        """Return ln(1 + count) of all token ids before each of the days (…): (…, W, V)."""
+        if self.logs_TWV is not None:
+            return self.logs_TWV[(days - self.first_day).clamp(0, len(self.logs_TWV) - 1)]
+        days_T, place = days.unique(return_inverse=True)
+        return self.logs(days_T)[place]
 
     def of_items(self, days: Tensor, ids: Tensor) -> Tensor:
         """Return ln(1 + count) of token ids before days, which are broadcast to one shape (…): (…, W)."""
@@ -136,18 +152,23 @@ class RecentCounts(nn.Module):
         starts = [torch.searchsorted(self.keys_N, self.key_of(ids, days - window)) for window in self.windows]
         return torch.stack([stops - start for start in starts], dim=-1).float().log1p()
 
-    def count(self, days_S: Tensor, window: int, stop: int) -> Tensor:
-        """Count the interactions of each token id below `stop` in the window before each day: (S, V) integers."""
+    def logs(self, days_T: Tensor) -> Tensor:
+        """Compute ln(1 + count) of all token ids before each day: (T, W, V)."""
+        counts = [self.count(days_T, window) for window in self.windows]
+        return torch.stack(counts, dim=1).float().log1p_()
+
+    def count(self, days_T: Tensor, window: int) -> Tensor:
+        """Count the interactions of all token ids in the window before each day: (T, V) integers."""
         assert self.items_N is not None
         assert self.days_N is not None
-        starts_S, stops_S = torch.searchsorted(self.days_N, torch.stack([days_S - window, days_S]))
-        lengths_S = stops_S - starts_S
-        first_S = lengths_S.cumsum(0) - lengths_S
-        row_E = torch.arange(len(days_S), device=days_S.device).repeat_interleave(lengths_S)
-        place_E = torch.arange(len(row_E), device=days_S.device) - (first_S - starts_S)[row_E]
-        items_E = self.items_N[place_E]
-        cells_E = (row_E * stop + items_E)[items_E < stop]
-        return torch.bincount(cells_E, minlength=len(days_S) * stop).view(len(days_S), stop)
+        starts_T, stops_T = torch.searchsorted(self.days_N, torch.stack([days_T - window, days_T]))
+        lengths_T = stops_T - starts_T
+        first_T = lengths_T.cumsum(0) - lengths_T
+        row_E = torch.arange(len(days_T), device=days_T.device).repeat_interleave(lengths_T)
+        place_E = torch.arange(len(row_E), device=days_T.device) - (first_T - starts_T)[row_E]
+        vocab_size = len(self.latest_VW)
+        cells_E = row_E * vocab_size + self.items_N[place_E]
+        return torch.bincount(cells_E, minlength=len(days_T) * vocab_size).view(len(days_T), vocab_size)
 
     @staticmethod
     def key_of(ids: Tensor, days: Tensor) -> Tensor:
@@ -155,6 +176,7 @@ class RecentCounts(nn.Module):
         return ids * 2**32 + (days + 2**31).clamp(0, 2**32 - 1)
 
     def resize(self, vocab_size: int) -> None:
-        """Change the number of token ids; new ones come last, without interactions."""
+        """Change the number of token ids; new ones come last, without interactions. Forgets the events."""
+        self.items_N = self.days_N = self.keys_N = self.logs_TWV = None
         kept_VW = self.latest_VW[:vocab_size]
         self.latest_VW = nn.functional.pad(kept_VW, (0, 0, 0, vocab_size - len(kept_VW)))

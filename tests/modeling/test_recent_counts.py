@@ -39,26 +39,30 @@ def counted(log, token_id, day, window):
 DAYS = [FIRST_DAY - 5, FIRST_DAY, FIRST_DAY + 1, FIRST_DAY + 7, FIRST_DAY + 7, FIRST_DAY + 20, FIRST_DAY + 400]
 
 
-@pytest.mark.parametrize("stop", [VOCAB_SIZE, 8])
-def test_counts_of_the_catalogue(counts, log, stop):
-    found_WCV = counts.of_catalogue(torch.tensor(DAYS), stop)
+@pytest.mark.parametrize("largest", [2**27, 0], ids=["tabulated", "computed"])
+def test_counts_of_the_catalogue(log, largest, monkeypatch):
+    monkeypatch.setattr("seqrec.modeling.recent_counts.LARGEST_TABLE", largest)
+    counts = RecentCounts(SasRecConfig(vocab_size=VOCAB_SIZE, popularity_windows=WINDOWS))
+    counts.set_events(*log)
+    assert (counts.logs_TWV is None) == (largest == 0)
+    found_CWV = counts.of_catalogue(torch.tensor(DAYS))
     expected = [
-        [[math.log1p(counted(log, token_id, day, window)) for token_id in range(stop)] for day in DAYS]
-        for window in WINDOWS
+        [[math.log1p(counted(log, token_id, day, window)) for token_id in range(VOCAB_SIZE)] for window in WINDOWS]
+        for day in DAYS
     ]
-    torch.testing.assert_close(found_WCV, torch.tensor(expected))
+    torch.testing.assert_close(found_CWV, torch.tensor(expected))
 
 
 def test_counts_of_single_items_are_those_of_the_catalogue(counts):
-    of_catalogue_WCV = counts.of_catalogue(torch.tensor(DAYS), VOCAB_SIZE)
+    of_catalogue_CWV = counts.of_catalogue(torch.tensor(DAYS))
     found_CVW = counts.of_items(torch.tensor(DAYS)[:, None], torch.arange(VOCAB_SIZE))
-    assert torch.equal(found_CVW, of_catalogue_WCV.permute(1, 2, 0))
+    assert torch.equal(found_CVW, of_catalogue_CWV.transpose(1, 2))
 
 
 def test_the_latest_counts_are_those_after_the_last_event(counts, log):
     day = int(log[1].max() // DAY) + 1
     assert counts.latest_day == day
-    expected = counts.of_catalogue(torch.tensor([day]), VOCAB_SIZE)[:, 0].T
+    expected = counts.of_catalogue(torch.tensor(day)).T
     assert torch.equal(counts.latest(), expected)
     assert torch.equal(counts.latest(torch.tensor([[4, 9]])), expected[torch.tensor([[4, 9]])])
 
@@ -69,7 +73,7 @@ def test_times_before_1970():
     found.set_events(np.array([3, 4]), np.array([-1, -DAY - 1]))
     expected = [0, 0, 0, 0, math.log(2)]
     for day, counts_V in ((-1, expected), (0, [0, 0, 0, math.log(2), 0])):
-        torch.testing.assert_close(found.of_catalogue(torch.tensor([day]), 5)[0, 0], torch.tensor(counts_V))
+        torch.testing.assert_close(found.of_catalogue(torch.tensor([day]))[0, 0], torch.tensor(counts_V))
         torch.testing.assert_close(found.of_items(torch.tensor(day), torch.arange(5))[:, 0], torch.tensor(counts_V))
 
 

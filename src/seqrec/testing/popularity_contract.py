@@ -73,7 +73,7 @@ class PopularityContract:
     @pytest.mark.parametrize("loss", LOSSES)
     @pytest.mark.parametrize("shared_by", ["batch", "sequence"])
     @pytest.mark.parametrize("choices", [POPULARITY["target"]], ids=["target"])
-    def test_packing_gives_the_loss_and_gradients_of_padding(self, tiny_model, tokenizer, loss, shared_by):
+    def test_packing_gives_the_loss_and_gradients_of_padding_with_counts(self, tiny_model, tokenizer, loss, shared_by):
         tiny_model.config.loss, tiny_model.config.negatives_shared_by = loss, shared_by
         if loss == "cross_entropy" and shared_by == "sequence":
             pytest.skip("no negatives are drawn")
@@ -91,7 +91,7 @@ class PopularityContract:
             assert by_name["model.popularity_weights.weight"].any()
 
     @every_request_time
-    def test_cross_entropy_is_that_of_the_logits(self, tiny_model, tokenizer):
+    def test_cross_entropy_is_that_of_the_logits_with_counts(self, tiny_model, tokenizer):
         set_some_events(without_dropout(tiny_model))
         batch = training_collator(tiny_model, tokenizer, seed=1)(rows_of(tiny_model, HISTORIES))
         labels = batch.pop("labels")
