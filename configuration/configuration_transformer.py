@@ -30,12 +30,12 @@ class TransformerConfig(NextItemConfig):
         "'learned' embeddings added to those of the items, 'rotary' angles between queries and keys, or 'relative' "
         "biases, learned for each distance between a query and a key and added to their attention score.",
     )
-    time_encoding: Literal["none", "relative", "embedding", "relative+embedding"] = option(
+    time_encoding: Literal["none", "relative", "embedding"] = option(
         "none",
         "architecture",
         "How the times of events enter: not at all ('none'); as a 'relative' bias of attention, learned for each head "
-        "and range of gaps between the request and an event; as an 'embedding' of the gaps between events and of the "
-        "request's hour and weekday (UTC), added to the input; or both.",
+        "and range of gaps between the request and an event; or as an 'embedding' of the gaps between events and of "
+        "the request's hour and weekday (UTC), added to the input.",
     )
     hidden_dropout: float | int = option(
         0.2, "training", "Dropout on the embeddings and on the two outputs of each block."

@@ -12,7 +12,7 @@ from seqrec.modeling.positions import PositionTerms
 from seqrec.modeling.relative_bias import BiasTable
 from seqrec.modeling.sequence_layout import SequenceLayout
 
-__all__ = ["NUM_BUCKETS", "EmbeddedTimes", "RelativeAndEmbeddedTimes", "RelativeTimes", "gap_buckets"]
+__all__ = ["NUM_BUCKETS", "EmbeddedTimes", "RelativeTimes", "gap_buckets"]
 
 NUM_BUCKETS = 64  # HSTU's code has 128, but the 63rd already begins at five years
 LOG_RATIO = 0.301  # of the lengths of consecutive buckets, as in HSTU's code
@@ -65,18 +65,6 @@ class EmbeddedTimes(nn.Module):
         if self.gap_after is not None:
             added_BLD = added_BLD + self.gap_after(gap_buckets(asked_BL - happened_BL))
         return PositionTerms(added_BLD=added_BLD)
-
-
-class RelativeAndEmbeddedTimes(nn.Module):
-    """`RelativeTimes` together with `EmbeddedTimes`."""
-
-    def __init__(self, config: Any) -> None:
-        super().__init__()
-        self.relative, self.embedded = RelativeTimes(config), EmbeddedTimes(config)
-
-    def forward(self, layout: SequenceLayout) -> PositionTerms:
-        """Return a bias and vectors to add to the input."""
-        return self.embedded(layout).plus(self.relative(layout))
 
 
 def gaps_before(happened_BL: Tensor, layout: SequenceLayout) -> Tensor:

@@ -24,7 +24,7 @@ from seqrec.modeling.masks import additive_mask
 from seqrec.modeling.positions import LearnedPositions, PositionTerms, RotaryPositions, positions_from_newest
 from seqrec.modeling.relative_bias import RelativePositions
 from seqrec.modeling.sequence_layout import SequenceLayout, take_position
-from seqrec.modeling.time_encodings import EmbeddedTimes, RelativeAndEmbeddedTimes, RelativeTimes
+from seqrec.modeling.time_encodings import EmbeddedTimes, RelativeTimes
 
 __all__ = ["TransformerBackbone"]
 
@@ -54,7 +54,6 @@ class TransformerBackbone(NextItemBackbone):
     time_classes: ClassVar[Mapping[str, type[nn.Module]]] = {
         "relative": RelativeTimes,
         "embedding": EmbeddedTimes,
-        "relative+embedding": RelativeAndEmbeddedTimes,
     }
     uses_attention = True
     supports_gradient_checkpointing = True

@@ -8,7 +8,7 @@ import torch
 
 from seqrec import SasRecConfig
 from seqrec.modeling.sequence_layout import SequenceLayout
-from seqrec.modeling.time_encodings import EmbeddedTimes, RelativeAndEmbeddedTimes, RelativeTimes, gap_buckets
+from seqrec.modeling.time_encodings import EmbeddedTimes, RelativeTimes, gap_buckets
 
 START = int(datetime(2026, 11, 24, 22, 59, 30, tzinfo=UTC).timestamp())  # a Tuesday
 HAPPENED = [0, 1, 40, 40, 3700, 90_000, 9_000_000, 900_000_000]
@@ -64,14 +64,6 @@ def test_embedded_times_of_packed_and_padded_histories_are_those_alone(request_t
         )
         padded = encode(happened_BL, asked_BL, attention_mask_BL=mask_BL)
         assert torch.equal(padded[mask_BL == 1], alone[0, :3])
-
-
-def test_both_encodings_give_the_terms_of_each():
-    both = make(RelativeAndEmbeddedTimes, "target")
-    layout = layout_of(HISTORY, REQUESTS, "target")
-    found = both(layout)
-    assert torch.equal(found.added_BLD, both.embedded(layout).added_BLD)
-    assert torch.equal(found.bias_BHLL, both.relative(layout).bias_BHLL)
 
 
 def test_a_relative_bias_depends_on_the_request_and_the_event():
