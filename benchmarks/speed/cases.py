@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from specs import (
-    BATCH_SIZE,
+    HSTU,
     LARGE_BUFFERS,
     NARROW,
     PRECISIONS,
@@ -14,12 +14,14 @@ from specs import (
     Contender,
     Quantity,
     Ratio,
+    Settings,
     curve_point,
     gpt2,
     rectools,
     replay,
     retrieval,
     seqrec,
+    trained_to_best,
 )
 
 BUFFERED = {"RecTools float32, large buffers": False, "RecTools bf16, large buffers": True}
@@ -96,6 +98,44 @@ TRAIN_SAMPLED = Case(
     notes=("seqrec shares negatives within a batch; RecTools draws separate ones for each target.",),
 )
 
+
+def train_hstu(name: str, title: str, *, ours: Settings, theirs: Settings) -> Case:
+    """Measure training of HSTU on MovieLens-1M, with equal biases of attention."""
+    peer = {"length": 200, "model_type": "hstu", "similarity_module_kwargs": {"distance": "dot"}, **theirs}
+    return Case(
+        name=name,
+        title=title,
+        unit="targets",
+        data="ml-1m",
+        contenders=(
+            *(seqrec(f"seqrec {name}", length=200, bf16=bf16, **HSTU, **ours) for name, bf16 in PRECISIONS.items()),
+            *(rectools(f"RecTools {name}", bf16=bf16, **peer) for name, bf16 in PRECISIONS.items()),
+            *(rectools(name, bf16=bf16, variables=LARGE_BUFFERS, **peer) for name, bf16 in BUFFERED.items()),
+        ),
+        ratios=(
+            Ratio("float32 against RecTools float32", "seqrec float32", ("RecTools float32",)),
+            Ratio("bf16 against RecTools' better precision", "seqrec bf16", RECTOOLS),
+            Ratio("bf16 against RecTools with large buffers, better precision", "seqrec bf16", tuple(BUFFERED)),
+        ),
+        notes=("Scores are dot products, and dropout does not apply to attention weights, in both libraries.",),
+    )
+
+
+TRAIN_HSTU = (
+    train_hstu(
+        "train-hstu-ml-1m",
+        "Training, HSTU with relative positions, full softmax, MovieLens-1M, length 200",
+        ours={"position_embedding_type": "relative"},
+        theirs={"use_pos_emb": False, "relative_pos_attention": True, "relative_time_attention": False},
+    ),
+    train_hstu(
+        "train-hstu-times-ml-1m",
+        "Training, HSTU with relative positions and times, full softmax, MovieLens-1M, length 200",
+        ours={"position_embedding_type": "relative", "time_encoding": "relative", "request_time": "target"},
+        theirs={"use_pos_emb": False, "relative_pos_attention": True, "relative_time_attention": True},
+    ),
+)
+
 RANK = Case(
     name="rank-ml-1m",
     title="Ten unseen items for each of 6,040 users, MovieLens-1M",
@@ -112,6 +152,11 @@ RANK = Case(
 )
 
 REQUEST_TIMES: tuple[tuple[str, Quantity], ...] = (("median time", "p50_ms"), ("95th percentile", "p95_ms"))
+
+QUALITIES: tuple[tuple[str, Quantity], ...] = (
+    ("validation NDCG@10", "validation_ndcg@10"),
+    ("test NDCG@10", "test_ndcg@10"),
+)
 
 REPLAY_ROUTES = {"RePlay": "predict", "RePlay's module": "module"}
 
@@ -230,7 +275,7 @@ CURVES = Case(
 def time_to_quality(recipe: Path, quality: float, limit: float) -> Case:
     """Measure the time from the table on disk to a given validation NDCG@10 on MovieLens-1M."""
     settings = {"quality": quality, "limit_seconds": limit}
-    peer = {"batch_size": BATCH_SIZE, "bf16": True, "max_length": 200, "loss": "softmax", "num_negatives": 1}
+    peer = rectools("RecTools", length=200, bf16=True).settings
     return Case(
         name="time-to-quality",
         title=f"From the table to validation NDCG@10 of {quality:g}, MovieLens-1M",
@@ -260,4 +305,58 @@ def time_to_quality(recipe: Path, quality: float, limit: float) -> Case:
     )
 
 
-CASES = (TRAIN_ML_1M, TRAIN_SAMPLED, TRAIN_BEAUTY, RANK, REQUEST, MEMORY, RETRIEVE, MILLION, CURVES)
+def hstu_quality(data: str, title: str, **filters: int) -> Case:
+    """Measure test NDCG@10 of HSTU, told the time of the request, after a global split in time."""
+    training = {"batch_size": 32, "epochs": 20}
+    ours = {"length": 100, "time_encoding": "relative", "request_time": "target", **HSTU}
+    theirs = {"length": 100, "model_type": "hstu"}
+    products = {"similarity_module_kwargs": {"distance": "dot"}}
+    cosines = {"lightning_module_kwargs": {"logits_t": 0.05}}
+    peers = ("RecTools, dot products", "RecTools, cosines")
+    return Case(
+        name=f"hstu-quality-{data}",
+        title=title,
+        unit="epochs",
+        data=data,
+        split={"split_method": "temporal", **filters},
+        report="quality",
+        warm_up=0,
+        count=1,
+        rounds=3,
+        together=False,
+        by_default=False,
+        shown=("validation_ndcg@10", "test_ndcg@10", "train_seconds"),
+        contenders=(
+            trained_to_best(seqrec("seqrec, dot products", **ours), **training),
+            trained_to_best(seqrec("seqrec, cosines", logit_scale=20, **ours), **training),
+            trained_to_best(rectools("RecTools, dot products", **theirs, **products), **training),
+            trained_to_best(rectools("RecTools, cosines", **theirs, **cosines), **training),
+        ),
+        ratios=tuple(
+            Ratio(f"{text} with {scores}, against RecTools' better scores", f"seqrec, {scores}", peers, quantity)
+            for scores in ("dot products", "cosines")
+            for text, quantity in QUALITIES
+        ),
+        notes=(
+            "Both libraries: 64 wide, 2 layers, 2 heads, dropout 0.2, full softmax, length 100, batches of 32 users, "
+            "20 epochs at a constant learning rate of 0.001, float32. Cosines are multiplied by 20.",
+            "Both models are told the time of the request. Targets are ranked among the items that occur in training, "
+            "without those of the history; other targets are misses.",
+        ),
+    )
+
+
+HSTU_QUALITY = (
+    hstu_quality("ml-100k", "HSTU, MovieLens-100K, global split in time"),
+    hstu_quality(
+        "movietweetings-100k",
+        "HSTU, MovieTweetings-100K, 5-core, global split in time",
+        min_user_interactions=5,
+        min_item_interactions=5,
+    ),
+)
+
+CASES = (
+    *(TRAIN_ML_1M, TRAIN_SAMPLED, TRAIN_BEAUTY, *TRAIN_HSTU, RANK, REQUEST, MEMORY, RETRIEVE, MILLION, CURVES),
+    *HSTU_QUALITY,
+)

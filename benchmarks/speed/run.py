@@ -1,7 +1,8 @@
 """Measure seqrec against its peers: `python benchmarks/speed/run.py [--cases a,b] [--rounds 7]`.
 
 Builds the peers' environments, lets all contenders of a case take turns in one run, and writes `speed.json`,
-`speed.md` and plots. In an existing report, only the cases that were run are replaced.
+`speed.md` and plots, or `quality.json` and `quality.md`. In an existing report, only the cases that were run are
+replaced.
 """
 
 import argparse
@@ -9,6 +10,7 @@ import sys
 import tempfile
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from cases import CASES, time_to_quality
 from contenders import Worker
@@ -25,7 +27,10 @@ RECIPE = BENCHMARKS / "recipes" / "sasrec-ml-1m-quick.yaml"
 
 def parse_flags() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cases", help="Names, separated by commas (default: all but time-to-quality).")
+    parser.add_argument(
+        "--cases",
+        help="Names, or first words of names, separated by commas (default: all of speed.md but time-to-quality).",
+    )
     parser.add_argument("--rounds", type=int, default=7, help="Turns per contender (default: 7).")
     parser.add_argument("--turn_seconds", type=float, default=4, help="Approximate seconds per turn (default: 4).")
     parser.add_argument("--threads", type=int, default=2, help="Threads per contender (default: 2).")
@@ -37,18 +42,20 @@ def parse_flags() -> argparse.Namespace:
 
 
 def choose(names: str | None, cases: tuple[Case, ...]) -> list[Case]:
-    """Select the named cases, or the default ones.
+    """Select the named cases, or the default ones; `train` names all cases that begin with `train-`.
 
     Raises:
         ValueError: On an unknown name.
     """
     if names is None:
         return [case for case in cases if case.by_default]
-    known = {case.name: case for case in cases}
-    unknown = [name for name in names.split(",") if name not in known]
-    if unknown:
-        raise ValueError(f"There is no case {unknown[0]!r}. Choose from: {', '.join(known)}.")
-    return [known[name] for name in names.split(",")]
+    chosen = []
+    for name in names.split(","):
+        named = [case for case in cases if case.name == name or case.name.startswith(f"{name}-")]
+        if not named:
+            raise ValueError(f"There is no case {name!r}. Choose from: {', '.join(case.name for case in cases)}.")
+        chosen += named
+    return chosen
 
 
 def start(contender: Contender, *, data: Path | None, threads: int) -> Worker:
@@ -56,29 +63,37 @@ def start(contender: Contender, *, data: Path | None, threads: int) -> Worker:
     return Worker(contender, python=python_of(contender.environment), data=data, threads=threads)
 
 
+def add_result(case: Case, result: dict[str, Any], packages: dict[str, Any], names: list[str], output: Path) -> None:
+    """Add a case to its report, in the order of `names`, and draw the plots of speed."""
+    report = read_report(output, case.report)
+    report["packages"] |= {contender.environment: packages[contender.environment] for contender in case.contenders}
+    measured = report["cases"] | {case.name: result}
+    report["cases"] = {name: measured[name] for name in names if name in measured}
+    write_report(report, output, case.report)
+    if case.report == "speed":
+        draw_all(report, output)
+    say(f"Wrote {output / case.report}.md.")
+
+
 def main() -> None:
     flags = parse_flags()
     known = (*CASES, time_to_quality(flags.recipe, flags.quality, flags.quality_limit))
     names = [case.name for case in known]
     cases = choose(flags.cases, known)
-    report = read_report(flags.output / "speed.json")
-    for name in sorted({contender.environment for case in cases for contender in case.contenders}):
-        report["packages"][name] = packages_of(name)
+    environments = sorted({contender.environment for case in cases for contender in case.contenders})
+    packages = {name: packages_of(name) for name in environments}
     with tempfile.TemporaryDirectory() as folder:
         for number, case in enumerate(cases, start=1):
             say(f"[{number}/{len(cases)}] {case.name}: {case.title}")
-            data = case.data and write_interactions(case.data, Path(folder))
+            data = case.data and write_interactions(case.data, Path(folder), **case.split)
             turns, errors = measure(
                 case,
                 partial(start, data=data or None, threads=flags.threads),
                 rounds=flags.rounds,
                 turn_seconds=flags.turn_seconds,
             )
-            measured = report["cases"] | {case.name: as_result(case, turns, errors, threads=flags.threads)}
-            report["cases"] = {name: measured[name] for name in names if name in measured}
-            write_report(report, flags.output)
-            draw_all(report, flags.output)
-    print(f"Wrote {flags.output / 'speed.md'}.")
+            result = as_result(case, turns, errors, threads=flags.threads)
+            add_result(case, result, packages, names, flags.output)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,16 @@
 """Types that describe cases, and the settings of all contenders. Nothing here runs anything."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 Settings = dict[str, Any]
-# Measured per turn: units per second, milliseconds per step or request, MiB of memory, wall-clock or processor seconds.
-Quantity = Literal["speed", "step_ms", "p50_ms", "p95_ms", "peak_mib", "growth_mib", "seconds", "cpu_seconds"]
+# Measured per turn: units per second, milliseconds per step or request, MiB of memory, wall-clock or processor seconds;
+# NDCG@10 of the epoch that is best in validation, and the seconds of training without validation.
+Quantity = Literal[
+    *("speed", "step_ms", "p50_ms", "p95_ms", "peak_mib", "growth_mib", "seconds", "cpu_seconds"),
+    *("validation_ndcg@10", "test_ndcg@10", "train_seconds"),
+]
+ReportName = Literal["speed", "quality"]
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,7 @@ class Case:
 
     `together`: whether all contenders run at once and take turns, or one after the other with the machine to itself.
     `count`: steps (or requests) per turn; if None, as many as fit into a turn's time. `rounds`: maximum number.
+    `split`: fields of `DataArguments` that filter and split the data. `report`: the report that holds its results.
     """
 
     name: str
@@ -54,6 +60,8 @@ class Case:
     contenders: tuple[Contender, ...]
     ratios: tuple[Ratio, ...] = ()
     data: str | None = None
+    split: Settings = field(default_factory=dict)
+    report: ReportName = "speed"
     warm_up: int = 2
     count: int | None = None
     rounds: int | None = None
@@ -68,11 +76,18 @@ PRECISIONS = {"float32": False, "bf16": True}
 
 
 def seqrec(
-    name: str, *, length: int, bf16: bool = False, worker: str = "seqrec", task: str = "train", **more: Any
+    name: str,
+    *,
+    length: int,
+    bf16: bool = False,
+    worker: str = "seqrec",
+    task: str = "train",
+    model_type: str = "sasrec",
+    **more: Any,
 ) -> Contender:
     """This library; `more` holds fields of its configuration, or `synthetic`, `threads` and `point`."""
     outer = {key: more.pop(key) for key in ("threads", "point") if key in more}
-    settings: Settings = {"batch_size": BATCH_SIZE, "bf16": bf16}
+    settings: Settings = {"batch_size": BATCH_SIZE, "bf16": bf16, "model_type": model_type}
     if "synthetic" in more:
         settings["synthetic"] = more.pop("synthetic")
     settings["config"] = {
@@ -87,6 +102,7 @@ def seqrec(
 
 
 NARROW: Settings = {"intermediate_size": 64, "hidden_act": "relu"}  # feed-forward of both peers' SASRec
+HSTU: Settings = {"model_type": "hstu", "intermediate_size": 64}  # gates and values as wide as those of RecTools
 WIDE: Settings = {"intermediate_size": 256, "hidden_act": "gelu"}  # feed-forward of GPT-2 and this library's default
 SAMPLED: Settings = {"loss": "sampled_softmax", "num_negatives": 256}
 
@@ -109,12 +125,25 @@ def rectools(
     negatives: int = 0,
     threads: int | None = None,
     variables: dict[str, str] | None = None,
+    model_type: str = "sasrec",
+    **more: Any,
 ) -> Contender:
-    """RecTools; full softmax if `negatives` is 0."""
+    """RecTools; full softmax if `negatives` is 0; `more` holds arguments of its model."""
     loss = {"loss": "sampled_softmax" if negatives else "softmax", "num_negatives": max(1, negatives)}
-    settings = {"batch_size": BATCH_SIZE, "bf16": bf16, "max_length": length, **loss}
+    model = {"model_type": model_type, "model": more}
+    settings = {"batch_size": BATCH_SIZE, "bf16": bf16, "max_length": length, **loss, **model}
     return Contender(
         name, "rectools", task, settings, environment="rectools", threads=threads, variables=variables or {}
+    )
+
+
+def trained_to_best(contender: Contender, **settings: Any) -> Contender:
+    """The same model, trained for a number of epochs with one seed per turn, and tested after its best epoch."""
+    return replace(
+        contender,
+        worker=f"{contender.worker}_quality",
+        task="best_epoch",
+        settings={**contender.settings, "first_seed": 42, **settings},
     )
 
 

@@ -1,66 +1,22 @@
-"""Measures the time that RecTools' SASRec takes from the table on disk to a given validation NDCG@10.
+"""Measures the quality of RecTools' models, ranked by this library's protocol after each epoch.
 
-After each epoch, a callback scores the full catalogue for every user with the current model, leaves out seen items, and
-ranks the validation item; ties count against it.
-
-Shape suffixes: U users, B users in a batch, L length, V items including padding, D hidden size.
+`train`: the time from the table on disk to a given validation NDCG@10. `best_epoch`: test NDCG@10 of the epoch that is
+best in validation.
 """
 
+import copy
 import time
 import warnings
-from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pytorch_lightning as lightning
-import torch
 from protocol import Channel, Message, serve
-from rectools.models.nn.transformers.torch_backbone import TransformerTorchBackbone
+from rectools_ranking import HeldOut
 from rectools_worker import as_dataset, build_model
 
-TRAIN, VALIDATION = 0, 1
-RANKED_AT_ONCE = 256
-
-
-@dataclass
-class Validation:
-    """Each user's training items and validation item, as the model's item numbers."""
-
-    seen_U: list[list[int]]
-    targets_U: np.ndarray
-
-    @classmethod
-    def from_table(cls, table: pd.DataFrame, numbers: pd.Series) -> "Validation":
-        """Collect the users whose validation item the model knows."""
-        known = table[table["item_id"].isin(numbers.index)]
-        known = known.assign(item_id=numbers[known["item_id"]].to_numpy())
-        targets = known[known["part"] == VALIDATION].set_index("user_id")["item_id"]
-        seen = known[known["part"] == TRAIN].groupby("user_id")["item_id"].agg(list)
-        return cls(seen[targets.index].to_list(), targets.to_numpy())
-
-    @torch.no_grad()
-    def ndcg(self, model: TransformerTorchBackbone, length: int) -> float:
-        """Rank all validation items, and return NDCG@10."""
-        model.eval()
-        items_VD = model.item_model.get_all_embeddings()
-        gains = []
-        for start in range(0, len(self.targets_U), RANKED_AT_ONCE):
-            seen_B = self.seen_U[start : start + RANKED_AT_ONCE]
-            targets_B1 = torch.as_tensor(self.targets_U[start : start + RANKED_AT_ONCE])[:, None]
-            newest_BL = torch.zeros(len(seen_B), length, dtype=torch.long)
-            for row, seen in enumerate(seen_B):
-                newest_BL[row, -min(length, len(seen)) :] = torch.as_tensor(seen[-length:])
-            scores_BV = model.encode_sessions({"x": newest_BL}, items_VD)[:, -1] @ items_VD.T
-            target_scores_B1 = scores_BV.gather(1, targets_B1)
-            scores_BV[:, 0] = -torch.inf
-            for row, seen in enumerate(seen_B):
-                scores_BV[row, seen] = -torch.inf
-            scores_BV.scatter_(1, targets_B1, target_scores_B1)
-            ranks_B = (scores_BV >= target_scores_B1).sum(dim=1)
-            gains.append(torch.where(ranks_B <= 10, 1 / torch.log2(ranks_B + 1.0), 0.0))
-        model.train()
-        return float(torch.cat(gains).mean())
+TRAIN, VALIDATION, TEST = 0, 1, 2
 
 
 class StopAtQuality(lightning.Callback):
@@ -68,7 +24,7 @@ class StopAtQuality(lightning.Callback):
 
     def __init__(self, settings: Message, channel: Channel, table: pd.DataFrame, start: float) -> None:
         self.settings, self.channel, self.table, self.start = settings, channel, table, start
-        self.validation: Validation | None = None
+        self.validation: HeldOut | None = None
         self.last: Message = {}
 
     def __deepcopy__(self, memo: dict) -> "StopAtQuality":
@@ -77,13 +33,41 @@ class StopAtQuality(lightning.Callback):
     def on_train_epoch_end(self, trainer: lightning.Trainer, module: Any) -> None:
         """Validate."""
         if self.validation is None:
-            external = module.data_preparator.item_id_map.external_ids
-            self.validation = Validation.from_table(self.table, pd.Series(np.arange(len(external)), index=external))
+            self.validation = held_out(self.table, VALIDATION, module)
         ndcg = self.validation.ndcg(module.torch_model, self.settings["max_length"])
         seconds = time.perf_counter() - self.start
-        self.last = {"epoch": trainer.current_epoch + 1, "ndcg@10": ndcg, "reached": ndcg >= self.settings["quality"]}
+        epoch = trainer.current_epoch + 1
+        self.last = {"epoch": epoch, "ndcg@10": ndcg, "reached": ndcg >= self.settings["quality"]}
         self.channel.send({**self.last, "elapsed": seconds, "cpu_elapsed": time.process_time()})
         trainer.should_stop = self.last["reached"] or seconds > self.settings["limit_seconds"]
+
+
+class KeepBest(lightning.Callback):
+    """Validates after each epoch, reports it to the harness, and keeps the weights of the best epoch."""
+
+    def __init__(self, settings: Message, channel: Channel, table: pd.DataFrame) -> None:
+        self.settings, self.channel, self.table = settings, channel, table
+        self.best: Message = {"validation_ndcg@10": -1.0}
+        self.weights: Message = {}
+        self.seconds = 0.0
+
+    def __deepcopy__(self, memo: dict) -> "KeepBest":
+        return self
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, module: Any) -> None:
+        """Validate, and keep the weights if they are better."""
+        start = time.perf_counter()
+        ndcg = held_out(self.table, VALIDATION, module).ndcg(module.torch_model, self.settings["max_length"])
+        found = {"best_epoch": trainer.current_epoch + 1, "validation_ndcg@10": ndcg}
+        self.channel.send(found)
+        if ndcg > self.best["validation_ndcg@10"]:
+            self.best, self.weights = found, copy.deepcopy(module.torch_model.state_dict())
+        self.seconds += time.perf_counter() - start
+
+
+def held_out(table: pd.DataFrame, part: int, module: Any) -> HeldOut:
+    """Collect the held-out rows of one part, with the items that a module knows."""
+    return HeldOut.from_table(table, part, module.data_preparator.item_id_map.external_ids)
 
 
 def train(request: Message, channel: Channel) -> None:
@@ -104,6 +88,34 @@ def train(request: Message, channel: Channel) -> None:
     channel.receive()
 
 
+def best_epoch(request: Message, channel: Channel) -> None:
+    """Train with another seed in each turn; units are epochs."""
+    settings = request["settings"]
+    table = pd.read_parquet(request["data"])
+    channel.ready()
+    for seed in count(settings["first_seed"]):
+        channel.receive()
+        start = time.perf_counter()
+        best = KeepBest(settings, channel, table)
+        limits = {"max_steps": -1, "max_epochs": settings["epochs"]}
+        model = build_model(settings, callbacks=[best], seed=seed, **limits)
+        model.fit(as_dataset(table[table["part"] == TRAIN]))
+        train_seconds = time.perf_counter() - start - best.seconds
+        module = model.lightning_model
+        module.torch_model.load_state_dict(best.weights)
+        test = held_out(table, TEST, module)
+        channel.answer(
+            **best.best,
+            **{"test_ndcg@10": test.ndcg(module.torch_model, settings["max_length"])},
+            units=settings["epochs"],
+            seed=seed,
+            train_seconds=train_seconds,
+            num_targets=len(test.targets_R),
+            num_items=module.data_preparator.item_id_map.size - 1,
+            seconds=time.perf_counter() - start,
+        )
+
+
 if __name__ == "__main__":
     warnings.filterwarnings("ignore")
-    serve({"train": train})
+    serve({"train": train, "best_epoch": best_epoch})

@@ -1,6 +1,7 @@
-"""Measures RecTools' SASRec: training with its own Lightning loop, `recommend` for all users and for single requests.
+"""Measures RecTools: training with its own Lightning loop, `recommend` for all users and for single requests.
 
-Its feed-forward layers are as wide as the hidden states, with ReLU; dropout also applies to attention weights. Data are
+The feed-forward layers of its SASRec are as wide as the hidden states, with ReLU; dropout also applies to attention
+weights. In its HSTU, queries, keys, values and gates of all heads are together as wide as the hidden states. Data are
 loaded in the training process (`dataloader_num_workers=0`), since loader processes would compete with the model for two
 cores. Each user's newest items form one row, padded to the full length. Precision is set through Lightning.
 """
@@ -14,8 +15,9 @@ import pytorch_lightning as lightning
 from protocol import Channel, Gate, Message, serve, serve_turns, timed_requests
 from rectools import Columns
 from rectools.dataset import Dataset
-from rectools.models import SASRecModel
+from rectools.models import HSTUModel, SASRecModel
 
+MODELS = {"sasrec": SASRecModel, "hstu": HSTUModel}
 TRAIN, TEST = 0, 2
 
 
@@ -71,7 +73,7 @@ def answer_requests(request: Message, channel: Channel) -> None:
 
 
 def as_dataset(table: pd.DataFrame) -> Dataset:
-    """Convert a table to a RecTools data set; only the order of times matters."""
+    """Convert a table to a RecTools data set, with times in seconds since 1970."""
     return Dataset.construct(
         pd.DataFrame(
             {
@@ -84,15 +86,23 @@ def as_dataset(table: pd.DataFrame) -> Dataset:
     )
 
 
-def build_model(settings: Message, *, callbacks: list | None = None, max_steps: int = 10**6) -> SASRecModel:
+def build_model(
+    settings: Message,
+    *,
+    callbacks: list | None = None,
+    seed: int = 42,
+    max_steps: int = 10**6,
+    max_epochs: int | None = None,
+) -> SASRecModel | HSTUModel:
     """Build the model of a request, with a trainer that only trains."""
-    lightning.seed_everything(42)
+    lightning.seed_everything(seed)
 
     def trainer() -> lightning.Trainer:
         return lightning.Trainer(
             accelerator="cpu",
             precision="bf16-mixed" if settings["bf16"] else "32-true",
             max_steps=max_steps,
+            max_epochs=max_epochs,
             callbacks=callbacks,
             logger=False,
             enable_checkpointing=False,
@@ -100,7 +110,7 @@ def build_model(settings: Message, *, callbacks: list | None = None, max_steps: 
             enable_model_summary=False,
         )
 
-    return SASRecModel(
+    return MODELS[settings["model_type"]](
         n_blocks=2,
         n_heads=2,
         n_factors=64,
@@ -113,6 +123,7 @@ def build_model(settings: Message, *, callbacks: list | None = None, max_steps: 
         dataloader_num_workers=0,
         recommend_torch_device="cpu",
         get_trainer_func=trainer,
+        **settings["model"],
     )
 
 

@@ -26,10 +26,22 @@ def load_training(request: dict[str, Any]) -> tuple[Histories, ItemTokenizer]:
 
 def load_test(path: str) -> tuple[Histories, ItemTokenizer]:
     """Load the test rows: full histories and their targets."""
+    split = load_split(path)
+    tokenizer = ItemTokenizer.from_interactions(split.train, catalogue=split.interactions["item_id"])
+    return build_sequences(split, tokenizer)["test"], tokenizer
+
+
+def load_sequences(path: str) -> tuple[dict[str, Histories], ItemTokenizer]:
+    """Load the rows of all parts; only the items of the training part are known."""
+    split = load_split(path)
+    tokenizer = ItemTokenizer.from_interactions(split.train)
+    return build_sequences(split, tokenizer), tokenizer
+
+
+def load_split(path: str) -> Split:
+    """Load all interactions."""
     table = pl.read_parquet(path)
-    train, validation, test = (table.filter(pl.col("part") == part) for part in (TRAIN, VALIDATION, TEST))
-    tokenizer = ItemTokenizer.from_interactions(train, catalogue=table["item_id"])
-    return build_sequences(Split.from_parts(train, validation, test), tokenizer)["test"], tokenizer
+    return Split.from_parts(*(table.filter(pl.col("part") == part) for part in (TRAIN, VALIDATION, TEST)))
 
 
 def synthetic_histories(num_users: int, num_items: int, length: int, seed: int = 42) -> tuple[Histories, ItemTokenizer]:

@@ -13,8 +13,10 @@ from protocol import Channel, Gate, Message, serve, serve_turns, timed_requests
 from seqrec_data import load_test, load_training
 from trainer_callback import ONLY_TRAINING, GateCallback, output_folder
 
-from seqrec import Recommender, SasRecConfig, SasRecForNextItem, SequentialTrainer, SequentialTrainingArguments
+from seqrec import AutoModelForNextItem, Recommender, SequentialTrainer, SequentialTrainingArguments
 from seqrec.evaluation.evaluator import rank_dataset
+from seqrec.modeling.modeling_auto import MODEL_TYPES
+from seqrec.modeling.modeling_next_item import NextItemHead
 from seqrec.search.approximate_index import build_index
 
 
@@ -83,10 +85,11 @@ def retrieve(request: Message, channel: Channel) -> None:
     serve_turns(channel, run)
 
 
-def build_model(vocab_size: int, settings: Message) -> SasRecForNextItem:
+def build_model(vocab_size: int, settings: Message, seed: int = 42) -> NextItemHead:
     """Build the model of a request, with random weights."""
-    torch.manual_seed(42)
-    return SasRecForNextItem(SasRecConfig(vocab_size=vocab_size, **settings["config"]))
+    torch.manual_seed(seed)
+    config_class = MODEL_TYPES[settings["model_type"]]
+    return AutoModelForNextItem.from_config(config_class(vocab_size=vocab_size, **settings["config"]))
 
 
 def clustered_vectors(
