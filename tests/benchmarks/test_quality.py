@@ -82,19 +82,19 @@ def test_a_target_that_is_unknown_or_seen_is_a_miss_and_ties_count_against_it(lo
     assert gains_at_10(scores_BV, targets_B1).tolist() == pytest.approx(expected)
 
 
-class ThreeTurns:
-    """A connection to a harness that asks for three turns and then closes it."""
+class Turns:
+    """A connection to a harness that asks for a number of turns and then closes it."""
 
-    def __init__(self):
-        self.asked, self.sent, self.answers = 0, [], []
+    def __init__(self, number):
+        self.left, self.sent, self.answers = number, [], []
 
     def ready(self):
-        assert not self.asked
+        assert not self.sent
 
     def receive(self):
-        if self.asked == 3:
+        if not self.left:
             raise EOFError
-        self.asked += 1
+        self.left -= 1
         return {"count": 1}
 
     def send(self, message):
@@ -110,7 +110,7 @@ def test_each_turn_trains_with_another_seed_and_tests_the_best_epoch(load, writt
         "ours", length=LENGTH, model_type="hstu", time_encoding="relative", request_time="target", intermediate_size=64
     )
     request = {"data": str(written), "settings": specs.trained_to_best(contender, batch_size=8, epochs=2).settings}
-    channel = ThreeTurns()
+    channel = Turns(3)
     with pytest.raises(EOFError):
         load("seqrec_quality_worker").best_epoch(request, channel)
     assert [answer["seed"] for answer in channel.answers] == [42, 43, 44]
@@ -124,3 +124,16 @@ def test_each_turn_trains_with_another_seed_and_tests_the_best_epoch(load, writt
     assert len({answer["test_ndcg@10"] for answer in channel.answers}) > 1
     events_before = pl.int_range(pl.len()).over("user_id")
     assert answer["num_targets"] == table.filter((pl.col("part") == 2) & (events_before > 0)).height
+
+
+def test_training_ends_when_a_quality_is_reached(load, written, tmp_path):
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text("model_type: sasrec\nhidden_size: 8\nnum_train_epochs: 5\n")
+    settings = {"recipe": str(recipe), "quality": 1e-6, "limit_seconds": 60}
+    channel = Turns(1)
+    with pytest.raises(EOFError):
+        load("seqrec_quality_worker").train({"data": str(written), "settings": settings}, channel)
+    (answer,) = channel.answers
+    assert answer["reached"]
+    assert answer["units"] == len(channel.sent) < 5
+    assert answer["ndcg@10"] == channel.sent[-1]["ndcg@10"] >= 1e-6
