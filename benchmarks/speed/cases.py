@@ -340,9 +340,9 @@ def hstu_quality(data: str, title: str, **filters: int) -> Case:
         notes=(
             "Both libraries: 64 wide, 2 layers, 2 heads, dropout 0.2, full softmax, length 100, batches of 32 users, "
             "20 epochs at a constant learning rate of 0.001, float32. Cosines are multiplied by 20.",
-            "Both models are told the time of the request. Targets are ranked among the items that occur in training, "
+            "Both train on the newest 101 events of each user, as RecTools does; by itself, seqrec trains on "
+            "all. Both are told the time of the request. Targets are ranked among the items that occur in training, "
             "without those of the history; other targets are misses.",
-            "RecTools trains on the newest 101 events of each user, seqrec on all of them, in windows of that length.",
         ),
     )
 

@@ -82,6 +82,15 @@ def test_a_target_that_is_unknown_or_seen_is_a_miss_and_ties_count_against_it(lo
     assert gains_at_10(scores_BV, targets_B1).tolist() == pytest.approx(expected)
 
 
+def test_both_train_on_the_newest_events_of_each_user(load, written, table):
+    newest = table.filter(part=0).group_by("user_id", maintain_order=True).tail(LENGTH + 1)
+    sequences, tokenizer = load("seqrec_data").load_sequences(str(written), LENGTH + 1)
+    trained = [item for row in sequences["train"] for item in tokenizer.convert_ids_to_tokens(list(row["input_ids"]))]
+    assert trained == newest["item_id"].to_list()
+    assert set(tokenizer.item_ids) == set(trained)
+    assert sequences["test"].lengths_R.max() > LENGTH + 1
+
+
 class Turns:
     """A connection to a harness that asks for a number of turns and then closes it."""
 

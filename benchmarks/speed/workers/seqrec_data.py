@@ -31,11 +31,23 @@ def load_test(path: str) -> tuple[Histories, ItemTokenizer]:
     return build_sequences(split, tokenizer)["test"], tokenizer
 
 
-def load_sequences(path: str) -> tuple[dict[str, Histories], ItemTokenizer]:
-    """Load the rows of all parts; only the items of the training part are known."""
+def load_sequences(path: str, newest: int) -> tuple[dict[str, Histories], ItemTokenizer]:
+    """Load the rows of all parts, those of training with the `newest` events of each user alone.
+
+    Only the items of these events are known.
+    """
     split = load_split(path)
-    tokenizer = ItemTokenizer.from_interactions(split.train)
-    return build_sequences(split, tokenizer), tokenizer
+    known = split.train.group_by("user_id", maintain_order=True).tail(newest)
+    tokenizer = ItemTokenizer.from_interactions(known)
+    sequences = build_sequences(split, tokenizer)
+    return {**sequences, "train": newest_events(sequences["train"], newest)}, tokenizer
+
+
+def newest_events(histories: Histories, number: int) -> Histories:
+    """Return views on the newest events of each history."""
+    lengths_R = histories.lengths_R.clip(max=number)
+    starts_R = histories.starts_R + histories.lengths_R - lengths_R
+    return Histories(histories.columns, starts_R, lengths_R, histories.rows)
 
 
 def load_split(path: str) -> Split:

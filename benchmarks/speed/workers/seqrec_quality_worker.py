@@ -103,9 +103,12 @@ def train(request: Message, channel: Channel) -> None:
 
 
 def best_epoch(request: Message, channel: Channel) -> None:
-    """Train with another seed in each turn; units are epochs."""
+    """Train with another seed in each turn; units are epochs.
+
+    Training reads the newest events that fill one row for each user, as RecTools does, instead of all.
+    """
     settings = request["settings"]
-    sequences, tokenizer = load_sequences(request["data"])
+    sequences, tokenizer = load_sequences(request["data"], settings["config"]["max_position_embeddings"] + 1)
     channel.ready()
     for seed in count(settings["first_seed"]):
         channel.receive()
