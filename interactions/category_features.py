@@ -104,6 +104,11 @@ class CategoryFeature(FeatureSpec):
                 stacklevel=4,
             )
 
+    def fits(self, values_I: np.ndarray) -> bool:
+        """Return whether these are codes of this feature."""
+        is_like = values_I.dtype == np.int32 and values_I.ndim == 2 and values_I.shape[1] == self.per_item
+        return is_like and bool(((values_I >= 0) & (values_I < len(self.categories) + FIRST_VALUE)).all())
+
     def is_missing(self, values_I: np.ndarray) -> np.ndarray:
         """Return which items have no value: bool, (I,)."""
         return values_I[:, 0] == MISSING

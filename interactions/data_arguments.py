@@ -10,7 +10,7 @@ __all__ = ["COLUMN_FIELDS", "HELD_OUT", "SPLIT_FIELDS", "WHERE", "DataArguments"
 
 HELD_OUT = ("validation", "test")
 COLUMN_FIELDS = {name: f"{name}_column" for name in REQUIRED_COLUMNS}  # our columns, and the fields of their names
-WHERE = {"dataset", "items", *COLUMN_FIELDS.values(), "streaming"}
+WHERE = {"dataset", "items", "item_features", "item_text_model", *COLUMN_FIELDS.values(), "streaming"}
 SPLIT_FIELDS = {"leave_one_out": {"validation_users"}, "temporal": {"validation_fraction", "test_fraction"}}
 
 
@@ -19,8 +19,8 @@ class DataArguments:
     """Which interactions to use, and how to filter and split them.
 
     Raises:
-        InputError: If `split_method` is unknown, a field is set that the chosen split does not use, or a minimum is
-            below 1.
+        InputError: If `split_method` is unknown, a field is set that the chosen split does not use, a minimum is below
+            1, or there is a model for texts but no item features.
     """
 
     dataset: str | None = field(
@@ -31,7 +31,22 @@ class DataArguments:
             "`seqrec prepare`."
         },
     )
-    items: str | None = field(default=None, metadata={"help": "File with item_id and title."})
+    items: str | None = field(default=None, metadata={"help": "File with item_id, title and other columns."})
+    item_features: str | None = field(
+        default=None,
+        metadata={
+            "help": "Columns of the items that the model reads in addition to ids, such as genres,year,title. Kinds "
+            "are inferred; NAME:KIND decides (category, number, vector, text). NAME=FILE reads a matrix (.npy, "
+            ".safetensors) with a row for each row of the table."
+        },
+    )
+    item_text_model: str | None = field(
+        default=None,
+        metadata={
+            "help": "Id or folder of the sentence-transformers model that reads texts of items (default: "
+            "sentence-transformers/all-MiniLM-L6-v2)."
+        },
+    )
     user_id_column: str | None = field(
         default=None, metadata={"help": "Column of the user ids (default: as in the model's training, or user_id)."}
     )
@@ -70,6 +85,11 @@ class DataArguments:
         for name in ("min_user_interactions", "min_item_interactions"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name}={getattr(self, name)} must be at least 1.")
+        if self.item_text_model is not None and self.item_features is None:
+            raise InputError(
+                f"item_text_model='{self.item_text_model}' has no effect without item_features. Leave it out, or name "
+                "the columns of the items to read."
+            )
         for field_ in fields(self):
             value = getattr(self, field_.name)
             if field_.name in self.fields_of_other_splits() and value != field_.default:

@@ -10,7 +10,7 @@ import polars as pl
 from seqrec.errors import InputError
 from seqrec.interactions.one_line import one_line
 
-__all__ = ["FeatureRequest", "Kind", "read_requests", "require_columns"]
+__all__ = ["FeatureRequest", "Kind", "read_requests", "require_columns", "table_columns", "text_columns"]
 
 Kind = Literal["category", "number", "vector", "text"]
 
@@ -34,8 +34,7 @@ def read_requests(wanted: str | Sequence[str], columns: Sequence[str] = ()) -> l
     Raises:
         InputError: If there are none, a kind is unknown, or a name is empty, `item_id` or given twice.
     """
-    entries = wanted.split(",") if isinstance(wanted, str) else list(wanted)
-    requests = [read_request(entry.strip(), columns) for entry in entries]
+    requests = [read_request(entry, columns) for entry in entries_of(wanted)]
     if not requests:
         raise InputError("No item features were given. Name columns of the table of items, such as genres,year.")
     names = [request.name for request in requests]
@@ -45,6 +44,23 @@ def read_requests(wanted: str | Sequence[str], columns: Sequence[str] = ()) -> l
         if names.count(name) > 1:
             raise InputError(f"The item feature {name} is given {names.count(name)} times. Give it once.")
     return requests
+
+
+def entries_of(wanted: str | Sequence[str]) -> list[str]:
+    """Return the entries of a list, which may be separated by commas."""
+    return [entry.strip() for entry in (wanted.split(",") if isinstance(wanted, str) else wanted)]
+
+
+def table_columns(wanted: str | Sequence[str]) -> list[str]:
+    """Return all names of columns that entries may stand for, before the table is known."""
+    entries = entries_of(wanted)
+    return [*entries, *(entry.rpartition(":")[0] for entry in entries)]
+
+
+def text_columns(wanted: str | Sequence[str]) -> list[str]:
+    """Return the names of columns to read as text, such as the category "007", which would become the number 7."""
+    parts = [entry.rpartition(":") for entry in entries_of(wanted)]
+    return [name for name, _, kind in parts if kind in ("category", "text")]
 
 
 def read_request(entry: str, columns: Sequence[str]) -> FeatureRequest:

@@ -38,6 +38,10 @@ class FeatureSpec(ABC):
         """
 
     @abstractmethod
+    def fits(self, values_I: np.ndarray) -> bool:
+        """Return whether an array can be this feature's values, by its shape (except for I), type and range."""
+
+    @abstractmethod
     def is_missing(self, values_I: np.ndarray) -> np.ndarray:
         """Return which items have no value: bool, (I,)."""
 

@@ -112,6 +112,26 @@ class ItemFeatures:
         """Return which items lack which feature: name → bool (I,)."""
         return {spec.name: spec.is_missing(values[spec.name]) for spec in self.specs}
 
+    def require_values(self, values: Mapping[str, np.ndarray], num_items: int) -> None:
+        """Refuse arrays that are not the values of these features for so many items.
+
+        Raises:
+            InputError: If one is missing, or has another shape or type, or codes out of range.
+        """
+        for spec in self.specs:
+            held = values.get(spec.name)
+            if held is None or len(held) != num_items or not spec.fits(held):
+                shown = "none" if held is None else f"{held.dtype} of shape {held.shape}"
+                raise InputError(
+                    f"Expected values of the item feature {spec.name} ({spec.kind}) for {num_items:,} items, but got "
+                    f"{shown}. Compute them with these features."
+                )
+
+    @property
+    def wanted(self) -> list[str]:
+        """The features as `name:kind`, so that `read_items` reads another table in the same way."""
+        return [f"{spec.name}:{spec.kind}" for spec in self.specs]
+
     @property
     def names(self) -> list[str]:
         """The names of the features, which are columns of the table of items."""

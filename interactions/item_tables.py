@@ -1,13 +1,14 @@
 """Tables of items, with their titles."""
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import polars as pl
 
 from seqrec.errors import InputError
 from seqrec.interactions.interactions import require_ids, require_no_nulls
+from seqrec.interactions.item_feature_requests import table_columns, text_columns
 from seqrec.interactions.table_reading import read_table
 
 __all__ = ["read_items", "warn_of_untitled"]
@@ -15,8 +16,16 @@ __all__ = ["read_items", "warn_of_untitled"]
 FEWEST_TITLED = 0.9  # warn if fewer than this share of the items have titles
 
 
-def read_items(source: Any, *, columns: Mapping[str, str] | None = None) -> pl.DataFrame:
+def read_items(
+    source: Any, *, columns: Mapping[str, str] | None = None, features: str | Sequence[str] = ()
+) -> pl.DataFrame:
     """Read a table of items: `item_id` (or its name in `columns`), optionally `title`, and any other columns.
+
+    Args:
+        source: A file or a frame.
+        columns: Maps our column names to the table's.
+        features: Columns to be read as item features, as `name` or `name:kind`, in a list or separated by commas. In a
+            text file, categories and texts stay as they are written ("007").
 
     Raises:
         InputError: If there is no `item_id`, an id is missing, unusable or occurs twice, or titles are neither text nor
@@ -24,7 +33,9 @@ def read_items(source: Any, *, columns: Mapping[str, str] | None = None) -> pl.D
     """
     own_name = (columns or {}).get("item_id", "item_id")
     known = ["item_id", own_name, "title"]
-    table = read_table(source, text_columns=known, used_columns=known)
+    table = read_table(
+        source, text_columns=[*known, *text_columns(features)], used_columns=[*known, *table_columns(features)]
+    )
     if "item_id" not in table.columns and own_name in table.columns:
         table = table.rename({own_name: "item_id"})
     if "item_id" not in table.columns:

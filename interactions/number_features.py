@@ -46,7 +46,12 @@ class NumberFeature(FeatureSpec):
 
     def values(self, column: pl.Series, item_ids: pl.Series) -> np.ndarray:
         """Return standardised numbers, float32 (I,); NaN if missing."""
+        warn_of_words(self.name, column, item_ids)
         return ((read_numbers(self.name, column, item_ids) - self.mean) / self.std).astype(np.float32)
+
+    def fits(self, values_I: np.ndarray) -> bool:
+        """Return whether these are numbers."""
+        return values_I.dtype == np.float32 and values_I.ndim == 1 and not np.isinf(values_I).any()
 
     def is_missing(self, values_I: np.ndarray) -> np.ndarray:
         """Return which items have no value: bool, (I,)."""
@@ -82,7 +87,9 @@ def as_floats(name: str, column: pl.Series, item_ids: pl.Series) -> pl.Series:
         return column.cast(pl.Datetime("us")).dt.epoch("us") / MICROSECONDS_PER_DAY
     if isinstance(dtype, pl.String | pl.Categorical | pl.Enum):
         texts = plain_texts(column)
-        report_words(name, texts, item_ids)
+        if are_words(texts).any() and not mostly_numbers(texts):
+            advice = f"Convert these values, leave them empty, or choose {name}:category."
+            raise InputError(f"{describe_words(name, texts, item_ids)} {advice}")
         return to_numbers(texts)
     if dtype.is_numeric() or dtype in (pl.Boolean, pl.Null):
         return column.cast(pl.Float64)
@@ -104,19 +111,22 @@ def are_words(texts: pl.Series) -> pl.Series:
     return texts.is_not_null() & to_numbers(texts).is_null()
 
 
-def report_words(name: str, texts: pl.Series, item_ids: pl.Series) -> None:
-    """Warn of texts that do not spell numbers; refuse a column with many of them."""
+def warn_of_words(name: str, column: pl.Series, item_ids: pl.Series) -> None:
+    """Warn of texts that do not spell numbers, if they are few."""
+    if isinstance(column.dtype, pl.String | pl.Categorical | pl.Enum):
+        texts = plain_texts(column)
+        if are_words(texts).any() and mostly_numbers(texts):
+            warnings.warn(f"{describe_words(name, texts, item_ids)} They are read as missing.", stacklevel=4)
+
+
+def describe_words(name: str, texts: pl.Series, item_ids: pl.Series) -> str:
+    """Say how many texts do not spell numbers, and show the first."""
     is_word = are_words(texts)
-    if not is_word.any():
-        return
     row = is_word.arg_max()
-    found = (
+    return (
         f"{share(is_word.to_numpy())} have a {name} that is not a number (first: '{one_line(texts[row], 60)}' of item "
         f"'{item_ids[row]}')."
     )
-    if not mostly_numbers(texts):
-        raise InputError(f"{found} Convert these values, leave them empty, or choose {name}:category.")
-    warnings.warn(f"{found} They are read as missing.", stacklevel=5)
 
 
 def mostly_numbers(column: pl.Series) -> bool:

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from seqrec.errors import InputError
@@ -12,6 +13,9 @@ from seqrec.interactions.catalogue import Catalogue
 from seqrec.interactions.data_arguments import HELD_OUT, WHERE, DataArguments
 from seqrec.interactions.described import describe
 from seqrec.interactions.interactions import drop_duplicates, filter_k_core
+from seqrec.interactions.item_feature_tables import fit_features
+from seqrec.interactions.item_features import ItemFeatures
+from seqrec.interactions.one_line import one_line
 from seqrec.interactions.prepared_fit import require_event_columns, require_held_out, require_real_times
 from seqrec.interactions.prepared_sets import PreparedData, find_prepared
 from seqrec.interactions.sequences import build_sequences
@@ -41,7 +45,8 @@ def prepare(
     """Load, filter, split and encode interactions, or load a prepared set.
 
     The catalogue contains every item of the table, including those that only occur in held-out rows: the items on offer
-    are known in advance, the interactions are not.
+    are known in advance, the interactions are not. With `arguments.item_features`, it also contains the items of the
+    items table that occur in no interaction.
 
     Args:
         arguments: Which data to use, and how to split them.
@@ -57,8 +62,8 @@ def prepare(
 
     Raises:
         InputError: If there is no data set, or both a named one and a frame; if the name is a mistyped path; if the
-            interactions cannot be used (see the functions called); if none of their items is in the vocabulary or, with
-            `refuse_unknown`, one is not; if a split in `held_out` has no rows; if the model
+            interactions or the item features cannot be used (see the functions called); if none of their items is in
+            the vocabulary or, with `refuse_unknown`, one is not; if a split in `held_out` has no rows; if the model
             reads times and the timestamps are none; or if a prepared set does not match the
             arguments, the model's vocabulary or its event columns.
         SavedFolderError: If a prepared set is incomplete or damaged.
@@ -66,6 +71,7 @@ def prepare(
         HubConnectionError: If the Hub cannot be reached, or fails.
     """
     require_one_source(arguments, interactions, items)
+    require_new_features(arguments, tokenizer)
     if arguments.dataset is not None and (folder := find_prepared(arguments.dataset)) is not None:
         if items is not None:
             raise InputError(f"'{arguments.dataset}' is a prepared set, which has its own items. Leave items out.")
@@ -77,18 +83,25 @@ def prepare(
         columns=arguments.columns,
         remembered=remembered,
         items=arguments.items if items is None else items,
+        item_features=arguments.item_features or (),
         streaming=arguments.streaming,
     )
     kept = filter_interactions(data.interactions, arguments)
     split = split_interactions(kept, arguments)
     if tokenizer is not None:
         report_unknown_items(split, tokenizer, refuse=refuse_unknown)
-    tokenizer = tokenizer or ItemTokenizer.from_interactions(split.train, catalogue=kept["item_id"])
+    tokenizer = tokenizer or ItemTokenizer.from_interactions(
+        split.train, catalogue=items_on_offer(kept, data.items, arguments)
+    )
+    catalogue = Catalogue.from_interactions(split.train, tokenizer, data.items)
+    features, feature_values = read_features(data.items, catalogue, arguments)
     prepared = PreparedData(
         build_sequences(split, tokenizer, event_columns),
         tokenizer,
-        Catalogue.from_interactions(split.train, tokenizer, data.items),
+        catalogue,
         describe(data, kept, split, arguments.protocol()),
+        features,
+        feature_values,
     )
     require_fit(prepared, held_out, event_columns)
     unit = unit_of_column(kept["timestamp"])
@@ -115,6 +128,50 @@ def require_one_source(arguments: DataArguments, interactions: Any, items: Any) 
             raise InputError(f"Both {name}={named!r} and a frame were given. Leave one out.")
     if arguments.streaming and interactions is not None:
         raise InputError("streaming=True has no effect on a frame. Leave it out.")
+
+
+def require_new_features(arguments: DataArguments, tokenizer: ItemTokenizer | None) -> None:
+    """Refuse item features for a trained model, which has its own."""
+    if arguments.item_features is not None and tokenizer is not None:
+        raise InputError(
+            f"item_features='{one_line(arguments.item_features)}' has no effect on a trained model, which keeps the "
+            "features that it was trained with. Leave it out."
+        )
+
+
+def items_on_offer(interactions: pl.DataFrame, items: pl.DataFrame | None, arguments: DataArguments) -> pl.Series:
+    """Return the ids of the catalogue: those that occur, possibly repeated, and with features all of the table."""
+    if arguments.item_features is None or items is None:
+        return interactions["item_id"]
+    occurring = interactions["item_id"].cast(pl.String).unique(maintain_order=True)
+    cold = items["item_id"].filter(~items["item_id"].is_in(occurring.implode()))
+    if len(cold):
+        logger.warning(
+            "%s of %s items of the table have no interactions. The model knows them by their features.",
+            f"{len(cold):,}",
+            f"{len(items):,}",
+        )
+    return pl.concat([occurring, cold])
+
+
+def read_features(
+    items: pl.DataFrame | None, catalogue: Catalogue, arguments: DataArguments
+) -> tuple[ItemFeatures | None, dict[str, np.ndarray]]:
+    """Return the item features that the arguments name, and their values; None and no values if they name none."""
+    if arguments.item_features is None:
+        return None, {}
+    if items is None:
+        raise InputError(
+            f"item_features='{one_line(arguments.item_features)}' needs a table of items, but the data have none. Give "
+            "one as items."
+        )
+    return fit_features(
+        items,
+        arguments.item_features,
+        catalogue.frame["item_id"],
+        is_trained=catalogue.counts > 0,
+        text_model=arguments.item_text_model,
+    )
 
 
 def filter_interactions(interactions: pl.DataFrame, arguments: DataArguments) -> pl.DataFrame:

@@ -1,18 +1,18 @@
 """Prepared sets: sequences, vocabulary and catalogue in one folder, or in one repository on the Hub.
 
 The folder holds the events of all histories (`histories.parquet`), one Parquet file per part, whose rows are views on
-these events, `items.parquet`, the tokenizer, and `protocol.json`, which records how the data were made. User ids are
-left out, as they are no longer needed.
+these events, `items.parquet`, the tokenizer, `protocol.json`, which records how the data were made, and the features of
+the items, if there are any. User ids are left out, as they are no longer needed.
 """
 
 import json
 import os
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from huggingface_hub import DatasetCard, DatasetCardData, hf_hub_download, snapshot_download
 from huggingface_hub.errors import EntryNotFoundError, HFValidationError
 
@@ -21,9 +21,11 @@ from seqrec.interactions.catalogue import Catalogue
 from seqrec.interactions.histories import Histories
 from seqrec.interactions.history_files import HISTORIES, PART_FILES, read_sequences, write_sequences
 from seqrec.interactions.hub_errors import explained
+from seqrec.interactions.item_features import ItemFeatures
 from seqrec.interactions.locations import is_hub_name
 from seqrec.interactions.one_line import one_line
 from seqrec.interactions.prepared_checks import require_catalogue, require_protocol
+from seqrec.interactions.prepared_features import FEATURE_FILES, load_features, save_features
 from seqrec.interactions.splitting import PARTS
 from seqrec.interactions.tokenization_items import ItemTokenizer
 from seqrec.interactions.whole_files import whole_folder
@@ -32,7 +34,7 @@ __all__ = ["PREPARED_FILES", "PreparedData", "find_prepared"]
 
 PROTOCOL, ITEMS, CARD_NAME = "protocol.json", "items.parquet", "README.md"
 TOKENIZER = ("tokenizer.json", "tokenizer_config.json")
-PREPARED_FILES = (HISTORIES, *PART_FILES, ITEMS, *TOKENIZER, PROTOCOL, CARD_NAME)
+PREPARED_FILES = (HISTORIES, *PART_FILES, ITEMS, *TOKENIZER, PROTOCOL, CARD_NAME, *FEATURE_FILES)
 CARD = """---
 {{ card_data }}
 ---
@@ -49,18 +51,29 @@ seqrec train --dataset {{ name }} --output_dir runs/model
 Each row of `histories.parquet` holds one user's events, oldest first; `input_ids` are token ids. Each row of a part
 stands for the first `length` events of row number `history`, counted from 0. Held-out rows also have the item that came
 next (`target`) and its time (`target_timestamp`). `items.parquet` lists the original item ids in the order of their
-token ids, starting at 3, and `protocol.json` says how the data were filtered and split.
+token ids, starting at 3, and `protocol.json` says how the data were filtered and split.{{ features }}
 """
 
 
 @dataclass(frozen=True)
 class PreparedData:
-    """Sequences ready for training and evaluation, their vocabulary and catalogue, and how they were made."""
+    """Sequences ready for training and evaluation, their vocabulary and catalogue, and how they were made.
+
+    Attributes:
+        sequences: The rows of each part: "train", "validation" and "test".
+        tokenizer: The vocabulary.
+        items: The catalogue.
+        protocol: How the data were filtered and split.
+        features: The features of the items; None for items that are ids alone.
+        feature_values: Their values for the items of the catalogue; see `ItemFeatures`.
+    """
 
     sequences: dict[str, Histories]
     tokenizer: ItemTokenizer
     items: Catalogue
     protocol: dict[str, Any]
+    features: ItemFeatures | None = None
+    feature_values: dict[str, np.ndarray] = field(default_factory=dict)
 
     def save(self, folder: str | Path, *, name: str | None = None) -> None:
         """Write a prepared set atomically: complete or not at all.
@@ -75,10 +88,11 @@ class PreparedData:
         with whole_folder(folder, last=PROTOCOL) as part_folder:
             write_sequences(self.sequences, part_folder)
             self.items.save(part_folder / ITEMS)
+            save_features(part_folder, self.features, self.feature_values)
             self.tokenizer.save_pretrained(part_folder)
             protocol = json.dumps(self.protocol, indent=2) + "\n"
             (part_folder / PROTOCOL).write_text(protocol, encoding="utf-8")
-            describe(self.protocol, name or Path(folder).resolve().name).save(part_folder / CARD_NAME)
+            describe(self, name or Path(folder).resolve().name).save(part_folder / CARD_NAME)
 
     @classmethod
     def load(cls, folder: str | Path) -> "PreparedData":
@@ -95,18 +109,20 @@ class PreparedData:
             require_protocol(protocol)
             require_catalogue(items, tokenizer)
             sequences = read_sequences(folder, len(tokenizer))
+            features, feature_values = load_features(folder, len(items))
         except Exception as error:  # a damaged file can raise anything
             raise SavedFolderError(
                 f"The prepared set in {folder} cannot be read; prepare it again. {one_line(error)}"
             ) from error
-        return cls(sequences, tokenizer, items, protocol)
+        return cls(sequences, tokenizer, items, protocol, features, feature_values)
 
 
-def describe(protocol: Mapping[str, Any], name: str) -> DatasetCard:
+def describe(data: PreparedData, name: str) -> DatasetCard:
     """Make the card of a prepared set; its metadata maps files to splits for `datasets`.
 
     Files with different columns belong to different configurations.
     """
+    protocol = data.protocol
     files = {
         "histories": {"histories": HISTORIES},
         "train": {"train": PART_FILES[0]},
@@ -127,7 +143,16 @@ def describe(protocol: Mapping[str, Any], name: str) -> DatasetCard:
         source=f", from the interactions of `{plain(protocol['dataset'])}`" if "dataset" in protocol else "",
         split_method=protocol["split_method"],
         split_sha256=protocol["split_sha256"],
+        features=describe_features(data.features),
     )
+
+
+def describe_features(features: ItemFeatures | None) -> str:
+    """Return a sentence on the features of the items; empty without any."""
+    if features is None:
+        return ""
+    names = ", ".join(f"`{plain(name)}`" for name in features.names)
+    return f" `item_features.safetensors` holds the values of {names} in this order of items."
 
 
 def plain(name: str) -> str:

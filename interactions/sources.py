@@ -57,6 +57,7 @@ def load_interactions(
     columns: Mapping[str, str] | None = None,
     remembered: Mapping[str, str] | None = None,
     items: Any = None,
+    item_features: str | Sequence[str] = (),
     streaming: bool = False,
 ) -> InteractionData:
     """Load interactions by the name of a data set, or from a frame.
@@ -68,6 +69,7 @@ def load_interactions(
         columns: Maps our column names to the table's; see `read_interactions`.
         remembered: The same for the table that a model was trained on; see `read_interactions`.
         items: File or frame with `item_id` and `title`; replaces the data set's own.
+        item_features: Columns of the items to be read as features; see `read_items`.
         streaming: Whether to stream a data set from the Hub, without keeping a copy of its files.
 
     Raises:
@@ -82,7 +84,7 @@ def load_interactions(
     data = InteractionData(
         name=found.name,
         interactions=interactions,
-        items=None if items is None else read_items(items, columns=own_names),
+        items=None if items is None else read_items(items, columns=own_names, features=item_features),
         terms=TERMS.get(dataset) if isinstance(dataset, str) else None,
         is_on_hub=found.is_on_hub,
         columns=own_names,

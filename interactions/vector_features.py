@@ -36,6 +36,11 @@ class VectorFeature(FeatureSpec):
         """Return the vectors, float32 (I, W); a row of NaN if missing."""
         return read_vectors(self.name, column, item_ids, size=self.size)
 
+    def fits(self, values_I: np.ndarray) -> bool:
+        """Return whether these are vectors of this width."""
+        is_like = values_I.dtype == np.float32 and values_I.ndim == 2 and values_I.shape[1] == self.size
+        return is_like and not np.isinf(values_I).any()
+
     def is_missing(self, values_I: np.ndarray) -> np.ndarray:
         """Return which items have no value: bool, (I,)."""
         return np.isnan(values_I[:, 0])
