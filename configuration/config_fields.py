@@ -27,7 +27,7 @@ __all__ = [
 Purpose = Literal[
     "data",  # a size that the data determine
     "architecture",
-    "parts",  # names of registered parts
+    "parts",  # what items and events consist of: columns of the data, and registered parts
     "numerics",  # affects scores too, but is rarely changed
     "loss",
     "sampling",  # of negatives
@@ -49,7 +49,7 @@ WIDTH = 118
 def option(default: Any, purpose: Purpose, help: str) -> Any:
     """Declare a field: its default, its purpose, and the sentence that documents it."""
     metadata = {"purpose": purpose, "help": help}
-    if isinstance(default, list):
+    if isinstance(default, list | dict):
         return field(default_factory=default.copy, metadata=metadata)
     return field(default=default, metadata=metadata)
 
@@ -77,7 +77,7 @@ def names_for(config: Any, purposes: Iterable[Purpose]) -> frozenset[str]:
 
 
 def default_of(declared: Field) -> Any:
-    """Return a field's default; for a list, a copy."""
+    """Return a field's default; for a list or a dictionary, a copy."""
     return declared.default_factory() if callable(declared.default_factory) else declared.default
 
 

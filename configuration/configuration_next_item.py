@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal
 from transformers import PreTrainedConfig
 
 from seqrec.configuration.config_fields import SCORING, TRAINING, names_for, option
+from seqrec.configuration.item_feature_entries import require_item_features
 from seqrec.configuration.strict_config import shown, strict_config
 from seqrec.errors import InputError
 from seqrec.interactions.events import TIME_COLUMNS
@@ -128,6 +129,19 @@ class NextItemConfig(PreTrainedConfig):
         "up to the day of the request, with weights learned from the user's history.",
     )
     item_parts: list[str] = option([], "parts", "Registered item parts, by name, to add to an item's id embedding.")
+    item_features: dict[str, dict] = option(
+        {},
+        "parts",
+        "Features of items that their vectors are made of, by name: a 'category' with its `size`, the number of codes, "
+        "and `per_item`, the most values of one item; a 'number'; or a 'vector' with its `size`.",
+    )
+    item_id_embedding: Literal["free", "bounded", "none"] = option(
+        "free",
+        "architecture",
+        "Whether an item's vector contains an embedding of its id next to its features: one of any length ('free'), "
+        "one that cannot be longer than `item_id_bound` while the features have length 1 ('bounded'), or 'none'.",
+    )
+    item_id_bound: float | int = option(0.5, "architecture", "Greatest length of a 'bounded' id embedding.")
     initializer_range: float | int = option(0.02, "initialization", "Standard deviation of the initial weights.")
     pad_token_id: int = option(PAD_ID, "special_token", "Token id of `<|pad|>`.")
     mask_token_id: int = option(MASK_ID, "special_token", "Token id of `<|mask|>`.")
@@ -289,6 +303,7 @@ class NextItemConfig(PreTrainedConfig):
             parts = getattr(self, name)
             if len(set(parts)) < len(parts):
                 raise InputError(f"{name} must name each part once, but is {shown(parts)}.")
+        require_item_features(self.item_features)
 
     def validate_outputs(self) -> None:
         """Check a field of the library that would otherwise fail only when the model runs."""
@@ -315,6 +330,8 @@ class NextItemConfig(PreTrainedConfig):
             raise InputError(f"gbce_calibration must lie in [0, 1], but is {self.gbce_calibration}.")
         if not 0 < self.initializer_range <= 100:
             raise InputError(f"initializer_range must be above 0 and at most 100, but is {self.initializer_range}.")
+        if not 0 < self.item_id_bound <= 100:
+            raise InputError(f"item_id_bound must be above 0 and at most 100, but is {self.item_id_bound}.")
         if self.logit_scale is not None and not 0 < self.logit_scale <= 10_000:
             raise InputError(f"logit_scale must be above 0 and at most 10000, but is {self.logit_scale}.")
 

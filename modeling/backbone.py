@@ -6,6 +6,7 @@ Shape suffixes: B batch, L length, V vocabulary, D hidden size, W windows of rec
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from transformers.modeling_outputs import BaseModelOutput
@@ -72,6 +73,27 @@ class NextItemBackbone(NextItemPreTrainedModel):
     def item_encoder(self) -> ItemEncoder:
         """The item encoder itself, even if an adapter wraps it."""
         return beneath_adapters(self.item_embedding)
+
+    def set_feature_values(self, values: Mapping[str, np.ndarray], first_row: int = 0) -> None:
+        """Set the items' values of the features that the model reads (`config.item_features`).
+
+        They are saved with the model's weights. Until they are set, all are missing.
+
+        Args:
+            values: Arrays by feature, whose rows are the items in the order of their token ids. Categories are integer
+                codes (I, `per_item`): 0 after an item's last value, 1 if it has none, 2 for an unknown value, and 3 and
+                above for the others. Numbers (I) are standardised; NaN if missing. Vectors have the shape (I, `size`);
+                NaN throughout if missing.
+            first_row: Row of the first of these items in the catalogue; earlier items keep their values. The last of
+                these items must be the last of the catalogue.
+
+        Raises:
+            InputError: If these are not the values of exactly the model's features and items, or are not valid.
+        """
+        features = self.item_encoder.features
+        if features is None:
+            raise InputError("The model reads no item features (config.item_features), so it cannot have values.")
+        features.set_values(values, first_row)
 
     @capture_outputs
     def forward(

@@ -5,6 +5,8 @@ M tokens per group, S sampled negatives, W windows of recent popularity.
 """
 
 import math
+from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -88,6 +90,7 @@ class NextItemHead(NextItemPreTrainedModel):
         # Item rows, most popular first, and each item's rank; None if token ids already have that order.
         self.register_buffer("items_by_count_I", None, persistent=False)
         self.register_buffer("ranks_by_count_I", None, persistent=False)
+        self.stop_of_known: int | None = None
         self.post_init()
 
     @property
@@ -106,6 +109,10 @@ class NextItemHead(NextItemPreTrainedModel):
     def item_vectors(self, ids: Tensor | None = None) -> Tensor:
         """See `NextItemBackbone.item_vectors`."""
         return self.model.item_vectors(ids)
+
+    def set_feature_values(self, values: Mapping[str, np.ndarray], first_row: int = 0) -> None:
+        """See `NextItemBackbone.set_feature_values`."""
+        self.model.set_feature_values(values, first_row)
 
     def set_events(self, items_N: np.ndarray, times_N: np.ndarray) -> None:
         """Set the interactions whose counts a model with `popularity_windows` reads; others ignore them.
@@ -150,6 +157,9 @@ class NextItemHead(NextItemPreTrainedModel):
     def set_item_counts(self, counts_V: Tensor | np.ndarray) -> None:
         """Set how often each item occurs in training interactions; `log_uniform` negatives follow these counts.
 
+        If items have features, those after the last one that occurs are not negatives in training: their vectors would
+        learn nothing but that they are never right. Vocabularies put items that do not occur last.
+
         Counts are not saved with the weights. Until they are set, negatives follow the order of the token ids.
 
         Args:
@@ -170,11 +180,13 @@ class NextItemHead(NextItemPreTrainedModel):
         else:
             self.items_by_count_I = order_I.to(self.device)
             self.ranks_by_count_I = self.items_by_count_I.argsort()
+        occurring = counts_V.nonzero() if self.config.item_features else counts_V[:0]
+        self.stop_of_known = int(occurring.max()) + 1 if len(occurring) else None
 
     def set_input_embeddings(self, value: torch.nn.Embedding) -> None:
         """Replace the item encoder or its id embedding, and discard the counts of the previous items."""
         self.model.set_input_embeddings(value)
-        self.items_by_count_I = self.ranks_by_count_I = None
+        self.items_by_count_I = self.ranks_by_count_I = self.stop_of_known = None
 
     @can_return_tuple
     def forward(
@@ -208,19 +220,21 @@ class NextItemHead(NextItemPreTrainedModel):
         """
         if input_ids is not None and attention_mask is None and position_ids is None:
             self.warn_if_padding_and_no_attention_mask(input_ids, attention_mask)
-        outputs = self.model(
-            input_ids,
-            attention_mask=attention_mask,
-            position_ids=position_ids,
-            inputs_embeds=inputs_embeds,
-            **columns,
-        )
-        hidden_BLD, days_BL = outputs.last_hidden_state, self.model.request_days(columns)
-        if labels is None:
-            days_BL = days_BL if days_BL is None else days_BL[:, -logits_to_keep:]
-            found = NextItemOutput(logits=self.score_positions(hidden_BLD[:, -logits_to_keep:], days_BL))
-        else:
-            found = self.measure_loss(hidden_BLD, labels, num_items_in_batch, days_BL)
+        scores_all = labels is None or self.config.loss == "cross_entropy"
+        with self.model.item_encoder.encoded_once() if scores_all else nullcontext():
+            outputs = self.model(
+                input_ids,
+                attention_mask=attention_mask,
+                position_ids=position_ids,
+                inputs_embeds=inputs_embeds,
+                **columns,
+            )
+            hidden_BLD, days_BL = outputs.last_hidden_state, self.model.request_days(columns)
+            if labels is None:
+                days_BL = days_BL if days_BL is None else days_BL[:, -logits_to_keep:]
+                found = NextItemOutput(logits=self.score_positions(hidden_BLD[:, -logits_to_keep:], days_BL))
+            else:
+                found = self.measure_loss(hidden_BLD, labels, num_items_in_batch, days_BL)
         found.hidden_states, found.attentions = outputs.hidden_states, outputs.attentions
         return found
 
@@ -269,7 +283,9 @@ class NextItemHead(NextItemPreTrainedModel):
         """Sum the loss set in the configuration over the tokens that have a label."""
         if self.config.loss != "cross_entropy":
             return self.sampled_loss(users_BLD, labels_BL, has_label_BL, days_BL)
-        users_ND, labels_N, items_VD = users_BLD[has_label_BL], labels_BL[has_label_BL], self.item_vectors()
+        users_ND, labels_N = users_BLD[has_label_BL], labels_BL[has_label_BL]
+        items_VD, stop = self.item_vectors(), self.stop_of_negatives(labels_N)
+        items_VD = items_VD if stop == len(items_VD) else items_VD[:stop]
         if days_BL is None:
             return cross_entropy(users_ND, items_VD, labels_N)
         days_N, order_N = days_BL[has_label_BL].sort()  # a chunk of the loss then has few different days
@@ -278,6 +294,12 @@ class NextItemHead(NextItemPreTrainedModel):
         return cross_entropy(
             users_ND, items_VD, labels_N[order_N], weights_NW, lambda rows: counts.of_catalogue(days_N[rows])
         )
+
+    def stop_of_negatives(self, labels: Tensor) -> int:
+        """Return the token id at which the items end that the loss reads; for more, see `set_item_counts`."""
+        if self.stop_of_known is None or not self.training:
+            return self.config.vocab_size
+        return max(self.stop_of_known, int(labels.max()) + 1)
 
     def required_counts(self) -> RecentCounts:
         """Return the counts of recent interactions.
@@ -297,21 +319,23 @@ class NextItemHead(NextItemPreTrainedModel):
         self, users_BLD: Tensor, labels_BL: Tensor, has_label_BL: Tensor, days_BL: Tensor | None = None
     ) -> Tensor:
         """Sum the loss over the tokens that have a label, against sampled negatives."""
+        num_items = self.stop_of_negatives(labels_BL) - NUM_SPECIAL_TOKENS
         if self.config.negatives_shared_by == "batch":  # all labelled tokens are one group
             days_1N = None if days_BL is None else days_BL[has_label_BL][None]
             targets_1N, scores_1NS = self.sampled_scores(
-                users_BLD[has_label_BL][None], labels_BL[has_label_BL][None], days_1N
+                users_BLD[has_label_BL][None], labels_BL[has_label_BL][None], num_items, days_1N
             )
             targets_N, scores_NS = targets_1N[0], scores_1NS[0]
         else:
             some_item = token_ids_of(0)  # placeholder at positions without a label
-            targets_BL, scores_BLS = self.sampled_scores(users_BLD, labels_BL.where(has_label_BL, some_item), days_BL)
+            labels_BL = labels_BL.where(has_label_BL, some_item)
+            targets_BL, scores_BLS = self.sampled_scores(users_BLD, labels_BL, num_items, days_BL)
             targets_N, scores_NS = targets_BL[has_label_BL], scores_BLS[has_label_BL]
         if self.config.loss == "sampled_softmax":
             return sampled_softmax(targets_N, scores_NS)
-        return self.binary_loss(targets_N, scores_NS)
+        return self.binary_loss(targets_N, scores_NS, num_items)
 
-    def binary_loss(self, targets_N: Tensor, scores_NS: Tensor) -> Tensor:
+    def binary_loss(self, targets_N: Tensor, scores_NS: Tensor, num_items: int) -> Tensor:
         """Sum `bce` or `gbce` over tokens, after subtracting a common level from all scores.
 
         At that level, log(S/β), a target and its negatives pull equally; it is 0 for SASRec's `bce` with one negative.
@@ -323,18 +347,18 @@ class NextItemHead(NextItemPreTrainedModel):
         level = math.log(config.num_negatives)
         if config.loss == "bce":
             return bce(targets_N - level, scores_NS - level)
-        beta = gbce_beta(config.num_negatives, config.num_items, config.gbce_calibration)
+        beta = gbce_beta(config.num_negatives, num_items, config.gbce_calibration)
         level -= math.log(beta)
         return gbce(targets_N - level, scores_NS - level, beta=beta)
 
     def sampled_scores(
-        self, users_GMD: Tensor, labels_GM: Tensor, days_GM: Tensor | None = None
+        self, users_GMD: Tensor, labels_GM: Tensor, num_items: int, days_GM: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Score each token's target (G, M) and its group's negatives (G, M, S)."""
+        """Score each token's target (G, M) and its group's negatives (G, M, S), of the first `num_items` items."""
         config = self.config
         negatives_GS = draw_negatives(
             config.negative_sampling,
-            config.num_items,
+            num_items,
             (len(labels_GM), config.num_negatives),
             labels_GM.device,
             self.items_by_count_I,
@@ -351,6 +375,6 @@ class NextItemHead(NextItemPreTrainedModel):
             scores_GMS = scores_GMS + torch.einsum("gmw,gmsw->gms", weights_GMW.float(), counts_GMSW)
         if config.loss == "sampled_softmax" and config.negative_sampling == "log_uniform":
             # log-Q correction: negatives count as if drawn uniformly. Targets are not drawn, so they need none.
-            odds_GS = log_uniform_probability(negatives_GS, config.num_items, self.ranks_by_count_I) * config.num_items
+            odds_GS = log_uniform_probability(negatives_GS, num_items, self.ranks_by_count_I) * num_items
             scores_GMS = scores_GMS - odds_GS.log()[:, None]
         return targets_GM, scores_GMS

@@ -107,7 +107,7 @@ def test_binary_losses_start_where_targets_and_negatives_pull_equally(loss, num_
     model = SasRecForNextItem(config)
     targets = torch.zeros(6, requires_grad=True)
     negatives = torch.zeros(6, num_negatives, requires_grad=True)
-    model.binary_loss(targets, negatives).backward()
+    model.binary_loss(targets, negatives, model.config.num_items).backward()
     assert targets.grad.max() < 0 < negatives.grad.min()
     torch.testing.assert_close(targets.grad.sum(), -negatives.grad.sum())
 
@@ -119,14 +119,14 @@ def test_a_model_is_trained_with_the_calibration_of_its_configuration(calibratio
     config = SasRecConfig(vocab_size=104, hidden_size=16, loss="gbce", num_negatives=7, gbce_calibration=calibration)
     beta = gbce_beta(7, 101, calibration)
     level = math.log(7 / beta)
-    found = SasRecForNextItem(config).binary_loss(targets, negatives)
+    found = SasRecForNextItem(config).binary_loss(targets, negatives, config.num_items)
     torch.testing.assert_close(found, gbce(targets - level, negatives - level, beta=beta))
 
 
 def test_one_negative_is_as_in_sasrec():
     targets, negatives = torch.tensor([0.3, -2.0]), torch.tensor([[0.1], [1.0]])
     model = SasRecForNextItem(SasRecConfig(vocab_size=1003, hidden_size=16, loss="bce", num_negatives=1))
-    torch.testing.assert_close(model.binary_loss(targets, negatives), bce(targets, negatives))
+    torch.testing.assert_close(model.binary_loss(targets, negatives, model.config.num_items), bce(targets, negatives))
 
 
 def test_gbce_beta_at_its_ends():
