@@ -98,6 +98,11 @@ class NextItemHead(NextItemPreTrainedModel):
         """The backbone's training objective."""
         return self.model.objective
 
+    @property
+    def _ddp_params_and_buffers_to_ignore(self) -> list[str]:
+        """Buffers that distributed training need not send to the other processes at each step: all are constants."""
+        return [name for name, _ in self.named_buffers()]
+
     def encode_users(self, input_ids: Tensor, attention_mask: Tensor | None = None, **columns: Tensor) -> Tensor:
         """See `NextItemBackbone.encode_users`."""
         return self.model.encode_users(input_ids, attention_mask, **columns)
@@ -292,7 +297,11 @@ class NextItemHead(NextItemPreTrainedModel):
         users_ND, weights_NW = self.model.split_users(users_ND[order_N])
         counts = self.required_counts()
         return cross_entropy(
-            users_ND, items_VD, labels_N[order_N], weights_NW, lambda rows: counts.of_catalogue(days_N[rows])
+            users_ND,
+            items_VD,
+            labels_N[order_N],
+            weights_NW,
+            lambda rows: counts.of_catalogue(days_N[rows])[..., : len(items_VD)],
         )
 
     def stop_of_negatives(self, labels: Tensor) -> int:
