@@ -62,7 +62,7 @@ class CategoryFeature(FeatureSpec):
                 f"values, or leave {name} out."
             )
         known = pairs.filter(pairs["value"].is_in(counted["value"].implode()))
-        per_item = known.group_by("row").len()["len"].max()
+        per_item = int(np.bincount(known["row"]).max())
         return cls(name, tuple(counted["value"]), min(per_item, MOST_PER_ITEM), separator)
 
     def values(self, column: pl.Series, item_ids: pl.Series) -> np.ndarray:
@@ -178,5 +178,5 @@ def find_separator(column: pl.Series) -> str | None:
 
 def short_values(texts: pl.Series | Sequence[str]) -> bool:
     """Return whether texts are names rather than sentences, judging by their number of words."""
-    words = pl.Series(values=texts, dtype=pl.String).str.count_matches(r"\S+").mean()
-    return words is None or words <= FEW_WORDS
+    words = pl.Series(values=texts, dtype=pl.String).drop_nulls().str.count_matches(r"\S+").to_numpy()
+    return len(words) == 0 or bool(words.mean() <= FEW_WORDS)

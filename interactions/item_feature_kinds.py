@@ -52,4 +52,4 @@ def kind_of_text(texts: pl.Series) -> Kind:
 
 def is_one_word(texts: pl.Series) -> bool:
     """Return whether most texts are single words, such as names of brands or codes."""
-    return bool((texts.str.count_matches(r"\S+") <= 1).mean() > MOSTLY)
+    return bool((texts.str.count_matches(r"\S+").to_numpy() <= 1).mean() > MOSTLY)

@@ -26,9 +26,7 @@ from seqrec.interactions.whole_files import write_text_whole
 __all__ = ["ITEM_FEATURES", "ItemFeatures"]
 
 ITEM_FEATURES = "item_features.json"
-KINDS: dict[str, type[FeatureSpec]] = {
-    spec.kind: spec for spec in (CategoryFeature, NumberFeature, VectorFeature, TextFeature)
-}
+KINDS: dict[str, Any] = {spec.kind: spec for spec in (CategoryFeature, NumberFeature, VectorFeature, TextFeature)}
 
 
 @dataclass(frozen=True)
@@ -196,6 +194,6 @@ def moved(spec: FeatureSpec, text_model: str | None) -> FeatureSpec:
 
 def read_entry(entry: Mapping[str, Any]) -> FeatureSpec:
     """Read one feature from JSON."""
-    fields = {name: tuple(value) if isinstance(value, list) else value for name, value in entry.items()}
+    fields: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in entry.items()}
     kind = KINDS[fields.pop("kind")]
-    return kind(**fields, **({"location": fields["model"]} if kind is TextFeature else {}))
+    return kind(**fields, location=fields["model"]) if kind is TextFeature else kind(**fields)

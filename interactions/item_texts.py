@@ -26,6 +26,7 @@ from seqrec.interactions.whole_files import whole_file
 __all__ = ["DEFAULT_TEXT_MODEL", "encode_texts", "shown_name"]
 
 DEFAULT_TEXT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
+PATH_STARTS = (".", "/", "~")
 TEXTS_AT_ONCE = 256  # between two steps of the progress bar
 
 logger = logging.getLogger(__name__)
@@ -49,6 +50,7 @@ def encode_texts(name: str, texts: pl.Series, model: str) -> np.ndarray:
         HubError: If the Hub has no such model, or refuses access.
         HubConnectionError: If the Hub cannot be reached, or fails.
     """
+    require_model(name, model)
     distinct = texts.unique().sort()
     path = cache_folder() / f"{hash_of(model, distinct)}.npy"
     vectors = read_cached(path, len(distinct))
@@ -82,25 +84,44 @@ def load_encoder(name: str, model: str) -> Encoder:
         from sentence_transformers import SentenceTransformer
     except ImportError as error:
         raise InputError(
-            f"Reading the text {name} needs sentence-transformers ({one_line(error)}). Install it: "
-            'pip install "seqrec[text]". Or give the vectors, as a list column or as a matrix.'
+            f"The text feature {name} needs sentence-transformers ({one_line(error)}). Install it: "
+            'pip install "seqrec[text]". Or give vectors, as a list column or as a matrix.'
         ) from error
     try:
-        encoder: Any = SentenceTransformer(str(local_path(model)) if os.path.isdir(local_path(model)) else model)
+        encoder: Any = SentenceTransformer(str(folder_of(model) or model))
     except Exception as error:  # the library lets anything through
         trouble = explain(error)
-        kind, reason = (InputError, one_line(error)) if trouble is None else trouble
-        raise kind(
-            f"The text model '{model}' could not be loaded: {reason.rstrip('.')}. Give the id or the folder of a "
-            "sentence-transformers model (--item_text_model)."
+        if trouble is not None:
+            raise trouble.kind(f"The text model '{model}' could not be loaded: {trouble.reason}") from error
+        raise InputError(
+            f"The text model '{model}' could not be loaded: {one_line(error).rstrip('.')}. Give the id or the folder "
+            "of a sentence-transformers model (--item_text_model)."
         ) from error
     return lambda texts: encoder.encode(texts, show_progress_bar=False, convert_to_numpy=True)
 
 
-def shown_name(model: str) -> str:
-    """Return a model's id, or the name of its folder without the path, which would be nobody else's."""
+def require_model(name: str, model: str) -> None:
+    """Refuse a folder that does not exist or holds no model."""
+    folder = folder_of(model)
+    if folder is None and model.startswith(PATH_STARTS):
+        raise InputError(
+            f"There is no folder '{model}' here, which held the text model of {name}. Give the folder or the id of "
+            "this model (--item_text_model)."
+        )
+    if folder is not None and not (folder / "config.json").is_file():
+        raise InputError(f"The folder '{model}' holds no text model (config.json). Give the id or folder of one.")
+
+
+def folder_of(model: str) -> Path | None:
+    """Return the folder of a model; None for an id on the Hub."""
     path = local_path(model)
-    return path.resolve().name if os.path.isdir(path) else model
+    return path if os.path.isdir(path) else None
+
+
+def shown_name(model: str) -> str:
+    """Return a model's id, or the name of its folder as `./name`: the path means nothing on other machines."""
+    folder = folder_of(model)
+    return model if folder is None else f"./{folder.resolve().name}"
 
 
 def cache_folder() -> Path:
@@ -110,9 +131,9 @@ def cache_folder() -> Path:
 
 def hash_of(model: str, texts: pl.Series) -> str:
     """Return the SHA-256 of a model and texts; a folder also counts by its files' sizes and times."""
-    path = local_path(model)
+    folder = folder_of(model)
     found = hashlib.sha256()
-    for part in [*(files_of(path) if os.path.isdir(path) else [model]), *texts]:
+    for part in [*([model] if folder is None else files_of(folder)), *texts]:
         raw = part.encode()
         found.update(len(raw).to_bytes(8, "little") + raw)
     return found.hexdigest()

@@ -121,10 +121,10 @@ def warn_of_words(name: str, column: pl.Series, item_ids: pl.Series) -> None:
 
 def describe_words(name: str, texts: pl.Series, item_ids: pl.Series) -> str:
     """Say how many texts do not spell numbers, and show the first."""
-    is_word = are_words(texts)
-    row = is_word.arg_max()
+    is_word = are_words(texts).to_numpy()
+    row = int(is_word.argmax())
     return (
-        f"{share(is_word.to_numpy())} have a {name} that is not a number (first: '{one_line(texts[row], 60)}' of item "
+        f"{share(is_word)} have a {name} that is not a number (first: '{one_line(texts[row], 60)}' of item "
         f"'{item_ids[row]}')."
     )
 
@@ -132,4 +132,4 @@ def describe_words(name: str, texts: pl.Series, item_ids: pl.Series) -> str:
 def mostly_numbers(column: pl.Series) -> bool:
     """Return whether at least 95 % of the texts that are not empty spell numbers."""
     texts = plain_texts(column).drop_nulls()
-    return len(texts) > 0 and bool(are_words(texts).mean() <= MOST_WORDS)
+    return len(texts) > 0 and bool(are_words(texts).to_numpy().mean() <= MOST_WORDS)

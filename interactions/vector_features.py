@@ -59,7 +59,7 @@ class TextFeature(VectorFeature):
     """A text, read as the vector of `size` numbers that a model of sentence-transformers gives it.
 
     Attributes:
-        model: The model: an id on the Hub, or the name of a local folder without its path.
+        model: The model: an id on the Hub, or `./` and the name of a local folder.
         location: The model's id or path, as given; not saved.
     """
 
@@ -132,7 +132,7 @@ def read_vectors(name: str, column: pl.Series, item_ids: pl.Series, size: int | 
     flat = lists.filter(pl.Series(known_I)).explode(empty_as_null=True).cast(pl.Float32).fill_null(np.nan)
     vectors_IW[known_I] = flat.to_numpy().reshape(-1, size)
     nan_IW = np.isnan(vectors_IW)
-    broken_I = (nan_IW.any(axis=1) & ~nan_IW.all(axis=1)) | np.isinf(vectors_IW).any(axis=1)
+    broken_I = np.asarray((nan_IW.any(axis=1) & ~nan_IW.all(axis=1)) | np.isinf(vectors_IW).any(axis=1))
     if broken_I.any():
         raise InputError(
             f"{share(broken_I)} have a vector {name} that is partly NaN, missing or infinite (first: item "
@@ -145,8 +145,8 @@ def as_number_lists(name: str, column: pl.Series) -> pl.Series:
     """Return a column of vectors as lists of numbers."""
     if column.dtype == pl.Null:
         return column.cast(pl.List(pl.Float32))
-    inner = getattr(column.dtype, "inner", None)
-    if not isinstance(column.dtype, pl.List | pl.Array) or not (inner.is_numeric() or inner == pl.Null):
+    inner = getattr(column.dtype, "inner", pl.String())
+    if not (inner.is_numeric() or inner == pl.Null):
         raise InputError(
             f"The column {name} has the type {column.dtype}, but vectors are lists of numbers. Use a list column (as "
             f"in Parquet), or a matrix in a file: {name}=FILE.npy."

@@ -14,7 +14,8 @@ ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
 DECLARED = [
-    Requirement(text) for text in (*PROJECT["dependencies"], *EXTRAS["index"], *EXTRAS["tune"], *EXTRAS["test"])
+    Requirement(text)
+    for text in (*PROJECT["dependencies"], *EXTRAS["index"], *EXTRAS["text"], *EXTRAS["tune"], *EXTRAS["test"])
 ]
 LOWER_BOUNDS = {
     canonicalize_name(one.name): Version(next(iter(one.specifier)).version) for one in DECLARED if one.name != "seqrec"
