@@ -9,7 +9,6 @@ from collections.abc import Sequence
 import numpy as np
 import polars as pl
 
-from seqrec.errors import InputError
 from seqrec.interactions.item_feature_requests import read_requests, require_columns
 from seqrec.interactions.item_features import ItemFeatures
 from seqrec.interactions.item_matrices import add_matrix
@@ -44,16 +43,8 @@ def rows_of_items(table: pl.DataFrame, item_ids: pl.Series, columns: Sequence[st
         table: A table of items with one row per `item_id`, from `read_items`.
         item_ids: The ids of I items, in the order wanted.
         columns: The columns to keep in addition to `item_id`.
-
-    Raises:
-        InputError: If the table has none of the items.
     """
     missing = item_ids.filter(~item_ids.is_in(table["item_id"].implode()))
-    if len(missing) == len(item_ids):
-        raise InputError(
-            f"The table of items has none of the {len(item_ids):,} items (first: '{item_ids[0]}'; the table's first: "
-            f"'{table['item_id'][0]}'). Write the ids the same way in both."
-        )
     if len(missing):
         logger.warning(  # as a warning, so that it is always shown
             "%s of %s items have no row in the table of items (first: '%s'). Their features are missing.",
@@ -83,7 +74,7 @@ def fit_features(
         text_model: See `ItemFeatures.fit`.
 
     Raises:
-        InputError: See `with_matrices`, `rows_of_items` and `ItemFeatures.fit`.
+        InputError: See `with_matrices` and `ItemFeatures.fit`.
     """
     names = [request.name for request in read_requests(wanted, table.columns)]
     rows = rows_of_items(with_matrices(table, wanted), item_ids, names)

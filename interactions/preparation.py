@@ -145,6 +145,11 @@ def items_on_offer(interactions: pl.DataFrame, items: pl.DataFrame | None, argum
         return interactions["item_id"]
     occurring = interactions["item_id"].cast(pl.String).unique(maintain_order=True)
     cold = items["item_id"].filter(~items["item_id"].is_in(occurring.implode()))
+    if len(cold) == len(items):
+        raise InputError(
+            f"The table of items has none of the {len(occurring):,} items of the interactions (first: "
+            f"'{occurring[0]}'; the table's first: '{cold[0]}'). Write the ids the same way in both."
+        )
     if len(cold):
         logger.warning(
             "%s of %s items of the table have no interactions. The model knows them by their features.",

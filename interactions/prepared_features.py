@@ -37,7 +37,9 @@ def load_features(folder: Path, num_items: int) -> tuple[ItemFeatures | None, di
     features = ItemFeatures.load(folder)
     stored = load_file(folder / VALUES)
     if set(stored) != set(features.names):
-        raise SavedFolderError(f"{VALUES} holds {', '.join(stored)}, but {ITEM_FEATURES} {', '.join(features.names)}.")
+        raise SavedFolderError(
+            f"{VALUES} holds {', '.join(sorted(stored))}, but {ITEM_FEATURES} {', '.join(features.names)}."
+        )
     values = {name: stored[name] for name in features.names}
     features.require_values(values, num_items)
     return features, values

@@ -3,7 +3,7 @@
 Shape suffixes: I items, W width of a vector.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -64,7 +64,7 @@ class TextFeature(VectorFeature):
     """
 
     model: str
-    location: str
+    location: str = field(compare=False)
     kind: ClassVar[str] = "text"
 
     @classmethod
