@@ -11,7 +11,7 @@ from transformers import PreTrainedModel
 from seqrec.configuration.configuration_next_item import NextItemConfig
 from seqrec.errors import InputError
 from seqrec.modeling.recent_counts import PopularityWeights
-from seqrec.modeling.saved_weights import check_saved, file_states, finish_saving
+from seqrec.modeling.saved_weights import align, check_saved, file_states, finish_saving
 from seqrec.search.finite import require_finite_weights
 
 __all__ = ["NextItemPreTrainedModel"]
@@ -98,4 +98,6 @@ class NextItemPreTrainedModel(PreTrainedModel):
         found = super().from_pretrained(name, *args, use_safetensors=True, **kwargs)
         model = found[0] if isinstance(found, tuple) else found
         require_finite_weights(model.state_dict().items(), where=str(name))
+        if model.config.item_features:
+            align(model)
         return found

@@ -4,15 +4,16 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from torch import nn
 from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.utils import cached_file
 
 from seqrec.errors import SavedFolderError
 from seqrec.interactions.locations import require_model_name
 from seqrec.modeling.weight_checks import mark_weights, require_fitting_weights, require_trained_configuration
-from seqrec.modeling.weight_files import INDEX, SINGLE, shard_names
+from seqrec.modeling.weight_files import ALIGNMENT, INDEX, SINGLE, shard_names
 
-__all__ = ["check_saved", "file_states", "find", "find_weights", "finish_saving"]
+__all__ = ["align", "check_saved", "file_states", "find", "find_weights", "finish_saving"]
 
 PLACE_ARGUMENTS = ("cache_dir", "force_download", "proxies", "token", "revision", "local_files_only", "subfolder")
 # With these, transformers loads other weights than the folder's, or renames them, and checks them itself.
@@ -101,3 +102,14 @@ def finish_saving(folder: Path, earlier: FileStates, config: Any) -> None:
     for name in present.keys() - written:
         (folder / name).unlink()
     mark_weights([folder / SINGLE] if SINGLE in written else map(folder.joinpath, shard_names(folder / INDEX)), config)
+
+
+def align(module: nn.Module) -> None:
+    """Copy loaded weights that are not aligned in memory, as those of a model that was never saved are.
+
+    The last bit of a product depends on the alignment. Weights are read in place from the file, where those of features
+    can have any size, so that the alignment of others would change with the number of items.
+    """
+    for tensor in (*module.parameters(), *module.buffers()):
+        if tensor.data_ptr() % ALIGNMENT:
+            tensor.data = tensor.data.clone()

@@ -18,6 +18,7 @@ from safetensors import SafetensorError, safe_open
 from seqrec.errors import SavedFolderError
 
 __all__ = [
+    "ALIGNMENT",
     "INDEX",
     "METADATA",
     "SINGLE",
@@ -32,7 +33,7 @@ INDEX = "model.safetensors.index.json"
 SINGLE = "model.safetensors"
 METADATA = "__metadata__"
 COPIED_BYTES = 2**24
-ALIGNMENT = 64
+ALIGNMENT = 64  # bytes
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from seqrec.interactions.tokenization_items import ItemTokenizer
 from seqrec.modeling.modeling_auto import HEADS, AutoModelForNextItem
 from seqrec.modeling.objectives import training_collator
 from seqrec.testing.attention_contract import AttentionContract
+from seqrec.testing.feature_contract import FeatureContract
 from seqrec.testing.popularity_contract import PopularityContract
 from seqrec.testing.product_contract import ProductContract
 from seqrec.testing.time_contract import TimeContract
@@ -33,7 +34,7 @@ from seqrec.testing.tiny_inputs import (
 __all__ = ["NUM_ITEMS", "TINY", "ModelContract"]
 
 
-class ModelContract(AttentionContract, TimeContract, PopularityContract, ProductContract):
+class ModelContract(AttentionContract, TimeContract, PopularityContract, FeatureContract, ProductContract):
     """Tests that every architecture must pass.
 
     Name a subclass `Test…`, and override `config_class` with the architecture's configuration:

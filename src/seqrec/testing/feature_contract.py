@@ -1,0 +1,274 @@
+"""Contract tests of item features (`item_features`).
+
+Shape suffixes: B batch, L length, V vocabulary, D hidden size.
+"""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional
+
+from seqrec.modeling.modeling_auto import AutoModelForNextItem
+from seqrec.modeling.objectives import training_collator
+from seqrec.testing.tiny_inputs import (
+    HISTORIES,
+    LOSSES,
+    NUM_ITEMS,
+    gradients,
+    inputs_of,
+    rows_of,
+    skip_unless,
+    users_one_by_one,
+    without_dropout,
+)
+
+__all__ = ["FEATURES", "FeatureContract", "feature_values"]
+
+CLOSE = {"atol": 1e-5, "rtol": 1e-5}
+NUM_COLD = 6  # items without a training interaction, which come last
+ENTRIES = {
+    "title": {"kind": "vector", "size": 5},
+    "genres": {"kind": "category", "size": 9, "per_item": 3},
+    "type": {"kind": "category", "size": 6, "per_item": 1},
+    "year": {"kind": "number"},
+}
+FEATURES = {
+    "free": {"item_features": ENTRIES},
+    "bounded": {"item_features": ENTRIES, "item_id_embedding": "bounded", "item_id_bound": 0.3},
+    "none": {"item_features": ENTRIES, "item_id_embedding": "none"},
+    "cosine": {"item_features": ENTRIES, "item_id_embedding": "bounded", "logit_scale": 5.0},
+}
+
+every_embedding = pytest.mark.parametrize("choices", FEATURES.values(), ids=FEATURES)
+bounded_embedding = pytest.mark.parametrize("choices", [FEATURES["bounded"]], ids=["bounded"])
+
+
+def feature_values(num_items=NUM_ITEMS, seed=0):
+    """Return made-up values of the features in `ENTRIES`; the first item has none of them."""
+    random = np.random.default_rng(seed)
+    genres = random.integers(2, 9, (num_items, 3))
+    genres[1::2, 1:] = 0
+    types, years = random.integers(1, 6, (num_items, 1)), random.normal(size=num_items)
+    titles = random.normal(size=(num_items, 5))
+    genres[0], types[0], years[0], titles[0] = [1, 0, 0], 1, np.nan, np.nan
+    return {"genres": genres, "type": types, "year": years, "title": titles}
+
+
+def vectors_one_by_one(model, values):
+    """Return the vectors (V, D) of all token ids, each computed alone from its values, with their gradient."""
+    config, encoder = model.config, model.model.item_encoder
+    parts = dict(zip(sorted(ENTRIES), encoder.features, strict=True))
+    zero_D = torch.zeros(config.hidden_size)
+    vectors = []
+    for token_id in range(NUM_ITEMS + 3):
+        row, content_D = token_id - 3, zero_D
+        if row >= 0:
+            for name in ("genres", "type"):
+                codes = [code for code in values[name][row] if code]
+                content_D = content_D + torch.stack([parts[name].embedding.weight[code] for code in codes]).mean(dim=0)
+            title, weight_DF = values["title"][row], parts["title"].projection.weight
+            if np.isnan(title).all():
+                content_D = content_D + weight_DF[:, -1]
+            else:
+                direction = torch.tensor(title / np.sqrt((title**2).sum()), dtype=torch.float32)
+                content_D = content_D + weight_DF[:, :-1] @ direction
+            year, (slope_D, shift_D, missing_D) = values["year"][row], parts["year"].projection.weight.T
+            content_D = content_D + (missing_D if np.isnan(year) else slope_D * year + shift_D)
+        own_D = encoder.weight[token_id]
+        if config.item_id_embedding == "none":
+            own_D = zero_D + own_D.sum() if row >= 0 else encoder.special_tokens.weight[token_id]
+        if config.item_id_embedding == "bounded":
+            own_D = bounded(own_D, config.item_id_bound)
+            content_D = content_D / content_D.norm() if row >= 0 else content_D
+        vectors.append(own_D + content_D)
+    return torch.stack(vectors)
+
+
+def bounded(vector_D, bound):
+    """Return a vector, shortened to a length if it is longer."""
+    length = vector_D.norm()
+    return vector_D * (bound / length) if length > bound else vector_D
+
+
+class FeatureContract:
+    """Items are sums of their features in training, evaluation and serving alike; see `ModelContract`."""
+
+    @pytest.fixture
+    def featured(self, tiny_model):
+        """A tiny model whose items have features."""
+        tiny_model.set_feature_values(feature_values())
+        return tiny_model
+
+    @pytest.fixture
+    def featured_batch(self, featured, tokenizer):
+        """A packed training batch without the last items, as in training."""
+        torch.manual_seed(0)
+        histories = [[min(item, NUM_ITEMS + 2 - NUM_COLD) for item in history] for history in HISTORIES]
+        return training_collator(featured, tokenizer)(rows_of(featured, histories))
+
+    @every_embedding
+    def test_vectors_are_those_of_the_formula(self, featured):
+        expected_VD = featured.model.as_items(vectors_one_by_one(featured, feature_values()))
+        ids = torch.tensor([[5, 3, 42], [0, 1, 2]])
+        torch.testing.assert_close(featured.encode_items(), expected_VD, **CLOSE)
+        torch.testing.assert_close(featured.encode_items(ids), expected_VD[ids], **CLOSE)
+        with torch.no_grad():  # kept from here on
+            for _ in range(2):
+                torch.testing.assert_close(featured.encode_items(), expected_VD, **CLOSE)
+                torch.testing.assert_close(featured.encode_items(ids), expected_VD[ids], **CLOSE)
+
+    @every_embedding
+    def test_cross_entropy_and_its_gradients_are_those_of_the_formula(self, featured, featured_batch):
+        without_dropout(featured)
+        vectors_VD = vectors_one_by_one(featured, feature_values())
+        inputs = {name: values for name, values in featured_batch.items() if name not in ("labels", "input_ids")}
+        hidden_BLD = featured.model(inputs_embeds=vectors_VD[featured_batch["input_ids"]], **inputs).last_hidden_state
+        logits_BLV = featured.model.as_users(hidden_BLD) @ featured.model.as_items(vectors_VD).T
+        labels = featured_batch["labels"].flatten() - 3
+        expected = functional.cross_entropy(logits_BLV[..., 3:].flatten(0, 1), labels, ignore_index=-103)
+        expected.backward()
+        wanted = {name: parameter.grad for name, parameter in featured.named_parameters()}
+        loss, found = gradients(featured, featured_batch)
+        torch.testing.assert_close(loss, expected.detach(), **CLOSE)
+        torch.testing.assert_close(found, wanted, **CLOSE)
+
+    @pytest.mark.parametrize("loss", LOSSES)
+    @bounded_embedding
+    def test_packing_gives_the_loss_and_gradients_of_padding_with_features(self, featured, tokenizer, loss):
+        without_dropout(featured).config.loss = loss
+        rows = rows_of(featured, [*HISTORIES, HISTORIES[1] * 3])
+        found = []
+        for packing in (True, False):
+            torch.manual_seed(1)  # the same masks, if the objective masks items
+            found.append(gradients(featured, training_collator(featured, tokenizer, packing=packing)(rows)))
+        torch.testing.assert_close(*found, **CLOSE)
+        for name, gradient in found[0][1].items():
+            if "features" in name:
+                assert gradient.any(), name
+
+    @pytest.mark.parametrize("loss", LOSSES)
+    @pytest.mark.parametrize("choices", [FEATURES["free"]], ids=["free"])
+    def test_items_without_an_interaction_are_no_negatives(self, featured, featured_batch, loss):
+        without_dropout(featured).config.loss = loss
+        with_all, _ = gradients(featured, featured_batch)
+        featured.set_item_counts(np.array([0] * 3 + [5] * (NUM_ITEMS - NUM_COLD) + [0] * NUM_COLD))
+        found, by_name = gradients(featured, featured_batch)
+        assert not by_name["model.item_embedding.weight"][-NUM_COLD:].any()
+        assert found != with_all
+        torch.testing.assert_close(gradients(featured.eval(), featured_batch)[0], with_all)
+        if loss == "cross_entropy":
+            labels = featured_batch.pop("labels")
+            logits = featured(**featured_batch).logits[..., :-NUM_COLD].flatten(0, 1)
+            torch.testing.assert_close(found, functional.cross_entropy(logits, labels.flatten()).detach())
+
+    @every_embedding
+    def test_features_are_saved_with_the_weights(self, featured, tmp_path):
+        featured.save_pretrained(tmp_path)
+        loaded = AutoModelForNextItem.from_pretrained(tmp_path).eval()
+        with torch.no_grad():
+            assert torch.equal(loaded.encode_items(), featured.encode_items())
+            assert torch.equal(users_one_by_one(loaded), users_one_by_one(featured))
+
+    @torch.no_grad()
+    @every_embedding
+    def test_new_items_leave_all_others_as_they_were(self, featured):
+        users, items_VD = users_one_by_one(featured), featured.encode_items()
+        featured.resize_token_embeddings(NUM_ITEMS + 3 + 5, mean_resizing=False)
+        assert torch.equal(featured.encode_items()[: NUM_ITEMS + 3], items_VD)
+        new = {name: array[:5] for name, array in feature_values().items()}
+        featured.set_feature_values(new, first_row=NUM_ITEMS)
+        assert torch.equal(featured.encode_items()[: NUM_ITEMS + 3], items_VD)
+        assert torch.equal(users_one_by_one(featured), users)
+        difference = featured.item_vectors()[NUM_ITEMS + 3 :] - featured.item_vectors()[3:8]
+        own = 0 if featured.config.item_id_embedding == "none" else featured.model.item_encoder.weight[3:8].norm(dim=-1)
+        assert (difference.norm(dim=-1) <= own + 1e-5).all()
+
+    @bounded_embedding
+    def test_kept_vectors_follow_the_weights_and_values(self, featured, featured_batch):
+        kept = []
+        optimizer = torch.optim.AdamW(featured.parameters(), lr=0.1, fused=True)
+
+        def step():
+            featured(**featured_batch).loss.backward()
+            optimizer.step()
+
+        changes = [
+            lambda: None,
+            lambda: featured.model.item_encoder.weight.neg_(),
+            lambda: featured.set_feature_values(feature_values(seed=1)),
+            lambda: featured.load_state_dict({"model.item_embedding.weight": torch.ones(43, 16)}, strict=False),
+            torch.enable_grad()(step),
+        ]
+        for change in changes:
+            with torch.no_grad():
+                change()
+                kept.append(featured.encode_items())
+                assert featured.encode_items() is kept[-1]
+            torch.testing.assert_close(featured.encode_items(), kept[-1], **CLOSE)
+        for earlier, later in pairwise(kept):
+            assert not torch.allclose(earlier, later)
+
+    @pytest.mark.parametrize("loss", ["cross_entropy", "gbce"])
+    @bounded_embedding
+    def test_lora_works_with_features(self, featured, featured_batch, loss, tmp_path):
+        peft = pytest.importorskip("peft")
+        featured.config.loss = loss
+        featured.save_pretrained(tmp_path / "base")
+        adapted = peft.get_peft_model(
+            featured, peft.LoraConfig(r=2, target_modules="all-linear", init_lora_weights=False)
+        )
+        adapted(**featured_batch).loss.backward()
+        with_gradient = {name for name, parameter in adapted.named_parameters() if parameter.grad is not None}
+        assert all("lora_" in name for name in with_gradient)
+        assert any("features" in name for name in with_gradient)
+        adapted.save_pretrained(tmp_path / "adapter")
+        base = AutoModelForNextItem.from_pretrained(tmp_path / "base").eval()
+        loaded = peft.PeftModel.from_pretrained(base, tmp_path / "adapter").eval()
+        with torch.no_grad():
+            torch.testing.assert_close(users_one_by_one(loaded), users_one_by_one(adapted.eval()))
+
+    @bounded_embedding
+    def test_features_work_in_bfloat16(self, featured, featured_batch, tmp_path):
+        featured.save_pretrained(tmp_path)
+        half = AutoModelForNextItem.from_pretrained(tmp_path, dtype=torch.bfloat16).eval()
+        with torch.no_grad():
+            torch.testing.assert_close(half.encode_items().float(), featured.encode_items(), atol=0.1, rtol=0.1)
+        expected, _ = gradients(featured, featured_batch)
+        torch.manual_seed(0)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            loss = featured(**featured_batch).loss
+        loss.backward()
+        torch.testing.assert_close(loss, expected, atol=0.05, rtol=0.05)
+
+    @every_embedding
+    def test_exports_with_features(self, featured):
+        skip_unless(featured, "_can_compile_fullgraph")
+
+        class Encoder(torch.nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.model = featured
+
+            def forward(self, inputs):
+                return self.model.encode_users(**inputs)
+
+        few, inputs = (inputs_of(featured, histories, "right") for histories in (HISTORIES[:2], HISTORIES))
+        batch, length = torch.export.Dim("batch", min=2), torch.export.Dim("length", min=2, max=11)
+        shapes = ({name: {0: batch, 1: length} for name in few},)
+        exported = torch.export.export(Encoder(), (few,), dynamic_shapes=shapes).module()
+        torch.testing.assert_close(exported(inputs), featured.encode_users(**inputs), **CLOSE)
+
+    @pytest.mark.parametrize(
+        "choices", [{**FEATURES["bounded"], "popularity_windows": [3], "request_time": "target"}], ids=["popularity"]
+    )
+    def test_recent_counts_come_after_the_features(self, featured):
+        times = np.arange(500) * 3600 + 1_600_000_000
+        featured.set_events(np.random.default_rng(0).integers(3, NUM_ITEMS + 3, 500), times)
+        expected_VD = vectors_one_by_one(featured, feature_values())
+        with torch.no_grad():
+            for ids in (None, torch.tensor([5, 9])):
+                found = featured.encode_items(ids)
+                torch.testing.assert_close(found[:, :-1], expected_VD if ids is None else expected_VD[ids], **CLOSE)
+                assert torch.equal(found[:, -1:], featured.model.recent_counts.latest(ids))
