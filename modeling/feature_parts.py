@@ -112,10 +112,8 @@ class CategoryFeature(FeaturePart):
         """Check codes (I, P)."""
         size, per_item = self.embedding.num_embeddings, len(self.missing)
         self.require_shape(values, per_item)
-        if not np.issubdtype(values.dtype, np.integer) or (
-            len(values) and not 0 <= values.min() <= values.max() < size
-        ):
-            raise self.refuse(f"must be codes from 0 to {size - 1}, the model's number of codes less one")
+        if not np.issubdtype(values.dtype, np.integer) or not ((values >= 0) & (values < size)).all():
+            raise self.refuse(f"must be integers from 0 to {size - 1}, as the model has {size} codes")
         if not (values > NO_VALUE).any(axis=1).all():
             raise self.refuse(f"are all 0 for one item. Give the code {MISSING} to an item without a value")
         return values.astype(np.int32)

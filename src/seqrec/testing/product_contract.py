@@ -17,6 +17,7 @@ from seqrec.interactions.histories import Histories
 from seqrec.modeling.modeling_auto import AutoModelForNextItem
 from seqrec.modeling.objectives import training_collator
 from seqrec.modeling.pipeline_next_item import TASK
+from seqrec.testing.feature_contract import FEATURES
 from seqrec.testing.tiny_inputs import NUM_ITEMS, every_encoding, rows_of, users_one_by_one, without_dropout
 from seqrec.training.accelerate_loop import train_with_accelerate
 from seqrec.training.arguments import SequentialTrainingArguments
@@ -27,6 +28,7 @@ __all__ = ["ProductContract"]
 FEW_CHOICES = {
     "default": {},
     **{time: {"time_encoding": "relative", "request_time": time} for time in ("last_event", "target")},
+    "features": FEATURES["bounded"],
     "popularity": {"popularity_windows": [7], "request_time": "target"},
 }
 
