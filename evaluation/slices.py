@@ -1,4 +1,4 @@
-"""Metrics for parts of the evaluated rows, by length of the history and popularity of the target.
+"""Metrics for parts of the evaluated rows, by length of the history, and by popularity and count of the target.
 
 Shape suffixes: U evaluated rows, V vocabulary, I items of the catalogue.
 """
@@ -16,6 +16,8 @@ __all__ = ["popularity_thirds", "slice_metrics"]
 HISTORY_LENGTH_EDGES = (0, 10, 50, 200)  # the longest history in each slice except the last
 HISTORY_LENGTHS = ("0", "1-10", "11-50", "51-200", ">200")
 POPULARITIES = ("head", "middle", "tail")
+COUNT_EDGES = (0, 5)  # the highest count in each slice except the last
+COUNTS = ("cold", "rare", "frequent")
 
 Slices = dict[str, dict[str, float]]
 
@@ -28,12 +30,14 @@ def slice_metrics(
     item_counts_V: ArrayLike,
     k: int = 10,
 ) -> dict[str, Slices]:
-    """Compute metrics by length of the history and by popularity of the target.
+    """Compute metrics by length of the history, and by popularity and count of the target.
 
     Head, middle and tail items each account for about a third of training interactions. A target belongs to the head
     if all more popular items together have less than one third of the interactions, to the middle if they have less
     than two thirds, and otherwise to the tail. Items with equal counts are in the same slice; targets that do not occur
     in training belong to the tail.
+
+    By count, targets without a training interaction are cold, those with 1 to 5 rare, and all others frequent.
 
     Args:
         ranks_U: Rank of each row's target, from 1.
@@ -44,7 +48,7 @@ def slice_metrics(
 
     Returns:
         `{"history_length": {"1-10": {"num_users": 12, "hr@10": …, "ndcg@10": …}, …},
-        "target_popularity": {"head": …, …}}`, without empty slices.
+        "target_popularity": {"head": …, …}, "target_count": {"cold": …, …}}`, without empty slices.
 
     Raises:
         InputError: If the arrays differ in length, or ranks, k or counts are out of range.
@@ -61,6 +65,7 @@ def slice_metrics(
     return {
         "history_length": average_slices(metrics, by_length_U, HISTORY_LENGTHS),
         "target_popularity": average_slices(metrics, by_popularity_U, POPULARITIES),
+        "target_count": average_slices(metrics, np.searchsorted(COUNT_EDGES, target_counts_U), COUNTS),
     }
 
 

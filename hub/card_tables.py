@@ -41,6 +41,9 @@ SLICE_NAMES = {
     ">200": "more than 200",
     "head": "head (most popular)",
     "tail": "tail (rarest)",
+    "cold": "0 (cold)",
+    "rare": "1 to 5 (rare)",
+    "frequent": "more than 5",
 }
 SPLITS = ("validation", "test")
 

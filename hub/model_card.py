@@ -46,7 +46,11 @@ CURVE = "training_curve.png"
 SLICES_PICTURE = "slices.png"
 HOME_PAGE = "https://github.com/seqrec/seqrec"
 DATA_SETS = "https://huggingface.co/datasets/"
-SLICES = {"history_length": "Length of the history", "target_popularity": "Popularity of the held-out item"}
+SLICES = {
+    "history_length": "Length of the history",
+    "target_popularity": "Popularity of the held-out item",
+    "target_count": "Training interactions of the held-out item",
+}
 # Purposes of the configuration fields that the card shows; those of negative sampling only if they are used.
 SHOWN: tuple[Purpose, ...] = ("data", "architecture", "parts", "loss", "training")
 # The baselines that the card's first sentence on results names, in this order.

@@ -14,18 +14,25 @@ from seqrec.hub.card_values import is_count, is_known, mapping
 
 __all__ = ["save_slices_picture"]
 
-PANELS = {"history_length": "items in the history", "target_popularity": "popularity of the held-out item"}
+PANELS = {
+    "history_length": "items in the history",
+    "target_popularity": "popularity of the held-out item",
+    "target_count": "training interactions of the held-out item",
+}
 # In this order, from the left.
 COLOURS = {"model": "#1f6feb", "item_knn": "#7a7a7a", "recent_popularity": "#a8a8a8", "popularity": "#d6d6d6"}
 NAMES = {**RANKERS, "model": "this model"}
-TICKS = {"head": "head (most popular)", "tail": "tail (rarest)"}
+TICKS = {
+    **{"head": "head (most popular)", "tail": "tail (rarest)"},
+    **{"cold": "0 (cold)", "rare": "1–5 (rare)", "frequent": ">5"},
+}
 METRIC = "ndcg@10"
 GROUP_WIDTH = 0.8  # of the bars of one slice; the distance between slices is 1
 FULL_GROUPS = 3  # with fewer slices, bars do not get wider
 
 
 def save_slices_picture(metrics: Mapping[str, Any], path: Path) -> None:
-    """Draw NDCG@10 on test by length of the history and by popularity of the held-out item, as a PNG.
+    """Draw NDCG@10 on test by length of the history, and by popularity and count of the held-out item, as a PNG.
 
     Args:
         metrics: The content of `metrics.json`. Without slices of the model, nothing is written.
@@ -34,7 +41,7 @@ def save_slices_picture(metrics: Mapping[str, Any], path: Path) -> None:
     panels = {name: title for name, title in PANELS.items() if slices_of(metrics, "model", name)}
     if not panels:
         return
-    figure = Figure(figsize=(9, 3.4), dpi=120, layout="constrained", facecolor="white")
+    figure = Figure(figsize=(3 + 3 * len(panels), 3.4), dpi=120, layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
     axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
     for axis, (name, title) in zip(axes, panels.items(), strict=True):

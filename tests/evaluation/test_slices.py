@@ -36,6 +36,10 @@ def test_slices_have_known_answers():
             "middle": {"num_users": 3, "hr@10": pytest.approx(2 / 3), "ndcg@10": pytest.approx(1.5 / 3)},
             "tail": {"num_users": 1, "hr@10": 1.0, "ndcg@10": pytest.approx(second)},
         },
+        "target_count": {
+            "rare": {"num_users": 3, "hr@10": pytest.approx(2 / 3), "ndcg@10": pytest.approx((1 + second) / 3)},
+            "frequent": {"num_users": 2, "hr@10": 1.0, "ndcg@10": 0.75},
+        },
     }
 
 
@@ -57,6 +61,12 @@ def test_each_length_has_its_slice(length, name):
     assert list(found["history_length"]) == [name]
 
 
+@pytest.mark.parametrize(("count", "name"), [(0, "cold"), (1, "rare"), (5, "rare"), (6, "frequent"), (10, "frequent")])
+def test_each_count_has_its_slice(count, name):
+    found = slice_metrics([1], lengths_U=[1], target_counts_U=[count], item_counts_V=ITEM_COUNTS)
+    assert list(found["target_count"]) == [name]
+
+
 @given(st.lists(st.integers(0, 20), min_size=1, max_size=30).filter(any), st.integers(0, 25))
 def test_thirds_are_counted_from_the_most_popular_item(counts, count):
     found = popularity_thirds([*counts, count], np.array(counts))
@@ -71,7 +81,7 @@ def test_a_target_never_in_training_is_of_the_tail():
 
 @given(
     st.lists(
-        st.tuples(st.integers(1, 20), st.integers(0, 300), st.sampled_from(ITEM_COUNTS[3:].tolist())),
+        st.tuples(st.integers(1, 20), st.integers(0, 300), st.sampled_from([0, *ITEM_COUNTS[3:].tolist()])),
         min_size=1,
     )
 )

@@ -44,7 +44,9 @@ def measured(seed):
 def sliced(seed):
     low, high = np.random.default_rng(seed).random(2).tolist()
     found = {"num_users": 1234, "hr@10": high, "ndcg@10": low}
-    return {"test": {"history_length": {"1-10": found}, "target_popularity": {"head": found, "tail": found}}}
+    by_popularity = {"head": found, "tail": found}
+    by_count = {"cold": {**found, "num_users": 56}}
+    return {"test": {"history_length": {"1-10": found}, "target_popularity": by_popularity, "target_count": by_count}}
 
 
 @pytest.fixture
@@ -258,6 +260,8 @@ def test_everything_measured_is_told(metrics):
         "The model: `apache-2.0`.",
         "0.67 Wh (2 CPU cores at 12 W each)",
         "it knows the time of the request, and what other users did until then.",
+        "| Training interactions of the held-out item |",
+        "| 0 (cold) | 56 |",
         "| recent (7 days) |",
         "40.0%",
         "| tail (rarest) | 1,234 |",
