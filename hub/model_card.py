@@ -174,6 +174,7 @@ def build_model_card(
         architecture=MODEL_TYPES.get(config["model_type"], NextItemConfig),
         fields=fields_table(["Field", "Value"], architecture_fields(config)),
         num_items=num_items,
+        items_added=metrics["items_added"] if is_count(metrics.get("items_added")) else 0,
         history_length=history_length(config),
         num_parameters=num_parameters,
         dataset=dataset,

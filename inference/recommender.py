@@ -21,7 +21,9 @@ from seqrec.hub.saved_catalogue import save_catalogue
 from seqrec.hub.saved_folder import load_record, load_saved, require_one_catalogue
 from seqrec.hub.sharing import push_folder
 from seqrec.hub.staging import staged
+from seqrec.inference.new_items import grow
 from seqrec.inference.recommendations import Recommendations, describe
+from seqrec.inference.training_record import save_record, with_added_items
 from seqrec.inference.user_tables import read_user_table, user_lists
 from seqrec.interactions.catalogue import Catalogue
 from seqrec.interactions.column_names import remembered_columns
@@ -136,6 +138,34 @@ class Recommender:
         self.model.set_events(recent.columns["input_ids"], recent.columns["timestamps"])
         self.retriever = self.make_retriever()
 
+    def add_items(self, table: Any, *, columns: Mapping[str, str] | None = None) -> None:
+        """Add new items, which can be recommended at once; known items keep their token ids and scores.
+
+        The recommender then holds a new model (`model`), vocabulary (`tokenizer`) and catalogue (`items`), which
+        `save_pretrained` saves. If it fails, nothing changes. The training record is kept: its metrics are those of the
+        model without the new items.
+
+        Args:
+            table: A file or frame with one row per new item: `item_id`, optionally `title`, and `similar_to`: the raw
+                ids of known items that it resembles, as a list or as text, separated by "|". Its vector is the mean of
+                theirs.
+            columns: Maps `item_id` to the table's name of it, if that differs; `self.columns` is used otherwise.
+
+        Raises:
+            InputError: If the table cannot be read, an item is already known, occurs twice or names no similar item, or
+                a similar item is unknown.
+
+        Example:
+            >>> new = pl.DataFrame({"item_id": ["1683"], "title": ["New"], "similar_to": ["50|181"]})
+            >>> recommender.add_items(new)  # doctest: +SKIP
+        """
+        names = {**self.columns, **(columns or {})}
+        grown = grow(self.model, self.tokenizer, self.items, table, columns=names)
+        record = with_added_items(self.record, len(grown.items) - len(self.items))
+        found = Recommender(grown.model, grown.tokenizer, grown.items, index=self.index_name, record=record)
+        vars(self).pop("directions", None)
+        vars(self).update(vars(found))
+
     @classmethod
     def from_pretrained(
         cls,
@@ -184,8 +214,7 @@ class Recommender:
             self.model.save_pretrained(stage)
             self.tokenizer.save_pretrained(stage)
             save_catalogue(self.items, stage)
-            for file_name, content in self.record.items():
-                (stage / file_name).write_bytes(content)
+            save_record(self.record, stage)
             save_model_card(stage, repo_id=repo_id)
 
     def push_to_hub(

@@ -110,8 +110,13 @@ class Catalogue:
                 "Leave them out to add the others."
             )
         new = new.with_columns(pl.lit(0, self.frame["count"].dtype).alias("count"))
-        own = [name for name in self.frame.columns if name in new.columns]
-        return Catalogue(pl.concat([self.frame, new.select(own)], how="diagonal"))
+        titled = self if "title" in self.frame.columns or "title" not in new.columns else self.with_empty_titles()
+        own = [pl.col(name).cast(kind) for name, kind in titled.frame.schema.items() if name in new.columns]
+        return Catalogue(pl.concat([titled.frame, new.select(own)], how="diagonal"))
+
+    def with_empty_titles(self) -> "Catalogue":
+        """Return this catalogue with a column of titles, in which no item has one."""
+        return Catalogue(self.frame.with_columns(title=pl.lit(None, pl.String)))
 
     def with_titles_of(self, other: "Catalogue") -> "Catalogue":
         """Return this catalogue with missing titles taken from another catalogue of the same items."""

@@ -135,6 +135,38 @@ def test_recommend_prints_a_table_or_json(trained, capsys):
     assert json.loads(capsys.readouterr().out)[0] == found[1]
 
 
+def test_new_items_are_added(trained, tmp_path, capsys):
+    old = Recommender.from_pretrained(trained)
+    first, second = old.item_ids[:2]
+    (tmp_path / "new.csv").write_text(f"item_id,title,similar_to\nx,Xaver,{first}|{second}\n007,,{first}\n")
+    folder = tmp_path / "grown"
+    arguments = ["add-items", "--model", str(trained), "--items", str(tmp_path / "new.csv")]
+    assert main([*arguments, "--output_dir", str(folder)]) == 0
+    told = f"Added 2 items to the {len(old.items):,} of the model, and saved it to {folder}.\n"
+    assert capsys.readouterr() == (told, "")
+    grown = Recommender.from_pretrained(folder)
+    assert grown.item_ids == [*old.item_ids, "x", "007"]
+    before = old.recommend([second, first], k=len(old.items), exclude_seen=False)
+    after = grown.recommend([second, first], k=len(grown.items), exclude_seen=False)
+    assert [one for one in after if one.item_id not in ("x", "007")] == before
+    assert grown.metrics["model"] == old.metrics["model"]
+    assert grown.metrics["items_added"] == 2
+    assert {path.name for path in folder.iterdir()} == {path.name for path in trained.iterdir() if path.is_file()}
+    assert main(["recommend", "--model", str(folder), "--history", "007", "--allow", "x"]) == 0
+    assert "Xaver" in capsys.readouterr().out
+    assert evaluate(folder, capsys, "--json")
+
+
+def test_items_that_cannot_be_added_leave_no_folder(trained, tmp_path, capsys):
+    (tmp_path / "new.csv").write_text("item_id,similar_to\nx,nothing\n")
+    arguments = ["add-items", "--model", str(trained), "--items", str(tmp_path / "new.csv")]
+    assert main([*arguments, "--output_dir", str(tmp_path / "grown")]) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("seqrec add-items: 1 of 1 ids in similar_to are of no known item (first: 'nothing', of item")
+    assert told.count("\n") == 1
+    assert not (tmp_path / "grown").exists()
+
+
 @pytest.mark.parametrize("suffix", [".csv", ".parquet", ".jsonl"])
 def test_recommend_for_a_file(trained, tmp_path, suffix, capsys):
     synthetic_interactions().head(60).write_csv(tmp_path / "log.csv")

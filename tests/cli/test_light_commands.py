@@ -36,6 +36,9 @@ LIGHT = [
     ["recommend", "--model", "nowhere", "--history", "1"],
     ["recommend", "--model", "o/m", "--history", "1", "--k", "0"],
     ["recommend", "--model", "o/m", "--history", "1", "--index", "exat"],
+    ["add-items", "--help"],
+    ["add-items", "--model", "m", "--itms", "new.csv"],
+    ["add-items", "--model", "o/m", "--items", "nowhere.csv", "--output_dir", "new"],
     ["push", "--help"],
     ["push", "--model", "m", "--repo", "o/m"],
 ]

@@ -102,7 +102,10 @@ def test_new_items_come_last_with_a_count_of_0():
     assert len(catalogue) == 3
     titled = catalogue.extend(pl.DataFrame({"item_id": ["x"], "title": ["Xaver"], "count": [9], "genre": ["none"]}))
     assert titled.to_frame().rows()[3:] == [("x", 0, "Xaver", None)]
-    assert Catalogue(FRAME.select("item_id", "count")).extend(["x"]).counts.tolist() == [2, 7, 2, 0]
+    untitled = Catalogue(FRAME.select("item_id", "count"))
+    assert untitled.extend(["x"]).counts.tolist() == [2, 7, 2, 0]
+    assert untitled.extend(["x"]).to_frame().columns == ["item_id", "count"]
+    assert untitled.extend(pl.DataFrame({"item_id": ["x"], "title": [7]})).titles == [None, None, None, "7"]
 
 
 @pytest.mark.parametrize(

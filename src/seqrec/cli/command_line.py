@@ -1,4 +1,4 @@
-"""The command line: `seqrec prepare`, `seqrec train`, `seqrec evaluate`, `seqrec recommend`, `seqrec push`."""
+"""The command line: `seqrec prepare`, `train`, `evaluate`, `recommend`, `add-items` and `push`."""
 
 import signal
 import sys
@@ -22,6 +22,7 @@ USAGE = """seqrec COMMAND [flags]
   train      train, evaluate, save and document a model
   evaluate   evaluate a saved model on held-out interactions
   recommend  recommend items for one history, or for every user in a file
+  add-items  add new items to a saved model, without training
   push       share a saved model on the Hub
 
 `seqrec COMMAND --help` lists a command's flags; `seqrec --version` prints the version."""
@@ -77,9 +78,10 @@ def hide_conversion_bars(tqdm: Any) -> None:
 
 def run_command(name: str, argv: Sequence[str]) -> None:
     """Import a command, and run it."""
-    getattr(import_module(f"seqrec.cli.{name}_command"), f"{name}_command")(argv)
+    function = f"{name.replace('-', '_')}_command"
+    getattr(import_module(f"seqrec.cli.{function}"), function)(argv)
 
 
 COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
-    name: partial(run_command, name) for name in ("prepare", "train", "evaluate", "recommend", "push")
+    name: partial(run_command, name) for name in ("prepare", "train", "evaluate", "recommend", "add-items", "push")
 }
