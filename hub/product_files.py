@@ -8,6 +8,7 @@ from typing import Any
 from seqrec.errors import InputError
 from seqrec.hub.json_objects import broken, read_json_object
 from seqrec.hub.model_card import CURVE, METRICS, SLICES_PICTURE
+from seqrec.interactions.item_features import ITEM_FEATURES
 from seqrec.interactions.prepared_sets import PREPARED_FILES
 from seqrec.modeling.saved_items import ITEMS, ITEMS_JSON
 from seqrec.modeling.weight_files import INDEX, SINGLE, shard_names
@@ -18,7 +19,10 @@ CARD = "README.md"
 ADAPTER = ("adapter_config.json", "adapter_model.safetensors")
 TOKENIZER = ("tokenizer.json", "tokenizer_config.json")
 # Files in addition to weights and code.
-COMPANIONS = ("config.json", *ADAPTER, *TOKENIZER, ITEMS, ITEMS_JSON, METRICS, CURVE, SLICES_PICTURE, CARD)
+COMPANIONS = (
+    *("config.json", *ADAPTER, *TOKENIZER, ITEMS, ITEMS_JSON, ITEM_FEATURES),
+    *(METRICS, CURVE, SLICES_PICTURE, CARD),
+)
 
 
 def product_files(folder: Path) -> list[Path]:

@@ -20,11 +20,13 @@ from transformers.utils import (
 from seqrec.errors import InputError, SavedFolderError, SeqrecError
 from seqrec.hub.json_objects import MEND, broken, read_json_object
 from seqrec.hub.model_card import CURVE, METRICS, SLICES_PICTURE
+from seqrec.hub.saved_features import read_features
 from seqrec.hub.weights_hash import belongs_to
 from seqrec.interactions.catalogue import Catalogue
 from seqrec.interactions.column_names import remembered_columns
 from seqrec.interactions.data_arguments import DataArguments
 from seqrec.interactions.hub_errors import explain
+from seqrec.interactions.item_features import ITEM_FEATURES, ItemFeatures
 from seqrec.interactions.locations import require_model_name
 from seqrec.interactions.special_tokens import SPECIAL_TOKENS
 from seqrec.interactions.tokenization_items import ItemTokenizer
@@ -72,11 +74,20 @@ def load_model(name: str, *, config_fields: Mapping[str, Any] | None = None, **k
 
 @dataclass(frozen=True)
 class SavedModel:
-    """A model, its vocabulary and its catalogue, all with the same items."""
+    """A model, its vocabulary and its catalogue, all with the same items.
+
+    Attributes:
+        model: The model.
+        tokenizer: Its vocabulary.
+        items: Its catalogue.
+        features: How a table of items becomes the features that the model reads; None if it reads none, or if they were
+            not saved.
+    """
 
     model: NextItemHead
     tokenizer: ItemTokenizer
     items: Catalogue
+    features: ItemFeatures | None = None
 
 
 def load_saved(name: str, *, config_fields: Mapping[str, Any] | None = None, **kwargs: Any) -> SavedModel:
@@ -89,7 +100,17 @@ def load_saved(name: str, *, config_fields: Mapping[str, Any] | None = None, **k
     tokenizer, items = load_tokenizer(name, **kwargs), load_items(name, **kwargs)
     require_one_catalogue(model.config.vocab_size, tokenizer, items, error=SavedFolderError)
     model.set_item_counts(items.counts_by_token)
-    return SavedModel(model, tokenizer, items)
+    return SavedModel(model, tokenizer, items, load_features(name, model.config.item_features, **kwargs))
+
+
+def load_features(name: str, described: Mapping[str, Mapping[str, Any]], **kwargs: Any) -> ItemFeatures | None:
+    """Load the item features of a model whose configuration describes some; None if they were not saved.
+
+    Raises:
+        SavedFolderError: If they are broken, or not those of the model.
+    """
+    path = find(name, ITEM_FEATURES, **kwargs) if described else None
+    return None if path is None else read_features(path, described)
 
 
 def load_tokenizer(name: str, **kwargs: Any) -> ItemTokenizer:

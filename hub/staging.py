@@ -14,7 +14,8 @@ from seqrec.errors import InputError
 __all__ = ["remove_leftovers", "staged"]
 
 CONFIG = "config.json"  # nothing loads without it
-RECORD = ("metrics.json", "training_curve.png", "slices.png")  # describe one model only, so they are removed with it
+# They describe one model only, so they are removed with it.
+RECORD = ("metrics.json", "training_curve.png", "slices.png", "item_features.json")
 WEIGHTS = (
     *("model.safetensors", "model.safetensors.index.json", "model-*-of-*.safetensors"),
     *("adapter_config.json", "adapter_model.safetensors"),
@@ -28,9 +29,9 @@ def staged(folder: str | Path) -> Iterator[Path]:
     """Provide a folder to save a model to, and move its files into place once all are written.
 
     A half-replaced model never loads: an earlier model in `folder` loses its `config.json` before any other file is
-    replaced, and the new `config.json` is moved last. The earlier model's weights, metrics and training curve are
-    deleted even if the new model has none; other files stay unless the new model has a file of the same name. If the
-    block raises, `folder` is unchanged.
+    replaced, and the new `config.json` is moved last. The earlier model's weights, metrics, pictures and item features
+    are deleted even if the new model has none; other files stay unless the new model has a file of the same name. If
+    the block raises, `folder` is unchanged.
 
     Args:
         folder: Final place of the model; created if it does not exist.

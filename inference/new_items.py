@@ -15,13 +15,14 @@ from torch import Tensor, nn
 
 from seqrec.errors import InputError
 from seqrec.interactions.catalogue import Catalogue
+from seqrec.interactions.item_features import ITEM_FEATURES, ItemFeatures
 from seqrec.interactions.item_tables import read_items
 from seqrec.interactions.raw_ids import id_text
 from seqrec.interactions.special_tokens import UNK_ID
 from seqrec.interactions.tokenization_items import ItemTokenizer
 from seqrec.modeling.modeling_next_item import NextItemHead
 
-__all__ = ["SIMILAR_TO", "GrownModel", "grow"]
+__all__ = ["SIMILAR_TO", "GrownModel", "grow", "require_features_of"]
 
 SIMILAR_TO = "similar_to"  # column of new items' tables
 SEPARATOR = "|"
@@ -42,21 +43,72 @@ def grow(
     items: Catalogue,
     table: Any,
     *,
+    features: ItemFeatures | None = None,
     columns: Mapping[str, str] | None = None,
+    item_text_model: str | None = None,
 ) -> GrownModel:
     """Return a copy of a model that also knows new items; for arguments and errors, see `Recommender.add_items`."""
     require_whole_model(model)
-    new = read_items(table, columns=columns, features=[f"{SIMILAR_TO}:category"])  # whose ids stay text
+    require_saved_features(model, features)
+    read = [*(features.wanted if features else []), f"{SIMILAR_TO}:category"]  # ids stay text, like categories
+    new = read_items(table, columns=columns, features=read)
     grown_items = items.extend(new)
     grown_tokenizer = ItemTokenizer.from_item_ids(grown_items.to_frame()["item_id"])
-    similar = read_similar(new, tokenizer)
+    values = feature_values(new, features, item_text_model) if features else None
+    similar = read_similar(new, tokenizer, is_required=features is None) if has_id_embedding(model) else None
     grown = copy.deepcopy(model)
     grown.resize_token_embeddings(len(grown_tokenizer), mean_resizing=False)
-    with torch.no_grad():
-        weight_VD = grown.get_input_embeddings().weight
-        weight_VD[len(tokenizer) :] = similar.means(weight_VD)
+    if values is not None:
+        grown.set_feature_values(values, first_row=len(items))
+    if similar is not None:
+        with torch.no_grad():
+            weight_VD = grown.get_input_embeddings().weight
+            weight_VD[len(tokenizer) :] = similar.means(weight_VD)
     grown.set_item_counts(grown_items.counts_by_token)
     return GrownModel(grown.eval(), grown_tokenizer, grown_items)
+
+
+def has_id_embedding(model: NextItemHead) -> bool:
+    """Return whether a model has an embedding of each item's id."""
+    return model.config.item_id_embedding != "none"
+
+
+def require_features_of(model: NextItemHead, features: ItemFeatures | None) -> None:
+    """Raise an `InputError` unless features are None or those that a model reads."""
+    if features is not None and features.config_entry() != model.config.item_features:
+        raise InputError(
+            f"The features ({', '.join(features.names)}) are not those that the model reads "
+            f"({', '.join(model.config.item_features) or 'none'}). Take both from one training."
+        )
+
+
+def require_saved_features(model: NextItemHead, features: ItemFeatures | None) -> None:
+    """Raise an `InputError` if a model reads features, but it is not known how a table becomes them."""
+    if features is None and model.config.item_features:
+        raise InputError(
+            f"The model reads item features ({', '.join(model.config.item_features)}), but was saved without "
+            f"{ITEM_FEATURES}, so a table of new items cannot be read. Give `features` to Recommender, or train the "
+            "model with `seqrec train`."
+        )
+
+
+def feature_values(
+    new: pl.DataFrame, features: ItemFeatures, item_text_model: str | None = None
+) -> dict[str, np.ndarray]:
+    """Return the values of new items' features.
+
+    Raises:
+        InputError: If a column does not exist or has unusable values, or an item has no value at all.
+    """
+    values = features.values(new, text_model=item_text_model)
+    is_bare_N = np.logical_and.reduce(list(features.is_missing(values).values()))
+    if is_bare_N.any():
+        raise InputError(
+            f"{is_bare_N.sum()} of {len(new)} new items have no value of any feature that the model reads "
+            f"({', '.join(features.names)}; first: '{new['item_id'][int(is_bare_N.argmax())]}'). Give at least one, or "
+            "leave these items out."
+        )
+    return values
 
 
 def require_whole_model(model: Any) -> None:
@@ -81,23 +133,30 @@ class SimilarItems:
     counts_N: np.ndarray
 
     def means(self, weight_VD: Tensor) -> Tensor:
-        """Average the rows of a table of weights for each new item: (N, D)."""
+        """Average the rows of a table of weights for each new item: (N, D); zeros for items without a similar one."""
         rows_SD = weight_VD[torch.as_tensor(self.token_ids_S, device=weight_VD.device)].float()
         starts_N = torch.as_tensor(self.counts_N.cumsum() - self.counts_N, device=weight_VD.device)
         places_S = torch.arange(len(rows_SD), device=weight_VD.device)
         return nn.functional.embedding_bag(places_S, rows_SD, starts_N, mode="mean").to(weight_VD.dtype)
 
 
-def read_similar(new: pl.DataFrame, tokenizer: ItemTokenizer) -> SimilarItems:
+def read_similar(new: pl.DataFrame, tokenizer: ItemTokenizer, *, is_required: bool) -> SimilarItems | None:
     """Read which known items the new ones resemble.
 
     Args:
         new: Table of new items, with a column `similar_to`: ids separated by "|", or lists of ids.
         tokenizer: The vocabulary of the known items.
+        is_required: Whether each new item must name one.
+
+    Returns:
+        The similar items; None if the column does not exist and is not required.
 
     Raises:
-        InputError: If the column does not exist or holds no ids, a new item names no similar item, or one is unknown.
+        InputError: If the column holds no ids or an unknown one; or if similar items are required, and the column does
+            not exist or a new item names none.
     """
+    if SIMILAR_TO not in new.columns and not is_required:
+        return None
     if SIMILAR_TO not in new.columns:
         raise InputError(
             f"The model knows items by their ids alone, so each new item needs known ones to resemble: add a column "
@@ -106,7 +165,7 @@ def read_similar(new: pl.DataFrame, tokenizer: ItemTokenizer) -> SimilarItems:
     lists = lists_of_ids(new[SIMILAR_TO])
     counts_N = np.array([len(ids) for ids in lists], dtype=np.int64)
     lacking = new["item_id"].filter(pl.Series(counts_N == 0))
-    if len(lacking):
+    if len(lacking) and is_required:
         raise InputError(
             f"{len(lacking)} of {len(new)} new items name no similar item (first: '{lacking[0]}'). Fill in the column "
             f"{SIMILAR_TO} with ids of known items, separated by '{SEPARATOR}', or leave these items out."

@@ -21,13 +21,14 @@ from seqrec.hub.saved_catalogue import save_catalogue
 from seqrec.hub.saved_folder import load_record, load_saved, require_one_catalogue
 from seqrec.hub.sharing import push_folder
 from seqrec.hub.staging import staged
-from seqrec.inference.new_items import grow
+from seqrec.inference.new_items import grow, require_features_of
 from seqrec.inference.recommendations import Recommendations, describe
 from seqrec.inference.training_record import save_record, with_added_items
 from seqrec.inference.user_tables import read_user_table, user_lists
 from seqrec.interactions.catalogue import Catalogue
 from seqrec.interactions.column_names import remembered_columns
 from seqrec.interactions.histories import Histories
+from seqrec.interactions.item_features import ItemFeatures
 from seqrec.interactions.raw_ids import ItemId, ItemIds, Unknown, encode_lists, id_text, look_up, read_ids
 from seqrec.interactions.request_options import require_list_length, require_switch
 from seqrec.interactions.request_reading import AllowDeny, read_requests, warn_of_empty
@@ -67,11 +68,14 @@ class Recommender:
         index: How the catalogue is searched: `"exact"`, or `"ivf"` or `"hnsw"` for catalogues of more than a million
             items, which occasionally miss an item (extra `[index]`). The index is built here: after fine-tuning or
             moving the model, create a new `Recommender`.
+        features: How a table of items becomes the features that the model reads (`config.item_features`), for
+            `add_items`; saved with the model.
         record: Training record, saved with the model: the contents of `metrics.json`, `training_curve.png` and
             `slices.png`, by file name. Omit it if the model was fine-tuned since.
 
     Raises:
-        InputError: If model, tokenizer and items are not of the same catalogue, or the index does not exist.
+        InputError: If model, tokenizer and items are not of the same catalogue, the features are not those that the
+            model reads, or the index does not exist.
         NonFiniteError: If an item vector is infinite or NaN.
         ImportError: If the index needs faiss and faiss is not installed.
 
@@ -87,17 +91,21 @@ class Recommender:
         items: Any,
         *,
         index: IndexName = "exact",
+        features: ItemFeatures | None = None,
         record: Mapping[str, bytes] | None = None,
     ) -> None:
         self.items = Catalogue.of(items)
         require_one_catalogue(model.config.vocab_size, tokenizer, self.items)
+        require_features_of(model, features)
         use_one_thread_after_forks()
         self.model = model.eval()
         self.index_name = index
+        self.features = features
         self.record = dict(record or {})
         self.tokenizer = tokenizer
         self.retriever = self.make_retriever()
 
+    @torch.no_grad()
     def make_retriever(self) -> Retriever:
         """Build the index of the model's item vectors, and what searches it."""
         return Retriever(
@@ -138,31 +146,52 @@ class Recommender:
         self.model.set_events(recent.columns["input_ids"], recent.columns["timestamps"])
         self.retriever = self.make_retriever()
 
-    def add_items(self, table: Any, *, columns: Mapping[str, str] | None = None) -> None:
+    def add_items(
+        self, table: Any, *, columns: Mapping[str, str] | None = None, item_text_model: str | None = None
+    ) -> None:
         """Add new items, which can be recommended at once; known items keep their token ids and scores.
+
+        A model that reads item features scores a new item by its features. The embedding of its id, if the model has
+        any, begins as zeros or, if the table names similar items, as the mean of theirs. A model that knows items by
+        their ids alone needs similar items: the vector of a new item is the mean of theirs.
 
         The recommender then holds a new model (`model`), vocabulary (`tokenizer`) and catalogue (`items`), which
         `save_pretrained` saves. If it fails, nothing changes. The training record is kept: its metrics are those of the
         model without the new items.
 
         Args:
-            table: A file or frame with one row per new item: `item_id`, optionally `title`, and `similar_to`: the raw
-                ids of known items that it resembles, as a list or as text, separated by "|". Its vector is the mean of
-                theirs.
+            table: A file or frame with one row per new item: `item_id`, optionally `title`; the columns of all features
+                that the model reads (`features`), empty where a value is unknown; and `similar_to`: the raw ids of
+                known items that it resembles, as a list or as text, separated by "|".
             columns: Maps `item_id` to the table's name of it, if that differs; `self.columns` is used otherwise.
+            item_text_model: Folder of the model that encoded texts in training, if it is not where it was then.
 
         Raises:
-            InputError: If the table cannot be read, an item is already known, occurs twice or names no similar item, or
-                a similar item is unknown.
+            InputError: If the table cannot be read, lacks a column, or has unusable values; if an item is already
+                known, occurs twice, or has neither a feature nor, in a model without features, a similar item; or if a
+                similar item is unknown.
 
         Example:
             >>> new = pl.DataFrame({"item_id": ["1683"], "title": ["New"], "similar_to": ["50|181"]})
             >>> recommender.add_items(new)  # doctest: +SKIP
         """
-        names = {**self.columns, **(columns or {})}
-        grown = grow(self.model, self.tokenizer, self.items, table, columns=names)
-        record = with_added_items(self.record, len(grown.items) - len(self.items))
-        found = Recommender(grown.model, grown.tokenizer, grown.items, index=self.index_name, record=record)
+        grown = grow(
+            self.model,
+            self.tokenizer,
+            self.items,
+            table,
+            features=self.features,
+            columns={**self.columns, **(columns or {})},
+            item_text_model=item_text_model,
+        )
+        found = Recommender(
+            grown.model,
+            grown.tokenizer,
+            grown.items,
+            index=self.index_name,
+            features=self.features,
+            record=with_added_items(self.record, len(grown.items) - len(self.items)),
+        )
         vars(self).pop("directions", None)
         vars(self).update(vars(found))
 
@@ -195,7 +224,14 @@ class Recommender:
         name, found_device = str(name_or_path), resolve_device(device)
         saved = load_saved(name, **kwargs)
         record = load_record(name, **kwargs)
-        return cls(saved.model.to(found_device), saved.tokenizer, saved.items, index=index, record=record)
+        return cls(
+            saved.model.to(found_device),
+            saved.tokenizer,
+            saved.items,
+            index=index,
+            features=saved.features,
+            record=record,
+        )
 
     def save_pretrained(self, folder: str | Path, *, repo_id: str | None = None) -> None:
         """Save model, code, vocabulary, catalogue and card, so that the folder also loads without `seqrec`.
@@ -214,6 +250,8 @@ class Recommender:
             self.model.save_pretrained(stage)
             self.tokenizer.save_pretrained(stage)
             save_catalogue(self.items, stage)
+            if self.features is not None:
+                self.features.save(stage)
             save_record(self.record, stage)
             save_model_card(stage, repo_id=repo_id)
 
@@ -411,6 +449,7 @@ class Recommender:
         row = self.items.row_of(int(token_id))
         return name if row is None else self.items.titles[row] or name
 
+    @torch.no_grad()
     def similar_items(self, item_id: ItemId, k: int = 10) -> Recommendations:
         """List the items whose vectors have the highest cosine similarity, which is the score.
 
@@ -422,7 +461,7 @@ class Recommender:
         name = id_text(item_id, "similar_items")
         token_ids, _ = look_up([name], self.tokenizer.look_up, where="similar_items", unknown="error")
         item_1 = torch.as_tensor(token_ids, device=self.model.device)
-        vector_1D = require_finite(self.model.item_vectors().detach()[item_1].float(), what="Item vectors")
+        vector_1D = require_finite(self.model.item_vectors()[item_1].float(), what="Item vectors")
         direction_1D = torch.nn.functional.normalize(vector_1D)
         scores_1K, token_ids_1K = self.directions.search(direction_1D, k, excluded_BS=item_1[None])
         (found,) = describe(scores_1K.numpy(force=True), token_ids_1K.numpy(force=True), self.items)
@@ -431,7 +470,8 @@ class Recommender:
     @cached_property
     def directions(self) -> Index:
         """Index of the item vectors at length 1, built on first use."""
-        vectors_VD = require_finite(self.model.item_vectors().detach().float(), what="Item vectors")
+        with torch.no_grad():
+            vectors_VD = require_finite(self.model.item_vectors().float(), what="Item vectors")
         return build_index(self.index_name, torch.nn.functional.normalize(vectors_VD))
 
     @property

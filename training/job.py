@@ -22,6 +22,7 @@ from seqrec.hub.staging import staged
 from seqrec.hub.weights_hash import weights_sha256
 from seqrec.inference.samples import sample_recommendations
 from seqrec.interactions.data_arguments import DataArguments
+from seqrec.interactions.item_features import ItemFeatures
 from seqrec.interactions.preparation import prepare
 from seqrec.interactions.prepared_sets import PreparedData
 from seqrec.interactions.whole_files import write_text_whole
@@ -71,12 +72,13 @@ def run_job(
         data_arguments: Which interactions to use, and how to split them.
         training_arguments: How to train, and where to save (`output_dir`).
         interactions: A frame of interactions, instead of the data set that `data_arguments` names.
-        items: A frame with `item_id` and `title`, instead of the file that `data_arguments` names.
+        items: A frame with `item_id`, `title` and the columns of item features, instead of the file that
+            `data_arguments` names.
         model_type: Architecture, a key of `MODEL_TYPES`.
         config_fields: Fields of its configuration that differ from the defaults.
         model_name_or_path: Folder or Hub repository of a model to fine-tune, instead of training from scratch. Its
-            architecture, configuration and vocabulary are kept; `config_fields` may change those that only training
-            reads.
+            architecture, configuration, vocabulary and item features are kept; `config_fields` may change those that
+            only training reads.
         model_revision: Revision of that repository.
         overwrite: Whether to replace a model or checkpoints that `output_dir` already holds.
         command: The command line, or the call in Python, that started the job, for the card, which leaves out its
@@ -136,7 +138,7 @@ def run_job(
             exclude_seen=exclude_seen,
             last_day=data.protocol.get("period", [None])[-1],
         )
-        save(trainer, metrics)
+        save(trainer, data.features, metrics)
     return TrainedModel(trainer, data, metrics)
 
 
@@ -149,10 +151,8 @@ def load_model_and_data(
 ) -> tuple[NextItemHead, PreparedData]:
     """Load the model to fine-tune and encode the data with its vocabulary, or make a new model for the data."""
     if model_name_or_path is None:
-        config_class = MODEL_TYPES[model_type]
-        data = prepare_data(event_columns=config_class(**config_fields).event_columns)
-        config = config_class(vocab_size=len(data.tokenizer), **config_fields)
-        return AutoModelForNextItem.from_config(config), data
+        data = prepare_data(event_columns=MODEL_TYPES[model_type](**config_fields).event_columns)
+        return new_model(data, model_type, config_fields), data
     start = load_starting_point(model_name_or_path, revision=model_revision, config_fields=config_fields)
     data = prepare_data(
         start.tokenizer,
@@ -160,7 +160,18 @@ def load_model_and_data(
         event_columns=start.model.config.event_columns,
         remembered=saved_columns(model_name_or_path, revision=model_revision),
     )
-    return start.model, replace(data, items=data.items.with_titles_of(start.items))
+    items = data.items.with_titles_of(start.items)
+    return start.model, replace(data, items=items, features=start.features, feature_values={})
+
+
+def new_model(data: PreparedData, model_type: str, config_fields: Mapping[str, Any]) -> NextItemHead:
+    """Make a model for the items of the data, with their features."""
+    described = {} if data.features is None else {"item_features": data.features.config_entry()}
+    config = MODEL_TYPES[model_type](vocab_size=len(data.tokenizer), **config_fields, **described)
+    model = AutoModelForNextItem.from_config(config)
+    if data.features is not None:
+        model.set_feature_values(data.feature_values)
+    return model
 
 
 def run(trainer: SequentialTrainer, checkpoint: str | None) -> None:
@@ -209,8 +220,8 @@ def changed_arguments(arguments: SequentialTrainingArguments) -> dict[str, Any]:
     }
 
 
-def save(trainer: SequentialTrainer, metrics: dict[str, Any]) -> None:
-    """Save the model, its metrics, pictures and card atomically, and push them if the arguments say so.
+def save(trainer: SequentialTrainer, features: ItemFeatures | None, metrics: dict[str, Any]) -> None:
+    """Save the model, its item features, metrics, pictures and card atomically, and push them if the arguments say so.
 
     Checkpoints are then deleted.
     """
@@ -220,6 +231,8 @@ def save(trainer: SequentialTrainer, metrics: dict[str, Any]) -> None:
         return
     with staged(folder) as stage:
         trainer.save_model(str(stage), _internal_call=True)
+        if features is not None:
+            features.save(stage)
         metrics["weights_sha256"] = weights_sha256(stage)
         write_text_whole(stage / METRICS, json.dumps(metrics, indent=2) + "\n")
         save_training_curve(trainer.state.log_history, stage / CURVE, trainer.args.metric_for_best_model or "ndcg@10")

@@ -50,7 +50,8 @@ def sort_settings(settings: Mapping[str, Any], model_type: str) -> Settings:
         name: place for place, class_ in classes.items() for name in (one.name for one in fields(class_) if one.init)
     }
     places = {name: place for name, place in places.items() if name not in ARGUMENTS}
-    places |= dict.fromkeys(names_for(MODEL_TYPES[model_type], CHOSEN), "config")
+    # The data also describe `item_features`, from which the field of the configuration follows.
+    places = dict.fromkeys(names_for(MODEL_TYPES[model_type], CHOSEN), "config") | places
     found = Settings()
     for name, value in settings.items():
         if name not in places:

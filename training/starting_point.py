@@ -1,4 +1,4 @@
-"""A pretrained model to fine-tune: weights, vocabulary and titles."""
+"""A pretrained model to fine-tune: weights, vocabulary, titles and item features."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -13,6 +13,7 @@ from seqrec.errors import InputError, NonFiniteError
 from seqrec.hub.saved_folder import load_record
 from seqrec.inference.recommender import Recommender
 from seqrec.interactions.data_arguments import COLUMN_FIELDS, DataArguments
+from seqrec.interactions.one_line import one_line
 from seqrec.training.arguments import SequentialTrainingArguments
 from seqrec.training.device_choice import device_settings
 from seqrec.training.job import TrainedModel, run_job
@@ -45,7 +46,8 @@ def train(
             train --dataset` takes: a file, a folder, a prepared set, or a data set on the Hub.
         columns: Maps our column names to the table's, such as `{"user_id": "uid", "item_id": "sku", "timestamp":
             "ts"}`. They are saved with the model, for tables that it later recommends for.
-        items: A frame or file with `item_id` (or its name in `columns`) and `title`.
+        items: A frame or file with `item_id` (or its name in `columns`), `title`, and the columns that `item_features`
+            names.
         model_type: Architecture: a key of `MODEL_TYPES`, such as `"bert4rec"`. If None, that of the model to fine-tune,
             or else `"sasrec"`.
         model_name_or_path: Folder or Hub repository of a model to fine-tune, instead of training from scratch.
@@ -55,7 +57,8 @@ def train(
         overwrite: Whether to replace a model or checkpoints that `output_dir` already holds.
         device: Where to train: `"auto"` for a GPU if there is one, or the name of a device.
         **settings: Fields of `SequentialTrainingArguments` (`num_train_epochs=20`), `DataArguments`
-            (`split_method="temporal"`) and the architecture's configuration (`hidden_size=64`).
+            (`split_method="temporal"`, `item_features=["genres", "year"]`) and the architecture's configuration
+            (`hidden_size=64`).
 
     Returns:
         The trained recommender, on the device where it was trained. Its `metrics` are the content of `metrics.json`.
@@ -71,6 +74,7 @@ def train(
     """
     start = None if model_name_or_path is None else str(model_name_or_path)
     model_type = chosen_model_type(model_type, start, model_revision)
+    settings = with_text_of_features(settings)
     sorted_ = sort_settings({**settings, **column_fields(columns, settings)}, model_type)
     training_fields = {**sorted_.training, **device_settings(device, sorted_.training.get("use_cpu"))}
     names, frames = split_names_from_frames({"interactions": interactions, "items": items})
@@ -90,6 +94,18 @@ def train(
             command=call_text(interactions, told),
         )
         return recommender_of(trained)
+
+
+def with_text_of_features(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings in which a list of item features is a text, as in the command line."""
+    wanted = settings.get("item_features")
+    if isinstance(wanted, list | tuple) and all(isinstance(one, str) for one in wanted):
+        return {**settings, "item_features": ",".join(wanted)}
+    if not isinstance(wanted, str | None):
+        raise InputError(
+            f"`item_features` is {one_line(repr(wanted), 60)}. Give the names of columns of the items, in a list."
+        )
+    return dict(settings)
 
 
 def column_fields(columns: Mapping[str, str] | None, settings: Mapping[str, Any]) -> dict[str, str]:
@@ -166,5 +182,9 @@ def recommender_of(trained: TrainedModel) -> Recommender:
     trainer = trained.trainer
     trainer.accelerator.wait_for_everyone()  # until the record is saved
     return Recommender(
-        trainer.model, trained.data.tokenizer, trained.data.items, record=load_record(str(trainer.args.output_dir))
+        trainer.model,
+        trained.data.tokenizer,
+        trained.data.items,
+        features=trained.data.features,
+        record=load_record(str(trainer.args.output_dir)),
     )

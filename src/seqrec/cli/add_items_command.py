@@ -38,11 +38,17 @@ def add_items_parser() -> FlagParser:
         "--items",
         required=True,
         type=not_empty,
-        help="File with one row per new item: item_id, optionally title, and similar_to (ids of known items that it "
-        "resembles, separated by '|').",
+        help="File with one row per new item: item_id, optionally title, the columns of the features that the model "
+        "reads, and similar_to: ids of known items that it resembles, separated by '|' (required if the model reads no "
+        "features).",
     )
     parser.add_argument(
         "--item_id_column", type=not_empty, help="Column of the item ids (default: as in training, or item_id)."
+    )
+    parser.add_argument(
+        "--item_text_model",
+        type=not_empty,
+        help="Folder of the model that encoded texts in training, if it is not where it was then.",
     )
     parser.add_argument("--output_dir", required=True, help="New folder for the model with all items.")
     add_quiet_flag(parser)
@@ -57,7 +63,7 @@ def add_items(flags: Namespace) -> None:
     recommender = Recommender.from_pretrained(flags.model, device="cpu")
     known = len(recommender.items)
     columns = {} if flags.item_id_column is None else {"item_id": flags.item_id_column}
-    recommender.add_items(flags.items, columns=columns)
+    recommender.add_items(flags.items, columns=columns, item_text_model=flags.item_text_model)
     recommender.save_pretrained(flags.output_dir)
     if not flags.quiet:
         added = len(recommender.items) - known

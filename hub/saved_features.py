@@ -1,0 +1,33 @@
+"""Read the item features that are saved next to a model."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from seqrec.errors import InputError, SavedFolderError
+from seqrec.hub.json_objects import MEND, broken
+from seqrec.interactions.item_features import ItemFeatures
+
+__all__ = ["read_features"]
+
+
+def read_features(path: Path, described: Mapping[str, Mapping[str, Any]]) -> ItemFeatures:
+    """Read an `item_features.json`.
+
+    Args:
+        path: The file.
+        described: The features in the model's configuration (`item_features`).
+
+    Raises:
+        SavedFolderError: If it cannot be read, or its features are not those of the model.
+    """
+    try:
+        features = ItemFeatures.from_json(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise broken(path, f"cannot be read ({error})") from error
+    except InputError as error:
+        raise SavedFolderError(f"{path}: {error} {MEND}") from error
+    if features.config_entry() != described:
+        names, others = ", ".join(features.names), ", ".join(described) or "none"
+        raise broken(path, f"does not describe the item features of config.json: {names} instead of {others}")
+    return features
