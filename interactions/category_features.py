@@ -163,7 +163,10 @@ def find_separator(column: pl.Series) -> str | None:
     """Return the separator of text that lists several values; None if each text is one value.
 
     It is the first of `|`, `;` and `,` whose parts repeat more than the texts do. A `|` in short texts is always one.
+    Lists have no need of it; it is `|`, so that another table may hold them as text.
     """
+    if column.dtype.is_nested():
+        return SEPARATORS[0]
     if not isinstance(column.dtype, pl.String | pl.Categorical | pl.Enum):
         return None
     texts = column.cast(pl.String).drop_nulls()

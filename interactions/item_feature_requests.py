@@ -54,7 +54,7 @@ def entries_of(wanted: str | Sequence[str]) -> list[str]:
 def table_columns(wanted: str | Sequence[str]) -> list[str]:
     """Return all names of columns that entries may stand for, before the table is known."""
     entries = entries_of(wanted)
-    return [*entries, *(entry.rpartition(":")[0] for entry in entries)]
+    return [*entries, *(entry.rpartition(":")[0] for entry in entries if ":" in entry)]
 
 
 def text_columns(wanted: str | Sequence[str]) -> list[str]:

@@ -152,7 +152,8 @@ def items_on_offer(interactions: pl.DataFrame, items: pl.DataFrame | None, argum
         )
     if len(cold):
         logger.warning(
-            "%s of %s items of the table have no interactions. The model knows them by their features.",
+            "%s of %s items of the table do not occur in the interactions used. The model knows them by their "
+            "features.",
             f"{len(cold):,}",
             f"{len(items):,}",
         )

@@ -164,6 +164,12 @@ def test_integers_are_the_same_category_in_a_column_with_missing_values():
     assert features.values(new)["brand"].tolist() == [[3], [1]]
 
 
+def test_lists_may_be_text_in_another_table():
+    features, values = fitted(tags=[["a", "b"], ["b"]])
+    new = pl.DataFrame({"item_id": ["m", "n"], "tags": ["a| b", "b"]})
+    assert features.values(new)["tags"].tolist() == values["tags"].tolist() == [[4, 3], [3, 0]]
+
+
 def test_too_many_values_are_no_category():
     table = pl.DataFrame({"item_id": range(100_001), "code": range(100_001)}).cast(pl.String)
     with pytest.raises(InputError, match="The category code has 100,001 different values, more than 100,000"):

@@ -47,7 +47,7 @@ def test_all_items_of_the_table_join_the_catalogue_the_cold_ones_last(shop, capl
             (None, pytest.approx(np.nan, nan_ok=True)) if name == "i4" else (genres.split("|"), pytest.approx(year))
         )
     assert [message for message in caplog.messages if "held-out" not in message] == [
-        "2 of 13 items of the table have no interactions. The model knows them by their features.",
+        "2 of 13 items of the table do not occur in the interactions used. The model knows them by their features.",
         "1 of 14 items have no row in the table of items (first: 'i4'). Their features are missing.",
         "genres: category, 3 values, 1–2 per item, missing for 1 of 14 items",
         "year: number, 1990 to 2003, missing for 1 of 14 items",
