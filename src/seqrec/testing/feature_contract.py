@@ -4,6 +4,7 @@ Shape suffixes: B batch, L length, V vocabulary, D hidden size.
 """
 
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
@@ -34,7 +35,7 @@ ENTRIES = {
     "type": {"kind": "category", "size": 6, "per_item": 1},
     "year": {"kind": "number"},
 }
-FEATURES = {
+FEATURES: dict[str, dict[str, Any]] = {
     "free": {"item_features": ENTRIES},
     "bounded": {"item_features": ENTRIES, "item_id_embedding": "bounded", "item_id_bound": 0.3},
     "none": {"item_features": ENTRIES, "item_id_embedding": "none"},
@@ -96,53 +97,47 @@ class FeatureContract:
     """Items are sums of their features in training, evaluation and serving alike; see `ModelContract`."""
 
     @pytest.fixture
-    def featured(self, tiny_model):
-        """A tiny model whose items have features."""
-        tiny_model.set_feature_values(feature_values())
-        return tiny_model
-
-    @pytest.fixture
-    def featured_batch(self, featured, tokenizer):
+    def featured_batch(self, tiny_model, tokenizer):
         """A packed training batch without the last items, as in training."""
         torch.manual_seed(0)
         histories = [[min(item, NUM_ITEMS + 2 - NUM_COLD) for item in history] for history in HISTORIES]
-        return training_collator(featured, tokenizer)(rows_of(featured, histories))
+        return training_collator(tiny_model, tokenizer)(rows_of(tiny_model, histories))
 
     @every_embedding
-    def test_vectors_are_those_of_the_formula(self, featured):
-        expected_VD = featured.model.as_items(vectors_one_by_one(featured, feature_values()))
+    def test_vectors_are_those_of_the_formula(self, tiny_model):
+        expected_VD = tiny_model.model.as_items(vectors_one_by_one(tiny_model, feature_values()))
         ids = torch.tensor([[5, 3, 42], [0, 1, 2]])
-        torch.testing.assert_close(featured.encode_items(), expected_VD, **CLOSE)
-        torch.testing.assert_close(featured.encode_items(ids), expected_VD[ids], **CLOSE)
+        torch.testing.assert_close(tiny_model.encode_items(), expected_VD, **CLOSE)
+        torch.testing.assert_close(tiny_model.encode_items(ids), expected_VD[ids], **CLOSE)
         with torch.no_grad():  # kept from here on
             for _ in range(2):
-                torch.testing.assert_close(featured.encode_items(), expected_VD, **CLOSE)
-                torch.testing.assert_close(featured.encode_items(ids), expected_VD[ids], **CLOSE)
+                torch.testing.assert_close(tiny_model.encode_items(), expected_VD, **CLOSE)
+                torch.testing.assert_close(tiny_model.encode_items(ids), expected_VD[ids], **CLOSE)
 
     @every_embedding
-    def test_cross_entropy_and_its_gradients_are_those_of_the_formula(self, featured, featured_batch):
-        without_dropout(featured)
-        vectors_VD = vectors_one_by_one(featured, feature_values())
+    def test_cross_entropy_and_its_gradients_are_those_of_the_formula(self, tiny_model, featured_batch):
+        without_dropout(tiny_model)
+        vectors_VD = vectors_one_by_one(tiny_model, feature_values())
         inputs = {name: values for name, values in featured_batch.items() if name not in ("labels", "input_ids")}
-        hidden_BLD = featured.model(inputs_embeds=vectors_VD[featured_batch["input_ids"]], **inputs).last_hidden_state
-        logits_BLV = featured.model.as_users(hidden_BLD) @ featured.model.as_items(vectors_VD).T
+        hidden_BLD = tiny_model.model(inputs_embeds=vectors_VD[featured_batch["input_ids"]], **inputs).last_hidden_state
+        logits_BLV = tiny_model.model.as_users(hidden_BLD) @ tiny_model.model.as_items(vectors_VD).T
         labels = featured_batch["labels"].flatten() - 3
         expected = functional.cross_entropy(logits_BLV[..., 3:].flatten(0, 1), labels, ignore_index=-103)
         expected.backward()
-        wanted = {name: parameter.grad for name, parameter in featured.named_parameters()}
-        loss, found = gradients(featured, featured_batch)
+        wanted = {name: parameter.grad for name, parameter in tiny_model.named_parameters()}
+        loss, found = gradients(tiny_model, featured_batch)
         torch.testing.assert_close(loss, expected.detach(), **CLOSE)
         torch.testing.assert_close(found, wanted, **CLOSE)
 
     @pytest.mark.parametrize("loss", LOSSES)
     @bounded_embedding
-    def test_packing_gives_the_loss_and_gradients_of_padding_with_features(self, featured, tokenizer, loss):
-        without_dropout(featured).config.loss = loss
-        rows = rows_of(featured, [*HISTORIES, HISTORIES[1] * 3])
+    def test_packing_gives_the_loss_and_gradients_of_padding_with_features(self, tiny_model, tokenizer, loss):
+        without_dropout(tiny_model).config.loss = loss
+        rows = rows_of(tiny_model, [*HISTORIES, HISTORIES[1] * 3])
         found = []
         for packing in (True, False):
             torch.manual_seed(1)  # the same masks, if the objective masks items
-            found.append(gradients(featured, training_collator(featured, tokenizer, packing=packing)(rows)))
+            found.append(gradients(tiny_model, training_collator(tiny_model, tokenizer, packing=packing)(rows)))
         torch.testing.assert_close(*found, **CLOSE)
         for name, gradient in found[0][1].items():
             if "features" in name:
@@ -150,74 +145,74 @@ class FeatureContract:
 
     @pytest.mark.parametrize("loss", LOSSES)
     @pytest.mark.parametrize("choices", [FEATURES["free"]], ids=["free"])
-    def test_items_without_an_interaction_are_no_negatives(self, featured, featured_batch, loss):
-        without_dropout(featured).config.loss = loss
-        with_all, _ = gradients(featured, featured_batch)
-        featured.set_item_counts(np.array([0] * 3 + [5] * (NUM_ITEMS - NUM_COLD) + [0] * NUM_COLD))
-        found, by_name = gradients(featured, featured_batch)
+    def test_items_without_an_interaction_are_no_negatives(self, tiny_model, featured_batch, loss):
+        without_dropout(tiny_model).config.loss = loss
+        with_all, _ = gradients(tiny_model, featured_batch)
+        tiny_model.set_item_counts(np.array([0] * 3 + [5] * (NUM_ITEMS - NUM_COLD) + [0] * NUM_COLD))
+        found, by_name = gradients(tiny_model, featured_batch)
         assert not by_name["model.item_embedding.weight"][-NUM_COLD:].any()
         assert found != with_all
-        torch.testing.assert_close(gradients(featured.eval(), featured_batch)[0], with_all)
+        torch.testing.assert_close(gradients(tiny_model.eval(), featured_batch)[0], with_all)
         if loss == "cross_entropy":
             labels = featured_batch.pop("labels")
-            logits = featured(**featured_batch).logits[..., :-NUM_COLD].flatten(0, 1)
+            logits = tiny_model(**featured_batch).logits[..., :-NUM_COLD].flatten(0, 1)
             torch.testing.assert_close(found, functional.cross_entropy(logits, labels.flatten()).detach())
 
     @every_embedding
-    def test_features_are_saved_with_the_weights(self, featured, tmp_path):
-        featured.save_pretrained(tmp_path)
+    def test_features_are_saved_with_the_weights(self, tiny_model, tmp_path):
+        tiny_model.save_pretrained(tmp_path)
         loaded = AutoModelForNextItem.from_pretrained(tmp_path).eval()
         with torch.no_grad():
-            assert torch.equal(loaded.encode_items(), featured.encode_items())
-            assert torch.equal(users_one_by_one(loaded), users_one_by_one(featured))
+            assert torch.equal(loaded.encode_items(), tiny_model.encode_items())
+            assert torch.equal(users_one_by_one(loaded), users_one_by_one(tiny_model))
 
     @torch.no_grad()
     @every_embedding
-    def test_new_items_leave_all_others_as_they_were(self, featured):
-        users, items_VD = users_one_by_one(featured), featured.encode_items()
-        featured.resize_token_embeddings(NUM_ITEMS + 3 + 5, mean_resizing=False)
-        assert torch.equal(featured.encode_items()[: NUM_ITEMS + 3], items_VD)
+    def test_new_items_leave_all_others_as_they_were(self, tiny_model):
+        users, items_VD = users_one_by_one(tiny_model), tiny_model.encode_items()
+        tiny_model.resize_token_embeddings(NUM_ITEMS + 3 + 5, mean_resizing=False)
+        assert torch.equal(tiny_model.encode_items()[: NUM_ITEMS + 3], items_VD)
         new = {name: array[:5] for name, array in feature_values().items()}
-        featured.set_feature_values(new, first_row=NUM_ITEMS)
-        assert torch.equal(featured.encode_items()[: NUM_ITEMS + 3], items_VD)
-        assert torch.equal(users_one_by_one(featured), users)
-        difference = featured.item_vectors()[NUM_ITEMS + 3 :] - featured.item_vectors()[3:8]
-        own = 0 if featured.config.item_id_embedding == "none" else featured.model.item_encoder.weight[3:8].norm(dim=-1)
-        assert (difference.norm(dim=-1) <= own + 1e-5).all()
+        tiny_model.set_feature_values(new, first_row=NUM_ITEMS)
+        assert torch.equal(tiny_model.encode_items()[: NUM_ITEMS + 3], items_VD)
+        assert torch.equal(users_one_by_one(tiny_model), users)
+        differences = tiny_model.item_vectors()[NUM_ITEMS + 3 :] - tiny_model.item_vectors()[3:8]
+        lengths_of_ids = tiny_model.model.item_encoder.weight[3:8].norm(dim=-1)
+        assert (differences.norm(dim=-1) <= lengths_of_ids + 1e-5).all()
 
     @bounded_embedding
-    def test_kept_vectors_follow_the_weights_and_values(self, featured, featured_batch):
+    def test_kept_vectors_follow_the_weights_and_values(self, tiny_model, featured_batch):
         kept = []
-        optimizer = torch.optim.AdamW(featured.parameters(), lr=0.1, fused=True)
+        optimizer = torch.optim.AdamW(tiny_model.parameters(), lr=0.1, fused=True)
 
         def step():
-            featured(**featured_batch).loss.backward()
+            tiny_model(**featured_batch).loss.backward()
             optimizer.step()
 
         changes = [
             lambda: None,
-            lambda: featured.model.item_encoder.weight.neg_(),
-            lambda: featured.set_feature_values(feature_values(seed=1)),
-            lambda: featured.load_state_dict({"model.item_embedding.weight": torch.ones(43, 16)}, strict=False),
+            lambda: tiny_model.model.item_encoder.weight.neg_(),
+            lambda: tiny_model.set_feature_values(feature_values(seed=1)),
+            lambda: tiny_model.load_state_dict({"model.item_embedding.weight": torch.ones(43, 16)}, strict=False),
             torch.enable_grad()(step),
         ]
         for change in changes:
             with torch.no_grad():
                 change()
-                kept.append(featured.encode_items())
-                assert featured.encode_items() is kept[-1]
-            torch.testing.assert_close(featured.encode_items(), kept[-1], **CLOSE)
+                kept.append(tiny_model.encode_items())
+                assert tiny_model.encode_items() is kept[-1]
+            torch.testing.assert_close(tiny_model.encode_items(), kept[-1], **CLOSE)
         for earlier, later in pairwise(kept):
             assert not torch.allclose(earlier, later)
 
     @pytest.mark.parametrize("loss", ["cross_entropy", "gbce"])
     @bounded_embedding
-    def test_lora_works_with_features(self, featured, featured_batch, loss, tmp_path):
+    def test_lora_works_with_features(self, tiny_model, featured_batch, loss, tmp_path):
         peft = pytest.importorskip("peft")
-        featured.config.loss = loss
-        featured.save_pretrained(tmp_path / "base")
+        tiny_model.config.loss = loss
+        tiny_model.save_pretrained(tmp_path / "base")
         adapted = peft.get_peft_model(
-            featured, peft.LoraConfig(r=2, target_modules="all-linear", init_lora_weights=False)
+            tiny_model, peft.LoraConfig(r=2, target_modules="all-linear", init_lora_weights=False)
         )
         adapted(**featured_batch).loss.backward()
         with_gradient = {name for name, parameter in adapted.named_parameters() if parameter.grad is not None}
@@ -230,45 +225,45 @@ class FeatureContract:
             torch.testing.assert_close(users_one_by_one(loaded), users_one_by_one(adapted.eval()))
 
     @bounded_embedding
-    def test_features_work_in_bfloat16(self, featured, featured_batch, tmp_path):
-        featured.save_pretrained(tmp_path)
+    def test_features_work_in_bfloat16(self, tiny_model, featured_batch, tmp_path):
+        tiny_model.save_pretrained(tmp_path)
         half = AutoModelForNextItem.from_pretrained(tmp_path, dtype=torch.bfloat16).eval()
         with torch.no_grad():
-            torch.testing.assert_close(half.encode_items().float(), featured.encode_items(), atol=0.1, rtol=0.1)
-        expected, _ = gradients(featured, featured_batch)
+            torch.testing.assert_close(half.encode_items().float(), tiny_model.encode_items(), atol=0.1, rtol=0.1)
+        expected, _ = gradients(tiny_model, featured_batch)
         torch.manual_seed(0)
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            loss = featured(**featured_batch).loss
+            loss = tiny_model(**featured_batch).loss
         loss.backward()
         torch.testing.assert_close(loss, expected, atol=0.05, rtol=0.05)
 
     @every_embedding
-    def test_exports_with_features(self, featured):
-        skip_unless(featured, "_can_compile_fullgraph")
+    def test_exports_with_features(self, tiny_model):
+        skip_unless(tiny_model, "_can_compile_fullgraph")
 
         class Encoder(torch.nn.Module):
             def __init__(self):
                 super().__init__()
-                self.model = featured
+                self.model = tiny_model
 
             def forward(self, inputs):
                 return self.model.encode_users(**inputs)
 
-        few, inputs = (inputs_of(featured, histories, "right") for histories in (HISTORIES[:2], HISTORIES))
+        few, inputs = (inputs_of(tiny_model, histories, "right") for histories in (HISTORIES[:2], HISTORIES))
         batch, length = torch.export.Dim("batch", min=2), torch.export.Dim("length", min=2, max=11)
         shapes = ({name: {0: batch, 1: length} for name in few},)
         exported = torch.export.export(Encoder(), (few,), dynamic_shapes=shapes).module()
-        torch.testing.assert_close(exported(inputs), featured.encode_users(**inputs), **CLOSE)
+        torch.testing.assert_close(exported(inputs), tiny_model.encode_users(**inputs), **CLOSE)
 
     @pytest.mark.parametrize(
         "choices", [{**FEATURES["bounded"], "popularity_windows": [3], "request_time": "target"}], ids=["popularity"]
     )
-    def test_recent_counts_come_after_the_features(self, featured):
+    def test_recent_counts_come_after_the_features(self, tiny_model):
         times = np.arange(500) * 3600 + 1_600_000_000
-        featured.set_events(np.random.default_rng(0).integers(3, NUM_ITEMS + 3, 500), times)
-        expected_VD = vectors_one_by_one(featured, feature_values())
+        tiny_model.set_events(np.random.default_rng(0).integers(3, NUM_ITEMS + 3, 500), times)
+        expected_VD = vectors_one_by_one(tiny_model, feature_values())
         with torch.no_grad():
             for ids in (None, torch.tensor([5, 9])):
-                found = featured.encode_items(ids)
+                found = tiny_model.encode_items(ids)
                 torch.testing.assert_close(found[:, :-1], expected_VD if ids is None else expected_VD[ids], **CLOSE)
-                assert torch.equal(found[:, -1:], featured.model.recent_counts.latest(ids))
+                assert torch.equal(found[:, -1:], tiny_model.model.recent_counts.latest(ids))

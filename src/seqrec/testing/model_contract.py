@@ -12,7 +12,7 @@ from seqrec.interactions.tokenization_items import ItemTokenizer
 from seqrec.modeling.modeling_auto import HEADS, AutoModelForNextItem
 from seqrec.modeling.objectives import training_collator
 from seqrec.testing.attention_contract import AttentionContract
-from seqrec.testing.feature_contract import FeatureContract
+from seqrec.testing.feature_contract import FeatureContract, feature_values
 from seqrec.testing.popularity_contract import PopularityContract
 from seqrec.testing.product_contract import ProductContract
 from seqrec.testing.time_contract import TimeContract
@@ -83,7 +83,10 @@ class ModelContract(AttentionContract, TimeContract, PopularityContract, Feature
         """A tiny model, with wide initialisation and without zeros, so that its outputs differ from one another."""
         torch.manual_seed(0)
         tiny_config.initializer_range = 0.5
-        return with_numbers(AutoModelForNextItem.from_config(tiny_config)).eval()
+        model = with_numbers(AutoModelForNextItem.from_config(tiny_config)).eval()
+        if tiny_config.item_features:
+            model.set_feature_values(feature_values())
+        return model
 
     @pytest.fixture
     def tokenizer(self):
