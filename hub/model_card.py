@@ -12,6 +12,7 @@ from seqrec.configuration.config_fields import Purpose, names_for
 from seqrec.configuration.configuration_next_item import NextItemConfig
 from seqrec.errors import InputError, SavedFolderError
 from seqrec.evaluation.tables import RANKERS
+from seqrec.hub.card_features import features_table
 from seqrec.hub.card_metadata import card_metadata, is_repository_name
 from seqrec.hub.card_samples import samples_table
 from seqrec.hub.card_tables import (
@@ -101,6 +102,7 @@ def save_model_card(
         {**metrics, "training": {**mapping(metrics.get("training")), **stated}},
         config=config,
         num_parameters=count_parameters(folder),
+        item_features=features_table(folder, config),
         usage_items=first_item_ids(items_file, NUM_USAGE_ITEMS) if items_file.is_file() else [],
         curve=CURVE if is_own and (folder / CURVE).is_file() else None,
         slices_picture=SLICES_PICTURE if is_own and (folder / SLICES_PICTURE).is_file() else None,
@@ -137,6 +139,7 @@ def build_model_card(
     usage_items: Sequence[str],
     curve: str | None,
     slices_picture: str | None = None,
+    item_features: str = "",
     model_name: str,
     load_from: str | None = None,
 ) -> ModelCard:
@@ -149,6 +152,7 @@ def build_model_card(
         usage_items: Raw item ids for the usage example, which is left out if there are none.
         curve: File name of the training curve in the card's folder, or None.
         slices_picture: File name of the picture of accuracy by slice, or None.
+        item_features: Table of the features of the items; empty if the model reads none.
         model_name: Name of the folder or repository.
         load_from: The repository that the usage example loads, `"org/name"`; if None, it loads the folder `model_name`.
     """
@@ -174,6 +178,8 @@ def build_model_card(
         architecture=MODEL_TYPES.get(config["model_type"], NextItemConfig),
         fields=fields_table(["Field", "Value"], architecture_fields(config)),
         num_items=num_items,
+        item_features=item_features,
+        feature_names=list(mapping(config.get("item_features"))),
         items_added=metrics["items_added"] if is_count(metrics.get("items_added")) else 0,
         history_length=history_length(config),
         num_parameters=num_parameters,
@@ -216,6 +222,10 @@ def architecture_fields(config: Mapping[str, Any]) -> dict[str, Any]:
         names -= {"time_encoding"} if config.get("popularity_windows") else {"request_time", "time_encoding"}
     if not config.get("popularity_windows"):
         names -= {"popularity_windows"}
+    if not config.get("item_features"):
+        names -= {"item_id_embedding"}
+    if config.get("item_id_embedding") != "bounded":
+        names -= {"item_id_bound"}
     found = {name: value for name, value in config.items() if name in names}
     return {name: ", ".join(map(str, value)) if isinstance(value, list) else value for name, value in found.items()}
 

@@ -10,6 +10,7 @@ from types import GeneratorType
 from typing import Any
 
 import numpy as np
+import torch
 from torch.utils.data import Dataset
 from transformers import Pipeline
 
@@ -72,9 +73,11 @@ class NextItemRecommendationPipeline(Pipeline):
         self.titles = None if items is None else items.titles
         self.answers_empty = BY_TOKEN_ORDER if items is None else BY_POPULARITY
         counts_V = by_token(np.arange(config.num_items, 0, -1)) if items is None else items.counts_V
+        with torch.no_grad():
+            vectors_VD = require_finite(self.model.encode_items(), what="Item vectors")
         self.retriever = Retriever(
             self.model,
-            ExactIndex(require_finite(self.model.encode_items(), what="Item vectors")),
+            ExactIndex(vectors_VD),
             PopularityBaseline(counts_V),
             max_length=config.max_history_length,
             columns=config.event_columns,
