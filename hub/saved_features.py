@@ -28,6 +28,8 @@ def read_features(path: Path, described: Mapping[str, Mapping[str, Any]]) -> Ite
     except InputError as error:
         raise SavedFolderError(f"{path}: {error} {MEND}") from error
     if features.config_entry() != described:
-        names, others = ", ".join(features.names), ", ".join(described) or "none"
-        raise broken(path, f"does not describe the item features of config.json: {names} instead of {others}")
+        names = ", ".join(features.names) or "none"
+        raise broken(
+            path, f"does not describe the item features of config.json: {names} instead of {', '.join(described)}"
+        )
     return features
