@@ -81,17 +81,18 @@ class CategoryFeature(FeatureSpec):
         codes_IC[:, 0] = MISSING
         codes_IC[pairs["row"], 0] = UNKNOWN
         codes_IC[kept["row"], kept["place"]] = kept["code"]
-        self.warn_of_unknown(pairs.filter(pl.col("code").is_null()), item_ids)
+        self.warn_of_unknown(pairs.filter(pl.col("code").is_null()), item_ids, int((codes_IC[:, 0] == UNKNOWN).sum()))
         self.warn_of_many(known.filter(pl.col("place") >= self.per_item), item_ids)
         return codes_IC
 
-    def warn_of_unknown(self, unknown: pl.DataFrame, item_ids: pl.Series) -> None:
-        """Warn of values that did not occur in training."""
+    def warn_of_unknown(self, unknown: pl.DataFrame, item_ids: pl.Series, num_without: int) -> None:
+        """Warn of values that did not occur in training, and count the items that have no other values."""
         if len(unknown):
             warnings.warn(
                 f"{unknown['value'].n_unique():,} values of {self.name}, of {unknown['row'].n_unique():,} of "
                 f"{len(item_ids):,} items, did not occur in training (first: '{unknown['value'][0]}' of item "
-                f"'{item_ids[unknown['row'][0]]}'). They are read as unknown.",
+                f"'{item_ids[unknown['row'][0]]}'). They are ignored; {num_without:,} items have no others and "
+                "count as unknown.",
                 stacklevel=4,
             )
 
@@ -116,7 +117,8 @@ class CategoryFeature(FeatureSpec):
     def describe(self, values_I: np.ndarray) -> str:
         """Describe the number of values, in total and per item."""
         known_I = (values_I >= FIRST_VALUE).sum(axis=1)
-        fewest, most = (int(bound(known_I[known_I > 0], initial=1)) for bound in (np.min, np.max))
+        known_I = known_I[known_I > 0]
+        fewest, most = (known_I.min(), known_I.max()) if len(known_I) else (0, 0)
         per_item = f"{fewest}–{most}" if fewest < most else f"{most}"
         unknown_I = values_I[:, 0] == UNKNOWN
         unknown = f", unknown for {share(unknown_I)}" if unknown_I.any() else ""

@@ -62,6 +62,19 @@ def test_the_configuration_and_the_report_tell_of_them():
     assert [rows.tolist() for rows in missing.values()] == [[False, True, False, False]] * 3
 
 
+@pytest.mark.parametrize(
+    ("tags", "expected"),
+    [
+        ([["a", "b"], None, ["b", "a"]], "2 values, 2 per item, missing for 1 of 3 items"),
+        ([["a"], ["c", "b", "a"], ["a"]], "3 values, 1–3 per item, known for all items"),
+    ],
+)
+def test_the_report_tells_how_many_values_items_have(tags, expected):
+    features, values = fitted(tags=tags)
+    assert features.report(values) == [f"tags: category, {expected}"]
+    assert ", 0 per item, missing for 1 of 1 items" in features.report({"tags": np.array([[1, 0, 0]])})[0]
+
+
 def test_they_are_saved_and_read(tmp_path):
     features = ItemFeatures.fit(TABLE, "genres,year,image")
     assert ItemFeatures.from_json(features.to_json()) == features
@@ -93,8 +106,8 @@ def test_only_items_with_training_interactions_count():
     with pytest.warns(UserWarning, match="did not occur in training") as caught:
         values = features.values(cold)
     assert str(caught[0].message) == (
-        "3 values of genres, of 2 of 4 items, did not occur in training (first: 'Opera' of item 'b'). They are read as "
-        "unknown."
+        "3 values of genres, of 2 of 4 items, did not occur in training (first: 'Opera' of item 'b'). They are "
+        "ignored; 1 items have no others and count as unknown."
     )
     assert values["genres"].tolist() == [[3, 4], [2, 0], [3, 0], [3, 0]]
     assert "unknown for 1 of 4 items" in features.report(values)[0]
