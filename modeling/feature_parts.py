@@ -1,24 +1,24 @@
 """Vectors of items made of their features: categories, numbers, and vectors such as a text model's.
 
-Shape suffixes: V vocabulary, I items, D hidden size, P values of one item, F width of a feature's values, C codes of a
-category, E pairs of an item and its value; … any shape of token ids.
+Shape suffixes: V vocabulary, N or I items, D hidden size, P values of one item, F width of a feature's values, C codes
+of a category; … any shape of token ids.
 """
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
 from seqrec.errors import InputError
 from seqrec.interactions.item_rows import token_ids_of
 from seqrec.interactions.special_tokens import NUM_SPECIAL_TOKENS
+from seqrec.modeling.mean_of_values import NO_VALUE, ItemsByValue, MeanOfValues
 
-__all__ = ["NO_VALUE", "CategoryFeature", "FeaturePart", "FeatureSum", "NumberFeature", "VectorFeature"]
+__all__ = ["CategoryFeature", "FeaturePart", "FeatureSum", "NumberFeature", "VectorFeature"]
 
-NO_VALUE, MISSING = 0, 1  # codes of a category
+MISSING = 1  # code of a category
 NUM_NUMBER_COLUMNS = 3
 
 
@@ -240,63 +240,3 @@ def shown_numbers(numbers: Mapping[str, int]) -> str:
     if len(set(numbers.values())) == 1:
         return str(next(iter(numbers.values())))
     return ", ".join(f"{number} ({name})" for name, number in numbers.items())
-
-
-class ItemsByValue(NamedTuple):
-    """The pairs of an item and one of its values, ordered both ways.
-
-    Attributes:
-        codes_VP: Codes by token id.
-        shares_VP: One divided by the item's number of values; 0 for no value.
-        items_E: Token ids, ordered by code.
-        shares_E: Their shares.
-        starts_C: Where the pairs of each code begin.
-    """
-
-    codes_VP: Tensor
-    shares_VP: Tensor
-    items_E: Tensor
-    shares_E: Tensor
-    starts_C: Tensor
-
-    @classmethod
-    def of(cls, codes_VP: Tensor, num_codes: int) -> "ItemsByValue":
-        """Order the pairs of a catalogue."""
-        is_value_VP = codes_VP != NO_VALUE
-        shares_VP = is_value_VP / is_value_VP.sum(dim=1, keepdim=True).clamp(min=1)
-        items_E, places_E = is_value_VP.nonzero(as_tuple=True)
-        sorted_E, order_E = codes_VP[items_E, places_E].sort(stable=True)
-        codes_C = torch.arange(num_codes, device=codes_VP.device, dtype=codes_VP.dtype)
-        return cls(
-            codes_VP,
-            shares_VP,
-            items_E[order_E],
-            shares_VP[items_E, places_E][order_E],
-            torch.searchsorted(sorted_E, codes_C),
-        )
-
-
-class MeanOfValues(torch.autograd.Function):
-    """The mean of the embeddings of each item's values.
-
-    Its gradient is the same kind of sum, over the items of each value, which on a CPU takes a tenth of the time of the
-    gradient of `embedding_bag`.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, weight_CD: Tensor, order: ItemsByValue) -> Tensor:
-        """Return the means (V, D)."""
-        ctx.order = order
-        shares_VP = order.shares_VP.to(weight_CD.dtype)
-        return nn.functional.embedding_bag(order.codes_VP, weight_CD, mode="sum", per_sample_weights=shares_VP)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad_VD: Tensor) -> tuple[Tensor, None]:
-        """Return the gradient of the embeddings (C, D)."""
-        order = ctx.order
-        shares_E = order.shares_E.to(grad_VD.dtype)
-        grad_CD = nn.functional.embedding_bag(
-            order.items_E, grad_VD.contiguous(), order.starts_C, mode="sum", per_sample_weights=shares_E
-        )
-        return grad_CD, None

@@ -159,7 +159,7 @@ class ItemEncoder(nn.Embedding):
         if self.training or torch.is_grad_enabled() or torch.compiler.is_compiling():
             self.kept.forget()  # as the weights are about to change
             return self.shared_VD
-        kept_VD = self.kept.get(self)
+        kept_VD = self.kept.get()
         return self.kept.keep(self, self.encode_in_blocks()) if kept_VD is None else kept_VD
 
     def encode_in_blocks(self) -> Tensor:

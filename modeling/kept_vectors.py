@@ -1,20 +1,28 @@
 """Keep vectors computed from a module's weights until these change."""
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
 __all__ = ["KeptVectors"]
 
-Fingerprint = tuple[tuple[int, int, int], ...]
-
 
 class Record(NamedTuple):
-    """Vectors, the state of the weights that they belong to, and the weights, whose identities are part of it."""
+    """Vectors, and the state of the module that they were computed from.
 
-    fingerprint: Fingerprint
-    weights: list[Tensor]
+    Attributes:
+        vectors: The vectors.
+        contents: The parameters, buffers and submodules that the module and each of its submodules have registered,
+            with the identities of the registered objects.
+        weights: The parameters and buffers, each with its number of changes and its place in memory.
+        objects: The registered objects, so that no other object can take over an identity.
+    """
+
     vectors: Tensor
+    contents: list[tuple[Mapping[str, Any], list[int]]]
+    weights: list[tuple[Tensor, int, int]]
+    objects: list[Any]
 
 
 class KeptVectors:
@@ -27,17 +35,28 @@ class KeptVectors:
     def __init__(self) -> None:
         self.record: Record | None = None  # replaced as a whole, as several threads may read it
 
-    def get(self, module: nn.Module) -> Tensor | None:
+    def get(self) -> Tensor | None:
         """Return the vectors if they are still valid."""
         record = self.record
-        if record is None or record.fingerprint != fingerprint_of(weights_of(module)):
+        if record is None:
             return None
+        for registered, identities in record.contents:
+            if [*map(id, registered.values())] != identities:
+                return None
+        for weight, changes, place in record.weights:
+            if changes_of(weight) != changes or weight.data_ptr() != place:
+                return None
         return record.vectors
 
     def keep(self, module: nn.Module, vectors: Tensor) -> Tensor:
         """Keep vectors just computed from a module; return them."""
-        weights = weights_of(module)
-        self.record = Record(fingerprint_of(weights), weights, vectors)
+        registries = [
+            registered for one in module.modules() for registered in (one._parameters, one._buffers, one._modules)
+        ]
+        objects = [one for registered in registries for one in registered.values()]
+        contents = [(registered, [*map(id, registered.values())]) for registered in registries]
+        weights = [(one, changes_of(one), one.data_ptr()) for one in objects if isinstance(one, Tensor)]
+        self.record = Record(vectors, contents, weights, objects)
         return vectors
 
     def forget(self) -> None:
@@ -48,11 +67,6 @@ class KeptVectors:
         return KeptVectors, ()
 
 
-def weights_of(module: nn.Module) -> list[Tensor]:
-    """List the parameters and buffers of a module."""
-    return [*module.parameters(), *module.buffers()]
-
-
-def fingerprint_of(weights: list[Tensor]) -> Fingerprint:
-    """Return the identity, place and number of changes of each tensor."""
-    return tuple((id(weight), weight.data_ptr(), 0 if weight.is_inference() else weight._version) for weight in weights)
+def changes_of(weight: Tensor) -> int:
+    """Return how often a tensor was changed in place; 0 for tensors made in inference mode, which do not count it."""
+    return 0 if weight.is_inference() else weight._version

@@ -7,8 +7,8 @@ from torch import nn
 
 from seqrec import AutoModelForNextItem, SasRecConfig
 from seqrec.errors import InputError
-from seqrec.modeling.feature_parts import ItemsByValue, MeanOfValues
 from seqrec.modeling.item_encoder import BLOCK
+from seqrec.modeling.mean_of_values import ItemsByValue, MeanOfValues
 from seqrec.modeling.modeling_sasrec import SasRecForNextItem
 
 NUM_ITEMS = 6
