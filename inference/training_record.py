@@ -25,7 +25,7 @@ def with_added_items(record: Mapping[str, bytes], number: int) -> dict[str, byte
     with suppress(KeyError, SavedFolderError):  # no metrics, or broken ones, which saving reports
         metrics = parse_json_object(record[METRICS], METRICS)
         earlier = metrics.get(ITEMS_ADDED)
-        metrics[ITEMS_ADDED] = number + (earlier if is_count(earlier) else 0)
+        metrics[ITEMS_ADDED] = number + (int(earlier) if is_count(earlier) else 0)
         metrics.pop(WEIGHTS_SHA256, None)
         found[METRICS] = json_bytes(metrics)
     return found
