@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from seqrec.errors import SavedFolderError
 from seqrec.hub.card_values import is_count
@@ -24,8 +25,8 @@ def with_added_items(record: Mapping[str, bytes], number: int) -> dict[str, byte
     found = dict(record)
     with suppress(KeyError, SavedFolderError):  # no metrics, or broken ones, which saving reports
         metrics = parse_json_object(record[METRICS], METRICS)
-        earlier = metrics.get(ITEMS_ADDED)
-        metrics[ITEMS_ADDED] = number + (int(earlier) if is_count(earlier) else 0)
+        earlier: Any = metrics.get(ITEMS_ADDED)
+        metrics[ITEMS_ADDED] = number + (earlier if is_count(earlier) else 0)
         metrics.pop(WEIGHTS_SHA256, None)
         found[METRICS] = json_bytes(metrics)
     return found

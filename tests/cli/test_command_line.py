@@ -157,6 +157,33 @@ def test_new_items_are_added(trained, tmp_path, capsys):
     assert evaluate(folder, capsys, "--json")
 
 
+def test_training_on_item_features_and_adding_items_by_them(tmp_path, capsys):
+    taken = synthetic_interactions()["item_id"].unique().sort().cast(pl.String).to_list()
+    colours = [("red", "green", "red|blue")[row % 3] for row in range(len(taken))]
+    pl.DataFrame({"item_id": taken, "colour": colours, "size": range(len(taken))}).write_csv(tmp_path / "items.csv")
+    table = ["--dataset", str(tmp_path / "log.csv"), "--items", str(tmp_path / "items.csv")]
+    synthetic_interactions().write_csv(tmp_path / "log.csv")
+    flags = ["--item_features", "colour,size", "--item_id_embedding", "bounded", "--num_train_epochs", "1"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of a table without titles
+        assert main(["train", *table, *flags, *TINY, "--output_dir", str(tmp_path / "model")]) == 0
+    (tmp_path / "new.csv").write_text("item_id,colour,size\nx,blue,3\ny,,5\n")
+    new = ["--model", str(tmp_path / "model"), "--items", str(tmp_path / "new.csv")]
+    assert main(["add-items", *new, "--output_dir", str(tmp_path / "grown")]) == 0
+    history = ["--history", ",".join(taken[:3]), "--allow", "x,y"]
+    capsys.readouterr()
+    assert main(["recommend", "--model", str(tmp_path / "grown"), *history, "--json"]) == 0
+    assert {one["item_id"] for one in json.loads(capsys.readouterr().out)} == {"x", "y"}
+    assert main(["add-items", *new, "--output_dir", str(tmp_path / "grown")]) == 2
+    assert "already exists and is not empty" in capsys.readouterr().err
+    (tmp_path / "new.csv").write_text("item_id,color,size\nz,blue,3\n")
+    assert main(["add-items", *new, "--output_dir", str(tmp_path / "other")]) == 2
+    assert capsys.readouterr().err.startswith(
+        "seqrec add-items: The items have no column colour, which the model reads"
+    )
+    assert not (tmp_path / "other").exists()
+
+
 def test_items_that_cannot_be_added_leave_no_folder(trained, tmp_path, capsys):
     (tmp_path / "new.csv").write_text("item_id,similar_to\nx,nothing\n")
     arguments = ["add-items", "--model", str(trained), "--items", str(tmp_path / "new.csv")]
