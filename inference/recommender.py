@@ -133,8 +133,7 @@ class Recommender:
         """
         if not self.model.config.popularity_windows:
             raise InputError(
-                "The model does not read recent popularity. Train one with popularity_windows, such as "
-                "--popularity_windows 7."
+                "The model does not read recent popularity. Train one with popularity_windows, such as [7] days."
             )
         recent = read_user_table(
             frame,
