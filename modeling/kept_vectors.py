@@ -50,7 +50,7 @@ class KeptVectors:
 
     def keep(self, module: nn.Module, vectors: Tensor) -> Tensor:
         """Keep vectors just computed from a module; return them."""
-        registries = [
+        registries: list[dict[str, Any]] = [
             registered for one in module.modules() for registered in (one._parameters, one._buffers, one._modules)
         ]
         objects = [one for registered in registries for one in registered.values()]
