@@ -1,6 +1,5 @@
 """Keep vectors computed from a module's weights until these change."""
 
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from torch import Tensor, nn
@@ -20,7 +19,7 @@ class Record(NamedTuple):
     """
 
     vectors: Tensor
-    contents: list[tuple[Mapping[str, Any], list[int]]]
+    contents: list[tuple[dict[str, Any], list[int]]]
     weights: list[tuple[Tensor, int, int]]
     objects: list[Any]
 
