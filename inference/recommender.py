@@ -500,7 +500,7 @@ class Recommender:
 
     def warn_of_old_counts(self, histories: Histories) -> None:
         """Warn if the model's counts of recent interactions end long before the requests."""
-        warn_of_old_counts(self.model.model.recent_counts, histories.rows.get("target_timestamp"))
+        warn_of_old_counts(self.model.recent_counts, histories.rows.get("target_timestamp"))
 
     def encode_list(self, item_ids: ItemIds | None, *, where: str) -> list[np.ndarray] | None:
         """Encode the known items of an allow or deny list that applies to all users."""

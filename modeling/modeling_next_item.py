@@ -115,6 +115,11 @@ class NextItemHead(NextItemPreTrainedModel):
         """See `NextItemBackbone.item_vectors`."""
         return self.model.item_vectors(ids)
 
+    @property
+    def recent_counts(self) -> RecentCounts | None:
+        """The backbone's counts of recent interactions, if it reads recent popularity."""
+        return self.model.recent_counts
+
     def set_feature_values(self, values: Mapping[str, np.ndarray], first_row: int = 0) -> None:
         """See `NextItemBackbone.set_feature_values`."""
         self.model.set_feature_values(values, first_row)

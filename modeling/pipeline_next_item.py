@@ -164,7 +164,7 @@ class NextItemRecommendationPipeline(Pipeline):
         exclude_seen = require_switch(exclude_seen, name="exclude_seen")
         requests: Requests = input_tensors["requests"]
         warn_of_empty(requests.histories, self.answers_empty)
-        warn_of_old_counts(self.model.model.recent_counts, requests.histories.rows.get("target_timestamp"))
+        warn_of_old_counts(self.model.recent_counts, requests.histories.rows.get("target_timestamp"))
         scores_BK, token_ids_BK = self.retriever.retrieve(
             requests.histories,
             top_k,

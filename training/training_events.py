@@ -18,7 +18,7 @@ def set_training_events(model: NextItemHead, rows: Any) -> None:
     Raises:
         InputError: If the rows are a stream, which cannot be counted in advance.
     """
-    counts = model.model.recent_counts
+    counts = model.recent_counts
     if counts is None or counts.has_events or rows is None:
         return
     if not isinstance(rows, Histories):

@@ -92,7 +92,7 @@ def test_shifted_labels_fail(gru4rec, model, tokenizer, monkeypatch):
     monkeypatch.setattr(
         gru4rec.Gru4RecForNextItem,
         "measure_loss",
-        lambda self, hidden, labels, count: measure_loss(self, hidden, labels.roll(1, dims=-1), count),
+        lambda self, hidden, labels, *others: measure_loss(self, hidden, labels.roll(1, dims=-1), *others),
     )
     with pytest.raises(AssertionError):
         ModelContract().test_cross_entropy_is_that_of_the_logits(model, batch)
