@@ -15,12 +15,14 @@ __all__ = ["WEIGHTS_SHA256", "belongs_to", "weight_files", "weights_sha256"]
 
 CHUNK_BYTES = 2**20
 WEIGHTS_SHA256 = "weights_sha256"  # the entry of `metrics.json`
+COUNTS = "recent_counts"  # the module that holds counts of recent interactions
 
 
 def weights_sha256(folder: str | Path) -> str:
     """Hash the weights in a folder: each tensor's name, dtype, shape and bytes, sorted by name.
 
-    Sharding and file metadata do not matter, so a model that is loaded and saved again keeps its hash.
+    Sharding and file metadata do not matter, so a model that is loaded and saved again keeps its hash. Neither do the
+    latest counts of interactions, which are updated while a model is in use: metrics are measured with earlier counts.
 
     Args:
         folder: Contains `model.safetensors`, an index and its shards, or an adapter's weights.
@@ -53,6 +55,8 @@ def hash_of_files(files: list[Path]) -> str:
     tensors = {name: tensor for file in files for name, tensor in read_tensors(file).items()}
     digest = hashlib.sha256()
     for name, tensor in sorted(tensors.items()):
+        if COUNTS in name.split("."):
+            continue
         digest.update(f"{name}\0{tensor.dtype}\0{tensor.shape}\0".encode())
         with tensor.file.open("rb") as stream:
             stream.seek(tensor.start)

@@ -1,5 +1,6 @@
 """A recommender whose scores follow recent popularity, and new interactions to count."""
 
+import json
 import math
 
 import polars as pl
@@ -7,6 +8,7 @@ import pytest
 import torch
 
 from seqrec.errors import InputError
+from seqrec.hub.weights_hash import weights_sha256
 from seqrec.inference.recommender import Recommender
 from seqrec.testing.popularity_contract import set_some_events
 
@@ -64,6 +66,17 @@ def test_saving_keeps_new_counts(recommender, log, tmp_path):
     recommender.update_popularity(log)
     recommender.save_pretrained(tmp_path)
     assert scores(Recommender.from_pretrained(tmp_path)) == pytest.approx(scores(recommender), abs=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore:1 of 3 items")
+def test_new_counts_do_not_invalidate_metrics(recommender, log, tmp_path):
+    recommender.save_pretrained(tmp_path / "before")
+    recommender.record["metrics.json"] = json.dumps(
+        {"weights_sha256": weights_sha256(tmp_path / "before"), "model": {"test": {"ndcg@10": 0.25}}}
+    ).encode()
+    recommender.update_popularity(log)
+    recommender.save_pretrained(tmp_path / "after")
+    assert Recommender.from_pretrained(tmp_path / "after").metrics == recommender.metrics
 
 
 def test_similar_items_do_not_depend_on_popularity(recommender):
