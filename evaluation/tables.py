@@ -101,7 +101,7 @@ def shorten(text: str, width: int, *, ellipsis: str = "…") -> str:
         if room < 0:
             break
         kept += character
-    return (kept.rstrip() + ellipsis)[: max(width, 0)]
+    return kept.rstrip() + ellipsis[: max(width, 0)]
 
 
 def wrap(text: str, width: int | None) -> str:

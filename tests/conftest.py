@@ -21,6 +21,11 @@ hypothesis.settings.register_profile("seqrec", deadline=None)  # how long an exa
 hypothesis.settings.load_profile("seqrec")
 
 
+def pytest_collection_modifyitems(items):
+    """Run the files that take longest first, so that no process is left alone with one at the end."""
+    items.sort(key=lambda item: item.path.parent.name != "training")
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _imports_are_no_garbage():
     """Keep the many objects of imported libraries out of each garbage collection."""

@@ -3,7 +3,7 @@
 import io
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from seqrec.evaluation.tables import align, display_width, metrics_table, printable, shorten, terminal_width, wrap
@@ -59,6 +59,7 @@ def test_metrics_that_do_not_fit_are_left_out(width, last):
 
 
 @given(st.text(), st.integers(1, 30))
+@example("00\u094d00", 3)  # a character without a width of its own
 def test_a_shortened_text_fits_and_is_the_text_s_beginning(text, width):
     found = shorten(text, width)
     assert display_width(found) <= width

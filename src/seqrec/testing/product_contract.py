@@ -28,8 +28,7 @@ __all__ = ["ProductContract"]
 FEW_CHOICES = {
     "default": {},
     **{time: {"time_encoding": "relative", "request_time": time} for time in ("last_event", "target")},
-    "features": FEATURES["free"],
-    "popularity": {"popularity_windows": [7], "request_time": "target"},
+    "features and popularity": {**FEATURES["free"], "popularity_windows": [7], "request_time": "target"},
 }
 
 
