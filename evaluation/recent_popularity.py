@@ -13,13 +13,12 @@ from torch import Tensor
 from seqrec.errors import InputError
 from seqrec.interactions.histories import as_histories
 from seqrec.interactions.prepared_sets import PreparedData
-from seqrec.interactions.seconds import are_seconds
+from seqrec.interactions.seconds import SECONDS_PER_DAY, are_seconds
 from seqrec.search.scoring import Scores
 
 __all__ = ["RecentPopularityBaseline"]
 
 NUM_DAYS = 7
-SECONDS_PER_DAY = 24 * 60 * 60
 
 
 class RecentPopularityBaseline:

@@ -6,7 +6,7 @@ from typing import Any
 
 from seqrec.hub.card_values import mapping
 
-__all__ = ["usage_times"]
+__all__ = ["days_until", "usage_times"]
 
 FIRST_DAY = date(1970, 1, 1)
 LAST_DAY = date(2024, 5, 31)  # for models whose training data have no period
@@ -26,9 +26,13 @@ def usage_times(config: Mapping[str, Any], protocol: Mapping[str, Any], num_item
     reads_time = config.get("time_encoding", "none") != "none" or config.get("popularity_windows")
     if not reads_time and "timestamps" not in (config.get("context_columns") or ()):
         return {}
-    last = last_day(protocol)
-    days = [(last - timedelta(days=before)).isoformat() for before in reversed(range(num_items))]
+    days = days_until(last_day(protocol), num_items)
     return {"timestamps": days, **({"at": "now"} if config.get("request_time") == "target" else {})}
+
+
+def days_until(last: date, number: int) -> list[str]:
+    """Return consecutive days as ISO text, oldest first, of which the given one is the last."""
+    return [(last - timedelta(days=before)).isoformat() for before in reversed(range(number))]
 
 
 def last_day(protocol: Mapping[str, Any]) -> date:

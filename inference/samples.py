@@ -4,6 +4,7 @@ from collections.abc import Collection, Sequence
 from datetime import date, timedelta
 from typing import Any
 
+from seqrec.hub.card_usage import days_until
 from seqrec.inference.recommender import Recommender
 from seqrec.interactions.catalogue import Catalogue
 from seqrec.interactions.events import TIME_COLUMNS
@@ -66,10 +67,7 @@ def sample_recommendations(
 
 def times_of(histories: Sequence[Sequence[int]], last_day: date, columns: Collection[str]) -> dict[str, Any]:
     """Return the times of made-up histories, as arguments of `Recommender.recommend`."""
-    timestamps = [
-        [(last_day - timedelta(days=before)).isoformat() for before in reversed(range(len(history)))]
-        for history in histories
-    ]
+    timestamps = [days_until(last_day, len(history)) for history in histories]
     asked = {"at": (last_day + timedelta(days=1)).isoformat()} if "request_times" in columns else {}
     return {"timestamps": timestamps, **asked}
 

@@ -21,6 +21,7 @@ from seqrec.interactions.one_line import one_line
 __all__ = [
     "FIRST_PLAUSIBLE",
     "LAST_PLAUSIBLE",
+    "SECONDS_PER_DAY",
     "UNITS",
     "are_seconds",
     "count_units",
@@ -36,6 +37,7 @@ __all__ = [
 FIRST_PLAUSIBLE, LAST_PLAUSIBLE = datetime(1990, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
 UNITS = {"seconds": 1, "milliseconds": 10**3, "microseconds": 10**6, "nanoseconds": 10**9}  # units per second
 FIRST, LAST = FIRST_PLAUSIBLE.timestamp(), LAST_PLAUSIBLE.timestamp()
+SECONDS_PER_DAY = 24 * 60 * 60
 EPOCH, EPOCH_WITHOUT_ZONE = datetime(1970, 1, 1, tzinfo=UTC), datetime(1970, 1, 1)
 MICROSECOND = timedelta(microseconds=1)
 EXPECTED = "numbers of seconds, milliseconds, microseconds or nanoseconds since 1970, datetimes, or ISO dates and times"

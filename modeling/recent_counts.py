@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from transformers import initialization
 
 from seqrec.errors import InputError
+from seqrec.interactions.seconds import SECONDS_PER_DAY
 
 __all__ = ["PopularityWeights", "RecentCounts", "days_of", "warn_of_old_counts"]
 
-SECONDS_PER_DAY = 24 * 60 * 60
 LARGEST_TABLE = 2**27  # numbers: 512 MiB in float32
 DAYS_AT_ONCE = 64
 

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from seqrec.interactions.seconds import SECONDS_PER_DAY
 from seqrec.modeling.positions import PositionTerms
 from seqrec.modeling.relative_bias import BiasTable
 from seqrec.modeling.sequence_layout import SequenceLayout
@@ -16,7 +17,7 @@ __all__ = ["NUM_BUCKETS", "EmbeddedTimes", "RelativeTimes", "gap_buckets"]
 
 NUM_BUCKETS = 64  # HSTU's code has 128, but the 63rd already begins at five years
 LOG_RATIO = 0.301  # of the lengths of consecutive buckets, as in HSTU's code
-HOUR, DAY = 3600, 86_400  # in seconds
+SECONDS_PER_HOUR = 60 * 60
 THURSDAY = 3  # of 1970-01-01, counted from Monday
 
 
@@ -61,7 +62,8 @@ class EmbeddedTimes(nn.Module):
         assert asked_BL is not None
         assert happened_BL is not None
         added_BLD = self.gap_before(gap_buckets(gaps_before(happened_BL, layout)))
-        added_BLD = added_BLD + self.hour(asked_BL // HOUR % 24) + self.weekday((asked_BL // DAY + THURSDAY) % 7)
+        hour_BL, day_BL = asked_BL // SECONDS_PER_HOUR % 24, asked_BL // SECONDS_PER_DAY
+        added_BLD = added_BLD + self.hour(hour_BL) + self.weekday((day_BL + THURSDAY) % 7)
         if self.gap_after is not None:
             added_BLD = added_BLD + self.gap_after(gap_buckets(asked_BL - happened_BL))
         return PositionTerms(added_BLD=added_BLD)

@@ -31,6 +31,11 @@ RECTOOLS, REPLAY, GPT2 = (
     ("GPT-2 float32", "GPT-2 bf16"),
 )
 
+AGAINST_RECTOOLS = (
+    Ratio("float32 against RecTools float32", "seqrec float32", ("RecTools float32",)),
+    Ratio("bf16 against RecTools' better precision", "seqrec bf16", RECTOOLS),
+)
+
 TRAIN_ML_1M = Case(
     name="train-ml-1m",
     title="Training, full softmax, MovieLens-1M, length 200",
@@ -47,8 +52,7 @@ TRAIN_ML_1M = Case(
         seqrec("matrix products alone", length=200, worker="floor", **NARROW),
     ),
     ratios=(
-        Ratio("float32 against RecTools float32", "seqrec float32", ("RecTools float32",)),
-        Ratio("bf16 against RecTools' better precision", "seqrec bf16", RECTOOLS),
+        *AGAINST_RECTOOLS,
         Ratio("bf16 against RecTools with large buffers, better precision", "seqrec bf16", tuple(BUFFERED)),
         Ratio("float32 against RePlay float32", "seqrec float32", ("RePlay float32", "RePlay float32, bucketed")),
         Ratio("bf16 against RePlay's better precision", "seqrec bf16", REPLAY),
@@ -76,10 +80,7 @@ TRAIN_BEAUTY = Case(
         *(seqrec(f"seqrec {name}", length=50, bf16=bf16, **NARROW) for name, bf16 in PRECISIONS.items()),
         *(rectools(f"RecTools {name}", length=50, bf16=bf16) for name, bf16 in PRECISIONS.items()),
     ),
-    ratios=(
-        Ratio("float32 against RecTools float32", "seqrec float32", ("RecTools float32",)),
-        Ratio("bf16 against RecTools' better precision", "seqrec bf16", RECTOOLS),
-    ),
+    ratios=AGAINST_RECTOOLS,
 )
 
 TRAIN_SAMPLED = Case(
@@ -91,10 +92,7 @@ TRAIN_SAMPLED = Case(
         *(seqrec(f"seqrec {name}", length=200, bf16=bf16, **NARROW, **SAMPLED) for name, bf16 in PRECISIONS.items()),
         *(rectools(f"RecTools {name}", length=200, bf16=bf16, negatives=256) for name, bf16 in PRECISIONS.items()),
     ),
-    ratios=(
-        Ratio("float32 against RecTools float32", "seqrec float32", ("RecTools float32",)),
-        Ratio("bf16 against RecTools' better precision", "seqrec bf16", RECTOOLS),
-    ),
+    ratios=AGAINST_RECTOOLS,
     notes=("seqrec shares negatives within a batch; RecTools draws separate ones for each target.",),
 )
 
@@ -113,8 +111,7 @@ def train_hstu(name: str, title: str, *, ours: Settings, theirs: Settings) -> Ca
             *(rectools(name, bf16=bf16, variables=LARGE_BUFFERS, **peer) for name, bf16 in BUFFERED.items()),
         ),
         ratios=(
-            Ratio("float32 against RecTools float32", "seqrec float32", ("RecTools float32",)),
-            Ratio("bf16 against RecTools' better precision", "seqrec bf16", RECTOOLS),
+            *AGAINST_RECTOOLS,
             Ratio("bf16 against RecTools with large buffers, better precision", "seqrec bf16", tuple(BUFFERED)),
         ),
         notes=("Scores are dot products, and dropout does not apply to attention weights, in both libraries.",),

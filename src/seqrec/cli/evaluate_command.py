@@ -96,6 +96,7 @@ def evaluate(parser: "DataclassParser", argv: Sequence[str]) -> None:
     from seqrec.interactions.histories import as_histories
     from seqrec.interactions.preparation import prepare
     from seqrec.modeling.devices import resolve_device
+    from seqrec.training.training_events import set_training_events
 
     protocol = read_protocol(parser.parse_known_args(argv)[0].model)
     split_as_trained(parser, argv, protocol)
@@ -109,8 +110,7 @@ def evaluate(parser: "DataclassParser", argv: Sequence[str]) -> None:
         event_columns=recommender.model.config.event_columns,
     )
     warn_of_other_data(protocol, data)
-    log = as_histories(data.sequences["train"]).columns  # the events of all parts
-    recommender.model.set_events(log["input_ids"], log["timestamps"])
+    set_training_events(recommender.model, as_histories(data.sequences["train"]))
     figures, ranking = measure_saved(recommender, data, flags, protocol)
     if flags.ranks is not None:
         write_frame(ranks_table(ranking, as_histories(data.sequences[flags.split]), recommender.items), flags.ranks)

@@ -17,8 +17,8 @@ from seqrec.testing.tiny_inputs import (
     HISTORIES,
     LOSSES,
     NUM_ITEMS,
+    exported_encoder,
     gradients,
-    inputs_of,
     rows_of,
     skip_unless,
     users_one_by_one,
@@ -241,18 +241,7 @@ class FeatureContract:
     def test_exports_with_features(self, tiny_model):
         skip_unless(tiny_model, "_can_compile_fullgraph")
 
-        class Encoder(torch.nn.Module):
-            def __init__(self):
-                super().__init__()
-                self.model = tiny_model
-
-            def forward(self, inputs):
-                return self.model.encode_users(**inputs)
-
-        few, inputs = (inputs_of(tiny_model, histories, "right") for histories in (HISTORIES[:2], HISTORIES))
-        batch, length = torch.export.Dim("batch", min=2), torch.export.Dim("length", min=2, max=11)
-        shapes = ({name: {0: batch, 1: length} for name in few},)
-        exported = torch.export.export(Encoder(), (few,), dynamic_shapes=shapes).module()
+        exported, inputs = exported_encoder(tiny_model)
         torch.testing.assert_close(exported(inputs), tiny_model.encode_users(**inputs), **CLOSE)
 
     @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from seqrec.testing.tiny_inputs import (
     TINY,
     every_encoding,
     every_loss,
+    exported_encoder,
     gradients,
     inputs_of,
     rows_of,
@@ -211,18 +212,7 @@ class ModelContract(AttentionContract, TimeContract, PopularityContract, Feature
     def test_exports_with_dynamic_shapes(self, tiny_model):
         skip_unless(tiny_model, "_can_compile_fullgraph")
 
-        class Encoder(torch.nn.Module):
-            def __init__(self):
-                super().__init__()
-                self.model = tiny_model
-
-            def forward(self, inputs):
-                return self.model.encode_users(**inputs)
-
-        batch, length = torch.export.Dim("batch", min=2), torch.export.Dim("length", min=2, max=11)
-        few, inputs = (inputs_of(tiny_model, histories, "right") for histories in (HISTORIES[:2], HISTORIES))
-        shapes = ({name: {0: batch, 1: length} for name in few},)
-        exported = torch.export.export(Encoder(), (few,), dynamic_shapes=shapes).module()
+        exported, inputs = exported_encoder(tiny_model)
         torch.testing.assert_close(exported(inputs), tiny_model.encode_users(**inputs))
 
     def test_vocabulary_grows_and_keeps_what_was_learnt(self, tiny_model):

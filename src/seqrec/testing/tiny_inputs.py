@@ -23,6 +23,7 @@ __all__ = [
     "every_loss",
     "every_position",
     "every_time",
+    "exported_encoder",
     "gradients",
     "inputs_of",
     "padded",
@@ -122,6 +123,23 @@ def laid_out(values: Sequence[Any], side: str | None) -> np.ndarray:
 def users_one_by_one(model: Any) -> Tensor:
     """Encode each history alone, without padding or mask."""
     return torch.cat([model.encode_users(**inputs_of(model, [history])) for history in HISTORIES])
+
+
+def exported_encoder(model: Any) -> tuple[nn.Module, dict[str, Tensor]]:
+    """Export `encode_users` for batches of any size; return it, and larger inputs than those it was traced with."""
+
+    class Encoder(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = model
+
+        def forward(self, inputs: dict[str, Tensor]) -> Tensor:
+            return self.model.encode_users(**inputs)
+
+    few, inputs = (inputs_of(model, histories, "right") for histories in (HISTORIES[:2], HISTORIES))
+    batch, length = torch.export.Dim("batch", min=2), torch.export.Dim("length", min=2, max=11)
+    shapes = ({name: {0: batch, 1: length} for name in few},)
+    return torch.export.export(Encoder(), (few,), dynamic_shapes=shapes).module(), inputs
 
 
 def without_dropout(model: Any) -> Any:
