@@ -114,7 +114,7 @@ def read_texts(name: str, column: pl.Series) -> pl.Series:
 
 
 def read_vectors(name: str, column: pl.Series, item_ids: pl.Series, size: int | None = None) -> np.ndarray:
-    """Return vectors as float32 (I, W), a row of NaN if missing; `size` is the expected width, if known."""
+    """Return vectors as float32 (I, W), a row of NaN if missing or 0; `size` is the expected width, if known."""
     lists = as_number_lists(name, column)
     widths_I = lists.list.len().fill_null(0).to_numpy().astype(np.int64)
     known_I = widths_I > 0
@@ -138,6 +138,7 @@ def read_vectors(name: str, column: pl.Series, item_ids: pl.Series, size: int | 
             f"{share(broken_I)} have a vector {name} that is partly NaN, missing or infinite (first: item "
             f"'{item_ids[int(broken_I.argmax())]}'). Repair these vectors, or leave them empty."
         )
+    vectors_IW[~vectors_IW.any(axis=1)] = np.nan  # a vector without a direction tells nothing
     return vectors_IW
 
 

@@ -83,7 +83,7 @@ class NextItemBackbone(NextItemPreTrainedModel):
             values: Arrays by feature, whose rows are the items in the order of their token ids. Categories are integer
                 codes (I, `per_item`): 0 after an item's last value, 1 if it has none, 2 for an unknown value, and 3 and
                 above for the others. Numbers (I) are standardised; NaN if missing. Vectors have the shape (I, `size`);
-                NaN throughout if missing.
+                NaN or 0 throughout if missing. They are whitened by the first values set.
             first_row: Row of the first of these items in the catalogue; earlier items keep their values. The last of
                 these items must be the last of the catalogue.
 

@@ -15,6 +15,7 @@ from seqrec.errors import InputError
 from seqrec.interactions.item_rows import token_ids_of
 from seqrec.interactions.special_tokens import NUM_SPECIAL_TOKENS
 from seqrec.modeling.mean_of_values import NO_VALUE, ItemsByValue, MeanOfValues
+from seqrec.modeling.whitening import Whitening
 
 __all__ = ["CategoryFeature", "FeaturePart", "FeatureSum", "NumberFeature", "VectorFeature"]
 
@@ -144,29 +145,45 @@ class NumberFeature(FeaturePart):
 
 
 class VectorFeature(FeaturePart):
-    """A projection of vectors, scaled to length 1, or a vector of its own if an item's vector is missing.
+    """A projection of whitened vectors, scaled to length 1, or a vector of its own if an item's vector is missing.
 
-    The last column of its values is 1 if the vector is missing.
+    The last column of its values is 1 if the vector is missing. The first values set are those by which all vectors
+    are whitened, those of later items too.
     """
 
     def __init__(self, name: str, num_rows: int, width: int, *, size: int) -> None:
         super().__init__(name, num_rows, [0.0] * size + [1.0])
         self.projection = nn.Linear(size + 1, width, bias=False)
+        self.whitening = Whitening(size)
 
     def embed(self, values_NF: Tensor) -> Tensor:
         """Project vectors."""
         return self.projection(values_NF.to(self.projection.weight.dtype))
 
     def as_rows(self, values: np.ndarray) -> np.ndarray:
-        """Turn vectors (I, F), NaN if missing, into rows (I, F + 1)."""
+        """Turn vectors (I, F), all NaN or all 0 if missing, into rows (I, F + 1)."""
         self.require_shape(values, len(self.missing) - 1)
-        is_missing_I = np.isnan(values).all(axis=1)
+        is_missing_I = (np.isnan(values) | (values == 0)).all(axis=1)
         vectors_IF = np.where(is_missing_I[:, None], 0, values).astype(np.float64)
         if not np.isfinite(vectors_IF).all():
             raise self.refuse("must be finite, or all NaN for an item whose vector is missing")
-        lengths_I1 = np.linalg.norm(vectors_IF, axis=1, keepdims=True)
-        vectors_IF /= np.where(lengths_I1 > 0, lengths_I1, 1)
-        return np.concatenate([vectors_IF, is_missing_I[:, None]], axis=1).astype(np.float32)
+        return np.concatenate([of_length_1(vectors_IF), is_missing_I[:, None]], axis=1)
+
+    def set_rows(self, rows_IF: np.ndarray, first_row: int) -> None:
+        """Whiten the vectors of the last items and set them."""
+        is_known_I = rows_IF[:, -1] == 0
+        if is_known_I.any():
+            known_IF = rows_IF[is_known_I, :-1]
+            if not self.whitening.is_fitted:
+                self.whitening.fit(known_IF)
+            rows_IF[is_known_I, :-1] = of_length_1(self.whitening(known_IF))
+        super().set_rows(rows_IF, first_row)
+
+
+def of_length_1(vectors_IF: np.ndarray) -> np.ndarray:
+    """Scale vectors to length 1; those of length 0 stay as they are."""
+    lengths_I1 = np.linalg.norm(vectors_IF, axis=1, keepdims=True)
+    return vectors_IF / np.where(lengths_I1 > 0, lengths_I1, 1)
 
 
 KINDS: dict[str, type[FeaturePart]] = {"category": CategoryFeature, "number": NumberFeature, "vector": VectorFeature}

@@ -78,13 +78,35 @@ def test_without_values_all_are_missing():
     assert torch.equal(model.encode_items()[:3], before[:3])  # special tokens have no features
 
 
-def test_a_vector_without_a_direction_adds_nothing():
+def test_a_vector_without_a_direction_is_missing():
     features = {"title": ENTRIES["title"]}
     model = model_of(features=features, item_id_embedding="none")
-    model.set_feature_values({"title": np.array([[0, 0, 0], [2, 0, 0], [5, 0, 0], *[[1, 0, 0]] * 3])})
+    model.set_feature_values({"title": np.array([[0, 0, 0], [np.nan] * 3, [2, 0, 0], [5, 0, 0], *[[1, 1, 0]] * 2])})
     vectors_VD = model.encode_items()
-    assert not vectors_VD[3].any()
-    torch.testing.assert_close(vectors_VD[4], vectors_VD[5])
+    assert torch.equal(vectors_VD[3], vectors_VD[4])
+    torch.testing.assert_close(vectors_VD[5], vectors_VD[6])
+    assert (vectors_VD[3] - vectors_VD[7]).norm() > 0.01
+
+
+def test_vectors_that_are_all_the_same_stay_the_same():
+    model = model_of(features={"title": ENTRIES["title"]}, item_id_embedding="none")
+    model.set_feature_values({"title": np.ones((6, 3))})
+    vectors_VD = model.encode_items()
+    torch.testing.assert_close(vectors_VD[3:], vectors_VD[3].expand(6, 16))
+
+
+def test_later_items_are_whitened_as_the_first_ones():
+    features, titles = {"title": ENTRIES["title"]}, values_of(9)["title"] * [9, 3, 1] + 5
+    model = model_of(9, features)
+    model.set_feature_values({"title": titles})
+    part = model.model.item_encoder.features.parts[0]
+    centred = part.values_VF[3:, :-1].mean(dim=0)
+    assert centred.norm() < 0.3 < np.linalg.norm(titles.mean(axis=0)) / np.linalg.norm(titles, axis=1).mean()
+    matrix, before = part.whitening.matrix_FF.clone(), part.values_VF.clone()
+    for first_row in (6, 0):
+        model.set_feature_values({"title": titles[first_row:]}, first_row=first_row)
+        assert torch.equal(part.whitening.matrix_FF, matrix)
+        torch.testing.assert_close(part.values_VF, before)
 
 
 def test_the_order_of_the_features_changes_nothing():

@@ -62,6 +62,7 @@ def vectors_one_by_one(model, values):
     config, encoder = model.config, model.model.item_encoder
     parts = dict(zip(sorted(ENTRIES), encoder.features, strict=True))
     zero_D = torch.zeros(config.hidden_size)
+    titles_IF = whitened(values["title"])
     vectors = []
     for token_id in range(NUM_ITEMS + 3):
         row, content_D = token_id - 3, zero_D
@@ -69,12 +70,11 @@ def vectors_one_by_one(model, values):
             for name in ("genres", "type"):
                 codes = [code for code in values[name][row] if code]
                 content_D = content_D + torch.stack([parts[name].embedding.weight[code] for code in codes]).mean(dim=0)
-            title, weight_DF = values["title"][row], parts["title"].projection.weight
+            title, weight_DF = titles_IF[row], parts["title"].projection.weight
             if np.isnan(title).all():
                 content_D = content_D + weight_DF[:, -1]
             else:
-                direction = torch.tensor(title / np.sqrt((title**2).sum()), dtype=torch.float32)
-                content_D = content_D + weight_DF[:, :-1] @ direction
+                content_D = content_D + weight_DF[:, :-1] @ torch.tensor(title, dtype=torch.float32)
             year, (slope_D, shift_D, missing_D) = values["year"][row], parts["year"].projection.weight.T
             content_D = content_D + (missing_D if np.isnan(year) else slope_D * year + shift_D)
         own_D = encoder.weight[token_id]
@@ -85,6 +85,19 @@ def vectors_one_by_one(model, values):
             content_D = content_D / content_D.norm() if row >= 0 else content_D
         vectors.append(own_D + content_D)
     return torch.stack(vectors)
+
+
+def whitened(vectors_IF):
+    """Return vectors of length 1, whitened and of length 1 again; rows of NaN stay."""
+    known_IF = vectors_IF[~np.isnan(vectors_IF).all(axis=1)]
+    unit_IF = known_IF / np.sqrt((known_IF**2).sum(axis=1))[:, None]
+    centred_IF = unit_IF - unit_IF.mean(axis=0)
+    left_II, scales_F, right_FF = np.linalg.svd(centred_IF, full_matrices=False)
+    variances_F = scales_F**2 / len(unit_IF)
+    new_IF = left_II * scales_F / np.sqrt(variances_F + 0.01 * variances_F.mean()) @ right_FF
+    result_IF = vectors_IF.copy()
+    result_IF[~np.isnan(vectors_IF).all(axis=1)] = new_IF / np.sqrt((new_IF**2).sum(axis=1))[:, None]
+    return result_IF
 
 
 def bounded(vector_D, bound):
