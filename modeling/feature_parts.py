@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from seqrec.errors import InputError
 from seqrec.interactions.item_rows import token_ids_of
 from seqrec.interactions.special_tokens import NUM_SPECIAL_TOKENS
-from seqrec.modeling.mean_of_values import NO_VALUE, ItemsByValue, MeanOfValues
+from seqrec.modeling.mean_of_values import NO_VALUE, ItemsByValue, MeanOfValues, without_unknown
 from seqrec.modeling.whitening import Whitening
 
 __all__ = ["CategoryFeature", "FeaturePart", "FeatureSum", "NumberFeature", "VectorFeature"]
@@ -89,7 +89,7 @@ class FeaturePart(nn.Module):
 
 
 class CategoryFeature(FeaturePart):
-    """The mean of the embeddings of an item's values."""
+    """The mean of the embeddings of an item's values; 0 for an item whose values are all unknown."""
 
     def __init__(self, name: str, num_rows: int, width: int, *, size: int, per_item: int) -> None:
         super().__init__(name, num_rows, [MISSING] + [NO_VALUE] * (per_item - 1))
@@ -98,7 +98,8 @@ class CategoryFeature(FeaturePart):
 
     def embed(self, values_NF: Tensor) -> Tensor:
         """Average the embeddings of codes."""
-        return nn.functional.embedding_bag(values_NF, self.embedding.weight, mode="mean", padding_idx=NO_VALUE)
+        codes_NF = without_unknown(values_NF)
+        return nn.functional.embedding_bag(codes_NF, self.embedding.weight, mode="mean", padding_idx=NO_VALUE)
 
     def catalogue(self) -> Tensor:
         """Return the vectors of all token ids."""

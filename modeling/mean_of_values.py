@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-__all__ = ["NO_VALUE", "ItemsByValue", "MeanOfValues"]
+__all__ = ["NO_VALUE", "ItemsByValue", "MeanOfValues", "without_unknown"]
 
-NO_VALUE = 0  # code of a category
+NO_VALUE, UNKNOWN = 0, 2  # codes of a category
 
 
 class ItemsByValue(NamedTuple):
@@ -20,7 +20,7 @@ class ItemsByValue(NamedTuple):
 
     Attributes:
         codes_VP: Codes by token id.
-        shares_VP: One divided by the item's number of values; 0 for no value.
+        shares_VP: One divided by the item's number of values; 0 for no value and for unknown ones.
         items_E: Token ids, ordered by code.
         shares_E: Their shares.
         starts_C: Where the pairs of each code begin.
@@ -35,7 +35,7 @@ class ItemsByValue(NamedTuple):
     @classmethod
     def of(cls, codes_VP: Tensor, num_codes: int) -> "ItemsByValue":
         """Order the pairs of a catalogue."""
-        is_value_VP = codes_VP != NO_VALUE
+        is_value_VP = without_unknown(codes_VP) != NO_VALUE
         shares_VP = is_value_VP / is_value_VP.sum(dim=1, keepdim=True).clamp(min=1)
         items_E, places_E = is_value_VP.nonzero(as_tuple=True)
         sorted_E, order_E = codes_VP[items_E, places_E].sort(stable=True)
@@ -73,3 +73,8 @@ class MeanOfValues(torch.autograd.Function):
             order.items_E, grad_VD.contiguous(), order.starts_C, mode="sum", per_sample_weights=shares_E
         )
         return grad_CD, None
+
+
+def without_unknown(codes: Tensor) -> Tensor:
+    """Replace unknown values by no value: no item of the training interactions has them, so they stay unlearned."""
+    return codes.masked_fill(codes == UNKNOWN, NO_VALUE)

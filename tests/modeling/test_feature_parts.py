@@ -44,7 +44,7 @@ def test_the_mean_of_values_has_the_gradient_of_its_formula(num_codes):
     found, weight_CD.grad = weight_CD.grad, None
     rows = []
     for codes in codes_VP.tolist():
-        known = [code for code in codes if code]
+        known = [code for code in codes if code not in (0, 2)]
         rows.append(sum((weight_CD[code] for code in known), torch.zeros(8)) / max(1, len(known)))
     expected_VD = torch.stack(rows)
     expected_VD.backward(grad_VD)
@@ -61,8 +61,12 @@ def test_the_order_of_values_follows_new_values():
         model.zero_grad()
         model.encode_items().sum().backward()
         genre = next(part for part in model.model.item_encoder.features if part.name == "genre")
-        numbers = np.bincount(values["genre"].flatten(), minlength=5)[1:] / 2
-        torch.testing.assert_close(genre.embedding.weight.grad[1:, 0], torch.tensor(numbers, dtype=torch.float32))
+        expected_C = torch.zeros(5)
+        for codes in values["genre"].tolist():
+            known = [code for code in codes if code != 2]
+            for code in known:
+                expected_C[code] += 1 / len(known)
+        torch.testing.assert_close(genre.embedding.weight.grad[:, 0], expected_C)
 
 
 def test_without_values_all_are_missing():
@@ -76,6 +80,21 @@ def test_without_values_all_are_missing():
     model.set_feature_values(values_of())
     assert not torch.allclose(model.encode_items()[3:], before[3:])
     assert torch.equal(model.encode_items()[:3], before[:3])  # special tokens have no features
+
+
+@pytest.mark.parametrize("mode", ["train", "eval"])
+def test_unknown_values_add_nothing_and_learn_nothing(mode):
+    model = model_of(features={"genre": ENTRIES["genre"]}, item_id_embedding="none").train(mode == "train")
+    model.set_feature_values({"genre": np.array([[2, 0], [3, 2], [3, 0], *[[4, 0]] * 3])})
+    ids = torch.arange(3, 6)
+    for unknown, mixed, known in (model.encode_items()[3:6], model.encode_items(ids)):
+        assert not unknown.any()
+        assert known.any()
+        assert torch.equal(mixed, known)
+    (genre,) = model.model.item_encoder.features
+    (model.encode_items().sum() + model.encode_items(ids).sum()).backward()
+    assert not genre.embedding.weight.grad[2].any()
+    assert genre.embedding.weight.grad[3].any()
 
 
 def test_a_vector_without_a_direction_is_missing():

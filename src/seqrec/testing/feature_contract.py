@@ -28,6 +28,7 @@ from seqrec.testing.tiny_inputs import (
 __all__ = ["FEATURES", "FeatureContract", "feature_values"]
 
 CLOSE = {"atol": 1e-5, "rtol": 1e-5}
+UNKNOWN = 2  # code of a category
 NUM_COLD = 6  # items without a training interaction, which come last
 ENTRIES = {
     "title": {"kind": "vector", "size": 5},
@@ -68,8 +69,8 @@ def vectors_one_by_one(model, values):
         row, content_D = token_id - 3, zero_D
         if row >= 0:
             for name in ("genres", "type"):
-                codes = [code for code in values[name][row] if code]
-                content_D = content_D + torch.stack([parts[name].embedding.weight[code] for code in codes]).mean(dim=0)
+                known = [parts[name].embedding.weight[code] for code in values[name][row] if code not in (0, UNKNOWN)]
+                content_D = content_D + (torch.stack(known).mean(dim=0) if known else zero_D)
             title, weight_DF = titles_IF[row], parts["title"].projection.weight
             if np.isnan(title).all():
                 content_D = content_D + weight_DF[:, -1]
