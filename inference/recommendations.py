@@ -27,8 +27,8 @@ class Recommendations(list[Recommendation]):
     """A user's recommendations, best first, and how they came about.
 
     `unknown_items` are the items of the history that the model does not know; they were left out. `is_popularity` is
-    True if no known item was left: the list then holds the catalogue's most popular items, and scores only give their
-    order.
+    True if no known item was left: the list then holds the most popular items, of recent days if the model reads recent
+    popularity. A score is then the natural logarithm of the item's share of interactions.
     """
 
     def __init__(

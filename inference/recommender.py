@@ -5,7 +5,7 @@ Shape suffixes: R histories, K list length, D hidden size, V vocabulary.
 
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Self, overload
@@ -21,6 +21,7 @@ from seqrec.hub.saved_catalogue import save_catalogue
 from seqrec.hub.saved_folder import load_record, load_saved, require_one_catalogue
 from seqrec.hub.sharing import push_folder
 from seqrec.hub.staging import staged
+from seqrec.inference.hidden_items import hide, show
 from seqrec.inference.new_items import grow, require_features_of
 from seqrec.inference.recommendations import Recommendations, describe
 from seqrec.inference.training_record import save_record, with_added_items
@@ -38,11 +39,11 @@ from seqrec.modeling.devices import resolve_device
 from seqrec.modeling.forked_workers import use_one_thread_after_forks
 from seqrec.modeling.modeling_next_item import NextItemHead
 from seqrec.modeling.recent_counts import warn_of_old_counts
+from seqrec.modeling.serving import make_retriever
 from seqrec.search.approximate_index import build_index
 from seqrec.search.finite import require_finite
 from seqrec.search.index_names import IndexName
 from seqrec.search.interfaces import Index
-from seqrec.search.popularity import PopularityBaseline
 from seqrec.search.retriever import Retriever
 
 __all__ = ["Recommender"]
@@ -64,7 +65,7 @@ class Recommender:
         model: A next-item model.
         tokenizer: Its vocabulary of items.
         items: Its catalogue, a `Catalogue` or a table in token order: `item_id`, `count` (training interactions),
-            optionally `title`.
+            optionally `title` and `hidden` (whether an item is never recommended).
         index: How the catalogue is searched: `"exact"`, or `"ivf"` or `"hnsw"` for catalogues of more than a million
             items, which occasionally miss an item (extra `[index]`). The index is built here: after fine-tuning or
             moving the model, create a new `Recommender`.
@@ -105,15 +106,13 @@ class Recommender:
         self.tokenizer = tokenizer
         self.retriever = self.make_retriever()
 
-    @torch.no_grad()
     def make_retriever(self) -> Retriever:
         """Build the index of the model's item vectors, and what searches it."""
-        return Retriever(
+        return make_retriever(
             self.model,
-            build_index(self.index_name, require_finite(self.model.encode_items(), what="Item vectors")),
-            PopularityBaseline(self.items.counts_by_token),
-            max_length=self.model.config.max_history_length,
-            columns=self.model.config.event_columns,
+            partial(build_index, self.index_name),
+            counts_V=self.items.counts_by_token,
+            hidden_H=self.items.hidden_token_ids,
         )
 
     def update_popularity(self, frame: Any, *, columns: Mapping[str, str] | None = None) -> None:
@@ -193,6 +192,38 @@ class Recommender:
         )
         vars(self).pop("directions", None)
         vars(self).update(vars(found))
+
+    def hide_items(self, item_ids: ItemIds) -> None:
+        """Never recommend some items from now on, such as those out of stock.
+
+        Hidden items remain known: they may occur in histories, and all items keep their vectors and scores. They are in
+        no list, not even if `allow` names them; `similar_items` lists the others. `save_pretrained` keeps them hidden,
+        and `show_items` reverses it. Evaluation ignores it: metrics are those of the full catalogue.
+
+        Args:
+            item_ids: Raw ids. Unknown and already hidden ones are left out, with a warning.
+
+        Raises:
+            InputError: If these are no ids, none of them is known, or no item would be left to recommend.
+        """
+        self.set_items(hide(self.items, self.tokenizer, item_ids))
+
+    def show_items(self, item_ids: ItemIds) -> None:
+        """Recommend hidden items again; see `hide_items`.
+
+        Args:
+            item_ids: Raw ids. Unknown ones and those that are not hidden are left out, with a warning.
+
+        Raises:
+            InputError: If these are no ids, or none of them is known.
+        """
+        self.set_items(show(self.items, self.tokenizer, item_ids))
+
+    def set_items(self, items: Catalogue) -> None:
+        """Replace the catalogue by one with the same items."""
+        self.items = items
+        self.retriever = self.make_retriever()
+        vars(self).pop("directions", None)
 
     @classmethod
     def from_pretrained(
@@ -471,7 +502,8 @@ class Recommender:
         """Index of the item vectors at length 1, built on first use."""
         with torch.no_grad():
             vectors_VD = require_finite(self.model.item_vectors().float(), what="Item vectors")
-        return build_index(self.index_name, torch.nn.functional.normalize(vectors_VD))
+        hidden_H = torch.from_numpy(self.items.hidden_token_ids) if self.items.is_hidden.any() else None
+        return build_index(self.index_name, torch.nn.functional.normalize(vectors_VD), hidden_H)
 
     @property
     def metrics(self) -> dict[str, Any] | None:

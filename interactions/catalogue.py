@@ -1,6 +1,6 @@
 """The catalogue: all items in token order, with their training counts, titles and further columns.
 
-Shape suffixes: I items, V vocabulary.
+Shape suffixes: I items, H hidden items, V vocabulary.
 """
 
 from functools import cached_property
@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import ArrayLike
 
 from seqrec.errors import InputError
 from seqrec.interactions.item_rows import by_token, rows_of, token_ids_of
@@ -28,7 +29,7 @@ class Catalogue:
 
     Args:
         frame: One row per item: `item_id` (text), `count` (training interactions), optionally `title` (text, null for
-            items without one), and any other columns.
+            items without one) and `hidden` (bool, whether it is never recommended), and any other columns.
 
     Raises:
         InputError: If a column is missing, has the wrong type, or has missing values.
@@ -109,7 +110,7 @@ class Catalogue:
                 f"{len(known)} of {len(new)} items are already in the catalogue (first: '{known[0]}'). "
                 "Leave them out to add the others."
             )
-        new = new.with_columns(pl.lit(0, self.frame["count"].dtype).alias("count"))
+        new = new.with_columns(pl.lit(0, self.frame["count"].dtype).alias("count"), hidden=pl.lit(False))
         titled = self if "title" in self.frame.columns or "title" not in new.columns else self.with_empty_titles()
         own = [pl.col(name).cast(kind) for name, kind in titled.frame.schema.items() if name in new.columns]
         return Catalogue(pl.concat([titled.frame, new.select(own)], how="diagonal"))
@@ -124,6 +125,17 @@ class Catalogue:
             return self
         own = [pl.col("title")] if "title" in self.frame.columns else []
         return Catalogue(self.frame.with_columns(title=pl.coalesce(*own, other.frame["title"])))
+
+    def with_hidden(self, token_ids: ArrayLike) -> "Catalogue":
+        """Return this catalogue with exactly these items hidden."""
+        is_hidden_I = np.isin(self.token_ids, token_ids)
+        frame = self.frame.drop("hidden", strict=False)
+        return Catalogue(frame.with_columns(hidden=pl.Series(is_hidden_I)) if is_hidden_I.any() else frame)
+
+    def with_hidden_of(self, other: "Catalogue") -> "Catalogue":
+        """Return this catalogue with the items hidden that are hidden in another one."""
+        ids = other.frame["item_id"].filter(pl.Series(other.is_hidden, dtype=pl.Boolean))
+        return self.with_hidden(self.token_ids[self.frame["item_id"].is_in(ids.implode()).to_numpy()])
 
     def __len__(self) -> int:
         return len(self.frame)
@@ -157,6 +169,16 @@ class Catalogue:
         return self.frame["count"].to_numpy().astype(np.int64)
 
     @cached_property
+    def is_hidden(self) -> np.ndarray:
+        """Whether each item is hidden, that is, never recommended: bool, (I,)."""
+        return self.frame["hidden"].to_numpy() if "hidden" in self.frame.columns else np.zeros(len(self), dtype=bool)
+
+    @property
+    def hidden_token_ids(self) -> np.ndarray:
+        """Token ids of hidden items (H,), int64."""
+        return self.token_ids[self.is_hidden]
+
+    @cached_property
     def counts_by_token(self) -> np.ndarray:
         """Training interactions by token id (V,), 0 for special tokens."""
         return by_token(self.counts)
@@ -185,4 +207,6 @@ def what_is_wrong(frame: pl.DataFrame) -> str | None:
         return "has rows without an item_id or a count"
     if schema.get("title", pl.String) != pl.String:
         return f"must hold titles as text, but holds {schema['title']}"
+    if schema.get("hidden", pl.Boolean) != pl.Boolean or ("hidden" in schema and frame["hidden"].null_count()):
+        return f"must hold true or false in the column hidden, but holds {schema['hidden']} or missing values"
     return None

@@ -10,13 +10,12 @@ from types import GeneratorType
 from typing import Any
 
 import numpy as np
-import torch
 from torch.utils.data import Dataset
 from transformers import Pipeline
 
 from seqrec.errors import InputError
 from seqrec.interactions.events import TIME_COLUMNS
-from seqrec.interactions.item_rows import by_token, rows_of, token_ids_of
+from seqrec.interactions.item_rows import rows_of, token_ids_of
 from seqrec.interactions.raw_ids import read_lists
 from seqrec.interactions.request_options import require_list_length, require_switch
 from seqrec.interactions.request_reading import AllowDeny, Requests, read_requests, warn_of_empty
@@ -24,10 +23,8 @@ from seqrec.interactions.special_tokens import UNK_ID
 from seqrec.modeling.forked_workers import use_one_thread_after_forks
 from seqrec.modeling.recent_counts import warn_of_old_counts
 from seqrec.modeling.saved_items import ITEMS, ITEMS_JSON, find_items, read_items
+from seqrec.modeling.serving import make_retriever
 from seqrec.search.exact_index import ExactIndex
-from seqrec.search.finite import require_finite
-from seqrec.search.popularity import PopularityBaseline
-from seqrec.search.retriever import Retriever
 
 __all__ = ["TASK", "NextItemRecommendationPipeline"]
 
@@ -40,10 +37,10 @@ BY_TOKEN_ORDER = "items are recommended for them in token order, which usually f
 class NextItemRecommendationPipeline(Pipeline):
     """Recommend the items that users will most likely want next.
 
-    Lists, scores and titles equal those of `Recommender.recommend`. Titles, and the counts by which histories without a
-    known item get the most popular items, come from `items.parquet` next to the model, or from `items.json` if pyarrow
-    is not installed. Without that file, there are no titles, and such histories get items in token order, which follows
-    popularity if the tokenizer was built from interactions.
+    Lists, scores and titles equal those of `Recommender.recommend`. Titles, hidden items, and the counts by which
+    histories without a known item get the most popular items, come from `items.parquet` next to the model, or from
+    `items.json` if pyarrow is not installed. Without that file, there are no titles, nothing is hidden, and such
+    histories get items in token order, which follows popularity if the tokenizer was built from interactions.
 
     Example:
         >>> from transformers import pipeline
@@ -67,21 +64,13 @@ class NextItemRecommendationPipeline(Pipeline):
                 f"The model has {vocab_size} tokens, but the tokenizer has {len(self.tokenizer)}. Take both from one "
                 "training."
             )
-        config = self.model.config
         item_ids = self.tokenizer.convert_ids_to_tokens(range(token_ids_of(0), vocab_size))
         items = read_items(self.model, item_ids)
         self.titles = None if items is None else items.titles
         self.answers_empty = BY_TOKEN_ORDER if items is None else BY_POPULARITY
-        counts_V = by_token(np.arange(config.num_items, 0, -1)) if items is None else items.counts_V
-        with torch.no_grad():
-            vectors_VD = require_finite(self.model.encode_items(), what="Item vectors")
-        self.retriever = Retriever(
-            self.model,
-            ExactIndex(vectors_VD),
-            PopularityBaseline(counts_V),
-            max_length=config.max_history_length,
-            columns=config.event_columns,
-        )
+        counts_V = np.zeros(vocab_size, dtype=np.int64) if items is None else items.counts_V
+        hidden_H = np.empty(0, dtype=np.int64) if items is None else items.hidden_H
+        self.retriever = make_retriever(self.model, ExactIndex, counts_V=counts_V, hidden_H=hidden_H)
 
     def __call__(self, inputs: Any, **kwargs: Any) -> Any:
         """Recommend for one history or several.

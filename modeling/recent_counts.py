@@ -31,9 +31,10 @@ def warn_of_old_counts(counts: "RecentCounts | None", times_R: np.ndarray | None
 
     Args:
         counts: The model's counts, if it reads recent popularity.
-        times_R: When recommendations are asked for, in seconds since 1970, if that is known.
+        times_R: When recommendations are asked for, in seconds since 1970, if that is known; -inf for empty histories
+            without a time.
     """
-    if counts is None or times_R is None or not len(times_R):
+    if counts is None or times_R is None or not np.isfinite(times_R).any():
         return
     latest = int(counts.latest_day)
     age = int(times_R.max() // SECONDS_PER_DAY) - latest
@@ -131,6 +132,11 @@ class RecentCounts(nn.Module):
         self.first_day, self.logs_TWV = first, None
         if len(days_T) * self.latest_VW.numel() <= LARGEST_TABLE:
             self.logs_TWV = torch.cat([self.logs(some) for some in days_T.split(DAYS_AT_ONCE)])
+
+    def latest_counts(self) -> np.ndarray:
+        """Return the latest counts of all token ids, the longest window first: (V, W)."""
+        longest_first = sorted(range(len(self.windows)), key=lambda index: -self.windows[index])
+        return self.latest_VW.numpy(force=True)[:, longest_first]
 
     def latest(self, ids: Tensor | None = None) -> Tensor:
         """Return the latest ln(1 + count) of token ids (…), or of all: (…, W) or (V, W)."""

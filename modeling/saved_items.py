@@ -1,8 +1,8 @@
-"""Read the counts and titles that are saved next to a model.
+"""Read the catalogue that is saved next to a model: counts, titles, and which items are hidden.
 
-`items.parquet` is the catalogue. `items.json` repeats its counts and titles for environments without pyarrow.
+`items.parquet` is the catalogue. `items.json` repeats these columns for environments without pyarrow.
 
-Shape suffixes: I items, V vocabulary.
+Shape suffixes: I items, H hidden items, V vocabulary.
 """
 
 import json
@@ -17,7 +17,7 @@ import numpy as np
 from transformers import PreTrainedModel
 from transformers.utils import cached_file
 
-from seqrec.interactions.item_rows import by_token
+from seqrec.interactions.item_rows import by_token, token_ids_of
 
 __all__ = ["ITEMS", "ITEMS_JSON", "SavedItems", "find_items", "items_as_json", "read_items"]
 
@@ -27,19 +27,21 @@ ITEMS_JSON = "items.json"
 
 @dataclass(frozen=True)
 class SavedItems:
-    """Counts and titles of a catalogue.
+    """Counts and titles of a catalogue, and which of its items are hidden.
 
     Attributes:
         counts_V: Number of training interactions of each token id; 0 for special tokens.
         titles: Titles (I) in token order, or None if no item has one.
+        hidden_H: Token ids of items that are never recommended.
     """
 
     counts_V: np.ndarray
     titles: list[str | None] | None
+    hidden_H: np.ndarray
 
 
 def read_items(model: PreTrainedModel, item_ids: Sequence[str]) -> SavedItems | None:
-    """Read counts and titles from the folder or repository that a model was loaded from.
+    """Read counts, titles and hidden items from the folder or repository that a model was loaded from.
 
     Args:
         model: A model loaded from a folder or from the Hub.
@@ -60,7 +62,7 @@ def read_items(model: PreTrainedModel, item_ids: Sequence[str]) -> SavedItems | 
         return None
     try:
         file = pq.ParquetFile(path)
-        names = [name for name in ("item_id", "count", "title") if name in file.schema_arrow.names]
+        names = [name for name in ("item_id", "count", "title", "hidden") if name in file.schema_arrow.names]
         table = file.read(columns=names, use_threads=False)
     except (pa.ArrowException, OSError):
         return None
@@ -68,7 +70,10 @@ def read_items(model: PreTrainedModel, item_ids: Sequence[str]) -> SavedItems | 
     if not {"item_id", "count"} <= columns.keys() or columns["item_id"].to_pylist() != list(item_ids):
         return None
     titles = columns["title"].to_pylist() if "title" in columns else None
-    return checked(columns["count"].to_numpy(), titles)
+    if "hidden" in columns and not pa.types.is_boolean(columns["hidden"].type):
+        return None
+    hidden = columns["hidden"].to_numpy().nonzero()[0].tolist() if "hidden" in columns else []
+    return checked(columns["count"].to_numpy(), titles, hidden)
 
 
 def from_json(path: str, item_ids: Sequence[str]) -> SavedItems | None:
@@ -77,13 +82,13 @@ def from_json(path: str, item_ids: Sequence[str]) -> SavedItems | None:
         content = json.loads(Path(path).read_bytes())
         if content["item_ids_sha256"] != hash_of(item_ids) or len(content["count"]) != len(item_ids):
             return None
-        return checked(np.asarray(content["count"]), content.get("title"))
+        return checked(np.asarray(content["count"]), content.get("title"), content.get("hidden", []))
     except (OSError, ValueError, RecursionError, TypeError, KeyError):  # unreadable, or not of this layout
         return None
 
 
-def checked(counts_I: np.ndarray, titles: Any) -> SavedItems | None:
-    """Return counts and titles, or None if they are not valid for a catalogue."""
+def checked(counts_I: np.ndarray, titles: Any, hidden: Any) -> SavedItems | None:
+    """Return counts, titles and hidden items (rows of the catalogue), or None if they are not valid for it."""
     if not np.issubdtype(counts_I.dtype, np.integer) or counts_I.ndim != 1 or (counts_I < 0).any():
         return None
     if titles is not None:
@@ -91,14 +96,27 @@ def checked(counts_I: np.ndarray, titles: Any) -> SavedItems | None:
         if not is_list or not all(title is None or isinstance(title, str) for title in titles):
             return None
         titles = None if all(title is None for title in titles) else titles
-    return SavedItems(by_token(counts_I.astype(np.int64)), titles)
+    if not (isinstance(hidden, list) and all(type(row) is int and 0 <= row < len(counts_I) for row in hidden)):
+        return None
+    return SavedItems(by_token(counts_I.astype(np.int64)), titles, token_ids_of(np.array(hidden, dtype=np.int64)))
 
 
-def items_as_json(item_ids: Sequence[str], counts: Sequence[int], titles: Sequence[str | None]) -> str:
-    """Format the content of `items.json`: counts and titles in token order, and a hash of the ids they belong to."""
+def items_as_json(
+    item_ids: Sequence[str], counts: Sequence[int], titles: Sequence[str | None], hidden: Sequence[int] = ()
+) -> str:
+    """Format the content of `items.json`.
+
+    Args:
+        item_ids: Raw ids in token order, of which a hash is kept.
+        counts: Their training interactions.
+        titles: Their titles.
+        hidden: Rows of the items that are never recommended.
+    """
     content = {"item_ids_sha256": hash_of(item_ids), "count": list(counts)}
     if any(title is not None for title in titles):
         content["title"] = list(titles)
+    if hidden:
+        content["hidden"] = list(hidden)
     return json.dumps(content, ensure_ascii=False, separators=(",", ":")) + "\n"
 
 

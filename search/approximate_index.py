@@ -1,6 +1,7 @@
 """Build an index of a catalogue: exact, or approximate by faiss for more than a million items.
 
-Shape suffixes: B users, V vocabulary, D hidden size, K list length, M candidates, S excluded items.
+Shape suffixes: B users, V vocabulary, D hidden size, K list length, M candidates, S excluded items,
+H hidden items.
 """
 
 from math import isqrt
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor
 
 from seqrec.errors import InputError
-from seqrec.interactions.item_rows import by_row, token_ids_of
+from seqrec.interactions.special_tokens import NUM_SPECIAL_TOKENS
 from seqrec.search.exact_index import ExactIndex, rescore
 from seqrec.search.index_names import IndexName
 from seqrec.search.interfaces import Index
@@ -23,13 +24,14 @@ NEIGHBOURS = 32
 CANDIDATES_AT_LEAST = 64
 
 
-def build_index(name: IndexName, items_VD: Tensor) -> Index:
+def build_index(name: IndexName, items_VD: Tensor, hidden_H: Tensor | None = None) -> Index:
     """Prepare a catalogue for searching.
 
     Args:
         name: `"exact"`; `"ivf"`, which searches the clusters of vectors nearest to a user; or `"hnsw"`, which walks a
             graph of neighbouring items: faster to search, much slower to build.
         items_VD: Item vectors; row i belongs to token id i.
+        hidden_H: Token ids that are never listed.
 
     Raises:
         InputError: If the name is not one of these.
@@ -37,7 +39,7 @@ def build_index(name: IndexName, items_VD: Tensor) -> Index:
     """
     if name not in get_args(IndexName):
         raise InputError(f"index must be one of {', '.join(get_args(IndexName))}, got {name!r}.")
-    exact = ExactIndex(items_VD)
+    exact = ExactIndex(items_VD, hidden_H)
     return exact if name == "exact" else ApproximateIndex(name, exact)
 
 
@@ -61,7 +63,11 @@ class ApproximateIndex:
         self.exact = exact
         self.device = exact.device
         faiss = import_faiss()  # not an attribute: modules cannot be pickled or copied
-        vectors = by_row(exact.items_VD).numpy(force=True)
+        is_listed_V = torch.arange(len(exact.items_VD), device=self.device) >= NUM_SPECIAL_TOKENS
+        if exact.hidden_H is not None:
+            is_listed_V[exact.hidden_H] = False
+        vectors = exact.items_VD[is_listed_V].numpy(force=True)
+        self.token_ids_N = is_listed_V.nonzero().squeeze(1)
         num_items, width = vectors.shape
         metric = faiss.METRIC_INNER_PRODUCT
         if name == "ivf":
@@ -88,7 +94,8 @@ class ApproximateIndex:
             return self.exact.search(users_BD, k, excluded_BS=excluded_BS)
         users_BD = users_BD.detach().float()
         found_BM = torch.from_numpy(self.candidates(users_BD, num_candidates)).to(users_BD.device)
-        ids_BM = token_ids_of(found_BM.sort(dim=1).values)
+        found_BM = found_BM.sort(dim=1).values
+        ids_BM = self.token_ids_N[found_BM].where(found_BM >= 0, -1)
         scores_BM, ids_BM = rescore(users_BD, self.exact.items_VD, ids_BM, num_candidates, excluded_BS)
         scores_BK, ids_BK = scores_BM[:, :k], ids_BM[:, :k]
         lowest_B = scores_BM.where(ids_BM > 0, torch.inf).amin(dim=1)
@@ -99,7 +106,7 @@ class ApproximateIndex:
         return scores_BK, ids_BK
 
     def candidates(self, users_BD: Tensor, num_candidates: int) -> Any:
-        """Return rows of item vectors found by faiss; −1 where it found no more."""
+        """Return places in `token_ids_N` found by faiss; −1 where it found no more."""
         settings = import_faiss().SearchParametersHNSW(efSearch=num_candidates) if self.is_graph else None
         return self.index.search(users_BD.numpy(force=True), num_candidates, params=settings)[1]
 

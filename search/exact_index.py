@@ -1,6 +1,7 @@
 """Exact top-K search for a catalogue that is searched many times.
 
-Shape suffixes: B users, V vocabulary, D hidden size, K list length, N blocks, M candidates, S excluded items.
+Shape suffixes: B users, V vocabulary, D hidden size, K list length, N blocks, M candidates, S excluded items,
+H hidden items.
 """
 
 import torch
@@ -29,12 +30,14 @@ class ExactIndex:
 
     Args:
         items_VD: Item vectors; row i belongs to token id i.
+        hidden_H: Token ids that are never listed.
     """
 
-    def __init__(self, items_VD: Tensor) -> None:
+    def __init__(self, items_VD: Tensor, hidden_H: Tensor | None = None) -> None:
         # The model's own memory, no copy: the last bits of one user's products depend on how the items are aligned.
         self.items_VD = items_VD.detach().float()
         self.device = items_VD.device
+        self.hidden_H = None if hidden_H is None else hidden_H.to(self.device)
         self.is_coarse = len(items_VD) >= LARGE_CATALOGUE and items_VD.device.type == "cpu"
         if self.is_coarse:
             self.coarse_VD = self.items_VD.bfloat16()
@@ -47,30 +50,35 @@ class ExactIndex:
         users_BD = users_BD.detach().float()
         num_blocks = BLOCKS_PER_ITEM * k
         if not self.is_coarse or allowed_BA is not None or num_blocks * BLOCK * 4 > len(self.items_VD):
-            return top_k(users_BD, self.items_VD, k, excluded_BS=excluded_BS, allowed_BA=allowed_BA)
+            return top_k(
+                users_BD, self.items_VD, k, excluded_BS=excluded_BS, allowed_BA=allowed_BA, hidden_H=self.hidden_H
+            )
         maxima_BK, block_BK = self.block_maxima(users_BD, excluded_BS).topk(num_blocks + 1, dim=1)
         block_BK = block_BK[:, :-1].sort(dim=1).values
         ids_BM = (block_BK[:, :, None] * BLOCK + torch.arange(BLOCK)).flatten(start_dim=1)
+        if self.hidden_H is not None:
+            ids_BM = ids_BM.where(~torch.isin(ids_BM, self.hidden_H), -1)
         scores_BK, ids_BK = rescore(users_BD, self.items_VD, ids_BM, k, excluded_BS)
         unseen_B = maxima_BK[:, -1] + COARSE_ERROR * users_BD.norm(dim=1) * self.longest
         doubtful_B = ~(scores_BK[:, -1] > unseen_B)
         if doubtful_B.any():
             excluded = excluded_BS if excluded_BS is None or len(excluded_BS) == 1 else excluded_BS[doubtful_B]
             scores_BK[doubtful_B], ids_BK[doubtful_B] = top_k(
-                users_BD[doubtful_B], self.items_VD, k, excluded_BS=excluded
+                users_BD[doubtful_B], self.items_VD, k, excluded_BS=excluded, hidden_H=self.hidden_H
             )
         return scores_BK, ids_BK
 
     def block_maxima(self, users_BD: Tensor, excluded_BS: Tensor | None) -> Tensor:
-        """Return the highest coarse score in each block, among items that are not excluded: (B, N)."""
+        """Return the highest coarse score in each block, among items that are neither excluded nor hidden: (B, N)."""
         coarse_users_BD = users_BD.bfloat16()
         chunk_items = max(1, CACHED_SCORES // max(1, len(users_BD)) // BLOCK) * BLOCK
         maxima = []
         for start in range(0, len(self.coarse_VD), chunk_items):
             scores_BC = (coarse_users_BD @ self.coarse_VD[start : start + chunk_items].T).float()
             scores_BC[:, : max(0, NUM_SPECIAL_TOKENS - start)] = -torch.inf
-            if excluded_BS is not None:
-                scores_BC[cells_of(excluded_BS, start, scores_BC)] = -torch.inf
+            for ids_BS in (excluded_BS, None if self.hidden_H is None else self.hidden_H[None]):
+                if ids_BS is not None:
+                    scores_BC[cells_of(ids_BS, start, scores_BC)] = -torch.inf
             scores_BC = nn.functional.pad(scores_BC, (0, -scores_BC.shape[1] % BLOCK), value=-torch.inf)
             maxima.append(scores_BC.view(len(users_BD), -1, BLOCK).amax(dim=2))
         return torch.cat(maxima, dim=1)

@@ -11,7 +11,6 @@ from torch import Tensor
 
 from seqrec.interactions.histories import Histories
 from seqrec.interactions.history_collator import HistoryCollator, batches_of_like_length, encoder_inputs, pad_items
-from seqrec.search.exact_index import ExactIndex
 from seqrec.search.finite import require_finite
 from seqrec.search.interfaces import Encoder, Index
 
@@ -27,7 +26,7 @@ class Retriever:
     Args:
         encoder: Encodes histories that are not empty.
         index: Index of the encoder's items.
-        popularity: Answers empty histories.
+        popularity: Index that answers empty histories, with ones (B, 1) for users.
         max_length: Number of newest events that the encoder reads.
         columns: Event columns that the encoder reads.
     """
@@ -36,13 +35,12 @@ class Retriever:
         self,
         encoder: Encoder,
         index: Index,
-        popularity: Encoder,
+        popularity: Index,
         *,
         max_length: int,
         columns: Sequence[str] = ("input_ids",),
     ) -> None:
-        self.encoder, self.index = encoder, index
-        self.popularity = popularity, ExactIndex(popularity.encode_items().to(index.device))
+        self.encoder, self.index, self.popularity = encoder, index, popularity
         self.max_length = max_length
         self.columns = tuple(columns)
         self.collate = HistoryCollator(max_length, self.columns)
@@ -99,9 +97,12 @@ class Retriever:
         denied: TokenLists | None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Encode one batch, in which all or no histories are empty, and list the best items for each."""
-        encoder, index = (self.encoder, self.index) if histories.lengths_R[0] else self.popularity
+        index = self.index if histories.lengths_R[0] else self.popularity
         batch = {name: tensor.to(index.device) for name, tensor in self.collate(histories).items()}
-        users_BD = encoder.encode_users(**encoder_inputs(batch))
+        if histories.lengths_R[0]:
+            users_BD = self.encoder.encode_users(**encoder_inputs(batch))
+        else:
+            users_BD = torch.ones(len(histories), 1, device=index.device)
         excluded_BS = batch["seen_ids"] if exclude_seen else None
         if denied is not None:
             denied_BS = matrix(denied, index.device)

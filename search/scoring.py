@@ -4,7 +4,7 @@ Evaluation and serving both use this module, so they see the same scores, masks 
 scored in chunks; no (users, items) matrix larger than one chunk is kept.
 
 Shape suffixes: B users, V vocabulary, D hidden size, K list length, C items of one chunk, S excluded items,
-A allowed items. Id matrices are padded with 0, the pad token, which is never recommended.
+A allowed items, H hidden items. Id matrices are padded with 0, the pad token, which is never recommended.
 """
 
 from collections.abc import Callable, Iterator
@@ -32,6 +32,7 @@ def top_k(
     *,
     excluded_BS: Tensor | None = None,
     allowed_BA: Tensor | None = None,
+    hidden_H: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """List the k items that score highest for each user, best first; ties are in the order of token ids.
 
@@ -41,6 +42,7 @@ def top_k(
         k: Length of the lists, at least 1.
         excluded_BS: Token ids never to list (seen and denied ones), one row per user, or one row for all.
         allowed_BA: The only token ids that may be listed, one row per user, or one row for all.
+        hidden_H: Token ids that are listed for no user, even if allowed.
 
     Returns:
         `scores_BK` (float32) and `token_ids_BK`. If fewer than k items may be listed, a list ends in score −inf and
@@ -49,7 +51,10 @@ def top_k(
     Raises:
         InputError: If k is less than 1.
     """
-    return Scores.of_vectors(users_BD, items_VD).masked(excluded_BS, allowed_BA, CACHED_SCORES).top_k(k)
+    scores = Scores.of_vectors(users_BD, items_VD)
+    if hidden_H is not None:
+        scores = scores.without(hidden_H)
+    return scores.masked(excluded_BS, allowed_BA, CACHED_SCORES).top_k(k)
 
 
 def rank_targets(
@@ -116,6 +121,16 @@ class Scores:
 
         def stretch(start: int, stop: int) -> Tensor:
             return self.stretch(start, stop) + terms_BV[:, start:stop]
+
+        return Scores(stretch, self.shape, self.device)
+
+    def without(self, hidden_H: Tensor) -> "Scores":
+        """Return these scores with −inf for some token ids, for all users."""
+
+        def stretch(start: int, stop: int) -> Tensor:
+            scores_BC = self.stretch(start, stop)
+            scores_BC[cells_of(hidden_H[None], start, scores_BC)] = -torch.inf
+            return scores_BC
 
         return Scores(stretch, self.shape, self.device)
 

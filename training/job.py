@@ -160,7 +160,7 @@ def load_model_and_data(
         event_columns=start.model.config.event_columns,
         remembered=saved_columns(model_name_or_path, revision=model_revision),
     )
-    items = data.items.with_titles_of(start.items)
+    items = data.items.with_titles_of(start.items).with_hidden_of(start.items)
     return start.model, replace(data, items=items, features=start.features, feature_values={})
 
 

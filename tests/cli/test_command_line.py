@@ -157,6 +157,26 @@ def test_new_items_are_added(trained, tmp_path, capsys):
     assert evaluate(folder, capsys, "--json")
 
 
+def test_items_are_hidden_and_shown(trained, tmp_path, capsys):
+    old = Recommender.from_pretrained(trained)
+    request = ["--history", old.item_ids[0], "--json"]
+    best = [one.item_id for one in old.recommend(old.item_ids[:1], k=3)]
+    pl.DataFrame({"item_id": best[:2]}).write_csv(tmp_path / "sold_out.csv")
+    hidden, shown = tmp_path / "hidden", tmp_path / "shown"
+    hide = ["hide-items", "--model", str(trained), "--items", str(tmp_path / "sold_out.csv")]
+    assert main([*hide, "--output_dir", str(hidden)]) == 0
+    told = f"2 of the {len(old.items):,} items are now hidden. Saved the model to {hidden}.\n"
+    assert capsys.readouterr() == (told, "")
+    assert main(["recommend", "--model", str(hidden), *request]) == 0
+    assert json.loads(capsys.readouterr().out)[0]["item_id"] == best[2]
+    show = ["show-items", "--model", str(hidden), "--items", best[0], "--output_dir", str(shown)]
+    assert main([*show, "--quiet"]) == 0
+    assert capsys.readouterr() == ("", "")
+    assert main(["recommend", "--model", str(shown), *request]) == 0
+    assert [one["item_id"] for one in json.loads(capsys.readouterr().out)][:2] == [best[0], best[2]]
+    assert (shown / "model.safetensors").read_bytes() == (trained / "model.safetensors").read_bytes()
+
+
 def test_training_on_item_features_and_adding_items_by_them(tmp_path, capsys):
     taken = synthetic_interactions()["item_id"].unique().sort().cast(pl.String).to_list()
     colours = [("red", "green", "red|blue")[row % 3] for row in range(len(taken))]

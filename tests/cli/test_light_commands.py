@@ -39,6 +39,9 @@ LIGHT = [
     ["add-items", "--help"],
     ["add-items", "--model", "m", "--itms", "new.csv"],
     ["add-items", "--model", "o/m", "--items", "nowhere.csv", "--output_dir", "new"],
+    ["hide-items", "--help"],
+    ["hide-items", "--model", "o/m", "--items", "nowhere.csv", "--output_dir", "new"],
+    ["show-items", "--model", "o/m", "--items", ",", "--output_dir", "new"],
     ["push", "--help"],
     ["push", "--model", "m", "--repo", "o/m"],
 ]

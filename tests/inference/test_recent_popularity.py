@@ -6,6 +6,7 @@ import math
 import polars as pl
 import pytest
 import torch
+from transformers import pipeline
 
 from seqrec.errors import InputError
 from seqrec.hub.weights_hash import weights_sha256
@@ -59,6 +60,23 @@ def test_old_counts_are_told(recommender, log):
     recommender.recommend(HISTORY, timestamps=TIMES["timestamps"], at="2026-11-05")
     with pytest.warns(UserWarning, match="counts end on 2026-11-04, 9 days before the request"):
         recommender.recommend(HISTORY, timestamps=TIMES["timestamps"], at="2026-11-14")
+
+
+@pytest.mark.filterwarnings("ignore:1 of 3 items", "ignore:1 of 1 histories hold no known item")
+def test_empty_histories_are_answered_by_recent_counts(recommender, log, tmp_path):
+    assert [one.item_id for one in recommender.recommend([], k=2)] == ["item 0", "item 1"]
+    recommender.update_popularity(log)
+    found = recommender.recommend([], k=3)
+    assert [one.item_id for one in found] == ["item 30", "item 0", "item 1"]
+    shares = [(10 + 11 / 860) / 11, 41 / 860 / 11, 40 / 860 / 11]
+    assert [one.score for one in found] == pytest.approx([math.log(share) for share in shares])
+    frame = pl.DataFrame({"user_id": ["a"], "item_id": ["unknown"], "timestamp": ["2026-11-03"]})
+    with pytest.warns(UserWarning, match="1 of 1 items in the table are not in the vocabulary"):
+        answer = recommender.recommend_frame(frame, 3, at="2026-11-05", deny=["item 0"])
+    assert answer["item_id"].to_list() == ["item 30", "item 1", "item 2"]
+    recommender.save_pretrained(tmp_path)
+    pipe = pipeline("next-item-recommendation", model=str(tmp_path), device="cpu")
+    assert [one["score"] for one in pipe([], top_k=3)] == [one.score for one in found]
 
 
 @pytest.mark.filterwarnings("ignore:1 of 3 items")

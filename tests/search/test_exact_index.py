@@ -60,6 +60,24 @@ def test_it_lists_what_top_k_lists(seed, masks, asked_again):
     assert asked_again == ([NUM_USERS] if masks == "allowed" else [])
 
 
+@pytest.mark.parametrize("masks", ["none", "each", "allowed"])
+def test_hidden_items_are_listed_for_no_user(masks):
+    users, items = clustered()
+    best = top_k(users, items, 20)[1]
+    hidden = torch.cat([best[:, ::2].flatten(), torch.arange(3, 5000)]).unique()
+    options = {"none": {}, "each": {"excluded_BS": best[:, 1:5:2]}, "allowed": {"allowed_BA": best}}[masks]
+    naive = users @ items.T
+    naive[:, :3] = naive[:, hidden] = -torch.inf
+    if masks == "each":
+        naive.scatter_(1, options["excluded_BS"], -torch.inf)
+    if masks == "allowed":
+        naive = torch.full_like(naive, -torch.inf).scatter(1, best, naive.gather(1, best))
+    found = ExactIndex(items, hidden).search(users, 5, **options)
+    torch.testing.assert_close(found[0], naive.sort(dim=1, descending=True).values[:, :5])
+    assert not torch.isin(found[1], hidden).any()
+    assert_same_lists(found, top_k(users, items, 5, **options, hidden_H=hidden))
+
+
 @pytest.mark.parametrize("place", [3, 1984, 1985, 1986, 2 * 1984 + 7, 9 * 1984 + 7, NUM_ITEMS - 1])
 def test_the_best_item_is_found_in_whatever_chunk_it_lies(place):
     """Chunks have 1984 items for five users; the special tokens and the excluded item are in the first alone."""

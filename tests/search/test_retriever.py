@@ -32,7 +32,8 @@ MODEL, POPULARITY = (lambda item: item), (lambda item: -item)
 
 def retriever():
     model, popularity = CountingEncoder(MODEL), CountingEncoder(POPULARITY)
-    return Retriever(model, ExactIndex(model.encode_items()), popularity, max_length=MAX_LENGTH)
+    indexes = (ExactIndex(encoder.encode_items()) for encoder in (model, popularity))
+    return Retriever(model, *indexes, max_length=MAX_LENGTH)
 
 
 def expected(history, k, exclude_seen, allowed, denied):

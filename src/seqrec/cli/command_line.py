@@ -1,4 +1,4 @@
-"""The command line: `seqrec prepare`, `train`, `evaluate`, `recommend`, `add-items` and `push`."""
+"""The command line: `seqrec prepare`, `seqrec train` and so on; `USAGE` lists the commands."""
 
 import signal
 import sys
@@ -18,12 +18,14 @@ __all__ = ["main"]
 
 USAGE = """seqrec COMMAND [flags]
 
-  prepare    split and encode interactions once, for several trainings
-  train      train, evaluate, save and document a model
-  evaluate   evaluate a saved model on held-out interactions
-  recommend  recommend items for one history, or for every user in a file
-  add-items  add new items to a saved model, without training
-  push       share a saved model on the Hub
+  prepare     split and encode interactions once, for several trainings
+  train       train, evaluate, save and document a model
+  evaluate    evaluate a saved model on held-out interactions
+  recommend   recommend items for one history, or for every user in a file
+  add-items   add new items to a saved model, without training
+  hide-items  never recommend some items of a saved model
+  show-items  recommend hidden items again
+  push        share a saved model on the Hub
 
 `seqrec COMMAND --help` lists a command's flags; `seqrec --version` prints the version."""
 
@@ -83,5 +85,6 @@ def run_command(name: str, argv: Sequence[str]) -> None:
 
 
 COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
-    name: partial(run_command, name) for name in ("prepare", "train", "evaluate", "recommend", "add-items", "push")
+    name: partial(run_command, name)
+    for name in ("prepare", "train", "evaluate", "recommend", "add-items", "hide-items", "show-items", "push")
 }
