@@ -4,6 +4,7 @@ import ast
 import inspect
 import json
 from collections.abc import Collection, Iterable, Mapping
+from functools import lru_cache
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -166,7 +167,7 @@ def flatten_classes(classes: Iterable[type], parts: Iterable[type] = ()) -> dict
             raise InputError(
                 f"{class_.__qualname__} is defined in a script or function. Move it to the top level of a module."
             )
-    packages = {PACKAGE, *map(home, (*classes, *parts))}
+    packages = frozenset({PACKAGE, *map(home, (*classes, *parts))})
     files = flatten_modules([class_.__module__ for class_ in (*classes, *parts)], packages)
     for name in {class_.__module__ for class_ in classes if parts and not issubclass(class_, PreTrainedConfig)}:
         read = follow_imports([name], packages)
@@ -193,12 +194,13 @@ def flatten_modules(names: Iterable[str], packages: Collection[str] = frozenset(
     Raises:
         InputError: If a module imports from the packages in any other way, or two modules share a basename.
     """
+    packages = frozenset(packages)
     sources = follow_imports(names, packages)
     refuse_shared_basenames(sources)
     return {f"{basename(name)}.py": make_relative(name, sources[name], packages) for name in sorted(sources)}
 
 
-def follow_imports(names: Iterable[str], packages: Collection[str]) -> dict[str, str]:
+def follow_imports(names: Iterable[str], packages: frozenset[str]) -> dict[str, str]:
     """Return the sources of modules, and of the modules that they import from some packages, by full name."""
     sources: dict[str, str] = {}
     waiting = list(names)
@@ -210,6 +212,7 @@ def follow_imports(names: Iterable[str], packages: Collection[str]) -> dict[str,
     return sources
 
 
+@lru_cache(maxsize=1024)  # models are saved after each epoch, from the same sources
 def for_loading(source: str) -> str:
     """Remove a module's statements that register its architecture or that run it as a script."""
     lines = source.split("\n")
@@ -231,7 +234,8 @@ def is_script(node: ast.stmt) -> bool:
     return isinstance(node, ast.If) and ast.unparse(node.test) == "__name__ == '__main__'"
 
 
-def package_imports(name: str, source: str, packages: Collection[str]) -> list[ast.ImportFrom]:
+@lru_cache(maxsize=1024)
+def package_imports(name: str, source: str, packages: frozenset[str]) -> tuple[ast.ImportFrom, ...]:
     """Find a module's imports from some packages; raise an `InputError` if one cannot be followed."""
     tree = ast.parse(source)
     found = []
@@ -246,7 +250,7 @@ def package_imports(name: str, source: str, packages: Collection[str]) -> list[a
                 f"`from {package}.room.module import name`."
             )
         found.append(node)
-    return found
+    return tuple(found)
 
 
 def is_from_packages(node: ast.AST, packages: Collection[str]) -> bool:
@@ -281,7 +285,7 @@ def refuse_shared_basenames(names: Iterable[str]) -> None:
             )
 
 
-def make_relative(name: str, source: str, packages: Collection[str]) -> str:
+def make_relative(name: str, source: str, packages: frozenset[str]) -> str:
     """Turn a module's imports from some packages into imports from its own folder."""
     lines = source.split("\n")
     for node in package_imports(name, source, packages):

@@ -41,6 +41,14 @@ def _one_template():
         yield
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _no_waiting_for_the_disk():
+    """Let files be written without a flush to disk, for which each saved model would wait: no test cuts the power."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda descriptor: None)
+        yield
+
+
 @pytest.fixture(params=[config_class.model_type for config_class, _, _ in ARCHITECTURES])
 def model_type(request):
     """Every architecture in turn."""

@@ -242,6 +242,20 @@ def test_flattening_follows_imports_of_imports(make_package):
     }
 
 
+def test_a_module_that_was_edited_is_written_as_it_is_now(make_package, tmp_path):
+    name = make_package(low__one="ONE = 1\n", low__two="TWO = 2\n", low__start="from PACKAGE.low.one import ONE\n")
+    assert flatten_modules([f"{name}.low.start"], {name}) == {
+        "one.py": "ONE = 1\n",
+        "start.py": "from .one import ONE\n",
+    }
+    (tmp_path / name / "low" / "start.py").write_text(f"import sys\n\nfrom {name}.low.two import TWO\n")
+    for _ in range(2):
+        assert flatten_modules([f"{name}.low.start"], {name}) == {
+            "start.py": "import sys\n\nfrom .two import TWO\n",
+            "two.py": "TWO = 2\n",
+        }
+
+
 def test_modules_that_import_each_other_are_each_written_once(make_package):
     name = make_package(
         room__a="import sys\nfrom PACKAGE.room.b import B\n\nA = 1\n",
