@@ -10,6 +10,7 @@ from transformers import PreTrainedModel
 
 from seqrec.configuration.configuration_next_item import NextItemConfig
 from seqrec.errors import InputError
+from seqrec.modeling.item_encoder import ItemEncoder
 from seqrec.modeling.recent_counts import PopularityWeights
 from seqrec.modeling.saved_weights import align, check_saved, file_states, finish_saving
 from seqrec.search.finite import require_finite_weights
@@ -44,6 +45,8 @@ class NextItemPreTrainedModel(PreTrainedModel):
     def _init_weights(self, module: nn.Module) -> None:
         if isinstance(module, PopularityWeights):
             module.reset_parameters()
+        elif isinstance(module, ItemEncoder) and module.bound is not None:
+            nn.init.zeros_(module.weight)  # items start as their features alone
         else:
             super()._init_weights(module)
 

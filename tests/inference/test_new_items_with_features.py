@@ -60,6 +60,7 @@ def recommender(model_type, id_embedding, table, features):
     )
     torch.manual_seed(0)
     model = AutoModelForNextItem.from_config(config).eval()
+    torch.nn.init.normal_(model.model.item_encoder.weight)  # bounded ones start at 0
     model.set_feature_values(features.values(table))
     items = table.select("item_id", "title", count=pl.int_range(NUM_ITEMS, 0, -1))
     return Recommender(model, ItemTokenizer.from_item_ids(table["item_id"]), items, features=features)

@@ -150,6 +150,7 @@ def test_in_a_large_catalogue_new_items_change_no_bit():
     features = {**ENTRIES, "title": {"kind": "vector", "size": 384}}
     values = values_of(BLOCK * 2 + 70, 384)
     model = model_of(BLOCK + 50, features, item_id_embedding="bounded", initializer_range=0.5)
+    model.model.item_encoder.weight.normal_()
     model.set_feature_values({name: array[: BLOCK + 50] for name, array in values.items()})
     before_VD = model.encode_items()
     model.resize_token_embeddings(BLOCK * 2 + 73, mean_resizing=False)
@@ -174,6 +175,15 @@ def test_a_vocabulary_grows_and_shrinks(id_embedding, mean_resizing):
     model.resize_token_embeddings(7, mean_resizing=mean_resizing)
     torch.testing.assert_close(model.encode_items(), before_VD[:7])
     assert all(parameter.requires_grad for parameter in model.parameters())
+
+
+def test_items_start_as_their_features_next_to_bounded_embeddings():
+    model = model_of(item_id_embedding="bounded")
+    model.set_feature_values({name: array[[0] * NUM_ITEMS] for name, array in values_of().items()})
+    vectors_VD = model.encode_items()
+    torch.testing.assert_close(vectors_VD[3:], vectors_VD[3].expand(NUM_ITEMS, 16))
+    vectors_VD.square().sum().backward()
+    assert model.model.item_encoder.weight.grad[3:].any(dim=1).all()
 
 
 def test_a_bounded_embedding_stays_within_its_bound():
