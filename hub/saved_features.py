@@ -6,9 +6,21 @@ from typing import Any
 
 from seqrec.errors import InputError, SavedFolderError
 from seqrec.hub.json_objects import MEND, broken
-from seqrec.interactions.item_features import ItemFeatures
+from seqrec.interactions.item_features import ITEM_FEATURES, ItemFeatures
+from seqrec.modeling.saved_items import find_items
 
-__all__ = ["read_features"]
+__all__ = ["features_next_to", "read_features"]
+
+
+def features_next_to(model: Any) -> ItemFeatures | None:
+    """Read the item features that are saved where a model was loaded from; None if it reads none, or has no such file.
+
+    Raises:
+        SavedFolderError: See `read_features`.
+    """
+    described = model.config.item_features
+    path = find_items(model, ITEM_FEATURES) if described else None
+    return None if path is None else read_features(Path(path), described)
 
 
 def read_features(path: Path, described: Mapping[str, Mapping[str, Any]]) -> ItemFeatures:

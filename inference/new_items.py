@@ -22,7 +22,7 @@ from seqrec.interactions.special_tokens import UNK_ID
 from seqrec.interactions.tokenization_items import ItemTokenizer
 from seqrec.modeling.modeling_next_item import NextItemHead
 
-__all__ = ["SIMILAR_TO", "GrownModel", "grow", "require_features_of"]
+__all__ = ["SIMILAR_TO", "GrownModel", "grow", "grow_by", "require_features_of", "wanted_columns"]
 
 SIMILAR_TO = "similar_to"  # column of new items' tables
 SEPARATOR = "|"
@@ -48,10 +48,27 @@ def grow(
     item_text_model: str | None = None,
 ) -> GrownModel:
     """Return a copy of a model that also knows new items; for arguments and errors, see `Recommender.add_items`."""
+    new = read_items(table, columns=columns, features=wanted_columns(features))
+    return grow_by(model, tokenizer, items, new, features=features, item_text_model=item_text_model)
+
+
+def wanted_columns(features: ItemFeatures | None) -> list[str]:
+    """Return the columns of a table of new items that are read besides ids and titles, as `name:kind`."""
+    return [*(features.wanted if features else []), f"{SIMILAR_TO}:category"]  # ids stay text, like categories
+
+
+def grow_by(
+    model: NextItemHead,
+    tokenizer: ItemTokenizer,
+    items: Catalogue,
+    new: pl.DataFrame,
+    *,
+    features: ItemFeatures | None = None,
+    item_text_model: str | None = None,
+) -> GrownModel:
+    """Do the same as `grow` with a table that `read_items` has read."""
     require_whole_model(model)
     require_saved_features(model, features)
-    read = [*(features.wanted if features else []), f"{SIMILAR_TO}:category"]  # ids stay text, like categories
-    new = read_items(table, columns=columns, features=read)
     grown_items = items.extend(new)
     grown_tokenizer = ItemTokenizer.from_item_ids(grown_items.to_frame()["item_id"])
     values = feature_values(new, features, item_text_model) if features else None

@@ -39,13 +39,14 @@ class CategoryFeature(FeatureSpec):
     kind: ClassVar[str] = "category"
 
     @classmethod
-    def fit(cls, name: str, column: pl.Series, is_trained_I: np.ndarray) -> Self:
+    def fit(cls, name: str, column: pl.Series, is_trained_I: np.ndarray, earlier: Sequence[str] = ()) -> Self:
         """List the values of the items with training interactions.
 
         Args:
             name: The column's name.
             column: The values of the I items of the catalogue: text, numbers, or lists of them.
             is_trained_I: Which of them have training interactions.
+            earlier: Values that keep their codes, in this order; the others follow.
 
         Raises:
             InputError: If the column holds other types, no values, or more than 100,000 different ones.
@@ -56,14 +57,19 @@ class CategoryFeature(FeatureSpec):
         counted = seen.group_by("value").len().sort(["len", "value"], descending=[True, False])
         if counted.is_empty():
             raise InputError(f"No item with training interactions has a value of {name}. Leave the feature out.")
-        if len(counted) > MOST_VALUES:
+        categories = tuple(dict.fromkeys([*earlier, *counted["value"]]))
+        if len(categories) > MOST_VALUES:
             raise InputError(
-                f"The category {name} has {len(counted):,} different values, more than {MOST_VALUES:,}. Give coarser "
-                f"values, or leave {name} out."
+                f"The category {name} has {len(categories):,} different values, more than {MOST_VALUES:,}. Give "
+                f"coarser values, or leave {name} out."
             )
-        known = pairs.filter(pairs["value"].is_in(counted["value"].implode()))
+        known = pairs.filter(pairs["value"].is_in(pl.Series(categories).implode()))
         per_item = int(np.bincount(known["row"]).max())
-        return cls(name, tuple(counted["value"]), min(per_item, MOST_PER_ITEM), separator)
+        return cls(name, categories, min(per_item, MOST_PER_ITEM), separator)
+
+    def refit(self, column: pl.Series, item_ids: pl.Series, is_trained_I: np.ndarray) -> Self:
+        """Return the feature with further values of another catalogue; known ones keep their codes."""
+        return self.fit(self.name, column, is_trained_I, earlier=self.categories)
 
     def values(self, column: pl.Series, item_ids: pl.Series) -> np.ndarray:
         """Return codes, int32 (I, C).

@@ -19,8 +19,8 @@ class DataArguments:
     """Which interactions to use, and how to filter and split them.
 
     Raises:
-        InputError: If `split_method` is unknown, a field is set that the chosen split does not use, a minimum is below
-            1, or there is a model for texts but no item features.
+        InputError: If `split_method` is unknown, a field is set that the chosen split does not use, or a minimum is
+            below 1.
     """
 
     dataset: str | None = field(
@@ -85,11 +85,6 @@ class DataArguments:
         for name in ("min_user_interactions", "min_item_interactions"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name}={getattr(self, name)} must be at least 1.")
-        if self.item_text_model is not None and self.item_features is None:
-            raise InputError(
-                f"item_text_model='{self.item_text_model}' has no effect without item_features. Leave it out, or name "
-                "the columns of the items to read."
-            )
         for field_ in fields(self):
             value = getattr(self, field_.name)
             if field_.name in self.fields_of_other_splits() and value != field_.default:

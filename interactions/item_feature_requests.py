@@ -10,7 +10,15 @@ import polars as pl
 from seqrec.errors import InputError
 from seqrec.interactions.one_line import one_line
 
-__all__ = ["FeatureRequest", "Kind", "read_requests", "require_columns", "table_columns", "text_columns"]
+__all__ = [
+    "FeatureRequest",
+    "Kind",
+    "entries_of",
+    "read_requests",
+    "require_columns",
+    "table_columns",
+    "text_columns",
+]
 
 Kind = Literal["category", "number", "vector", "text"]
 

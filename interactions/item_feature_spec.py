@@ -5,7 +5,7 @@ Shape suffix: I items.
 
 from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import polars as pl
@@ -36,6 +36,19 @@ class FeatureSpec(ABC):
         Raises:
             InputError: If the column cannot be read as this kind.
         """
+
+    def refit(self, column: pl.Series, item_ids: pl.Series, is_trained_I: np.ndarray) -> Self:
+        """Return this feature for the items of another catalogue, whose values it reads as before if it can.
+
+        Args:
+            column: Their raw values.
+            item_ids: Their ids, for errors.
+            is_trained_I: Which of them have training interactions.
+
+        Raises:
+            InputError: If the column cannot be read as this kind.
+        """
+        return self
 
     @abstractmethod
     def fits(self, values_I: np.ndarray) -> bool:

@@ -63,6 +63,7 @@ def fit_features(
     *,
     is_trained: np.ndarray,
     text_model: str | None = None,
+    earlier: ItemFeatures | None = None,
 ) -> tuple[ItemFeatures, dict[str, np.ndarray]]:
     """Fit the features of a catalogue, log a line on each, and return them with their values.
 
@@ -72,13 +73,14 @@ def fit_features(
         item_ids: The ids of the catalogue's I items, in the order of their token ids.
         is_trained: Which of them have training interactions, bool (I,).
         text_model: See `ItemFeatures.fit`.
+        earlier: See `ItemFeatures.fit`.
 
     Raises:
         InputError: See `with_matrices` and `ItemFeatures.fit`.
     """
     names = [request.name for request in read_requests(wanted, table.columns)]
     rows = rows_of_items(with_matrices(table, wanted), item_ids, names)
-    features = ItemFeatures.fit(rows, wanted, is_trained=is_trained, text_model=text_model)
+    features = ItemFeatures.fit(rows, wanted, is_trained=is_trained, text_model=text_model, earlier=earlier)
     values = features.values(rows)
     for line in features.report(values):
         logger.warning("%s", line)  # as a warning, so that it is always shown

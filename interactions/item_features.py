@@ -15,7 +15,7 @@ import polars as pl
 from seqrec.errors import InputError
 from seqrec.interactions.category_features import CategoryFeature
 from seqrec.interactions.item_feature_kinds import infer_kind
-from seqrec.interactions.item_feature_requests import FeatureRequest, read_requests, require_columns
+from seqrec.interactions.item_feature_requests import FeatureRequest, entries_of, read_requests, require_columns
 from seqrec.interactions.item_feature_spec import FeatureSpec
 from seqrec.interactions.item_texts import DEFAULT_TEXT_MODEL
 from seqrec.interactions.number_features import NumberFeature
@@ -55,6 +55,7 @@ class ItemFeatures:
         *,
         is_trained: np.ndarray | None = None,
         text_model: str | None = None,
+        earlier: "ItemFeatures | None" = None,
     ) -> "ItemFeatures":
         """Choose kinds, list the values of categories, and measure numbers.
 
@@ -66,6 +67,8 @@ class ItemFeatures:
                 None: all.
             text_model: Id or folder of the sentence-transformers model for texts; None:
                 sentence-transformers/all-MiniLM-L6-v2.
+            earlier: The features of another catalogue. Those of the same name and kind are read as there: numbers are
+                standardised and texts encoded in the same way, and known values of categories keep their codes.
 
         Raises:
             InputError: If a column does not exist or cannot be used as its kind.
@@ -74,7 +77,8 @@ class ItemFeatures:
         require_columns(requests, table)
         is_trained_I = np.ones(len(table), dtype=bool) if is_trained is None else is_trained
         model = text_model or DEFAULT_TEXT_MODEL
-        specs = tuple(fit_one(request, table, is_trained_I, model) for request in requests)
+        known = {} if earlier is None else {spec.name: moved(spec, text_model) for spec in earlier.specs}
+        specs = tuple(fit_one(request, table, is_trained_I, model, known.get(request.name)) for request in requests)
         if text_model is not None and not any(isinstance(spec, TextFeature) for spec in specs):
             raise InputError(
                 f"item_text_model='{text_model}' has no effect: no item feature is a text. Leave it out, or choose "
@@ -125,6 +129,11 @@ class ItemFeatures:
                     f"{shown}. Compute them with these features."
                 )
 
+    def kinds_of(self, wanted: str) -> str:
+        """Add the kinds of these features to a list of wanted ones, separated by commas, that leaves them open."""
+        kinds = {spec.name: spec.kind for spec in self.specs}
+        return ",".join(f"{entry}:{kinds[entry]}" if entry in kinds else entry for entry in entries_of(wanted))
+
     @property
     def wanted(self) -> list[str]:
         """The features as `name:kind`, so that `read_items` reads another table in the same way."""
@@ -174,10 +183,18 @@ class ItemFeatures:
             raise InputError(f"'{path}' cannot be read: {one_line(error)}.") from error
 
 
-def fit_one(request: FeatureRequest, table: pl.DataFrame, is_trained_I: np.ndarray, model: str) -> FeatureSpec:
-    """Fit one feature."""
+def fit_one(
+    request: FeatureRequest,
+    table: pl.DataFrame,
+    is_trained_I: np.ndarray,
+    model: str,
+    earlier: FeatureSpec | None = None,
+) -> FeatureSpec:
+    """Fit one feature, as an earlier one of the same name and kind if there is one."""
     name, column, ids = request.name, table[request.name], table["item_id"]
-    kind = request.kind or infer_kind(name, column)
+    kind = request.kind or (infer_kind(name, column) if earlier is None else earlier.kind)
+    if earlier is not None and earlier.kind == kind:
+        return earlier.refit(column, ids, is_trained_I)
     if kind == "category":
         return CategoryFeature.fit(name, column, is_trained_I)
     if kind == "number":

@@ -23,7 +23,7 @@ from seqrec.interactions.sources import load_interactions
 from seqrec.interactions.splitting import Split, leave_one_out, temporal
 from seqrec.interactions.timestamps import unit_of_column
 from seqrec.interactions.tokenization_items import ItemTokenizer
-from seqrec.interactions.unknown_items import report_unknown_items
+from seqrec.interactions.unknown_items import GrowingVocabulary, report_unknown_items, rows_of_unknown_items
 
 __all__ = ["prepare"]
 
@@ -39,6 +39,8 @@ def prepare(
     items: Any = None,
     remembered: Mapping[str, str] | None = None,
     refuse_unknown: bool = False,
+    growing: GrowingVocabulary | None = None,
+    earlier_features: ItemFeatures | None = None,
     held_out: Sequence[str] = HELD_OUT,
     event_columns: Sequence[str] = (),
 ) -> PreparedData:
@@ -56,6 +58,10 @@ def prepare(
         remembered: Names of the columns of the table that the model was trained on; see `read_interactions`.
         refuse_unknown: Whether to refuse items outside that vocabulary, as fine-tuning requires. Otherwise they become
             `<|unk|>`, with a warning.
+        growing: The vocabulary of a trained model, instead of `tokenizer`, to which unknown items are added, also those
+            of the table of items without interactions.
+        earlier_features: The item features of a model of another catalogue, as which features of the same name and kind
+            are read; see `ItemFeatures.fit`.
         held_out: The splits that must have rows, of "validation" and "test".
         event_columns: Names of the event columns that the model reads in addition to item ids. With `timestamps`, those
             of the data must be times.
@@ -70,8 +76,10 @@ def prepare(
         HubError: If the Hub has no such data set, or refuses access.
         HubConnectionError: If the Hub cannot be reached, or fails.
     """
+    tokenizer = tokenizer if growing is None else growing.tokenizer
     require_one_source(arguments, interactions, items)
     require_new_features(arguments, tokenizer)
+    require_read_texts(arguments, growing)
     if arguments.dataset is not None and (folder := find_prepared(arguments.dataset)) is not None:
         if items is not None:
             raise InputError(f"'{arguments.dataset}' is a prepared set, which has its own items. Leave items out.")
@@ -83,18 +91,20 @@ def prepare(
         columns=arguments.columns,
         remembered=remembered,
         items=arguments.items if items is None else items,
-        item_features=arguments.item_features or (),
+        item_features=arguments.item_features or (growing.wanted_columns if growing else ()),
         streaming=arguments.streaming,
     )
     kept = filter_interactions(data.interactions, arguments)
     split = split_interactions(kept, arguments)
+    if growing is not None:
+        tokenizer = with_unknown_items(growing, split, data.items)
     if tokenizer is not None:
         report_unknown_items(split, tokenizer, refuse=refuse_unknown)
     tokenizer = tokenizer or ItemTokenizer.from_interactions(
         split.train, catalogue=items_on_offer(kept, data.items, arguments)
     )
     catalogue = Catalogue.from_interactions(split.train, tokenizer, data.items)
-    features, feature_values = read_features(data.items, catalogue, arguments)
+    features, feature_values = read_features(data.items, catalogue, arguments, earlier_features)
     prepared = PreparedData(
         build_sequences(split, tokenizer, event_columns),
         tokenizer,
@@ -139,6 +149,23 @@ def require_new_features(arguments: DataArguments, tokenizer: ItemTokenizer | No
         )
 
 
+def require_read_texts(arguments: DataArguments, growing: GrowingVocabulary | None) -> None:
+    """Refuse a model for texts if no texts are read."""
+    if arguments.item_text_model is not None and arguments.item_features is None and growing is None:
+        raise InputError(
+            f"item_text_model='{arguments.item_text_model}' has no effect without item_features. Leave it out, or name "
+            "the columns of the items to read."
+        )
+
+
+def with_unknown_items(growing: GrowingVocabulary, split: Split, items: pl.DataFrame | None) -> ItemTokenizer:
+    """Add the items that a vocabulary lacks, if there are any, and return it."""
+    new = rows_of_unknown_items(split, growing.tokenizer, items)
+    if len(new):
+        growing.add(new)
+    return growing.tokenizer
+
+
 def items_on_offer(interactions: pl.DataFrame, items: pl.DataFrame | None, arguments: DataArguments) -> pl.Series:
     """Return the ids of the catalogue: those that occur, possibly repeated, and with features all of the table."""
     if arguments.item_features is None or items is None:
@@ -161,7 +188,10 @@ def items_on_offer(interactions: pl.DataFrame, items: pl.DataFrame | None, argum
 
 
 def read_features(
-    items: pl.DataFrame | None, catalogue: Catalogue, arguments: DataArguments
+    items: pl.DataFrame | None,
+    catalogue: Catalogue,
+    arguments: DataArguments,
+    earlier: ItemFeatures | None = None,
 ) -> tuple[ItemFeatures | None, dict[str, np.ndarray]]:
     """Return the item features that the arguments name, and their values; None and no values if they name none."""
     if arguments.item_features is None:
@@ -177,6 +207,7 @@ def read_features(
         catalogue.frame["item_id"],
         is_trained=catalogue.counts > 0,
         text_model=arguments.item_text_model,
+        earlier=earlier,
     )
 
 

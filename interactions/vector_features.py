@@ -32,6 +32,10 @@ class VectorFeature(FeatureSpec):
         """
         return cls(name, read_vectors(name, column, item_ids).shape[1])
 
+    def refit(self, column: pl.Series, item_ids: pl.Series, is_trained_I: np.ndarray) -> Self:
+        """Return the feature with the width of another catalogue's vectors."""
+        return self.fit(self.name, column, item_ids)
+
     def values(self, column: pl.Series, item_ids: pl.Series) -> np.ndarray:
         """Return the vectors, float32 (I, W); a row of NaN if missing."""
         return read_vectors(self.name, column, item_ids, size=self.size)
@@ -79,6 +83,11 @@ class TextFeature(VectorFeature):
         if texts.is_empty():
             raise InputError(f"All values of {name} are missing. Leave the feature out.")
         return cls(name, encode_texts(name, texts, location).shape[1], shown_name(location), location)
+
+    def refit(self, column: pl.Series, item_ids: pl.Series, is_trained_I: np.ndarray) -> Self:
+        """Return the feature itself, or one of another text model if `location` names another."""
+        names = [name.rpartition("/")[2] for name in (self.model, shown_name(self.location))]
+        return self if names[0] == names[1] else self.fit_text(self.name, column, self.location)
 
     def values(self, column: pl.Series, item_ids: pl.Series) -> np.ndarray:
         """Return the texts' vectors, float32 (I, W); a row of NaN for empty texts."""

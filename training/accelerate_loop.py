@@ -1,7 +1,8 @@
 """The same training as a bare Accelerate loop, to copy and change.
 
 It trains the same model to the same losses as `SequentialTrainer`, in one process or several, but without checkpoints,
-early stopping and logging.
+early stopping and logging. `Recommender(model, tokenizer, items, features=features).save_pretrained(folder)` saves the
+model with its vocabulary, catalogue and item features.
 """
 
 from collections.abc import Callable

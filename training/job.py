@@ -22,7 +22,6 @@ from seqrec.hub.staging import staged
 from seqrec.hub.weights_hash import weights_sha256
 from seqrec.inference.samples import sample_recommendations
 from seqrec.interactions.data_arguments import DataArguments
-from seqrec.interactions.item_features import ItemFeatures
 from seqrec.interactions.preparation import prepare
 from seqrec.interactions.prepared_sets import PreparedData
 from seqrec.interactions.whole_files import write_text_whole
@@ -37,9 +36,10 @@ from seqrec.training.progress import shows_lines
 from seqrec.training.progress_text import start_of_training
 from seqrec.training.provenance import estimated_energy, hardware, versions
 from seqrec.training.slices_picture import save_slices_picture
-from seqrec.training.starting_point import load_starting_point
+from seqrec.training.starting_point import GrowingModel, load_starting_point, require_one_start
 from seqrec.training.terminal import line_width, tell, without_library_bars
 from seqrec.training.trainer import SequentialTrainer
+from seqrec.training.transfer import Source, load_source
 
 __all__ = ["TrainedModel", "run_job"]
 
@@ -62,6 +62,7 @@ def run_job(
     model_type: str = "sasrec",
     config_fields: Mapping[str, Any] | None = None,
     model_name_or_path: str | None = None,
+    init_from: str | None = None,
     model_revision: str | None = None,
     overwrite: bool = False,
     command: str | None = None,
@@ -78,16 +79,20 @@ def run_job(
         config_fields: Fields of its configuration that differ from the defaults.
         model_name_or_path: Folder or Hub repository of a model to fine-tune, instead of training from scratch. Its
             architecture, configuration, vocabulary and item features are kept; `config_fields` may change those that
-            only training reads.
-        model_revision: Revision of that repository.
+            only training reads. If it reads item features, unknown items are added first, by their features.
+        init_from: Folder or Hub repository of a model of another catalogue, whose network and feature encoders the new
+            model starts with. Its architecture is kept; `config_fields` may change only what its weights do not depend
+            on, such as `item_id_embedding`.
+        model_revision: Revision of either repository.
         overwrite: Whether to replace a model or checkpoints that `output_dir` already holds.
         command: The command line, or the call in Python, that started the job, for the card, which leaves out its
             folders and secrets.
 
     Raises:
         InputError: On an unknown model type, unusable interactions, a mistyped path, or items that the model to
-            fine-tune does not know; if `output_dir` holds a model or other people's files, or is in use by another
-            training; or if another training left the checkpoint to resume from.
+            fine-tune does not know and that cannot be added (see `Recommender.add_items`); if the model to start from
+            is named twice, or its weights depend on a field that differs; if `output_dir` holds a model or other
+            people's files, or is in use by another training; or if another training left the checkpoint to resume from.
         SavedFolderError: If the prepared set, the model to fine-tune or the checkpoint is incomplete or damaged.
         HubError: If the Hub refuses.
         HubConnectionError: If the Hub cannot be reached, or fails.
@@ -95,19 +100,21 @@ def run_job(
     """
     if model_type not in MODEL_TYPES:
         raise InputError(f"There is no model_type {model_type!r}. Choose one of: {', '.join(sorted(MODEL_TYPES))}.")
-    config = MODEL_TYPES[model_type](**(config_fields or {})) if model_name_or_path is None else None
+    start = require_one_start(model_name_or_path, init_from)
+    config = MODEL_TYPES[model_type](**(config_fields or {})) if start is None else None
     check_settings(training_arguments, config)
     folder = Path(training_arguments.output_dir)
     with claimed(folder) if training_arguments.process_index == 0 else nullcontext(), without_library_bars():
         checkpoint = resume_point(folder, training_arguments.resume_from_checkpoint, overwrite=overwrite)
         set_seed(training_arguments.seed)
-        frames = {"interactions": interactions, "items": items}
         model, data = load_model_and_data(
-            partial(prepare, data_arguments, **frames),
+            data_arguments,
+            partial(prepare, interactions=interactions, items=items),
             model_type,
             dict(config_fields or {}),
-            model_name_or_path,
-            model_revision,
+            model_name_or_path=model_name_or_path,
+            init_from=init_from,
+            model_revision=model_revision,
         )
         trainer = SequentialTrainer(
             model,
@@ -116,7 +123,9 @@ def run_job(
             train_dataset=data.sequences["train"],
             eval_dataset=data.sequences["validation"],
             items=data.items,
+            features=data.features,
         )
+        trainer.init_from = init_from
         exclude_seen = training_arguments.exclude_seen
         warn_of_repeats(data.sequences["validation"], exclude_seen=exclude_seen)
         if shows_lines(trainer.args):
@@ -138,37 +147,66 @@ def run_job(
             exclude_seen=exclude_seen,
             last_day=data.protocol.get("period", [None])[-1],
         )
-        save(trainer, data.features, metrics)
+        save(trainer, metrics)
     return TrainedModel(trainer, data, metrics)
 
 
 def load_model_and_data(
+    arguments: DataArguments,
     prepare_data: Callable[..., PreparedData],
     model_type: str,
     config_fields: Mapping[str, Any],
-    model_name_or_path: str | None,
-    model_revision: str | None,
+    *,
+    model_name_or_path: str | None = None,
+    init_from: str | None = None,
+    model_revision: str | None = None,
 ) -> tuple[NextItemHead, PreparedData]:
     """Load the model to fine-tune and encode the data with its vocabulary, or make a new model for the data."""
+    if init_from is not None:
+        return transferred_model(arguments, prepare_data, config_fields, load_source(init_from, model_revision))
     if model_name_or_path is None:
-        data = prepare_data(event_columns=MODEL_TYPES[model_type](**config_fields).event_columns)
+        data = prepare_data(arguments, event_columns=MODEL_TYPES[model_type](**config_fields).event_columns)
         return new_model(data, model_type, config_fields), data
     start = load_starting_point(model_name_or_path, revision=model_revision, config_fields=config_fields)
+    growing = None if start.features is None else GrowingModel(start, arguments.item_text_model)
     data = prepare_data(
+        arguments,
         start.tokenizer,
         refuse_unknown=True,
+        growing=growing,
         event_columns=start.model.config.event_columns,
         remembered=saved_columns(model_name_or_path, revision=model_revision),
     )
+    start = start if growing is None else growing.saved
     items = data.items.with_titles_of(start.items).with_hidden_of(start.items)
     return start.model, replace(data, items=items, features=start.features, feature_values={})
 
 
-def new_model(data: PreparedData, model_type: str, config_fields: Mapping[str, Any]) -> NextItemHead:
-    """Make a model for the items of the data, with their features."""
+def transferred_model(
+    arguments: DataArguments,
+    prepare_data: Callable[..., PreparedData],
+    config_fields: Mapping[str, Any],
+    source: Source,
+) -> tuple[NextItemHead, PreparedData]:
+    """Make a model for the items of the data that starts with the weights of a model of another catalogue."""
+    fields = source.config_fields(config_fields)
+    data = prepare_data(
+        source.data_arguments(arguments),
+        earlier_features=source.saved.features,
+        event_columns=MODEL_TYPES[source.model_type](**fields).event_columns,
+    )
+    return new_model(data, source.model_type, fields, source), data
+
+
+def new_model(
+    data: PreparedData, model_type: str, config_fields: Mapping[str, Any], source: Source | None = None
+) -> NextItemHead:
+    """Make a model for the items of the data, with their features, and optionally with the weights of another model."""
     described = {} if data.features is None else {"item_features": data.features.config_entry()}
     config = MODEL_TYPES[model_type](vocab_size=len(data.tokenizer), **config_fields, **described)
     model = AutoModelForNextItem.from_config(config)
+    if source is not None:
+        source.give_weights(model, data.features)
     if data.features is not None:
         model.set_feature_values(data.feature_values)
     return model
@@ -220,8 +258,8 @@ def changed_arguments(arguments: SequentialTrainingArguments) -> dict[str, Any]:
     }
 
 
-def save(trainer: SequentialTrainer, features: ItemFeatures | None, metrics: dict[str, Any]) -> None:
-    """Save the model, its item features, metrics, pictures and card atomically, and push them if the arguments say so.
+def save(trainer: SequentialTrainer, metrics: dict[str, Any]) -> None:
+    """Save the model, its metrics, pictures and card atomically, and push them if the arguments say so.
 
     Checkpoints are then deleted.
     """
@@ -231,8 +269,6 @@ def save(trainer: SequentialTrainer, features: ItemFeatures | None, metrics: dic
         return
     with staged(folder) as stage:
         trainer.save_model(str(stage), _internal_call=True)
-        if features is not None:
-            features.save(stage)
         metrics["weights_sha256"] = weights_sha256(stage)
         write_text_whole(stage / METRICS, json.dumps(metrics, indent=2) + "\n")
         save_training_curve(trainer.state.log_history, stage / CURVE, trainer.args.metric_for_best_model or "ndcg@10")

@@ -8,8 +8,10 @@ from torch.optim import Optimizer
 from transformers.trainer_utils import IntervalStrategy, number_of_arguments
 
 from seqrec.errors import InputError
+from seqrec.inference.new_items import require_features_of
 from seqrec.interactions.catalogue import Catalogue
 from seqrec.interactions.histories import Histories
+from seqrec.interactions.item_features import ItemFeatures
 from seqrec.interactions.special_tokens import NUM_SPECIAL_TOKENS
 from seqrec.modeling.modeling_next_item import NextItemHead
 from seqrec.modeling.objectives import training_collator
@@ -38,12 +40,14 @@ class ModelFitting(BareModel):
         own_collator: The collator that was given, if any.
         own_optimizer: The optimizer's class and arguments that were given, if any.
         items: The catalogue that was given, if any.
+        features: The item features that were given, if any.
     """
 
     train_rows: Any
     own_collator: Callable[[Any], dict[str, Tensor]] | None
     own_optimizer: tuple[type[Optimizer], dict[str, Any]] | None
     items: Catalogue | None
+    features: ItemFeatures | None
     model_init: Callable[..., NextItemHead] | None
 
     def fit_to(self, model: NextItemHead) -> None:
@@ -56,6 +60,7 @@ class ModelFitting(BareModel):
         require_a_batch(args, self.train_dataset)
         require_same_vocabulary(model, self.processing_class, self.train_dataset)
         require_told_times(self.eval_dataset, columns)
+        require_features_of(model, self.features)
         self.validation_metrics = validation_metrics(
             args,
             self.eval_dataset,

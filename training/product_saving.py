@@ -11,8 +11,10 @@ from transformers import PreTrainedTokenizerBase
 from seqrec.hub.card_metadata import is_repository_name
 from seqrec.hub.model_card import save_model_card
 from seqrec.hub.saved_catalogue import save_catalogue
+from seqrec.hub.saved_features import features_next_to
 from seqrec.interactions.catalogue import Catalogue
 from seqrec.interactions.histories import Histories
+from seqrec.interactions.item_features import ItemFeatures
 from seqrec.interactions.item_rows import by_row
 from seqrec.interactions.special_tokens import NUM_SPECIAL_TOKENS
 from seqrec.modeling.saved_items import ITEMS
@@ -25,10 +27,14 @@ class ProductSaving(BareModel):
     """A `Trainer` whose saved model `Recommender.from_pretrained` can load.
 
     Attributes:
+        init_from: The model of another catalogue whose weights the model began with, if any.
         items: The catalogue, if one was given.
+        features: How a table becomes the features that the model reads, if they were given.
     """
 
+    init_from: str | None = None
     items: Catalogue | None
+    features: ItemFeatures | None
 
     def _save(self, output_dir: str | None = None, state_dict: dict | None = None) -> None:
         # The library would also pickle the training arguments, including tokens. metrics.json holds them instead.
@@ -42,6 +48,9 @@ class ProductSaving(BareModel):
         items = self.catalogue_to_save(folder)
         if items is not None:
             save_catalogue(items, folder)
+        features = self.features or features_next_to(self.bare_model)
+        if features is not None:
+            features.save(folder)
 
     def catalogue_to_save(self, folder: Path) -> Catalogue | None:
         """Return the catalogue to save; None if nothing is known that a catalogue in the folder would not tell."""
@@ -67,8 +76,8 @@ class ProductSaving(BareModel):
 
     @property
     def base_model(self) -> str | None:
-        """The repository on the Hub that the model was loaded from, or None."""
-        name = self.bare_model.name_or_path
+        """The repository on the Hub that the model, or the weights it began with, came from; None if there is none."""
+        name = self.init_from or self.bare_model.name_or_path
         return name if is_repository_name(name) and not Path(name).exists() else None
 
 

@@ -18,7 +18,7 @@ from seqrec.training.arguments import SequentialTrainingArguments
 from seqrec.training.device_choice import device_settings
 from seqrec.training.job import TrainedModel, run_job
 from seqrec.training.settings import sort_settings
-from seqrec.training.starting_point import chosen_model_type
+from seqrec.training.starting_point import chosen_model_type, require_one_start
 from seqrec.training.terminal import without_library_bars
 
 __all__ = ["train"]
@@ -31,6 +31,7 @@ def train(
     items: Any = None,
     model_type: str | None = None,
     model_name_or_path: str | PathLike[str] | None = None,
+    init_from: str | PathLike[str] | None = None,
     model_revision: str | None = None,
     output_dir: str | PathLike[str] | None = None,
     overwrite: bool = False,
@@ -48,10 +49,13 @@ def train(
             "ts"}`. They are saved with the model, for tables that it later recommends for.
         items: A frame or file with `item_id` (or its name in `columns`), `title`, and the columns that `item_features`
             names.
-        model_type: Architecture: a key of `MODEL_TYPES`, such as `"bert4rec"`. If None, that of the model to fine-tune,
-            or else `"sasrec"`.
+        model_type: Architecture: a key of `MODEL_TYPES`, such as `"bert4rec"`. If None, that of the model to start
+            from, or else `"sasrec"`.
         model_name_or_path: Folder or Hub repository of a model to fine-tune, instead of training from scratch.
-        model_revision: Revision of that repository.
+            If it reads item features, new items of the interactions and of `items` are added first.
+        init_from: Folder or Hub repository of a model of another catalogue: the new model starts with its network and
+            its encoders of item features of the same name and kind.
+        model_revision: Revision of either repository.
         output_dir: Folder for the model, its metrics and card. If None, nothing is left on disk, but the recommender
             can be saved with all of these.
         overwrite: Whether to replace a model or checkpoints that `output_dir` already holds.
@@ -72,15 +76,15 @@ def train(
         >>> recommender.recommend(["50", "181", "258"], k=10)  # doctest: +SKIP
         >>> recommender.metrics["model"]["test"]["ndcg@10"]  # doctest: +SKIP
     """
-    start = None if model_name_or_path is None else str(model_name_or_path)
-    model_type = chosen_model_type(model_type, start, model_revision)
+    start, source = (None if name is None else str(name) for name in (model_name_or_path, init_from))
+    model_type = chosen_model_type(model_type, require_one_start(start, source), model_revision)
     settings = with_text_of_features(settings)
     sorted_ = sort_settings({**settings, **column_fields(columns, settings)}, model_type)
     training_fields = {**sorted_.training, **device_settings(device, sorted_.training.get("use_cpu"))}
     names, frames = split_names_from_frames({"interactions": interactions, "items": items})
     data_arguments = DataArguments(dataset=names.get("interactions"), items=names.get("items"), **sorted_.data)
     told = {"columns": columns, "items": items, "model_type": model_type, "model_name_or_path": start}
-    told |= {"model_revision": model_revision, **settings}
+    told |= {"init_from": source, "model_revision": model_revision, **settings}
     with working_folder(output_dir, sorted_.training) as folder, without_library_bars():
         trained = run_job(
             data_arguments,
@@ -89,6 +93,7 @@ def train(
             model_type=model_type,
             config_fields=sorted_.config,
             model_name_or_path=start,
+            init_from=source,
             model_revision=model_revision,
             overwrite=overwrite,
             command=call_text(interactions, told),

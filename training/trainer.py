@@ -14,6 +14,7 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, TrainOutput
 from seqrec.errors import NonFiniteError, SavedFolderError
 from seqrec.interactions.catalogue import Catalogue
 from seqrec.interactions.histories import Histories
+from seqrec.interactions.item_features import ItemFeatures
 from seqrec.modeling.modeling_next_item import NextItemHead
 from seqrec.training.arguments import SequentialTrainingArguments, complete_arguments, require_ranges
 from seqrec.training.checkpoints import require_same_training, write_settings
@@ -50,6 +51,9 @@ class SequentialTrainer(HyperparameterSearch, ModelFitting, RankingValidation, P
         processing_class: The `ItemTokenizer`, saved with the model.
         items: The catalogue, as a `Catalogue` or a table of the same columns, saved with the model. If None, the
             vocabulary is saved with the counts of the training histories.
+        features: How a table of items becomes the features that the model reads (`config.item_features`), such as those
+            of `PreparedData`; saved with the model, so that items can be added to it. If None, those next to the model
+            that was loaded, if any.
         model_init: Makes a model, instead of `model`; with one argument, it receives the trial of a search or None.
         data_collator: Makes training batches; by default the collator that the model's objective needs.
         optimizer_cls_and_kwargs: As in `Trainer`.
@@ -59,8 +63,8 @@ class SequentialTrainer(HyperparameterSearch, ModelFitting, RankingValidation, P
 
     Raises:
         InputError: If model and vocabulary differ in size, rows hold token ids outside the vocabulary, the metric that
-            selects the best checkpoint is not computed, an argument would have no effect, or not exactly one of
-            `model` and `model_init` is given.
+            selects the best checkpoint is not computed, the features are not those that the model reads, an argument
+            would have no effect, or not exactly one of `model` and `model_init` is given.
     """
 
     args: SequentialTrainingArguments
@@ -75,6 +79,7 @@ class SequentialTrainer(HyperparameterSearch, ModelFitting, RankingValidation, P
         train_dataset: Histories | Dataset | IterableDataset | None = None,
         eval_dataset: Histories | Dataset | Mapping[str, Histories | Dataset] | None = None,
         items: Any = None,
+        features: ItemFeatures | None = None,
         model_init: Callable[..., NextItemHead] | None = None,
         compute_metrics: Callable[[EvalPrediction], dict[str, float]] | None = None,
         optimizer_cls_and_kwargs: tuple[type[Optimizer], dict[str, Any]] | None = None,
@@ -91,6 +96,7 @@ class SequentialTrainer(HyperparameterSearch, ModelFitting, RankingValidation, P
         read_in_each_process(train_dataset, args)
         self.own_collator, self.own_optimizer = data_collator, optimizer_cls_and_kwargs
         self.items = None if items is None else Catalogue.of(items)
+        self.features = features
         self.resumed: Path | None = None
         if model is None:
             set_seed(args.seed)

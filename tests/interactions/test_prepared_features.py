@@ -142,7 +142,7 @@ def test_features_need_items_and_a_new_model(shop):
     with pytest.raises(InputError, match="item_features='genres,year' has no effect on a trained model"):
         prepare(arguments(shop), prepare(DataArguments(dataset=str(shop))).tokenizer)
     with pytest.raises(InputError, match="item_text_model='x' has no effect without item_features"):
-        DataArguments(item_text_model="x")
+        prepare(DataArguments(dataset=str(shop), item_text_model="x"))
 
 
 def test_a_table_of_other_items_is_refused(shop):

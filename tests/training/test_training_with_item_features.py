@@ -7,9 +7,10 @@ import pytest
 import torch
 
 import seqrec
-from seqrec import Recommender
+from seqrec import Recommender, SequentialTrainer, SequentialTrainingArguments
 from seqrec.errors import InputError
 from seqrec.interactions.data_arguments import DataArguments
+from seqrec.interactions.item_features import ItemFeatures
 from seqrec.interactions.preparation import prepare
 from seqrec.interactions.synthetic import synthetic_interactions
 
@@ -62,6 +63,25 @@ def test_a_model_reads_the_features_of_all_items(folder, items):
     found = recommender.model.item_vectors()
     recommender.model.set_feature_values(recommender.features.values(in_order))
     assert torch.equal(recommender.model.item_vectors(), found)
+
+
+def test_trainers_save_features(folder, interactions, items, tmp_path):
+    data = prepare(DataArguments(item_features="colour,price"), interactions=interactions, items=items)
+    model = Recommender.from_pretrained(folder, device="cpu").model
+    plain = {"eval_strategy": "no", "save_strategy": "steps", "save_steps": 1, "load_best_model_at_end": False}
+    arguments = SequentialTrainingArguments(tmp_path / "out", max_steps=2, **plain, **SHORT)
+    rows = {"train_dataset": data.sequences["train"], "processing_class": data.tokenizer}
+    trainer = SequentialTrainer(model, arguments, **rows, features=data.features)
+    trainer.train()
+    trainer.save_model()
+    SequentialTrainer(model, arguments, **rows).save_model(tmp_path / "loaded")  # reads those next to the model
+    for path in (tmp_path / "out", tmp_path / "out" / "checkpoint-2", tmp_path / "loaded"):
+        recommender = Recommender.from_pretrained(path, device="cpu")
+        assert recommender.features == data.features
+        recommender.add_items(items[[0]].with_columns(item_id=pl.lit("new")))
+    other = ItemFeatures(data.features.specs[:1])
+    with pytest.raises(InputError, match=r"The features \(colour\) are not those that the model reads"):
+        SequentialTrainer(model, arguments, **rows, features=other)
 
 
 def test_cold_items_are_recommended_and_measured(folder):
@@ -144,3 +164,61 @@ def test_models_without_features_are_saved_as_before(interactions, tmp_path):
     assert not (tmp_path / "model" / "item_features.json").exists()
     assert "item_features" not in json.loads((tmp_path / "model" / "metrics.json").read_text())["protocol"]
     assert Recommender.from_pretrained(tmp_path / "model").features is None
+
+
+def test_fine_tuning_adds_new_items(folder, interactions, items, tmp_path, caplog):
+    new = items[[0, 1, 7]].with_columns(item_id=pl.Series(["new", "newer", "cold 4"]), colour=pl.lit("green"))
+    item_id = pl.col("item_id").cast(pl.String)
+    place = pl.int_range(pl.len())
+    newer = interactions.with_columns(
+        item_id=pl.when(place % 9 == 0)
+        .then(pl.lit("newer"))
+        .when(place % 50 == 1)
+        .then(pl.lit("new"))
+        .otherwise(item_id)
+    )
+    start = Recommender.from_pretrained(folder, device="cpu")
+    tuned = train(newer, pl.concat([new, items]), model_name_or_path=folder, output_dir=tmp_path / "tuned")
+    assert "Added 3 new items to the 43 of the model." in caplog.messages
+    assert tuned.item_ids == [*start.item_ids, "newer", "new", "cold 4"]
+    assert tuned.items.counts[-3] > tuned.items.counts[-2] > tuned.items.counts[-1] == 0
+    assert tuned.features == start.features
+    expected = start.features.values(pl.concat([items, new]).filter(pl.col("item_id") == "newer"))
+    found = tuned.model.model.item_encoder.features.parts[0].values_VF[-3]
+    assert found.tolist() == expected["colour"][0].tolist()
+    loaded = Recommender.from_pretrained(tmp_path / "tuned", device="cpu")
+    assert torch.equal(loaded.model.item_vectors(), tuned.model.item_vectors())
+    assert loaded.items.titles[-1] == new["title"][2]
+
+
+def with_last_item(interactions, item_id):
+    changed = interactions.with_columns(pl.col("item_id").cast(pl.String))
+    return changed[:-1].vstack(changed[-1:].with_columns(item_id=pl.lit(item_id)))
+
+
+def test_fine_tuning_refuses_items_that_cannot_be_added(folder, interactions, items, tmp_path):
+    newer = with_last_item(interactions, "new")
+    bare = items[[0]].with_columns(item_id=pl.lit("new"), colour=pl.lit(None), price=pl.lit(None))
+    others = interactions.with_columns(item_id="x" + pl.col("item_id").cast(pl.String))
+    refused = {
+        "1 items in these interactions are neither in the model's vocabulary nor in a table of items (": (newer, items),
+        "1 of 1 new items have no value of any feature": (newer, pl.concat([items, bare], how="vertical_relaxed")),
+        "items in these interactions is in the model's vocabulary": (
+            others,
+            items.with_columns(item_id="x" + pl.col("item_id")),
+        ),
+    }
+    for message, (taken, table) in refused.items():
+        with pytest.raises(InputError) as told:
+            train(taken, table, model_name_or_path=folder, output_dir=tmp_path / "tuned")
+        assert message in str(told.value)
+        assert "\n" not in str(told.value)
+        assert not [*tmp_path.rglob("*.*")]
+
+
+def test_models_of_ids_alone_take_no_new_items(interactions, tmp_path):
+    train(interactions, output_dir=tmp_path / "model")
+    first = interactions.with_columns(pl.col("item_id").cast(pl.String))
+    mixed = pl.concat([first, first.with_columns(pl.col("item_id") + "x")])
+    with pytest.raises(InputError, match="Fine-tuning adds items only by their features, which this model does not re"):
+        train(mixed, model_name_or_path=tmp_path / "model")

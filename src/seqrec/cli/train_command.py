@@ -36,9 +36,18 @@ def own_flags(model_types: Iterable[str]) -> FlagParser:
     parser.add_argument(
         "--model_name_or_path",
         type=not_empty,
-        help="Folder or Hub repository of a model to fine-tune, instead of training from scratch.",
+        help="Folder or Hub repository of a model to fine-tune, instead of training from scratch. If it reads item "
+        "features, new items are added first.",
     )
-    parser.add_argument("--model_revision", help="Branch, commit or refs/pr/NUMBER of its repository (default: main).")
+    parser.add_argument(
+        "--init_from",
+        type=not_empty,
+        help="Folder or Hub repository of a model of another catalogue, whose network and feature encoders the new "
+        "model starts with.",
+    )
+    parser.add_argument(
+        "--model_revision", help="Branch, commit or refs/pr/NUMBER of either repository (default: main)."
+    )
     parser.add_argument(
         "--overwrite",
         type=true_or_false,
@@ -89,6 +98,7 @@ def train(argv: Sequence[str]) -> None:
                 training_arguments,
                 model_type=options["model_type"],
                 model_name_or_path=options["model_name_or_path"],
+                init_from=options["init_from"],
                 model_revision=options["model_revision"],
                 config_fields={name: options[name] for name in names if options[name] is not None},
                 overwrite=options["overwrite"],

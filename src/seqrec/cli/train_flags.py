@@ -16,7 +16,7 @@ from seqrec.interactions.data_arguments import DataArguments
 from seqrec.modeling.modeling_auto import MODEL_TYPES
 from seqrec.training.arguments import SequentialTrainingArguments
 from seqrec.training.device_choice import device_settings
-from seqrec.training.starting_point import chosen_model_type
+from seqrec.training.starting_point import chosen_model_type, require_one_start
 
 __all__ = ["config_flags", "device_flags", "train_parser"]
 
@@ -42,7 +42,8 @@ def train_parser(argv: Sequence[str]) -> DataclassParser:
     own = own_flags(MODEL_TYPES)
     flags = own.parse_known_args(argv)[0]
     with own.naming_flags():
-        model_type = chosen_model_type(flags.model_type, flags.model_name_or_path, flags.model_revision)
+        start = require_one_start(flags.model_name_or_path, flags.init_from)
+        model_type = chosen_model_type(flags.model_type, start, flags.model_revision)
     own.set_defaults(model_type=model_type)
     parser = DataclassParser(
         [DataArguments, SequentialTrainingArguments],
