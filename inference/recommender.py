@@ -22,6 +22,7 @@ from seqrec.hub.saved_folder import load_record, load_saved, require_one_catalog
 from seqrec.hub.sharing import push_folder
 from seqrec.hub.staging import staged
 from seqrec.inference.hidden_items import hide, show
+from seqrec.inference.new_catalogue import over_catalogue
 from seqrec.inference.new_items import grow, require_features_of
 from seqrec.inference.recommendations import Recommendations, describe
 from seqrec.inference.training_record import save_record, with_added_items
@@ -224,6 +225,36 @@ class Recommender:
         self.items = items
         self.retriever = self.make_retriever()
         vars(self).pop("directions", None)
+
+    def with_catalogue(
+        self, items: Any, *, columns: Mapping[str, str] | None = None, item_text_model: str | None = None
+    ) -> "Recommender":
+        """Return a recommender of other items, which the model knows by their features; this one stays as it is.
+
+        The counts of the new items are 0, so users without a known item get them in the order of the table.
+
+        Args:
+            items: A file or frame with one row per item: `item_id`, optionally `title`, and the columns of all features
+                that the model reads (`features`), empty where a value is unknown.
+            columns: Maps `item_id` to the table's name of it, if that differs; `self.columns` is used otherwise.
+            item_text_model: Folder of the model that encoded texts in training, if it is not where it was then.
+
+        Raises:
+            InputError: If the model has an embedding of each item's id (`item_id_embedding` is not "none"), the table
+                cannot be read or lacks a column, an item has no feature, or values are unusable.
+
+        Example:
+            >>> other = recommender.with_catalogue("other-shop.csv")  # doctest: +SKIP
+            >>> other.recommend(["sku-1", "sku-2"], k=10)  # doctest: +SKIP
+        """
+        found = over_catalogue(
+            self.model,
+            items,
+            features=self.features,
+            columns={**self.columns, **(columns or {})},
+            item_text_model=item_text_model,
+        )
+        return Recommender(found.model, found.tokenizer, found.items, index=self.index_name, features=self.features)
 
     @classmethod
     def from_pretrained(

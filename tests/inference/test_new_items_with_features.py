@@ -254,3 +254,47 @@ class TestSaved:
         recommender.save_pretrained(tmp_path)
         assert json.loads((tmp_path / "config.json").read_text())["vocab_size"] == NUM_ITEMS + 5
         assert Catalogue.load(tmp_path / "items.parquet").counts.tolist()[-2:] == [0, 0]
+
+
+def test_another_catalogue_is_scored_by_its_features(recommender, table, id_embedding, tmp_path):
+    other = table[20:30].with_columns(item_id="other " + pl.col("item_id"))
+    if id_embedding != "none":
+        with pytest.raises(InputError, match=r"add_items.*--init_from") as told:
+            recommender.with_catalogue(other)
+        assert "\n" not in str(told.value)
+        return
+    before = scores(recommender)
+    found = recommender.with_catalogue(other)
+    assert found.item_ids == other["item_id"].to_list()
+    assert found.items.titles == other["title"].to_list()
+    assert not found.items.counts.any()
+    history = ["item 22", "item 29", "item 25"]
+    expected = recommender.recommend(history, NUM_ITEMS, exclude_seen=False)
+    expected = {f"other {one.item_id}": one.score for one in expected}
+    for one in found.recommend([f"other {item}" for item in history], 10, exclude_seen=False):
+        assert one.score == expected[one.item_id]
+    found.save_pretrained(tmp_path / "other")
+    loaded = Recommender.from_pretrained(tmp_path / "other", device="cpu")
+    assert torch.equal(loaded.model.item_vectors(), found.model.item_vectors())
+    require_same(scores(recommender), before)
+    with pytest.raises(InputError, match="The items have no column year"):
+        recommender.with_catalogue(other.drop("year"))
+
+
+def test_another_catalogue_has_no_recent_interactions(table, features):
+    config = MODEL_TYPES["sasrec"](
+        vocab_size=NUM_ITEMS + 3,
+        item_features=features.config_entry(),
+        item_id_embedding="none",
+        popularity_windows=[7],
+        **TINY,
+    )
+    model = AutoModelForNextItem.from_config(config).eval()
+    model.set_feature_values(features.values(table))
+    model.set_events(np.arange(3, 43), np.full(40, 1e9))
+    items = table.select("item_id", count=pl.lit(1))
+    recommender = Recommender(model, ItemTokenizer.from_item_ids(table["item_id"]), items, features=features)
+    found = recommender.with_catalogue(table)
+    assert torch.equal(found.model.item_vectors(), model.item_vectors())
+    assert not found.model.recent_counts.latest_VW.any()
+    assert model.recent_counts.latest_VW.any()
