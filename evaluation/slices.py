@@ -15,6 +15,7 @@ __all__ = ["popularity_thirds", "slice_metrics"]
 
 HISTORY_LENGTH_EDGES = (0, 10, 50, 200)  # the longest history in each slice except the last
 HISTORY_LENGTHS = ("0", "1-10", "11-50", "51-200", ">200")
+LONGEST_SHORT = 2
 POPULARITIES = ("head", "middle", "tail")
 COUNT_EDGES = (0, 5)  # the highest count in each slice except the last
 COUNTS = ("cold", "rare", "frequent")
@@ -38,6 +39,7 @@ def slice_metrics(
     in training belong to the tail.
 
     By count, targets without a training interaction are cold, those with 1 to 5 rare, and all others frequent.
+    Histories of at most 2 items are short; if there are any, they are compared with the longer ones.
 
     Args:
         ranks_U: Rank of each row's target, from 1.
@@ -48,7 +50,8 @@ def slice_metrics(
 
     Returns:
         `{"history_length": {"1-10": {"num_users": 12, "hr@10": …, "ndcg@10": …}, …},
-        "target_popularity": {"head": …, …}, "target_count": {"cold": …, …}}`, without empty slices.
+        "short_history": {"short": …, "longer": …}, "target_popularity": {"head": …, …},
+        "target_count": {"cold": …, …}}`, without empty slices.
 
     Raises:
         InputError: If the arrays differ in length, or ranks, k or counts are out of range.
@@ -62,8 +65,11 @@ def slice_metrics(
             raise InputError(f"{name} must not be negative; the lowest given is {np.min(values)}.")
     by_length_U = np.searchsorted(HISTORY_LENGTH_EDGES, lengths_U)
     by_popularity_U = popularity_thirds(target_counts_U, checked_counts(item_counts_V))
+    is_longer_U = (np.asarray(lengths_U) > LONGEST_SHORT).astype(np.int64)
+    by_shortness = average_slices(metrics, is_longer_U, ("short", "longer"))
     return {
         "history_length": average_slices(metrics, by_length_U, HISTORY_LENGTHS),
+        **({"short_history": by_shortness} if "short" in by_shortness else {}),
         "target_popularity": average_slices(metrics, by_popularity_U, POPULARITIES),
         "target_count": average_slices(metrics, np.searchsorted(COUNT_EDGES, target_counts_U), COUNTS),
     }

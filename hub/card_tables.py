@@ -39,6 +39,8 @@ SLICE_NAMES = {
     "11-50": "11 to 50",
     "51-200": "51 to 200",
     ">200": "more than 200",
+    "short": "at most 2 items",
+    "longer": "more than 2 items",
     "head": "head (most popular)",
     "tail": "tail (rarest)",
     "cold": "0 (cold)",

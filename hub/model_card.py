@@ -49,6 +49,7 @@ HOME_PAGE = "https://github.com/seqrec/seqrec"
 DATA_SETS = "https://huggingface.co/datasets/"
 SLICES = {
     "history_length": "Length of the history",
+    "short_history": "Short histories",
     "target_popularity": "Popularity of the held-out item",
     "target_count": "Training interactions of the held-out item",
 }

@@ -13,11 +13,13 @@ import polars as pl
 
 from seqrec.errors import InputError
 from seqrec.interactions.item_feature_spec import FeatureSpec, share
+from seqrec.interactions.list_texts import are_list_texts, parse_list_texts
 
 __all__ = ["FIRST_VALUE", "MISSING", "SEPARATORS", "UNKNOWN", "CategoryFeature", "find_separator", "short_values"]
 
 NO_FURTHER, MISSING, UNKNOWN, FIRST_VALUE = range(4)  # codes; the values of the list follow from FIRST_VALUE
 SEPARATORS = ("|", ";", ",")
+LIST_TEXTS = "[,]"  # in place of a separator
 MOST_VALUES = 100_000  # distinct values of a column; more are ids or texts
 MOST_PER_ITEM = 100
 FEW_WORDS = 3  # values of at most this many words on average are names, not sentences
@@ -30,7 +32,8 @@ class CategoryFeature(FeatureSpec):
     Attributes:
         categories: The values seen in training, the most frequent first.
         per_item: Most values of one item.
-        separator: What separates several values in text; None if each text is one value.
+        separator: What separates several values in text; `LIST_TEXTS` if they are written as a list, such as
+            "['Comedy', 'Drama']"; None if each text is one value.
     """
 
     categories: tuple[str, ...]
@@ -128,7 +131,8 @@ class CategoryFeature(FeatureSpec):
         per_item = f"{fewest}–{most}" if fewest < most else f"{most}"
         unknown_I = values_I[:, 0] == UNKNOWN
         unknown = f", unknown for {share(unknown_I)}" if unknown_I.any() else ""
-        return f"{len(self.categories):,} values, {per_item} per item{unknown}"
+        lists = " (lists written as text)" if self.separator == LIST_TEXTS else ""
+        return f"{len(self.categories):,} values, {per_item} per item{lists}{unknown}"
 
     def config_entry(self) -> dict[str, Any]:
         """Return the kind, the number of codes and the most values of one item."""
@@ -152,6 +156,8 @@ def as_lists(name: str, column: pl.Series, separator: str | None) -> pl.Series:
             f"The column {name} has the type {column.dtype}, but categories are text, numbers or lists of them. "
             "Convert it first."
         )
+    if separator == LIST_TEXTS and isinstance(column.dtype, pl.String | pl.Categorical | pl.Enum):
+        return parse_list_texts(column)
     if isinstance(column.dtype, pl.List):
         return column.list.eval(as_text(pl.element(), inner))
     text = pl.select(as_text(pl.lit(column), inner)).to_series()
@@ -170,13 +176,16 @@ def as_text(values: pl.Expr, dtype: pl.DataType | Any) -> pl.Expr:
 def find_separator(column: pl.Series) -> str | None:
     """Return the separator of text that lists several values; None if each text is one value.
 
-    It is the first of `|`, `;` and `,` whose parts repeat more than the texts do. A `|` in short texts is always one.
+    It is `LIST_TEXTS` if all texts are lists, or else the first of `|`, `;` and `,` whose parts repeat more than the
+    texts do. A `|` in short texts is always one.
     Lists have no need of it; it is `|`, so that another table may hold them as text.
     """
     if column.dtype.is_nested():
         return SEPARATORS[0]
     if not isinstance(column.dtype, pl.String | pl.Categorical | pl.Enum):
         return None
+    if are_list_texts(column):
+        return LIST_TEXTS
     texts = column.cast(pl.String).drop_nulls()
     for separator in SEPARATORS:
         if not texts.str.contains(separator, literal=True).any():

@@ -16,7 +16,8 @@ def infer_kind(name: str, column: pl.Series) -> Kind:
     """Return the kind of a column: `number`, `category`, `vector` or `text`.
 
     Numbers, dates and texts that spell numbers are numbers. Lists of decimals are vectors, other lists categories.
-    Texts are categories if they list values (`Action|Drama`), repeat, or are single words; other texts are text.
+    Texts are categories if they list values (`Action|Drama`, `['Action', 'Drama']`), repeat, or are single words;
+    other texts are text.
 
     Raises:
         InputError: If the column has no values, or a type that no feature can have.

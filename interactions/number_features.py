@@ -17,6 +17,7 @@ from seqrec.interactions.one_line import one_line
 __all__ = ["NumberFeature", "mostly_numbers"]
 
 MICROSECONDS_PER_DAY = 86_400_000_000
+FARTHEST = 10.0  # standard deviations from the mean
 MOST_WORDS = 0.05  # of a column of numbers may be words, such as "unknown"
 
 
@@ -24,7 +25,8 @@ MOST_WORDS = 0.05  # of a column of numbers may be words, such as "unknown"
 class NumberFeature(FeatureSpec):
     """A number, standardised by the mean and the standard deviation of the items with training interactions.
 
-    Dates and times are read as days since 1970.
+    Dates and times are read as days since 1970. Numbers over 10 standard deviations from the mean are cut off there,
+    in training and for new items alike: a mistyped price would otherwise outweigh everything else in an item's vector.
     """
 
     mean: float
@@ -45,9 +47,20 @@ class NumberFeature(FeatureSpec):
         return cls(name, float(seen.mean()), float(seen.std()) or 1.0)
 
     def values(self, column: pl.Series, item_ids: pl.Series) -> np.ndarray:
-        """Return standardised numbers, float32 (I,); NaN if missing."""
+        """Return standardised numbers from −10 to 10, float32 (I,); NaN if missing. Warn of numbers beyond that."""
         warn_of_words(self.name, column, item_ids)
-        return ((read_numbers(self.name, column, item_ids) - self.mean) / self.std).astype(np.float32)
+        numbers_I = read_numbers(self.name, column, item_ids)
+        standardised_I = (numbers_I - self.mean) / self.std
+        is_far_I = np.abs(standardised_I) > FARTHEST
+        if is_far_I.any():
+            first = int(is_far_I.argmax())
+            warnings.warn(
+                f"{share(is_far_I)} have a {self.name} more than {FARTHEST:g} standard deviations from the mean of "
+                f"{self.mean:.6g} (first: {numbers_I[first]:.6g} of item '{item_ids[first]}'). They are cut off "
+                "there.",
+                stacklevel=3,
+            )
+        return standardised_I.clip(-FARTHEST, FARTHEST).astype(np.float32)
 
     def fits(self, values_I: np.ndarray) -> bool:
         """Return whether these are numbers."""

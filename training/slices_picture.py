@@ -16,6 +16,7 @@ __all__ = ["save_slices_picture"]
 
 PANELS = {
     "history_length": "items in the history",
+    "short_history": "short histories",
     "target_popularity": "popularity of the held-out item",
     "target_count": "training interactions of the held-out item",
 }
@@ -24,6 +25,7 @@ COLOURS = {"model": "#1f6feb", "item_knn": "#7a7a7a", "recent_popularity": "#a8a
 NAMES = {**RANKERS, "model": "this model"}
 TICKS = {
     **{"head": "head (most popular)", "tail": "tail (rarest)"},
+    **{"short": "≤2 items", "longer": ">2 items"},
     **{"cold": "0 (cold)", "rare": "1–5 (rare)", "frequent": ">5"},
 }
 METRIC = "ndcg@10"
@@ -32,7 +34,7 @@ FULL_GROUPS = 3  # with fewer slices, bars do not get wider
 
 
 def save_slices_picture(metrics: Mapping[str, Any], path: Path) -> None:
-    """Draw NDCG@10 on test by length of the history, and by popularity and count of the held-out item, as a PNG.
+    """Draw NDCG@10 on test by slice, as a PNG.
 
     Args:
         metrics: The content of `metrics.json`. Without slices of the model, nothing is written.

@@ -31,6 +31,10 @@ def test_slices_have_known_answers():
             "11-50": {"num_users": 1, "hr@10": 0.0, "ndcg@10": 0.0},
             ">200": {"num_users": 2, "hr@10": 1.0, "ndcg@10": pytest.approx((1 + second) / 2)},
         },
+        "short_history": {
+            "short": {"num_users": 1, "hr@10": 1.0, "ndcg@10": 1.0},
+            "longer": {"num_users": 4, "hr@10": 0.75, "ndcg@10": pytest.approx((1.5 + second) / 4)},
+        },
         "target_popularity": {
             "head": {"num_users": 1, "hr@10": 1.0, "ndcg@10": 1.0},
             "middle": {"num_users": 3, "hr@10": pytest.approx(2 / 3), "ndcg@10": pytest.approx(1.5 / 3)},
@@ -59,6 +63,15 @@ def test_slices_have_known_answers():
 def test_each_length_has_its_slice(length, name):
     found = slice_metrics([1], lengths_U=[length], target_counts_U=[4], item_counts_V=ITEM_COUNTS)
     assert list(found["history_length"]) == [name]
+
+
+def test_short_histories_have_at_most_two_items():
+    found = slice_metrics([1] * 4, lengths_U=[0, 1, 2, 3], target_counts_U=[4] * 4, item_counts_V=ITEM_COUNTS)
+    assert {name: one["num_users"] for name, one in found["short_history"].items()} == {"short": 3, "longer": 1}
+    found = slice_metrics([1], lengths_U=[2], target_counts_U=[4], item_counts_V=ITEM_COUNTS)
+    assert list(found["short_history"]) == ["short"]
+    found = slice_metrics([1], lengths_U=[3], target_counts_U=[4], item_counts_V=ITEM_COUNTS)
+    assert "short_history" not in found
 
 
 @pytest.mark.parametrize(("count", "name"), [(0, "cold"), (1, "rare"), (5, "rare"), (6, "frequent"), (10, "frequent")])

@@ -5,7 +5,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from seqrec.interactions.category_features import find_separator
+from seqrec.interactions.category_features import LIST_TEXTS, find_separator
 from seqrec.interactions.item_feature_kinds import infer_kind
 from seqrec.interactions.item_tables import read_items
 
@@ -27,6 +27,9 @@ TITLES = ["The Wild Bunch, uncut", "A Day in May, vol. 2", "Blue | Gold shampoo 
         (["Wind; Rain", "Rain; Sun", "Sun; Wind", "Rain", "Sun", "Wind"], "category"),
         (["1,2", "1", "2", "2,1"], "category"),
         (["1|2", "3"], "category"),
+        (["['Comedy', 'Drama']", '["War"]', "[]", None, " "], "category"),
+        (["[1, 2]", "[3]"], "category"),
+        (["[REC] and more of it", "[sic] is what he says", "['a'] no list"], "text"),
         (["Sony", "Bosch", "Acme"], "category"),
         (["Procter & Gamble", "Procter & Gamble", "Johnson & Johnson", "Johnson & Johnson"], "category"),
         (["one of these", "another one", "and a third"], "text"),
@@ -51,6 +54,11 @@ def test_kinds_are_inferred(column, kind):
         (["Acme, Inc", "Duff, Inc", "Initech, Inc"], None),
         (TITLES, None),
         (["a b", "c"], None),
+        (["['a', 'b']", "['a|b']", ""], LIST_TEXTS),
+        (["['a', 'b']", "a, b"], None),
+        (["['a' 'b']", "['c']"], None),
+        (["[0.5, 0.25]", "[1.0]"], None),
+        ([None, ""], None),
     ],
     ids=str,
 )

@@ -183,6 +183,30 @@ def test_lists_may_be_text_in_another_table():
     assert features.values(new)["tags"].tolist() == values["tags"].tolist() == [[4, 3], [3, 0]]
 
 
+def test_lists_written_as_text_are_lists():
+    texts = ["['Comedy', 'Drama']", "['Comedy', \"Children's\"]", None, "[]", " ['Drama'] "]
+    features, values = fitted(genres=texts)
+    assert features.specs[0].categories == ("Comedy", "Drama", "Children's")
+    assert values["genres"].tolist() == [[3, 4], [3, 5], [1, 0], [1, 0], [4, 0]]
+    assert features.report(values) == [
+        "genres: category, 3 values, 1–2 per item (lists written as text), missing for 2 of 5 items"
+    ]
+    features = ItemFeatures.from_json(features.to_json())
+    for genres in (["['Drama', 'Comedy']", "Drama"], [["Drama", "Comedy"], ["Drama"]]):
+        new = pl.DataFrame({"item_id": ["x", "y"], "genres": genres})
+        assert features.values(new)["genres"].tolist() == [[4, 3], [4, 0]]
+
+
+def test_numbers_far_from_the_mean_are_cut_off_in_training_and_later():
+    with pytest.warns(UserWarning, match="1 of 201 items have a price more than 10 standard deviations from the mean"):
+        features, values = fitted(price=[*[1.0, 2.0] * 100, 1e6])
+    assert values["price"][-1] == 10
+    new = pl.DataFrame({"item_id": ["x", "y", "z"], "price": [-1e9, None, features.specs[0].mean]})
+    message = r"1 of 3 items have a price .* \(first: -1e\+09 of item 'x'\)\. They are cut off there"
+    with pytest.warns(UserWarning, match=message):
+        assert features.values(new)["price"] == pytest.approx([-10, math.nan, 0], nan_ok=True)
+
+
 def test_too_many_values_are_no_category():
     table = pl.DataFrame({"item_id": range(100_001), "code": range(100_001)}).cast(pl.String)
     with pytest.raises(InputError, match="The category code has 100,001 different values, more than 100,000"):
