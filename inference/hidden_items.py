@@ -39,13 +39,17 @@ def known_token_ids(tokenizer: ItemTokenizer, item_ids: ItemIds, *, where: str) 
     Raises:
         InputError: If ids were given, but none is known.
     """
-    names = read_ids(item_ids, where=where, ordered=False)
-    if names and (tokenizer.look_up(names) == UNK_ID).all():
-        raise InputError(
-            f"None of the {len(names)} items in {where} is in the vocabulary (first: {names[0]!r}), whose items have "
-            f"ids such as {tokenizer.item_series[0]!r}. Check that these are items of this model."
-        )
-    token_ids, _ = look_up(names, tokenizer.look_up, where=where)
+
+    def encode(names: list[str]) -> np.ndarray:
+        token_ids = tokenizer.look_up(names)
+        if names and (token_ids == UNK_ID).all():
+            raise InputError(
+                f"None of the {len(names)} items in {where} is in the vocabulary (first: {names[0]!r}), whose items "
+                f"have ids such as {tokenizer.item_series[0]!r}. Check that these are items of this model."
+            )
+        return token_ids
+
+    token_ids, _ = look_up(read_ids(item_ids, where=where, ordered=False), encode, where=where)
     return np.unique(token_ids[token_ids != UNK_ID])
 
 

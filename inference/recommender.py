@@ -480,7 +480,7 @@ class Recommender:
         Returns:
             `user_id`, `rank` (from 1), `item_id`, `score`, always by these names, ordered by user and
             rank. User ids keep the table's type; item ids are text. Users without a known item get
-            the most popular items.
+            the most popular items; for their scores, see `Recommendations`.
 
         Raises:
             InputError: If the table cannot be read; otherwise as in `recommend`.

@@ -127,10 +127,10 @@ class Catalogue:
         return Catalogue(self.frame.with_columns(title=pl.coalesce(*own, other.frame["title"])))
 
     def with_hidden(self, token_ids: ArrayLike) -> "Catalogue":
-        """Return this catalogue with exactly these items hidden."""
+        """Return this catalogue with exactly these items hidden, without starting polars' threads."""
         is_hidden_I = np.isin(self.token_ids, token_ids)
-        frame = self.frame.drop("hidden", strict=False)
-        return Catalogue(frame.with_columns(hidden=pl.Series(is_hidden_I)) if is_hidden_I.any() else frame)
+        columns = [column for column in self.frame.get_columns() if column.name != "hidden"]
+        return Catalogue(pl.DataFrame([*columns, *([pl.Series("hidden", is_hidden_I)] if is_hidden_I.any() else [])]))
 
     def with_hidden_of(self, other: "Catalogue") -> "Catalogue":
         """Return this catalogue with the items hidden that are hidden in another one."""

@@ -48,8 +48,9 @@ def interaction_shares(counts_V: np.ndarray, recent_VW: np.ndarray | None = None
     refine it, from the longest window to the shortest: in each, the share becomes (n + p) / (N + 1), where p is the
     share so far. The shortest window thus decides, and longer ones order items that have equal counts in it.
 
-    On the first day after the training data, this ranked better than any single window on MovieTweetings-100K and
-    Amazon Beauty, both split in time.
+    With windows of 1, 7 and 30 days, NDCG@10 for requests of the test split was .101 on MovieTweetings-100K and .036 on
+    Amazon Beauty, both split in time; the best single windows had .101 (1 day) and .034 (7 days), training counts .032
+    and .005.
 
     Args:
         counts_V: Training interactions of each token id, 0 for special tokens.

@@ -71,6 +71,7 @@ from pathlib import Path
 from seqrec import Recommender
 recommender = Recommender.from_pretrained({str(tmp_path / "model")!r})
 recommender.recommend(["item 5"], deny=[f"item {{index}}" for index in range(20)] * 200)
+recommender.hide_items(["item 3"])
 recommender.save_pretrained({str(tmp_path / "again")!r})
 names = [path.read_text() for path in Path("/proc/self/task").glob("*/comm")]
 assert not [name for name in names if name.startswith("polars-0")], names

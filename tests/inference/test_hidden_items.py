@@ -165,6 +165,7 @@ class TestOneModel:
             ([f"item {row}" for row in range(40)], "With these 40 items, all 40 items .* Leave out at least one"),
             ("item 1", r"Expected a list of item ids in hide_items, but 'item 1' was given"),
             (None, "None was given"),
+            (["\ud800", "item 1"], "An item id in hide_items cannot be encoded as UTF-8"),
             ([None], "Item ids are strings or integers, but None was given"),
         ],
     )
