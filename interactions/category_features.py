@@ -3,7 +3,6 @@
 Shape suffixes: I items, C most values of one item.
 """
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
@@ -12,14 +11,13 @@ import numpy as np
 import polars as pl
 
 from seqrec.errors import InputError
-from seqrec.interactions.item_feature_spec import FeatureSpec, share
+from seqrec.interactions.feature_values import FIRST_VALUE, LIST_TEXTS, MISSING, UNKNOWN, coded, share
+from seqrec.interactions.item_feature_spec import FeatureSpec
 from seqrec.interactions.list_texts import are_list_texts, parse_list_texts
 
-__all__ = ["FIRST_VALUE", "MISSING", "SEPARATORS", "UNKNOWN", "CategoryFeature", "find_separator", "short_values"]
+__all__ = ["SEPARATORS", "CategoryFeature", "find_separator", "short_values"]
 
-NO_FURTHER, MISSING, UNKNOWN, FIRST_VALUE = range(4)  # codes; the values of the list follow from FIRST_VALUE
 SEPARATORS = ("|", ";", ",")
-LIST_TEXTS = "[,]"  # in place of a separator
 MOST_VALUES = 100_000  # distinct values of a column; more are ids or texts
 MOST_PER_ITEM = 100
 FEW_WORDS = 3  # values of at most this many words on average are names, not sentences
@@ -84,35 +82,8 @@ class CategoryFeature(FeatureSpec):
         pairs = item_values(self.name, column, self.separator)
         codes = pl.DataFrame({"value": self.categories, "code": np.arange(len(self.categories)) + FIRST_VALUE})
         pairs = pairs.join(codes, on="value", how="left", maintain_order="left")
-        known = pairs.drop_nulls("code").with_columns(place=pl.int_range(pl.len()).over("row"))
-        kept = known.filter(pl.col("place") < self.per_item)
-        codes_IC = np.full((len(column), self.per_item), NO_FURTHER, dtype=np.int32)
-        codes_IC[:, 0] = MISSING
-        codes_IC[pairs["row"], 0] = UNKNOWN
-        codes_IC[kept["row"], kept["place"]] = kept["code"]
-        self.warn_of_unknown(pairs.filter(pl.col("code").is_null()), item_ids, int((codes_IC[:, 0] == UNKNOWN).sum()))
-        self.warn_of_many(known.filter(pl.col("place") >= self.per_item), item_ids)
-        return codes_IC
-
-    def warn_of_unknown(self, unknown: pl.DataFrame, item_ids: pl.Series, num_without: int) -> None:
-        """Warn of values that did not occur in training, and count the items that have no other values."""
-        if len(unknown):
-            warnings.warn(
-                f"{unknown['value'].n_unique():,} values of {self.name}, of {unknown['row'].n_unique():,} of "
-                f"{len(item_ids):,} items, did not occur in training (first: '{unknown['value'][0]}' of item "
-                f"'{item_ids[unknown['row'][0]]}'). They are ignored; {num_without:,} items have no others and "
-                "count as unknown.",
-                stacklevel=4,
-            )
-
-    def warn_of_many(self, beyond: pl.DataFrame, item_ids: pl.Series) -> None:
-        """Warn of items with more values than can be kept."""
-        if len(beyond):
-            warnings.warn(
-                f"{beyond['row'].n_unique():,} items have more than {self.per_item} values of {self.name} (first: "
-                f"'{item_ids[beyond['row'][0]]}'). Their first {self.per_item} are read.",
-                stacklevel=4,
-            )
+        codes_E = pairs["code"].fill_null(UNKNOWN).to_numpy()
+        return coded(self.name, pairs["row"].to_numpy(), pairs["value"], codes_E, item_ids, self.per_item)
 
     def fits(self, values_I: np.ndarray) -> bool:
         """Return whether these are codes of this feature."""

@@ -10,7 +10,9 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import polars as pl
 
-__all__ = ["FeatureSpec", "share"]
+from seqrec.interactions.feature_values import share
+
+__all__ = ["FeatureSpec"]
 
 
 @dataclass(frozen=True)
@@ -75,12 +77,3 @@ class FeatureSpec(ABC):
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as JSON can hold them."""
         return {"name": self.name, "kind": self.kind, **asdict(self)}
-
-
-def share(selected_I: np.ndarray) -> str:
-    """Say how many items are selected.
-
-    >>> share(np.array([True, False]))
-    '1 of 2 items'
-    """
-    return f"{int(selected_I.sum()):,} of {len(selected_I):,} items"

@@ -20,12 +20,12 @@ from seqrec.interactions.item_feature_spec import FeatureSpec
 from seqrec.interactions.item_texts import DEFAULT_TEXT_MODEL
 from seqrec.interactions.number_features import NumberFeature
 from seqrec.interactions.one_line import one_line
+from seqrec.interactions.plain_features import ITEM_FEATURES
 from seqrec.interactions.vector_features import TextFeature, VectorFeature
 from seqrec.interactions.whole_files import write_text_whole
 
 __all__ = ["ITEM_FEATURES", "ItemFeatures"]
 
-ITEM_FEATURES = "item_features.json"
 KINDS: dict[str, Any] = {spec.kind: spec for spec in (CategoryFeature, NumberFeature, VectorFeature, TextFeature)}
 
 

@@ -3,15 +3,11 @@
 Shape suffix: I items.
 """
 
-import ast
-import re
-import warnings
-
 import polars as pl
 
-__all__ = ["are_list_texts", "parse_list_text", "parse_list_texts"]
+from seqrec.interactions.feature_values import parse_list_text
 
-WITHOUT_COMMA = re.compile(r"""['"]\s+['"]""")  # between entries of a NumPy array, which Python would join
+__all__ = ["are_list_texts", "parse_list_text", "parse_list_texts"]
 
 
 def are_list_texts(column: pl.Series) -> bool:
@@ -31,22 +27,3 @@ def parse_list_texts(column: pl.Series) -> pl.Series:
         entries = parse_list_text(text)
         found[text] = [text] if entries is None else entries
     return pl.Series(column.name, [found.get(text) for text in texts], dtype=pl.List(pl.String))
-
-
-def parse_list_text(text: str) -> list[str] | None:
-    """Return the entries of a list of texts or integers written in Python or JSON; None if the text is no such list.
-
-    >>> parse_list_text("['Comedy', 'Drama']")
-    ['Comedy', 'Drama']
-    """
-    if not text.startswith("[") or WITHOUT_COMMA.search(text):
-        return None
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of a backslash that escapes nothing
-            values = ast.literal_eval(text)
-    except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
-        return None
-    if not isinstance(values, list) or not all(type(value) in (str, int) for value in values):
-        return None
-    return [str(value) for value in values]

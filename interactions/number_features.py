@@ -11,14 +11,12 @@ import numpy as np
 import polars as pl
 
 from seqrec.errors import InputError
-from seqrec.interactions.item_feature_spec import FeatureSpec, share
-from seqrec.interactions.one_line import one_line
+from seqrec.interactions.feature_values import MOST_WORDS, describe_words, require_finite_numbers, standardised
+from seqrec.interactions.item_feature_spec import FeatureSpec
 
 __all__ = ["NumberFeature", "mostly_numbers"]
 
 MICROSECONDS_PER_DAY = 86_400_000_000
-FARTHEST = 10.0  # standard deviations from the mean
-MOST_WORDS = 0.05  # of a column of numbers may be words, such as "unknown"
 
 
 @dataclass(frozen=True)
@@ -49,18 +47,7 @@ class NumberFeature(FeatureSpec):
     def values(self, column: pl.Series, item_ids: pl.Series) -> np.ndarray:
         """Return standardised numbers from −10 to 10, float32 (I,); NaN if missing. Warn of numbers beyond that."""
         warn_of_words(self.name, column, item_ids)
-        numbers_I = read_numbers(self.name, column, item_ids)
-        standardised_I = (numbers_I - self.mean) / self.std
-        is_far_I = np.abs(standardised_I) > FARTHEST
-        if is_far_I.any():
-            first = int(is_far_I.argmax())
-            warnings.warn(
-                f"{share(is_far_I)} have a {self.name} more than {FARTHEST:g} standard deviations from the mean of "
-                f"{self.mean:.6g} (first: {numbers_I[first]:.6g} of item '{item_ids[first]}'). They are cut off "
-                "there.",
-                stacklevel=3,
-            )
-        return standardised_I.clip(-FARTHEST, FARTHEST).astype(np.float32)
+        return standardised(self.name, read_numbers(self.name, column, item_ids), self.mean, self.std, item_ids)
 
     def fits(self, values_I: np.ndarray) -> bool:
         """Return whether these are numbers."""
@@ -84,12 +71,7 @@ def read_numbers(name: str, column: pl.Series, item_ids: pl.Series) -> np.ndarra
     """Return numbers as float64 (I,); NaN if missing."""
     numbers = as_floats(name, column, item_ids)
     numbers_I = numbers.cast(pl.Float64).fill_null(np.nan).to_numpy()
-    infinite_I = np.isinf(numbers_I)
-    if infinite_I.any():
-        raise InputError(
-            f"{share(infinite_I)} have an infinite {name} (first: item '{item_ids[int(infinite_I.argmax())]}'). Leave "
-            "these values empty."
-        )
+    require_finite_numbers(name, numbers_I, item_ids)
     return numbers_I
 
 
@@ -102,7 +84,7 @@ def as_floats(name: str, column: pl.Series, item_ids: pl.Series) -> pl.Series:
         texts = plain_texts(column)
         if are_words(texts).any() and not mostly_numbers(texts):
             advice = f"Convert these values, leave them empty, or choose {name}:category."
-            raise InputError(f"{describe_words(name, texts, item_ids)} {advice}")
+            raise InputError(f"{describe_words(name, are_words(texts).to_numpy(), texts, item_ids)} {advice}")
         return to_numbers(texts)
     if dtype.is_numeric() or dtype in (pl.Boolean, pl.Null):
         return column.cast(pl.Float64)
@@ -129,17 +111,8 @@ def warn_of_words(name: str, column: pl.Series, item_ids: pl.Series) -> None:
     if isinstance(column.dtype, pl.String | pl.Categorical | pl.Enum):
         texts = plain_texts(column)
         if are_words(texts).any() and mostly_numbers(texts):
-            warnings.warn(f"{describe_words(name, texts, item_ids)} They are read as missing.", stacklevel=4)
-
-
-def describe_words(name: str, texts: pl.Series, item_ids: pl.Series) -> str:
-    """Say how many texts do not spell numbers, and show the first."""
-    is_word = are_words(texts).to_numpy()
-    row = int(is_word.argmax())
-    return (
-        f"{share(is_word)} have a {name} that is not a number (first: '{one_line(texts[row], 60)}' of item "
-        f"'{item_ids[row]}')."
-    )
+            told = describe_words(name, are_words(texts).to_numpy(), texts, item_ids)
+            warnings.warn(f"{told} They are read as missing.", stacklevel=4)
 
 
 def mostly_numbers(column: pl.Series) -> bool:

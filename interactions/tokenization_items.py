@@ -11,21 +11,14 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
-from tokenizers import AddedToken, Tokenizer
-from tokenizers.models import WordLevel
+from tokenizers import AddedToken
 from transformers import BatchEncoding, TokenizersBackend
 
 from seqrec.errors import InputError
 from seqrec.interactions.item_rows import rows_of, token_ids_of
 from seqrec.interactions.raw_ids import id_text, read_histories, read_ids
-from seqrec.interactions.special_tokens import (
-    MASK_TOKEN,
-    NUM_SPECIAL_TOKENS,
-    PAD_TOKEN,
-    SPECIAL_TOKENS,
-    UNK_ID,
-    UNK_TOKEN,
-)
+from seqrec.interactions.special_tokens import NUM_SPECIAL_TOKENS, SPECIAL_TOKENS, UNK_ID
+from seqrec.interactions.tokenizer_settings import make_tokenizer
 
 __all__ = ["ItemTokenizer"]
 
@@ -54,17 +47,7 @@ class ItemTokenizer(TokenizersBackend):
         """
         item_ids = as_raw_ids(item_ids_in_order)
         require_vocabulary(item_ids)
-        vocabulary = {token: index for index, token in enumerate([*SPECIAL_TOKENS, *item_ids])}
-        tokenizer = cls(
-            tokenizer_object=Tokenizer(WordLevel(vocabulary, unk_token=UNK_TOKEN)),
-            pad_token=PAD_TOKEN,
-            mask_token=MASK_TOKEN,
-            unk_token=UNK_TOKEN,
-            padding_side="left",
-            truncation_side="left",
-            model_input_names=["input_ids", "attention_mask"],
-            split_special_tokens=True,  # otherwise an id such as "a<|pad|>b" would be split
-        )
+        tokenizer = make_tokenizer(cls, item_ids)
         tokenizer.item_series = item_ids.rename(
             ""
         ).rechunk()  # so that it need not be read from the library's vocabulary

@@ -10,8 +10,10 @@ import numpy as np
 import polars as pl
 
 from seqrec.errors import InputError
-from seqrec.interactions.item_feature_spec import FeatureSpec, share
-from seqrec.interactions.item_texts import encode_texts, shown_name
+from seqrec.interactions.feature_values import require_whole_vectors, require_widths
+from seqrec.interactions.item_feature_spec import FeatureSpec
+from seqrec.interactions.item_texts import encode_texts
+from seqrec.interactions.text_models import shown_name
 
 __all__ = ["TextFeature", "VectorFeature"]
 
@@ -130,23 +132,11 @@ def read_vectors(name: str, column: pl.Series, item_ids: pl.Series, size: int | 
     if not known_I.any() and size is None:
         raise InputError(f"All values of {name} are missing. Leave the feature out.")
     size = size or int(np.bincount(widths_I[known_I]).argmax())
-    wrong_I = known_I & (widths_I != size)
-    if wrong_I.any():
-        row = int(wrong_I.argmax())
-        raise InputError(
-            f"{share(wrong_I)} have a vector {name} of another width than {size} (first: {widths_I[row]} numbers of "
-            f"item '{item_ids[row]}'). Give vectors of one width, and leave missing ones empty."
-        )
+    require_widths(name, widths_I, size, item_ids)
     vectors_IW = np.full((len(lists), size), np.nan, dtype=np.float32)
     flat = lists.filter(pl.Series(known_I)).explode(empty_as_null=True).cast(pl.Float32).fill_null(np.nan)
     vectors_IW[known_I] = flat.to_numpy().reshape(-1, size)
-    nan_IW = np.isnan(vectors_IW)
-    broken_I = np.asarray((nan_IW.any(axis=1) & ~nan_IW.all(axis=1)) | np.isinf(vectors_IW).any(axis=1))
-    if broken_I.any():
-        raise InputError(
-            f"{share(broken_I)} have a vector {name} that is partly NaN, missing or infinite (first: item "
-            f"'{item_ids[int(broken_I.argmax())]}'). Repair these vectors, or leave them empty."
-        )
+    require_whole_vectors(name, vectors_IW, item_ids)
     vectors_IW[~vectors_IW.any(axis=1)] = np.nan  # a vector without a direction tells nothing
     return vectors_IW
 

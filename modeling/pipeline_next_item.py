@@ -16,15 +16,20 @@ from transformers import Pipeline
 from seqrec.errors import InputError
 from seqrec.interactions.events import TIME_COLUMNS
 from seqrec.interactions.item_rows import rows_of, token_ids_of
+from seqrec.interactions.plain_features import ITEM_FEATURES
 from seqrec.interactions.raw_ids import read_lists
 from seqrec.interactions.request_options import require_list_length, require_switch
 from seqrec.interactions.request_reading import AllowDeny, Requests, read_requests, warn_of_empty
 from seqrec.interactions.special_tokens import UNK_ID
+from seqrec.interactions.tokenizer_settings import make_tokenizer
 from seqrec.modeling.forked_workers import use_one_thread_after_forks
+from seqrec.modeling.grown_models import grown_model, has_id_embedding
+from seqrec.modeling.pipeline_items import read_new_items
 from seqrec.modeling.recent_counts import warn_of_old_counts
-from seqrec.modeling.saved_items import ITEMS, ITEMS_JSON, find_items, read_items
+from seqrec.modeling.saved_items import ITEMS, ITEMS_JSON, find_items, read_items, save_items
 from seqrec.modeling.serving import make_retriever
 from seqrec.search.exact_index import ExactIndex
+from seqrec.search.retriever import Retriever
 
 __all__ = ["TASK", "NextItemRecommendationPipeline"]
 
@@ -68,9 +73,51 @@ class NextItemRecommendationPipeline(Pipeline):
         items = read_items(self.model, item_ids)
         self.titles = None if items is None else items.titles
         self.answers_empty = BY_TOKEN_ORDER if items is None else BY_POPULARITY
-        counts_V = np.zeros(vocab_size, dtype=np.int64) if items is None else items.counts_V
-        hidden_H = np.empty(0, dtype=np.int64) if items is None else items.hidden_H
-        self.retriever = make_retriever(self.model, ExactIndex, counts_V=counts_V, hidden_H=hidden_H)
+        self.counts_V = np.zeros(vocab_size, dtype=np.int64) if items is None else items.counts_V
+        self.hidden_H = np.empty(0, dtype=np.int64) if items is None else items.hidden_H
+        self.has_new_items = False
+        self.retriever = self.retriever_of(self.model, self.counts_V)
+
+    @property
+    def item_ids(self) -> list[str]:
+        """Raw ids of the catalogue, in the order of their token ids."""
+        return self.tokenizer.convert_ids_to_tokens(range(token_ids_of(0), len(self.tokenizer)))
+
+    def add_items(self, items: Any, *, item_text_model: str | None = None) -> None:
+        """Add new items, which can be recommended at once; known items keep their scores.
+
+        It does the same as `Recommender.add_items`. If it fails, nothing changes.
+
+        Args:
+            items: A list of dictionaries, one for each item, or a dictionary of columns: `item_id`, optionally `title`;
+                all features that the model reads, None or left out where a value is unknown; and `similar_to`, the ids
+                of known items that an item resembles, which models without features require. A text may be given as
+                its ready vector; others need sentence-transformers.
+            item_text_model: Id or folder of the model that encoded texts in training, if it is not where it was then.
+
+        Raises:
+            InputError: If the items are of another form, lack a feature or have unusable values; if an item is known,
+                is given twice, or has neither a feature nor, in a model without features, a similar item.
+
+        Example:
+            >>> pipe.add_items([{"item_id": "x", "genres": ["Comedy"], "year": 1999}])  # doctest: +SKIP
+        """
+        item_ids = self.item_ids
+        new = read_new_items(items, {*item_ids})
+        values = new.feature_values(self.model, item_text_model)
+        look_up, has_ids = self.encode_item_ids, has_id_embedding(self.model)
+        similar = new.similar_items(look_up, is_required=values is None) if has_ids else None
+        tokenizer = make_tokenizer(type(self.tokenizer), [*item_ids, *new.item_ids])
+        counts_V = np.concatenate([self.counts_V, np.zeros(len(new.item_ids), dtype=np.int64)])
+        model = grown_model(self.model, len(tokenizer), counts_V, values, similar)
+        self.retriever = self.retriever_of(model, counts_V)
+        self.model, self.tokenizer, self.counts_V, self.has_new_items = model, tokenizer, counts_V, True
+        titles = [*(self.titles or [None] * len(item_ids)), *new.titles]
+        self.titles = None if all(title is None for title in titles) else titles
+
+    def retriever_of(self, model: Any, counts_V: np.ndarray) -> Retriever:
+        """Build what answers requests, for a model and its items' counts."""
+        return make_retriever(model, ExactIndex, counts_V=counts_V, hidden_H=self.hidden_H)
 
     def __call__(self, inputs: Any, **kwargs: Any) -> Any:
         """Recommend for one history or several.
@@ -102,10 +149,16 @@ class NextItemRecommendationPipeline(Pipeline):
         return super().__call__(inputs, **{**kwargs, "batch_size": 1})
 
     def save_pretrained(self, save_directory: str, **kwargs: Any) -> None:
-        """Save model, tokenizer and the catalogue's files; the code is saved with the model."""
+        """Save model, tokenizer and the catalogue's files; the code is saved with the model.
+
+        With new items, `items.parquet`, which `Recommender.from_pretrained` needs, is only written if pyarrow is
+        installed.
+        """
         self.model.save_pretrained(save_directory, **kwargs)
         self.tokenizer.save_pretrained(save_directory, **kwargs)
-        for name in (ITEMS, ITEMS_JSON):
+        if self.has_new_items:
+            save_items(save_directory, self.item_ids, self.counts_V, self.titles, self.hidden_H)
+        for name in (ITEM_FEATURES,) if self.has_new_items else (ITEMS, ITEMS_JSON, ITEM_FEATURES):
             path, copy = find_items(self.model, name), Path(save_directory, name)
             if path is not None and Path(path).resolve() != copy.resolve():
                 shutil.copyfile(path, copy)

@@ -17,9 +17,9 @@ import numpy as np
 from transformers import PreTrainedModel
 from transformers.utils import cached_file
 
-from seqrec.interactions.item_rows import by_token, token_ids_of
+from seqrec.interactions.item_rows import by_row, by_token, rows_of, token_ids_of
 
-__all__ = ["ITEMS", "ITEMS_JSON", "SavedItems", "find_items", "items_as_json", "read_items"]
+__all__ = ["ITEMS", "ITEMS_JSON", "SavedItems", "find_items", "items_as_json", "read_items", "save_items"]
 
 ITEMS = "items.parquet"
 ITEMS_JSON = "items.json"
@@ -118,6 +118,28 @@ def items_as_json(
     if hidden:
         content["hidden"] = list(hidden)
     return json.dumps(content, ensure_ascii=False, separators=(",", ":")) + "\n"
+
+
+def save_items(
+    folder: str | os.PathLike[str],
+    item_ids: Sequence[str],
+    counts_V: np.ndarray,
+    titles: Sequence[str | None] | None,
+    hidden_H: np.ndarray,
+) -> None:
+    """Write `items.json` and, if pyarrow is installed, `items.parquet`; for arguments, see `SavedItems`."""
+    counts, titles = by_row(counts_V).tolist(), titles or [None] * len(item_ids)
+    hidden = rows_of(hidden_H).tolist()
+    Path(folder, ITEMS_JSON).write_text(items_as_json(item_ids, counts, titles, hidden), encoding="utf-8")
+    Path(folder, ITEMS).unlink(missing_ok=True)
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+    except ImportError:
+        return
+    columns = {"item_id": item_ids, "count": counts, "title": pa.array(titles, pa.string())}
+    columns |= {"hidden": np.isin(np.arange(len(item_ids)), hidden)} if hidden else {}
+    pq.write_table(pa.table(columns), Path(folder, ITEMS), compression="zstd")
 
 
 def hash_of(item_ids: Sequence[str]) -> str:

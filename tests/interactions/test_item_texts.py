@@ -8,7 +8,7 @@ import pytest
 from huggingface_hub.errors import OfflineModeIsEnabled
 
 from seqrec.errors import HubConnectionError, InputError
-from seqrec.interactions import item_texts
+from seqrec.interactions import item_texts, text_models
 from seqrec.interactions.item_features import ItemFeatures
 
 TITLES = ["The long goodbye", None, "A day", "The long goodbye"]
@@ -89,7 +89,7 @@ def test_without_a_cache_it_works_and_says_so(tmp_path, caplog):
 
 
 def test_many_texts_keep_their_order(monkeypatch, calls):
-    monkeypatch.setattr(item_texts, "TEXTS_AT_ONCE", 2)
+    monkeypatch.setattr(text_models, "TEXTS_AT_ONCE", 2)
     texts = ["ccc c", "a", "bbbb bb", "dd", "e e e e"]
     vectors = item_texts.encode_texts("title", pl.Series(texts), "org/wide")
     assert vectors[:, 0].tolist() == [len(text) for text in texts]
