@@ -84,7 +84,7 @@ def report_unknown_items(split: Split, tokenizer: ItemTokenizer, *, refuse: bool
     )
     if refuse:
         raise InputError(
-            f"{message}. Fine-tuning adds items only by their features, which this model does not read: add them first "
+            f"{message}. Fine-tuning adds items only to models that are saved with item features: add them first "
             "(seqrec add-items), drop the interactions with them, or train a new model."
         )
     if len(unknown) == len(item_ids):

@@ -156,7 +156,8 @@ class NextItemRecommendationPipeline(Pipeline):
         """
         self.model.save_pretrained(save_directory, **kwargs)
         self.tokenizer.save_pretrained(save_directory, **kwargs)
-        if self.has_new_items:
+        is_counted = self.answers_empty == BY_POPULARITY
+        if self.has_new_items and is_counted:
             save_items(save_directory, self.item_ids, self.counts_V, self.titles, self.hidden_H)
         for name in (ITEM_FEATURES,) if self.has_new_items else (ITEMS, ITEMS_JSON, ITEM_FEATURES):
             path, copy = find_items(self.model, name), Path(save_directory, name)

@@ -220,5 +220,5 @@ def test_models_of_ids_alone_take_no_new_items(interactions, tmp_path):
     train(interactions, output_dir=tmp_path / "model")
     first = interactions.with_columns(pl.col("item_id").cast(pl.String))
     mixed = pl.concat([first, first.with_columns(pl.col("item_id") + "x")])
-    with pytest.raises(InputError, match="Fine-tuning adds items only by their features, which this model does not re"):
+    with pytest.raises(InputError, match="Fine-tuning adds items only to models that are saved with item feat"):
         train(mixed, model_name_or_path=tmp_path / "model")

@@ -1,12 +1,14 @@
 """Models that start with the weights of a model of another catalogue."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import polars as pl
 import pytest
 import torch
 
 import seqrec
-from seqrec import AutoModelForNextItem, Catalogue, ItemTokenizer, Recommender
+from seqrec import AutoModelForNextItem, Catalogue, ItemTokenizer, Recommender, SequentialTrainer
 from seqrec.errors import InputError
 from seqrec.interactions.data_arguments import DataArguments
 from seqrec.interactions.item_features import ItemFeatures
@@ -14,7 +16,6 @@ from seqrec.interactions.preparation import prepare
 from seqrec.interactions.synthetic import synthetic_interactions
 from seqrec.modeling.modeling_auto import MODEL_TYPES
 from seqrec.testing.tiny_inputs import NUM_ITEMS, TINY
-from seqrec.training.transfer import load_source
 
 SHORT = {"max_steps": 1, "learning_rate": 1e-9, "disable_tqdm": True, "quiet": True, "use_cpu": True}
 SHARED = ["genres", "year", "look"]
@@ -171,5 +172,7 @@ def test_unusable_settings_leave_nothing(interactions, source, settings, message
     assert not [*tmp_path.rglob("*.*")]
 
 
-def test_the_source_is_recorded(source):
-    assert load_source(str(source)).model_type == "sasrec"
+def test_repositories_are_recorded_as_base_models(source):
+    named = SimpleNamespace(init_from="org/name", bare_model=SimpleNamespace(name_or_path=""))
+    local = SimpleNamespace(init_from=str(source), bare_model=SimpleNamespace(name_or_path=""))
+    assert [SequentialTrainer.base_model.fget(trainer) for trainer in (named, local)] == ["org/name", None]
