@@ -26,9 +26,12 @@ def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: item.path.parent.name != "training")
 
 
-@pytest.fixture(autouse=True, scope="session")
+@pytest.fixture(autouse=True, scope="module")
 def _imports_are_no_garbage():
-    """Keep the many objects of imported libraries out of each garbage collection."""
+    """Keep the many objects of imported libraries, and of their caches, out of each garbage collection.
+
+    Exports to graphs leave so many that without this each later training, which collects garbage, takes half a second.
+    """
     gc.collect()
     gc.freeze()
 
