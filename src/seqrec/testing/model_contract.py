@@ -23,6 +23,7 @@ from seqrec.testing.tiny_inputs import (
     every_encoding,
     every_loss,
     exported_encoder,
+    few_encodings,
     gradients,
     inputs_of,
     rows_of,
@@ -50,6 +51,10 @@ class ModelContract(AttentionContract, TimeContract, PopularityContract, Feature
     Tests of a capability are skipped if the backbone's class declares that it is missing: `uses_attention = False`,
     `position_classes = {}`, `supports_gradient_checkpointing = False`, or `_can_compile_fullgraph = False` for
     `torch.export`.
+
+    Most tests vary one or two fields of the configuration. Exporting, which is slow, takes a selection: each kind of
+    positions, each kind of times and each `request_time`, but not all pairs of the latter two; and of item features,
+    the two configurations whose computations include those of the others.
     """
 
     @pytest.fixture
@@ -208,7 +213,7 @@ class ModelContract(AttentionContract, TimeContract, PopularityContract, Feature
                 compiled(**inputs).last_hidden_state, tiny_model.model(**inputs).last_hidden_state
             )
 
-    @every_encoding
+    @few_encodings
     def test_exports_with_dynamic_shapes(self, tiny_model):
         skip_unless(tiny_model, "_can_compile_fullgraph")
 

@@ -24,6 +24,7 @@ __all__ = [
     "every_position",
     "every_time",
     "exported_encoder",
+    "few_encodings",
     "gradients",
     "inputs_of",
     "padded",
@@ -61,6 +62,9 @@ every_loss = pytest.mark.parametrize("choices", [{"loss": loss} for loss in LOSS
 every_position = pytest.mark.parametrize("choices", POSITIONS.values(), ids=POSITIONS)
 every_time = pytest.mark.parametrize("choices", TIMES.values(), ids=TIMES)
 every_encoding = pytest.mark.parametrize("choices", (POSITIONS | TIMES).values(), ids=POSITIONS | TIMES)
+# For slow tests: each kind of positions, each kind of times and each time of the request, but not all their pairs.
+FEW_ENCODINGS = POSITIONS | {name: TIMES[name] for name in ("relative-target", "embedding-last_event")}
+few_encodings = pytest.mark.parametrize("choices", FEW_ENCODINGS.values(), ids=FEW_ENCODINGS)
 
 
 def skip_unless(model: Any, capability: str) -> None:
