@@ -139,7 +139,8 @@ class NextItemConfig(PreTrainedConfig):
         "free",
         "architecture",
         "Whether an item's vector contains an embedding of its id next to its features: one of any length ('free'), "
-        "one that cannot be longer than `item_id_bound` while the features have length 1 ('bounded'), or 'none'.",
+        "one that cannot be longer than `item_id_bound` while the features have length 1 ('bounded', which is chosen "
+        "where a training reads item features), or 'none'.",
     )
     item_id_bound: float | int = option(0.5, "architecture", "Greatest length of a 'bounded' id embedding.")
     initializer_range: float | int = option(0.02, "initialization", "Standard deviation of the initial weights.")

@@ -202,8 +202,10 @@ def new_model(
     data: PreparedData, model_type: str, config_fields: Mapping[str, Any], source: Source | None = None
 ) -> NextItemHead:
     """Make a model for the items of the data, with their features, and optionally with the weights of another model."""
-    described = {} if data.features is None else {"item_features": data.features.config_entry()}
-    config = MODEL_TYPES[model_type](vocab_size=len(data.tokenizer), **config_fields, **described)
+    fields = dict(config_fields)
+    if data.features is not None:
+        fields = {"item_id_embedding": "bounded", **fields, "item_features": data.features.config_entry()}
+    config = MODEL_TYPES[model_type](vocab_size=len(data.tokenizer), **fields)
     model = AutoModelForNextItem.from_config(config)
     if source is not None:
         source.give_weights(model, data.features)

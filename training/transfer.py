@@ -62,6 +62,8 @@ class Source:
         """
         config = self.saved.model.config
         own = {name: getattr(config, name) for name in names_for(config, (*SCORING, *TRAINING, "initialization"))}
+        if not config.item_features:
+            del own["item_id_embedding"]  # which is a choice only next to features
         fixed = own.keys() - CHANGEABLE - names_for(config, (*TRAINING, "initialization"))
         for name in sorted(fixed & chosen.keys()):
             if chosen[name] != own[name]:

@@ -183,7 +183,7 @@ def test_training_on_item_features_and_adding_items_by_them(tmp_path, capsys):
     pl.DataFrame({"item_id": taken, "colour": colours, "size": range(len(taken))}).write_csv(tmp_path / "items.csv")
     table = ["--dataset", str(tmp_path / "log.csv"), "--items", str(tmp_path / "items.csv")]
     synthetic_interactions().write_csv(tmp_path / "log.csv")
-    flags = ["--item_features", "colour,size", "--item_id_embedding", "bounded", "--num_train_epochs", "1"]
+    flags = ["--item_features", "colour,size", "--num_train_epochs", "1"]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of a table without titles
         assert main(["train", *table, *flags, *TINY, "--output_dir", str(tmp_path / "model")]) == 0

@@ -48,7 +48,7 @@ def train(interactions, items=None, **settings):
 @pytest.fixture(scope="module")
 def folder(interactions, items, tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "model"
-    train(interactions, items, item_features=["colour", "price"], item_id_embedding="bounded", output_dir=folder)
+    train(interactions, items, item_features=["colour", "price"], output_dir=folder)
     return folder
 
 
