@@ -37,8 +37,8 @@ def over_catalogue(
     if model.config.item_id_embedding != "none":
         raise InputError(
             "The model has an embedding of each item's id, which only training gives to other items. Add the items to "
-            "its own (add_items), train a model of the new catalogue that starts with this one (seqrec train "
-            "--init_from), or train one with item_id_embedding='none'."
+            "its own (add_items), train a model of the new catalogue that starts with this one by init_from "
+            "(--init_from), or train one with item_id_embedding='none'."
         )
     require_saved_features(model, features)
     assert features is not None, "as the model has no embedding of ids"

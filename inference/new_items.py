@@ -27,7 +27,16 @@ from seqrec.modeling.grown_models import (
 )
 from seqrec.modeling.modeling_next_item import NextItemHead
 
-__all__ = ["GrownModel", "grow", "grow_by", "require_features_of", "wanted_columns"]
+__all__ = [
+    "GrownModel",
+    "feature_values",
+    "grow",
+    "grow_by",
+    "require_features_of",
+    "require_saved_features",
+    "require_whole_model",
+    "wanted_columns",
+]
 
 
 @dataclass(frozen=True)

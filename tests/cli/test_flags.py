@@ -46,7 +46,7 @@ def refusal(capsys, *argv):
         (["--items", ""], "--items is empty"),
         (["--run_name", " "], "--run_name is empty"),
         (["--validation_users", "0"], "--validation_users 0 leaves no data"),
-        (["--model_revision", "v2"], "--model_revision v2 has no effect without a model to fine-tune"),
+        (["--model_revision", "v2"], "--model_revision v2 has no effect without a model to start from"),
         (["--model_type", "gpt"], "--model_type invalid choice: 'gpt'"),
         (["--model_type", "sasrek"], "Did you mean sasrec?"),
         (["--duplicates", "frist"], "Did you mean first?"),

@@ -213,7 +213,7 @@ def test_a_prepared_folder_remembers_the_columns(ratings, movies, tmp_path):
         ({"hidden_size": "large"}, r"hidden_size"),
         ({"learning_rate": -1.0}, r"learning_rate=-1.0 must be above 0"),
         ({"model_type": "sasrecc"}, r"There is no model_type 'sasrecc'. Choose one of: bert4rec"),
-        ({"model_revision": "v1"}, r"model_revision='v1' has no effect without a model to fine-tune"),
+        ({"model_revision": "v1"}, r"model_revision='v1' has no effect without a model to start from"),
         ({"resume_from_checkpoint": True}, r"resume_from_checkpoint needs the folder .* Give output_dir"),
         ({"push_to_hub": True}, r"push_to_hub needs a folder. Give output_dir, or push the recommender"),
         ({"streaming": True}, r"streaming=True has no effect on a frame"),
