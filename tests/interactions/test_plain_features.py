@@ -63,7 +63,9 @@ def test_values_are_those_of_a_table(entries, name):
 
 
 def test_several_rows_are_read_together(entries):
-    rows = [{**BLANK, "genres": genres, "year": year} for genres, year in (("Drama|War", 1999), (None, None), ("X", 1))]
+    rows = [
+        {**BLANK, "genres": genres, "year": year} for genres, year in (("Drama|War", 1999), (None, None), ("X", 1998))
+    ]
     table = pl.DataFrame(
         {"item_id": ["new 0", "new 1", "new 2"], **{name: [row[name] for row in rows] for name in BLANK}}
     )
