@@ -6,7 +6,7 @@ Shape suffixes: I items, C most values of one item, W width of a vector, E pairs
 import ast
 import re
 import warnings
-from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -39,9 +39,9 @@ MOST_WORDS = 0.05  # of a column of numbers may be words, such as "unknown"
 def coded(
     name: str,
     rows_E: np.ndarray,
-    values_E: Sequence[str],
+    values_E: Any,
     codes_E: np.ndarray,
-    item_ids: Sequence[str],
+    item_ids: Any,
     per_item: int,
 ) -> np.ndarray:
     """Arrange the codes of a category's values by item, and warn of values that are left out.
@@ -84,7 +84,7 @@ def coded(
     return codes_IC
 
 
-def standardised(name: str, numbers_I: np.ndarray, mean: float, std: float, item_ids: Sequence[str]) -> np.ndarray:
+def standardised(name: str, numbers_I: np.ndarray, mean: float, std: float, item_ids: Any) -> np.ndarray:
     """Return standardised numbers from −10 to 10, float32 (I,), of numbers, float64 (I,). Warn of those beyond that."""
     standardised_I = (numbers_I - mean) / std
     is_far_I = np.abs(standardised_I) > FARTHEST
@@ -98,7 +98,7 @@ def standardised(name: str, numbers_I: np.ndarray, mean: float, std: float, item
     return standardised_I.clip(-FARTHEST, FARTHEST).astype(np.float32)
 
 
-def require_finite_numbers(name: str, numbers_I: np.ndarray, item_ids: Sequence[str]) -> None:
+def require_finite_numbers(name: str, numbers_I: np.ndarray, item_ids: Any) -> None:
     """Raise an `InputError` if a number is infinite; NaN is a missing one."""
     infinite_I = np.isinf(numbers_I)
     if infinite_I.any():
@@ -108,7 +108,7 @@ def require_finite_numbers(name: str, numbers_I: np.ndarray, item_ids: Sequence[
         )
 
 
-def require_widths(name: str, widths_I: np.ndarray, size: int, item_ids: Sequence[str]) -> None:
+def require_widths(name: str, widths_I: np.ndarray, size: int, item_ids: Any) -> None:
     """Raise an `InputError` if a vector that is not missing (width 0) has another width than `size`."""
     wrong_I = (widths_I > 0) & (widths_I != size)
     if wrong_I.any():
@@ -119,7 +119,7 @@ def require_widths(name: str, widths_I: np.ndarray, size: int, item_ids: Sequenc
         )
 
 
-def require_whole_vectors(name: str, vectors_IW: np.ndarray, item_ids: Sequence[str]) -> None:
+def require_whole_vectors(name: str, vectors_IW: np.ndarray, item_ids: Any) -> None:
     """Raise an `InputError` if a vector is infinite or partly NaN; one that is all NaN is missing."""
     nan_IW = np.isnan(vectors_IW)
     broken_I = np.asarray((nan_IW.any(axis=1) & ~nan_IW.all(axis=1)) | np.isinf(vectors_IW).any(axis=1))
@@ -130,7 +130,7 @@ def require_whole_vectors(name: str, vectors_IW: np.ndarray, item_ids: Sequence[
         )
 
 
-def describe_words(name: str, is_word_I: np.ndarray, texts: Sequence[str], item_ids: Sequence[str]) -> str:
+def describe_words(name: str, is_word_I: np.ndarray, texts: Any, item_ids: Any) -> str:
     """Say how many texts do not spell numbers, and show the first."""
     row = int(is_word_I.argmax())
     return (

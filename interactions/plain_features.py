@@ -56,7 +56,7 @@ def read_feature_entries(text: str) -> list[dict[str, Any]]:
 def plain_feature_values(
     entries: Sequence[Mapping[str, Any]],
     columns: Mapping[str, Sequence[Any]],
-    item_ids: Sequence[str],
+    item_ids: Any,
     *,
     text_model: str | None = None,
 ) -> dict[str, np.ndarray]:
@@ -83,7 +83,7 @@ def plain_feature_values(
     return {entry["name"]: read_one(entry, columns[entry["name"]], item_ids, text_model) for entry in entries}
 
 
-def require_some_feature(values: Mapping[str, np.ndarray], item_ids: Sequence[str]) -> None:
+def require_some_feature(values: Mapping[str, np.ndarray], item_ids: Any) -> None:
     """Raise an `InputError` if an item has no value of any feature."""
     is_bare_I = np.logical_and.reduce([is_missing(array) for array in values.values()])
     if is_bare_I.any():
@@ -100,9 +100,7 @@ def is_missing(values_I: np.ndarray) -> np.ndarray:
     return first_I == MISSING if np.issubdtype(values_I.dtype, np.integer) else np.isnan(first_I)
 
 
-def read_one(
-    entry: Mapping[str, Any], values: Sequence[Any], item_ids: Sequence[str], text_model: str | None
-) -> np.ndarray:
+def read_one(entry: Mapping[str, Any], values: Sequence[Any], item_ids: Any, text_model: str | None) -> np.ndarray:
     """Read the values of one feature."""
     name, kind = entry["name"], entry["kind"]
     if kind == "category":
@@ -115,7 +113,7 @@ def read_one(
     return read_vectors(name, values, item_ids, entry["size"])
 
 
-def read_categories(name: str, values: Sequence[Any], item_ids: Sequence[str], entry: Mapping[str, Any]) -> np.ndarray:
+def read_categories(name: str, values: Sequence[Any], item_ids: Any, entry: Mapping[str, Any]) -> np.ndarray:
     """Return codes, int32 (I, most values of one item)."""
     code_of = {value: code for code, value in enumerate(entry["categories"], start=FIRST_VALUE)}
     lists = [distinct_values(name, value, entry["separator"]) for value in values]
@@ -153,7 +151,7 @@ def category_text(name: str, value: Any) -> str:
     )
 
 
-def read_numbers(name: str, values: Sequence[Any], item_ids: Sequence[str]) -> np.ndarray:
+def read_numbers(name: str, values: Sequence[Any], item_ids: Any) -> np.ndarray:
     """Return numbers as float64 (I,); NaN if missing."""
     texts = [value.strip() if isinstance(value, str) else "" for value in values]
     numbers = [number_of(name, value) for value in values]
@@ -199,7 +197,7 @@ def with_encoded_texts(name: str, values: Sequence[Any], model: str) -> list[Any
     return [vectors.get(text) if isinstance(value, str) else value for text, value in zip(texts, values, strict=True)]
 
 
-def read_vectors(name: str, values: Sequence[Any], item_ids: Sequence[str], size: int) -> np.ndarray:
+def read_vectors(name: str, values: Sequence[Any], item_ids: Any, size: int) -> np.ndarray:
     """Return vectors as float32 (I, W); a row of NaN if missing."""
     lists = [as_list(value) if is_list(value) else value for value in values]
     for found in lists:

@@ -42,9 +42,7 @@ class SimilarItems:
         return nn.functional.embedding_bag(places_S, rows_SD, starts_N, mode="mean").to(weight_VD.dtype)
 
 
-def find_similar(
-    lists: Sequence[Sequence[str]], item_ids: Sequence[str], look_up: Encode, *, is_required: bool
-) -> SimilarItems:
+def find_similar(lists: Sequence[Sequence[str]], item_ids: Any, look_up: Encode, *, is_required: bool) -> SimilarItems:
     """Look up the known items that new ones resemble.
 
     Args:

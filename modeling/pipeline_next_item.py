@@ -53,6 +53,8 @@ class NextItemRecommendationPipeline(Pipeline):
         >>> pipe(["50", "181", "258"], top_k=10)  # doctest: +SKIP
     """
 
+    model: Any
+    tokenizer: Any
     _load_tokenizer = True
     _load_processor = False
     _load_image_processor = False
