@@ -13,12 +13,14 @@ from transformers.dynamic_module_utils import check_imports, get_relative_import
 
 from seqrec.hub.remote_code import auto_classes, flatten_modules, write_remote_code
 from seqrec.modeling import masks as masks_module
+from seqrec.modeling.modeling_auto import MODEL_TYPES, AutoModelForNextItem
 from seqrec.modeling.objectives import MASKED_ITEM
+from seqrec.testing.tiny_inputs import NUM_ITEMS, TINY
 
 INPUT_IDS = [[5, 3, 9, 4, 30]]
 
-# Runs where seqrec cannot be imported: loads the folder argv[1], saves it to argv[2], loads that, and writes
-# what the models compute to argv[3].
+# Runs where seqrec cannot be imported: loads each folder argv[1:], saves it as FOLDER-resaved, loads that, and writes
+# the outputs of the models to FOLDER.pt.
 STRANGER = """
 import sys
 
@@ -35,43 +37,45 @@ from pathlib import Path
 import torch
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoModelForMaskedLM
 
-folder, resaved, outputs = sys.argv[1:4]
 input_ids = torch.tensor({input_ids})
-found = dict()
-with torch.no_grad():
-    for name in (folder, resaved):
-        config = AutoConfig.from_pretrained(name, trust_remote_code=True)
-        assert config.hidden_size == 16
-        auto_head = AutoModelForCausalLM if "AutoModelForCausalLM" in config.auto_map else AutoModelForMaskedLM
-        backbone = AutoModel.from_pretrained(name, trust_remote_code=True).eval()
-        head = auto_head.from_pretrained(name, trust_remote_code=True).eval()
-        found[name, "hidden"] = backbone(input_ids).last_hidden_state
-        found[name, "logits"] = head(input_ids).logits
-        found[name, "users"] = head.encode_users(input_ids)
-        head.save_pretrained(resaved)
-text = (Path(resaved) / "config.json").read_text()
-(Path(resaved) / "config.json").write_text(json.dumps({**json.loads(text), "invented": 1}))
-config = AutoConfig.from_pretrained(resaved, trust_remote_code=True)
-AutoModel.from_pretrained(resaved, trust_remote_code=True)
-for by_hand in (type(config), lambda **fields: AutoModel.from_pretrained(resaved, trust_remote_code=True, **fields)):
-    try:
-        by_hand(invented=1)
-    except ValueError as error:
-        assert "has no field 'invented'" in str(error)
-    else:
-        raise AssertionError("invented")
-for change in ('"num_attention_heads": 4', '"layer_norm_eps": NaN', '"num_hidden_layers": 1000'):
+for folder in sys.argv[1:]:
+    resaved = folder + "-resaved"
+    found = dict()
+    with torch.no_grad():
+        for name in (folder, resaved):
+            config = AutoConfig.from_pretrained(name, trust_remote_code=True)
+            assert config.hidden_size == 16
+            auto_head = AutoModelForCausalLM if "AutoModelForCausalLM" in config.auto_map else AutoModelForMaskedLM
+            backbone = AutoModel.from_pretrained(name, trust_remote_code=True).eval()
+            head = auto_head.from_pretrained(name, trust_remote_code=True).eval()
+            found[name, "hidden"] = backbone(input_ids).last_hidden_state
+            found[name, "logits"] = head(input_ids).logits
+            found[name, "users"] = head.encode_users(input_ids)
+            head.save_pretrained(resaved)
     text = (Path(resaved) / "config.json").read_text()
-    (Path(resaved) / "config.json").write_text(json.dumps({**json.loads(text), **json.loads("{" + change + "}")}))
-    try:
-        AutoModel.from_pretrained(resaved, trust_remote_code=True)
-    except ValueError as error:
-        assert "\\n" not in str(error)
-    else:
-        raise AssertionError(change)
-    (Path(resaved) / "config.json").write_text(text)
+    (Path(resaved) / "config.json").write_text(json.dumps({**json.loads(text), "invented": 1}))
+    config = AutoConfig.from_pretrained(resaved, trust_remote_code=True)
+    AutoModel.from_pretrained(resaved, trust_remote_code=True)
+    by_name = lambda **fields: AutoModel.from_pretrained(resaved, trust_remote_code=True, **fields)
+    for by_hand in (type(config), by_name):
+        try:
+            by_hand(invented=1)
+        except ValueError as error:
+            assert "has no field 'invented'" in str(error)
+        else:
+            raise AssertionError("invented")
+    for change in ('"num_attention_heads": 4', '"layer_norm_eps": NaN', '"num_hidden_layers": 1000'):
+        text = (Path(resaved) / "config.json").read_text()
+        (Path(resaved) / "config.json").write_text(json.dumps({**json.loads(text), **json.loads("{" + change + "}")}))
+        try:
+            AutoModel.from_pretrained(resaved, trust_remote_code=True)
+        except ValueError as error:
+            assert "\\n" not in str(error)
+        else:
+            raise AssertionError(change)
+        (Path(resaved) / "config.json").write_text(text)
+    torch.save(found, folder + ".pt")
 assert not [name for name in sys.modules if name.partition(".")[0] == "seqrec"]
-torch.save(found, outputs)
 """
 
 
@@ -83,20 +87,27 @@ def saved(tiny_model, tmp_path):
     return folder
 
 
-def test_loads_and_resaves_where_seqrec_cannot_be_imported(tiny_model, saved, tmp_path):
-    outputs = tmp_path / "outputs.pt"
-    resaved = tmp_path / "resaved"
-    environment = os.environ | {"HF_HUB_OFFLINE": "1", "HF_MODULES_CACHE": str(tmp_path / "modules")}
-    script = STRANGER.replace("{input_ids}", str(INPUT_IDS))
+@pytest.fixture(scope="module")
+def elsewhere(tmp_path_factory):
+    """A saved folder of each architecture, loaded and saved again by one process that cannot import seqrec."""
+    work = tmp_path_factory.mktemp("elsewhere")
+    for model_type, config_class in MODEL_TYPES.items():
+        torch.manual_seed(0)
+        config = config_class(vocab_size=NUM_ITEMS + 3, **TINY, initializer_range=0.5)
+        AutoModelForNextItem.from_config(config).save_pretrained(work / model_type)
     done = subprocess.run(
-        [sys.executable, "-c", script, saved, resaved, outputs],
-        cwd=tmp_path,
-        env=environment,
+        [sys.executable, "-c", STRANGER.replace("{input_ids}", str(INPUT_IDS)), *map(str, work.iterdir())],
+        cwd=work,
+        env=os.environ | {"HF_HUB_OFFLINE": "1", "HF_MODULES_CACHE": str(work / "modules")},
         capture_output=True,
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    found = torch.load(outputs, weights_only=True)
+    return work
+
+
+def test_loads_and_resaves_where_seqrec_cannot_be_imported(tiny_model, model_type, elsewhere):
+    found = torch.load(elsewhere / f"{model_type}.pt", weights_only=True)
     input_ids = torch.tensor(INPUT_IDS)
     with torch.no_grad():
         expected = {
@@ -104,7 +115,7 @@ def test_loads_and_resaves_where_seqrec_cannot_be_imported(tiny_model, saved, tm
             "logits": tiny_model(input_ids).logits,
             "users": tiny_model.encode_users(input_ids),
         }
-    for folder in (saved, resaved):
+    for folder in (elsewhere / model_type, elsewhere / f"{model_type}-resaved"):
         for name, value in expected.items():
             assert torch.equal(found[str(folder), name], value), (folder.name, name)
 
