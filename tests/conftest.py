@@ -2,7 +2,9 @@
 
 import gc
 import os
+import sys
 from functools import cache
+from pathlib import Path
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # must be set before transformers is imported
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # models are tiny: more threads would only wait for one another
@@ -16,6 +18,9 @@ import torch
 from seqrec.interactions.tokenization_items import ItemTokenizer
 from seqrec.modeling.modeling_auto import ARCHITECTURES, MODEL_TYPES, AutoModelForNextItem
 from seqrec.testing.model_contract import NUM_ITEMS, TINY
+
+sys.path.insert(0, str(Path(__file__).parent / "fixtures"))
+from forks import Forks
 
 hypothesis.settings.register_profile("seqrec", deadline=None)  # how long an example takes says little of the code
 hypothesis.settings.load_profile("seqrec")
@@ -50,6 +55,13 @@ def _no_waiting_for_the_disk():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", lambda descriptor: None)
         yield
+
+
+@pytest.fixture(scope="session")
+def forks():
+    """Runs programs in processes of their own, without importing torch and transformers for each anew."""
+    with Forks() as running:
+        yield running
 
 
 @pytest.fixture(params=[config_class.model_type for config_class, _, _ in ARCHITECTURES])

@@ -1,10 +1,7 @@
 """`--import` lets the command line run another package's model, and `--quiet` shows the result alone."""
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,7 +11,13 @@ TINY = ["--hidden_size", "8", "--num_train_epochs", "1"]
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory):
+def seqrec(forks):
+    """Runs a command in a folder, in a process of its own."""
+    return lambda folder, *argv, **options: forks.run("-m", "seqrec.cli", *argv, cwd=folder, **options)
+
+
+@pytest.fixture(scope="module")
+def place(seqrec, tmp_path_factory):
     """A folder with a module that registers an architecture, and a model of it."""
     folder = tmp_path_factory.mktemp("work")
     shutil.copy(EXAMPLE, folder)
@@ -24,13 +27,7 @@ def place(tmp_path_factory):
     return folder
 
 
-def seqrec(folder, *argv):
-    """Run a command in a folder, in a process of its own."""
-    run = [sys.executable, "-m", "seqrec.cli", *argv]
-    return subprocess.run(run, capture_output=True, text=True, cwd=folder, check=False)
-
-
-def test_commands_run_the_model_of_a_module_that_is_imported(place):
+def test_commands_run_the_model_of_a_module_that_is_imported(seqrec, place):
     model = ["--import", "gru4rec", "--model", "model", "--quiet"]
     run = seqrec(place, "evaluate", *model, "--dataset", "synthetic", "--json")
     assert (run.returncode, run.stderr) == (0, "")
@@ -40,14 +37,14 @@ def test_commands_run_the_model_of_a_module_that_is_imported(place):
     assert run.stdout.count("\n") == 3
 
 
-def test_without_the_import_its_model_is_unknown(place):
+def test_without_the_import_its_model_is_unknown(seqrec, place):
     run = seqrec(place, "recommend", "--model", "model", "--history", "3,4")
     assert run.returncode == 2
     assert "names the model_type 'gru4rec', but seqrec knows bert4rec, esasrec, hstu, sasrec" in run.stderr
     assert run.stderr.count("\n") == 1
 
 
-def test_a_module_that_fails_takes_one_line(tmp_path):
+def test_a_module_that_fails_takes_one_line(seqrec, tmp_path):
     (tmp_path / "broken.py").write_text("raise KeyError('x')")
     run = seqrec(tmp_path, "train", "--import", "broken", "--dataset", "synthetic")
     assert (run.returncode, run.stderr) == (2, "seqrec train: --import broken failed: KeyError: 'x'.\n")
@@ -57,17 +54,6 @@ def test_a_module_that_fails_takes_one_line(tmp_path):
     "argv", [["--help"], ["--import", "gru4rec", "--model", "model", "--history", "3"]], ids=["help", "table"]
 )
 @pytest.mark.parametrize("unbuffered", ["", "1"])
-def test_a_reader_that_went_away_ends_any_command_quietly(place, argv, unbuffered):
-    reader, writer = os.pipe()
-    os.close(reader)
-    run = subprocess.run(
-        [sys.executable, "-m", "seqrec.cli", "recommend", *argv],
-        stdout=writer,
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=place,
-        env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
-        check=False,
-    )
-    os.close(writer)
+def test_a_reader_that_went_away_ends_any_command_quietly(seqrec, place, argv, unbuffered):
+    run = seqrec(place, "recommend", *argv, has_reader=False, PYTHONUNBUFFERED=unbuffered)
     assert (run.returncode, run.stderr) == (141, "")

@@ -24,22 +24,30 @@ sys.path.insert(0, str(SCRIPT.parent))
 from train_tiny import tiny_data, tiny_model
 
 
-def run_script(folder, *flags, processes=1, check=True):
-    """Train in a process, or several, of its own; return what it wrote down."""
-    launcher = [sys.executable]
-    if processes > 1:
-        launcher += ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    command = [*launcher, str(SCRIPT), "--output_dir", str(folder), *flags]
-    finished = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=600)
-    if not check:
-        return finished
-    assert finished.returncode == 0, finished.stderr[-3000:]
-    return json.loads((folder / "result.json").read_text())
+@pytest.fixture(scope="module")
+def run_script(forks):
+    """Trains in a process, or several, of its own; returns what it wrote down."""
+
+    def run(folder, *flags, processes=1, check=True):
+        if processes == 1:
+            finished = forks.run(SCRIPT, "--output_dir", folder, *flags, OMP_NUM_THREADS="1")
+        else:
+            launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]
+            command = [sys.executable, *launcher, str(SCRIPT), "--output_dir", str(folder), *flags]
+            environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+            finished = subprocess.run(
+                command, env=environment, capture_output=True, text=True, check=False, timeout=600
+            )
+        if not check:
+            return finished
+        assert finished.returncode == 0, finished.stderr[-3000:]
+        return json.loads((folder / "result.json").read_text())
+
+    return run
 
 
 @pytest.fixture(scope="module")
-def one_process(tmp_path_factory):
+def one_process(run_script, tmp_path_factory):
     """The training that others are compared with, by the Trainer and by the bare loop."""
     return run_script(tmp_path_factory.mktemp("one"), "--batch_size", "16", "--bare_loop_too")
 
@@ -57,11 +65,11 @@ def test_training_learns(one_process):
     assert sum(one_process["losses"][-4:]) < 0.95 * sum(one_process["losses"][:4])
 
 
-def test_two_processes_train_as_one(one_process, tmp_path):
+def test_two_processes_train_as_one(run_script, one_process, tmp_path):
     assert_same_training(run_script(tmp_path, "--batch_size", "8", "--bare_loop_too", processes=2), one_process)
 
 
-def test_two_processes_share_a_stream(tmp_path):
+def test_two_processes_share_a_stream(run_script, tmp_path):
     """Padded, so that the processes' batches differ in width."""
     whole = run_script(tmp_path / "one", "--stream", "--batch_size", "16")
     shared = run_script(tmp_path / "two", "--stream", "--batch_size", "8", processes=2)
@@ -69,12 +77,12 @@ def test_two_processes_share_a_stream(tmp_path):
         torch.testing.assert_close(shared[key], whole[key], atol=1e-5, rtol=1e-5)
 
 
-def test_accumulated_gradients_train_as_whole_batches(one_process, tmp_path):
+def test_accumulated_gradients_train_as_whole_batches(run_script, one_process, tmp_path):
     flags = ("--batch_size", "4", "--accumulation", "4", "--bare_loop_too")
     assert_same_training(run_script(tmp_path, *flags), one_process)
 
 
-def test_a_killed_training_resumes_to_the_same_weights(tmp_path):
+def test_a_killed_training_resumes_to_the_same_weights(run_script, tmp_path):
     flags = ["--dropout", "0.2", "--epochs", "20", "--patience", "3"]
     whole = run_script(tmp_path / "whole", *flags)
     assert 12 < len(whole["losses"]) < 80  # it stopped early, which the resumed training must do too
