@@ -90,7 +90,7 @@ def stranger_python(tmp_path_factory):
     folder = tmp_path_factory.mktemp("second") / "environment"
     venv.create(folder, with_pip=True)
     python = folder / ("Scripts" if os.name == "nt" else "bin") / "python"
-    command = [python, "-m", "pip", "install", "--quiet", "-c", REPOSITORY / "constraints.txt"]
+    command = [python, "-m", "pip", "install", "--quiet", "--no-compile", "-c", REPOSITORY / "constraints.txt"]
     done = subprocess.run(
         [*command, "transformers", "torch", "safetensors"], capture_output=True, text=True, check=False
     )
