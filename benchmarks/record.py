@@ -37,6 +37,7 @@ def as_result(metrics: dict, *, model_type: str, recipe: str) -> dict:
         "seed": training["arguments"]["seed"],
         "metrics": metrics["model"],
         "confidence": metrics["confidence"]["model"],
+        "target_count": {split: families.get("target_count") for split, families in metrics["slices"]["model"].items()},
         **{baseline: metrics[baseline] for baseline in BASELINES if baseline in metrics},
         "best_epoch": training["best_epoch"],
         "num_epochs": training["num_epochs"],
