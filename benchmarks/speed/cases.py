@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 from specs import (
+    BEAUTY,
     HSTU,
     LARGE_BUFFERS,
     NARROW,
@@ -22,6 +23,7 @@ from specs import (
     retrieval,
     seqrec,
     trained_to_best,
+    with_features,
 )
 
 BUFFERED = {"RecTools float32, large buffers": False, "RecTools bf16, large buffers": True}
@@ -166,7 +168,7 @@ REQUEST = Case(
     count=50,
     shown=("p50_ms", "p95_ms"),
     contenders=(
-        seqrec("seqrec", length=200, task="request", threads=1, **NARROW),
+        seqrec("seqrec", length=200, task="request", threads=1, history_length=50, **NARROW),
         *(rectools(f"RecTools, threads: {threads}", length=200, task="request", threads=threads) for threads in (1, 2)),
         *(
             replay(f"{name}, threads: {threads}", task="request", route=route, threads=threads)
@@ -269,6 +271,83 @@ CURVES = Case(
 )
 
 
+IDS_BY_WIDTH = {
+    width: seqrec(f"ids, width {width}", length=50, threads=1, hidden_size=width, **BEAUTY) for width in (256, 64)
+}
+BEAUTY_ITEMS = ("amazon-beauty", ["attributes", "look"])
+TRAIN_FEATURES = Case(
+    name="train-features-beauty",
+    title="Training with item features, full softmax, Amazon Beauty, length 50, bf16",
+    unit="targets",
+    data="amazon-beauty",
+    contenders=(
+        *IDS_BY_WIDTH.values(),
+        *(with_features(ids, f"features, width {width}", *BEAUTY_ITEMS) for width, ids in IDS_BY_WIDTH.items()),
+    ),
+    ratios=tuple(
+        Ratio(
+            f"width {width}: with features, as a share of the speed with ids alone",
+            f"features, width {width}",
+            (f"ids, width {width}",),
+            against_peers=False,
+        )
+        for width in IDS_BY_WIDTH
+    ),
+    notes=(
+        "The recipe `sasrec-beauty`. Features: the items' attributes, and random vectors of dimension 384; "
+        "ids bounded.",
+    ),
+)
+
+ML_1M_ITEMS = ("ml-1m", ["genres", "age", "look"])
+IDS_BY_LENGTH = {
+    length: seqrec(f"ids, {length} items", length=200, task="request", threads=1, history_length=length, **NARROW)
+    for length in (5, 50)
+}
+REQUEST_FEATURES = Case(
+    name="request-features",
+    title="One history, ten recommendations by items with features, MovieLens-1M",
+    unit="requests",
+    data="ml-1m",
+    warm_up=10,
+    count=500,
+    shown=("p50_ms", "p95_ms"),
+    contenders=(
+        *IDS_BY_LENGTH.values(),
+        *(with_features(ids, f"features, {length} items", *ML_1M_ITEMS) for length, ids in IDS_BY_LENGTH.items()),
+    ),
+    ratios=tuple(
+        Ratio(
+            f"{length} items: median time with features, as a share of the speed with ids alone",
+            f"features, {length} items",
+            (f"ids, {length} items",),
+            "p50_ms",
+            against_peers=False,
+        )
+        for length in IDS_BY_LENGTH
+    ),
+    notes=("Features: genres, a number, and random vectors of dimension 384.",),
+)
+
+ADD_ITEMS = Case(
+    name="add-items",
+    title="Adding 10,000 items with features to a recommender, MovieLens-1M",
+    unit="items",
+    data="ml-1m",
+    warm_up=1,
+    count=1,
+    shown=("seconds",),
+    contenders=(
+        with_features(
+            seqrec("seqrec", length=200, task="add_items", threads=1, hidden_size=128, new_items=10_000),
+            "seqrec",
+            *ML_1M_ITEMS,
+        ),
+    ),
+    notes=("Width 128. Features: genres, a number, and random vectors of dimension 384.",),
+)
+
+
 def time_to_quality(recipe: Path, quality: float, limit: float) -> Case:
     """Measure the time from the table on disk to a given validation NDCG@10 on MovieLens-1M."""
     settings = {"quality": quality, "limit_seconds": limit}
@@ -353,5 +432,6 @@ HSTU_QUALITY = (
 
 CASES = (
     *(TRAIN_ML_1M, TRAIN_SAMPLED, TRAIN_BEAUTY, *TRAIN_HSTU, RANK, REQUEST, MEMORY, RETRIEVE, MILLION, CURVES),
+    *(TRAIN_FEATURES, REQUEST_FEATURES, ADD_ITEMS),
     *HSTU_QUALITY,
 )

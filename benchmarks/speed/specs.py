@@ -73,6 +73,8 @@ class Case:
 
 BATCH_SIZE = 128
 PRECISIONS = {"float32": False, "bf16": True}
+OF_CONTENDERS = ("threads", "point")
+OF_WORKERS = ("synthetic", "features", "history_length", "new_items")
 
 
 def seqrec(
@@ -85,11 +87,10 @@ def seqrec(
     model_type: str = "sasrec",
     **more: Any,
 ) -> Contender:
-    """This library; `more` holds fields of its configuration, or `synthetic`, `threads` and `point`."""
-    outer = {key: more.pop(key) for key in ("threads", "point") if key in more}
+    """This library; `more` holds fields of its configuration, or those in `OF_CONTENDERS` and `OF_WORKERS`."""
+    outer = {key: more.pop(key) for key in OF_CONTENDERS if key in more}
     settings: Settings = {"batch_size": BATCH_SIZE, "bf16": bf16, "model_type": model_type}
-    if "synthetic" in more:
-        settings["synthetic"] = more.pop("synthetic")
+    settings |= {key: more.pop(key) for key in OF_WORKERS if key in more}
     settings["config"] = {
         "hidden_size": 64,
         "num_attention_heads": 2,
@@ -104,6 +105,13 @@ def seqrec(
 NARROW: Settings = {"intermediate_size": 64, "hidden_act": "relu"}  # feed-forward of both peers' SASRec
 HSTU: Settings = {"model_type": "hstu", "intermediate_size": 64}  # gates and values as wide as those of RecTools
 WIDE: Settings = {"intermediate_size": 256, "hidden_act": "gelu"}  # feed-forward of GPT-2 and this library's default
+BEAUTY: Settings = {  # recipes/sasrec-beauty.yaml
+    "bf16": True,
+    "num_attention_heads": 1,
+    "num_hidden_layers": 1,
+    "hidden_dropout": 0.5,
+    "logit_scale": 20,
+}
 SAMPLED: Settings = {"loss": "sampled_softmax", "num_negatives": 256}
 
 
@@ -114,6 +122,13 @@ LARGE_BUFFERS = {
     "MALLOC_TRIM_THRESHOLD_": "8589934592",
     "MALLOC_TOP_PAD_": "268435456",
 }
+
+
+def with_features(contender: Contender, name: str, folder: str, wanted: list[str]) -> Contender:
+    """The same model, which reads the features of items too and bounds their ids' embeddings."""
+    config = {**contender.settings["config"], "item_id_embedding": "bounded"}
+    settings = {**contender.settings, "config": config, "features": {"folder": folder, "wanted": wanted}}
+    return replace(contender, name=name, settings=settings)
 
 
 def rectools(

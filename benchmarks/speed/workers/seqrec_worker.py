@@ -1,9 +1,10 @@
-"""Measures this library: training with `SequentialTrainer`, ranking, single requests, and retrieval.
+"""Measures this library: training with `SequentialTrainer`, ranking, single requests, new items, and retrieval.
 
 Training packs histories and uses all of their items: histories longer than the model's limit are cut into windows. Data
 are loaded in the training process.
 """
 
+from copy import copy
 from functools import partial
 
 import numpy as np
@@ -11,10 +12,13 @@ import polars as pl
 import torch
 from protocol import Channel, Gate, Message, serve, serve_turns, timed_requests
 from seqrec_data import load_test, load_training
+from seqrec_items import fit_features, new_items
 from trainer_callback import ONLY_TRAINING, GateCallback, output_folder
 
 from seqrec import AutoModelForNextItem, Recommender, SequentialTrainer, SequentialTrainingArguments
 from seqrec.evaluation.evaluator import rank_dataset
+from seqrec.interactions.item_features import ItemFeatures
+from seqrec.interactions.tokenization_items import ItemTokenizer
 from seqrec.modeling.modeling_auto import MODEL_TYPES
 from seqrec.modeling.modeling_next_item import NextItemHead
 from seqrec.search.approximate_index import build_index
@@ -24,7 +28,7 @@ def train(request: Message, channel: Channel) -> None:
     """Train; units are targets."""
     settings = request["settings"]
     histories, tokenizer = load_training(request)
-    model = build_model(len(tokenizer), settings)
+    model, *_ = build_model_of_items(tokenizer, settings)
     arguments = SequentialTrainingArguments(
         output_dir=output_folder(),
         per_device_train_batch_size=settings["batch_size"],
@@ -59,12 +63,24 @@ def rank(request: Message, channel: Channel) -> None:
 
 def answer_requests(request: Message, channel: Channel) -> None:
     """Recommend ten items for one history of raw ids at a time."""
-    _, tokenizer = load_test(request["data"])
-    items = pl.DataFrame({"item_id": tokenizer.item_series, "count": np.ones(tokenizer.num_items, dtype=np.int64)})
-    recommender = Recommender(build_model(len(tokenizer), request["settings"]), tokenizer, items)
+    recommender, _ = make_recommender(request)
     rng = np.random.default_rng(42)
-    lists = [rng.choice(tokenizer.item_ids, 50, replace=False).tolist() for _ in range(100)]
+    length = request["settings"]["history_length"]
+    lists = [rng.choice(recommender.item_ids, length, replace=False).tolist() for _ in range(100)]
     serve_turns(channel, timed_requests(partial(recommender.recommend, k=10), lists))
+
+
+def add_items(request: Message, channel: Channel) -> None:
+    """Add new items with features to a recommender, each time to the original one; units are items."""
+    recommender, table = make_recommender(request)
+    new = new_items(table, request["settings"]["new_items"])
+
+    def run(count: int) -> Message:
+        for _ in range(count):
+            copy(recommender).add_items(new)
+        return {"units": count * len(new)}
+
+    serve_turns(channel, run)
 
 
 def retrieve(request: Message, channel: Channel) -> None:
@@ -83,6 +99,27 @@ def retrieve(request: Message, channel: Channel) -> None:
         return {"units": count * len(users_BD)}
 
     serve_turns(channel, run)
+
+
+def make_recommender(request: Message) -> tuple[Recommender, pl.DataFrame]:
+    """Make a recommender of the items of a data set with an untrained model; also return the table of its items."""
+    _, tokenizer = load_test(request["data"])
+    model, features, table = build_model_of_items(tokenizer, request["settings"])
+    items = table.select("item_id", count=np.ones(len(table), dtype=np.int64))
+    return Recommender(model, tokenizer, items, features=features), table
+
+
+def build_model_of_items(
+    tokenizer: ItemTokenizer, settings: Message
+) -> tuple[NextItemHead, ItemFeatures | None, pl.DataFrame]:
+    """Build the model of a request with its items' features, if it reads any; also return these and their table."""
+    if "features" not in settings:
+        return build_model(len(tokenizer), settings), None, pl.DataFrame({"item_id": tokenizer.item_series})
+    features, table = fit_features(tokenizer, **settings["features"])
+    config = settings["config"] | {"item_features": features.config_entry()}
+    model = build_model(len(tokenizer), settings | {"config": config})
+    model.set_feature_values(features.values(table))
+    return model, features, table
 
 
 def build_model(vocab_size: int, settings: Message, seed: int = 42) -> NextItemHead:
@@ -106,4 +143,5 @@ def clustered_vectors(
 
 
 if __name__ == "__main__":
-    serve({"train": train, "rank": rank, "request": answer_requests, "retrieve": retrieve})
+    tasks = {"train": train, "rank": rank, "request": answer_requests, "add_items": add_items, "retrieve": retrieve}
+    serve(tasks)
