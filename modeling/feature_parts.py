@@ -246,10 +246,11 @@ class FeatureSum(nn.ModuleList):
 
 
 def total(vectors: list[Tensor]) -> Tensor:
-    """Add tensors, from first to last."""
+    """Add tensors that nothing else reads, from first to last, into the first one if its dtype allows it."""
     first, *others = vectors
     for other in others:
-        first = first + other
+        fits = torch.promote_types(first.dtype, other.dtype) == first.dtype
+        first = first.add_(other) if fits else first + other
     return first
 
 

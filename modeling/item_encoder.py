@@ -12,13 +12,13 @@ from torch import Tensor, nn
 
 from seqrec.errors import InputError
 from seqrec.interactions.special_tokens import NUM_SPECIAL_TOKENS, PAD_ID
+from seqrec.modeling.bounded_sum import BoundedSum, bounded_sum
 from seqrec.modeling.feature_parts import FeatureSum
 from seqrec.modeling.kept_vectors import KeptVectors
 
 __all__ = ["ITEM_PARTS", "ItemEncoder", "ItemPart", "beneath_adapters", "register_item_part"]
 
 BLOCK = 1024  # items encoded at once where vectors are kept
-EPS = 1e-4  # shortest length by which content is divided; its inverse fits float16
 
 
 class ItemPart(nn.Module):
@@ -184,8 +184,9 @@ class ItemEncoder(nn.Embedding):
         own = self.own_vectors(ids)
         if self.bound is None:
             return own + content
-        lengths = torch.linalg.vector_norm(own, dim=-1, keepdim=True)
-        return own * (self.bound / lengths.clamp(min=self.bound)) + nn.functional.normalize(content, dim=-1, eps=EPS)
+        if ids is None and torch.is_grad_enabled() and not torch.compiler.is_compiling():
+            return BoundedSum.apply(own, content, self.bound)
+        return bounded_sum(own, content, self.bound)
 
     def own_vectors(self, ids: Tensor | None) -> Tensor:
         """Return the embeddings of token ids (…), or of all: (…, D) or (V, D)."""

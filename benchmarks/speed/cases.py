@@ -276,7 +276,7 @@ IDS_BY_WIDTH = {
 }
 BEAUTY_ITEMS = ("amazon-beauty", ["attributes", "look"])
 TRAIN_FEATURES = Case(
-    name="train-features-beauty",
+    name="features-train-beauty",
     title="Training with item features, full softmax, Amazon Beauty, length 50, bf16",
     unit="targets",
     data="amazon-beauty",
@@ -305,7 +305,7 @@ IDS_BY_LENGTH = {
     for length in (5, 50)
 }
 REQUEST_FEATURES = Case(
-    name="request-features",
+    name="features-request",
     title="One history, ten recommendations by items with features, MovieLens-1M",
     unit="requests",
     data="ml-1m",
@@ -330,7 +330,7 @@ REQUEST_FEATURES = Case(
 )
 
 ADD_ITEMS = Case(
-    name="add-items",
+    name="features-add-items",
     title="Adding 10,000 items with features to a recommender, MovieLens-1M",
     unit="items",
     data="ml-1m",

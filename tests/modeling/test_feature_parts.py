@@ -7,6 +7,7 @@ from torch import nn
 
 from seqrec import AutoModelForNextItem, SasRecConfig
 from seqrec.errors import InputError
+from seqrec.modeling.bounded_sum import BLOCK_NUMBERS, EPS, BoundedSum
 from seqrec.modeling.item_encoder import BLOCK
 from seqrec.modeling.mean_of_values import ItemsByValue, MeanOfValues
 from seqrec.modeling.modeling_sasrec import SasRecForNextItem
@@ -50,6 +51,30 @@ def test_the_mean_of_values_has_the_gradient_of_its_formula(num_codes):
     expected_VD.backward(grad_VD)
     torch.testing.assert_close(found_VD, expected_VD)
     torch.testing.assert_close(found, weight_CD.grad)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_bounded_sum_has_the_gradient_of_its_formula(dtype):
+    generator = torch.Generator().manual_seed(0)
+    num_rows, bound = 2 * BLOCK_NUMBERS // 2**14 + 7, 0.3
+    own_ND, content_ND, grad_ND = torch.randn(3, num_rows, 2**14, generator=generator).unbind()
+    own_ND = own_ND * torch.linspace(0, 0.01, num_rows)[:, None]  # some are shorter than the bound, one is 0
+    content_ND[0], content_ND[1] = 0, 1e-8
+    inputs = own_ND.requires_grad_(), content_ND.to(dtype).requires_grad_()
+    found_ND = BoundedSum.apply(*inputs, bound)
+    found = torch.autograd.grad(found_ND, inputs, grad_ND)
+    own_N1 = own_ND.norm(dim=1, keepdim=True)
+    assert (own_N1 < bound).sum() > 1
+    assert (own_N1 > bound).sum() > 1
+    bounded_ND = own_ND * (bound / own_N1.clamp(min=bound))
+    expected_ND = bounded_ND + nn.functional.normalize(inputs[1].float(), eps=EPS)
+    expected = torch.autograd.grad(expected_ND, inputs, grad_ND)
+    atol = {torch.float32: 1e-6, torch.bfloat16: 1e-2}[dtype]
+    torch.testing.assert_close(found_ND, expected_ND, atol=atol, rtol=atol)
+    for found_one, expected_one in zip(found, expected, strict=True):
+        assert found_one.dtype == expected_one.dtype
+        torch.testing.assert_close(found_one[2:], expected_one[2:], atol=atol, rtol=atol)
+        torch.testing.assert_close(found_one[:2] * EPS, expected_one[:2] * EPS, atol=atol, rtol=atol)
 
 
 def test_the_order_of_values_follows_new_values():
