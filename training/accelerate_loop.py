@@ -26,6 +26,7 @@ from seqrec.modeling.modeling_next_item import NextItemHead
 from seqrec.search.finite import require_finite_weights
 from seqrec.training.terminal import can_show_bars
 from seqrec.training.training_events import set_training_events
+from seqrec.training.weight_average import WeightAverage
 
 __all__ = ["train_with_accelerate"]
 
@@ -41,6 +42,7 @@ def train_with_accelerate(
     batch_size: int = 64,
     learning_rate: float = 1e-3,
     gradient_accumulation_steps: int = 1,
+    ema_decay: float = 0.0,
     seed: int = 42,
     accelerator: Accelerator | None = None,
     after_epoch: Callable[[int, float], None] | None = None,
@@ -55,6 +57,8 @@ def train_with_accelerate(
         batch_size: Histories per batch and process.
         learning_rate: Initial learning rate of AdamW; it decays linearly to 0.
         gradient_accumulation_steps: Batches per optimizer step.
+        ema_decay: Decay of the average of the weights that is left in the model, and in it during `after_epoch`; 0 for
+            the weights themselves.
         seed: Seed of the order of the histories, and of dropout.
         accelerator: Devices and precision; the default one if None.
         after_epoch: Called with the epoch (from 1) and its mean loss, to validate or to save.
@@ -76,16 +80,20 @@ def train_with_accelerate(
     )
     optimizer = torch.optim.AdamW(model.parameters(), lr=learning_rate, betas=(0.9, 0.98), weight_decay=0.0)
     model, optimizer, loader = accelerator.prepare(model, optimizer, loader)
+    average = WeightAverage(accelerator.unwrap_model(model), ema_decay) if ema_decay else None
     num_steps = num_epochs * ceil(len(loader) / gradient_accumulation_steps)
     scheduler = get_scheduler("linear", optimizer, num_warmup_steps=0, num_training_steps=num_steps)
     is_shown = accelerator.is_main_process and can_show_bars()
     for epoch in tqdm(range(1, num_epochs + 1), desc="Training", disable=not is_shown, dynamic_ncols=True, leave=False):
         if isinstance(collator, MaskedItemCollator):
             collator.set_epoch(epoch - 1)
-        mean_loss = train_epoch(accelerator, model, loader, optimizer, scheduler, gradient_accumulation_steps)
+        mean_loss = train_epoch(accelerator, model, loader, optimizer, scheduler, gradient_accumulation_steps, average)
         require_finite_weights(accelerator.unwrap_model(model).named_parameters())
         if after_epoch is not None:
-            after_epoch(epoch, mean_loss)
+            with average.applied() if average else nullcontext():
+                after_epoch(epoch, mean_loss)
+    if average:
+        average.apply()
     return accelerator.unwrap_model(model)
 
 
@@ -96,6 +104,7 @@ def train_epoch(
     optimizer: torch.optim.Optimizer,
     scheduler: torch.optim.lr_scheduler.LRScheduler,
     gradient_accumulation_steps: int,
+    average: WeightAverage | None = None,
 ) -> float:
     """Train for one epoch; return the mean loss of the steps that have labels."""
     model.train()
@@ -114,6 +123,8 @@ def train_epoch(
         if num_labels == 0:
             optimizer.zero_grad()  # without gradients, not even the optimizer's momentum changes a weight
         optimizer.step()
+        if average:
+            average.update()
         scheduler.step()
         optimizer.zero_grad()
         if num_labels > 0:

@@ -64,6 +64,13 @@ class SequentialTrainingArguments(TrainingArguments):
         default=10,
         metadata={"help": "Stop after this many evaluations without improvement; 0 disables early stopping."},
     )
+    ema_decay: float = field(
+        default=0.0,
+        metadata={
+            "help": "Validate and save an exponential moving average of the weights with this decay, such as 0.999; 0 "
+            "disables it."
+        },
+    )
     license: str | None = field(
         default=None, metadata={"help": "License of the model, for its card: the Hub's identifier, such as apache-2.0."}
     )
@@ -164,6 +171,8 @@ def require_ranges(arguments: TrainingArguments) -> None:
             f"label_smoothing_factor={arguments.label_smoothing_factor} cannot be used: it would give probability to "
             "special tokens, which are never recommended. Leave it out."
         )
+    if not 0 <= arguments.ema_decay < 1:
+        raise InputError(f"ema_decay={arguments.ema_decay} must be at least 0 and below 1, such as 0.999.")
     for name in ABOVE_0:
         if not 0 < getattr(arguments, name) < math.inf:
             raise InputError(f"{name}={getattr(arguments, name)} must be above 0.")

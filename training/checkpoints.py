@@ -42,6 +42,7 @@ DECISIVE_ARGUMENTS = (
     *("optim", "optim_args", "adam_beta1", "adam_beta2", "adam_epsilon", "num_train_epochs", "max_steps"),
     *("per_device_train_batch_size", "gradient_accumulation_steps", "train_sampling_strategy", "seed", "data_seed"),
     *("bf16", "fp16", "packing", "sparse_item_updates", "exclude_seen", "metric_for_best_model", "greater_is_better"),
+    "ema_decay",
 )
 
 
@@ -131,11 +132,18 @@ def describe_difference(names: list[str], made: Mapping[str, Any], wanted: Mappi
         or (
             "it was validated on other rows"
             if name.endswith("_sha256")
-            else f"{name} was {made.get(name)!r} and is now {wanted.get(name)!r}"
+            else describe_change(name, made, wanted.get(name))
         )
         for name in names
     ]
     return "; ".join(dict.fromkeys(parts))
+
+
+def describe_change(name: str, made: Mapping[str, Any], now: Any) -> str:
+    """Describe a setting that differs, or that an earlier version did not record."""
+    if name not in made:
+        return f"an earlier version of seqrec did not record {name}, which is now {now!r}"
+    return f"{name} was {made[name]!r} and is now {now!r}"
 
 
 def checkpoints_in(folder: Path) -> list[Path]:

@@ -28,6 +28,7 @@ from seqrec.training.trainer_checks import (
 )
 from seqrec.training.training_events import set_training_events
 from seqrec.training.validation_metric import validation_metrics
+from seqrec.training.weight_average import AveragedWeights
 
 __all__ = ["ModelFitting"]
 
@@ -41,6 +42,7 @@ class ModelFitting(BareModel):
         own_optimizer: The optimizer's class and arguments that were given, if any.
         items: The catalogue that was given, if any.
         features: The item features that were given, if any.
+        averaged_weights: The averages of the weights, if they are wanted.
     """
 
     train_rows: Any
@@ -49,6 +51,7 @@ class ModelFitting(BareModel):
     items: Catalogue | None
     features: ItemFeatures | None
     model_init: Callable[..., NextItemHead] | None
+    averaged_weights: AveragedWeights | None
 
     def fit_to(self, model: NextItemHead) -> None:
         """Check that data, arguments and a model go together, and set up all that depends on the model.
@@ -91,9 +94,13 @@ class ModelFitting(BareModel):
         return collator if is_checked else CheckedCollator(collator, model.config.vocab_size)
 
     def renew_callbacks(self) -> None:
-        """Add the callbacks that belong to one training: its patience and its collator."""
-        for kind in (EarlyStopping, EpochOfCollator):
+        """Add the callbacks that belong to one training: its patience, its collator, and its averaged weights."""
+        for kind in (EarlyStopping, EpochOfCollator, AveragedWeights):
             self.remove_callback(kind)
+        self.averaged_weights = None
+        if self.args.ema_decay:
+            self.averaged_weights = AveragedWeights(self.args.ema_decay)
+            self.add_callback(self.averaged_weights)
         if (
             self.eval_dataset is not None
             and self.args.early_stopping_patience

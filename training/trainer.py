@@ -1,6 +1,7 @@
 """Trainer for sequential recommenders: validates on the full catalogue, and saves everything a model needs."""
 
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +125,8 @@ class SequentialTrainer(HyperparameterSearch, ModelFitting, RankingValidation, P
             self.renew_callbacks()
         if self.resumed is not None:
             require_same_training(self.resumed, self.settings)
+        if self.averaged_weights is not None:
+            self.averaged_weights.resumed = self.resumed
 
     def train(
         self,
@@ -184,6 +187,11 @@ class SequentialTrainer(HyperparameterSearch, ModelFitting, RankingValidation, P
             self.state.best_model_checkpoint = str(moved)
         return found
 
+    def _maybe_log_save_evaluate(self, *args: Any, **kwargs: Any) -> None:
+        is_used = self.averaged_weights is not None and (self.control.should_evaluate or self.control.should_save)
+        with self.averaged_weights.applied() if is_used else nullcontext():
+            super()._maybe_log_save_evaluate(*args, **kwargs)
+
     def _clip_grad_norm(self, model: nn.Module) -> Tensor:
         if self.model.get_input_embeddings().sparse:
             return clip_grad_norm(model.parameters(), self.args.max_grad_norm)
@@ -193,5 +201,8 @@ class SequentialTrainer(HyperparameterSearch, ModelFitting, RankingValidation, P
         self.require_finite_weights()
         if self.args.should_save:
             name = f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}"
-            write_settings(Path(self._get_output_dir(trial=trial), name), self.settings)
+            checkpoint = Path(self._get_output_dir(trial=trial), name)
+            write_settings(checkpoint, self.settings)
+            if self.averaged_weights is not None:
+                self.averaged_weights.save(checkpoint)
         super()._save_checkpoint(model, trial)

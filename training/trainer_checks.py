@@ -44,6 +44,11 @@ def refuse_idle_arguments(args: TrainingArguments, others: Mapping[str, Any]) ->
             "preprocess_logits_for_metrics has no effect: the trainer computes ranks, not logits. Leave it out; "
             "compute_metrics receives the ranks."
         )
+    if args.ema_decay and (args.deepspeed or args.fsdp):
+        raise InputError(
+            f"ema_decay={args.ema_decay} cannot be used with deepspeed or fsdp, which keep only parts of the weights "
+            "in each process. Leave it out."
+        )
     for name, (harmless, reason) in IDLE.items():
         if getattr(args, name) and getattr(args, name) != harmless:
             raise InputError(f"{name} has no effect: {reason}. Leave it out.")

@@ -216,6 +216,15 @@ def test_a_checkpoint_of_another_training_is_refused(options, message, folder, t
     assert len(checkpoints_in(folder)) == 2
 
 
+def test_a_checkpoint_of_an_earlier_version_is_refused(folder, table):
+    path = checkpoints_in(folder)[-1] / "training_settings.json"
+    settings = json.loads(path.read_text())
+    assert settings.pop("ema_decay") == 0
+    path.write_text(json.dumps(settings))
+    with pytest.raises(ValueError, match="an earlier version of seqrec did not record ema_decay, which is now 0"):
+        run(folder, table, resume_from_checkpoint="true")
+
+
 def test_a_checkpoint_with_other_items_of_the_same_number_is_refused(folder, table, tmp_path):
     other = tmp_path / "other.csv"
     frame = synthetic_interactions(num_users=60, num_items=40, num_tastes=2, mean_length=10)
