@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-__all__ = ["is_count", "is_known", "is_text", "mapping", "protocol_of", "training_of"]
+__all__ = ["is_count", "is_known", "is_text", "mapping", "protocol_of", "training_of", "tuning_of"]
 
 MAX_SECONDS = 10**10
 
@@ -73,6 +73,7 @@ TRAINING: Kinds = {
     **dict.fromkeys(("seconds", "num_epochs", "best_epoch"), is_positive),
     "resumed": is_flag,
 }
+TUNING: Kinds = {"num_trials": is_count, "metric": is_text, "best": is_known, "defaults": is_known}
 ENERGY: Kinds = {"kwh": is_positive, "assumption": is_text}
 
 
@@ -93,6 +94,12 @@ def training_of(metrics: Mapping[str, Any]) -> dict[str, Any]:
     if energy.keys() == ENERGY.keys():
         found["estimated_energy"] = energy
     return found
+
+
+def tuning_of(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """Return how the settings were found, if a search found them."""
+    found = of_kind(metrics.get("tuning"), TUNING)
+    return found if found.keys() >= {"num_trials", "metric", "best"} else {}
 
 
 def of_kind(given: Any, kinds: Kinds) -> dict[str, Any]:

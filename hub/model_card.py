@@ -11,6 +11,7 @@ from huggingface_hub import ModelCard
 from seqrec.configuration.config_fields import Purpose, names_for
 from seqrec.configuration.configuration_next_item import NextItemConfig
 from seqrec.errors import InputError, SavedFolderError
+from seqrec.evaluation.baseline_warning import baseline_warning
 from seqrec.evaluation.tables import RANKERS
 from seqrec.hub.card_features import features_table
 from seqrec.hub.card_metadata import card_metadata, is_repository_name
@@ -26,7 +27,7 @@ from seqrec.hub.card_tables import (
     without_folders,
 )
 from seqrec.hub.card_usage import usage_times
-from seqrec.hub.card_values import is_count, is_known, is_text, mapping, protocol_of, training_of
+from seqrec.hub.card_values import is_count, is_known, is_text, mapping, protocol_of, training_of, tuning_of
 from seqrec.hub.json_objects import MEND, broken, read_json_object
 from seqrec.hub.markdown import code, fenced, python, text
 from seqrec.hub.portable_command import language_of, portable_command
@@ -189,6 +190,7 @@ def build_model_card(
         home_page=HOME_PAGE,
         protocol=protocol,
         lifts=lifts(metrics),
+        baseline_warning=baseline_warning(metrics),
         results=results,
         has_recent_popularity=any(RANKERS["recent_popularity"] in result for result in results),
         has_item_knn=any(RANKERS["item_knn"] in result for result in results),
@@ -199,6 +201,7 @@ def build_model_card(
         samples=samples_table(metrics),
         curve=curve,
         training=training,
+        tuning=tuning_of(metrics),
         has_trained=bool(training.keys() - {"license", "base_model"}),
         wall_time=timedelta(seconds=round(training["seconds"])) if "seconds" in training else None,
         energy=energy(training.get("estimated_energy", {})),

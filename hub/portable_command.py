@@ -11,13 +11,13 @@ __all__ = ["language_of", "portable_command"]
 # Flags and arguments whose value must never be published; argparse also accepts abbreviations (`--hub_tok`).
 SECRET_FLAG = re.compile(r"--[\w-]*(hub[-_]t|token$)")
 SECRET_ARGUMENT = re.compile(r"hub_t|token$")
-CALL = "seqrec.train("
+CALLS = ("seqrec.train(", "seqrec.tune(")
 WIDTH = 80
 
 
 def language_of(command: str) -> str:
     """Return the language of a command for a Markdown code block: "python" or "bash"."""
-    return "python" if command.startswith(CALL) else "bash"
+    return "python" if command.startswith(CALLS) else "bash"
 
 
 def portable_command(command: str) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 from transformers import set_seed
 
 from seqrec.errors import InputError, NonFiniteError
+from seqrec.evaluation.baseline_warning import BASELINE_WARNING, baseline_warning
 from seqrec.evaluation.report import LIST_LENGTH, measure
 from seqrec.evaluation.targets import warn_of_repeats
 from seqrec.hub.card_tables import without_folders
@@ -41,7 +42,7 @@ from seqrec.training.terminal import line_width, tell, without_library_bars
 from seqrec.training.trainer import SequentialTrainer
 from seqrec.training.transfer import Source, load_source
 
-__all__ = ["TrainedModel", "run_job"]
+__all__ = ["TrainedModel", "conclude", "load_model_and_data", "new_model", "run_job"]
 
 
 @dataclass(frozen=True)
@@ -126,28 +127,54 @@ def run_job(
             features=data.features,
         )
         trainer.init_from = init_from
-        exclude_seen = training_arguments.exclude_seen
-        warn_of_repeats(data.sequences["validation"], exclude_seen=exclude_seen)
+        warn_of_repeats(data.sequences["validation"], exclude_seen=training_arguments.exclude_seen)
         if shows_lines(trainer.args):
             tell(start_of_training(trainer, data.protocol, is_new=model_name_or_path is None, width=line_width()))
         began = time.perf_counter()
         run(trainer, checkpoint)
         seconds = time.perf_counter() - began
-        metrics = measure(
-            lambda dataset: trainer.rank(dataset, LIST_LENGTH),
-            data,
-            exclude_seen=exclude_seen,
-            request_protocol=trainer.bare_model.config.request_protocol,
-        )
-        metrics["training"] = {**describe_training(trainer, seconds, command), "resumed": checkpoint is not None}
-        metrics["samples"] = sample_recommendations(
-            trainer.bare_model,
-            data.tokenizer,
-            data.items,
-            exclude_seen=exclude_seen,
-            last_day=data.protocol.get("period", [None])[-1],
-        )
-        save(trainer, metrics)
+        return conclude(trainer, data, seconds, command, resumed=checkpoint is not None)
+
+
+def conclude(
+    trainer: SequentialTrainer,
+    data: PreparedData,
+    seconds: float,
+    command: str | None,
+    *,
+    resumed: bool = False,
+    sections: Mapping[str, Any] | None = None,
+) -> TrainedModel:
+    """Evaluate a trained model, once on test, and save it with its metrics and card.
+
+    Args:
+        trainer: The trainer with the best model.
+        data: What it was trained on.
+        seconds: How long that took.
+        command: As in `run_job`.
+        resumed: Whether the training was resumed, so that the time is that of its last part.
+        sections: Further sections of `metrics.json`.
+    """
+    exclude_seen = trainer.args.exclude_seen
+    metrics = measure(
+        lambda dataset: trainer.rank(dataset, LIST_LENGTH),
+        data,
+        exclude_seen=exclude_seen,
+        request_protocol=trainer.bare_model.config.request_protocol,
+    )
+    metrics["training"] = {**describe_training(trainer, seconds, command), "resumed": resumed}
+    metrics |= sections or {}
+    warning = baseline_warning(metrics)
+    if warning is not None:
+        metrics[BASELINE_WARNING] = warning
+    metrics["samples"] = sample_recommendations(
+        trainer.bare_model,
+        data.tokenizer,
+        data.items,
+        exclude_seen=exclude_seen,
+        last_day=data.protocol.get("period", [None])[-1],
+    )
+    save(trainer, metrics)
     return TrainedModel(trainer, data, metrics)
 
 

@@ -1,5 +1,6 @@
 """Train a recommender in one call, from a frame or a data set's name."""
 
+import logging
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from typing import Any
 import torch
 
 from seqrec.errors import InputError, NonFiniteError
+from seqrec.evaluation.baseline_warning import BASELINE_WARNING
 from seqrec.hub.saved_folder import load_record
 from seqrec.inference.recommender import Recommender
 from seqrec.interactions.data_arguments import COLUMN_FIELDS, DataArguments
@@ -21,7 +23,18 @@ from seqrec.training.settings import sort_settings
 from seqrec.training.starting_point import chosen_model_type, require_one_start
 from seqrec.training.terminal import without_library_bars
 
-__all__ = ["train"]
+__all__ = [
+    "call_text",
+    "column_fields",
+    "log_baseline_warning",
+    "recommender_of",
+    "split_names_from_frames",
+    "train",
+    "with_text_of_features",
+    "working_folder",
+]
+
+logger = logging.getLogger(__name__)
 
 
 def train(
@@ -96,7 +109,7 @@ def train(
             init_from=source,
             model_revision=model_revision,
             overwrite=overwrite,
-            command=call_text(interactions, told),
+            command=call_text("seqrec.train", interactions, told),
         )
         return recommender_of(trained)
 
@@ -154,10 +167,11 @@ def working_folder(output_dir: str | PathLike[str] | None, settings: Mapping[str
             raise NonFiniteError(f"{error.__cause__} Give output_dir to keep the last good checkpoint.") from error
 
 
-def call_text(interactions: Any, told: Mapping[str, Any]) -> str:
-    """Write the call down in Python, for the card; frames appear as variables.
+def call_text(function: str, interactions: Any, told: Mapping[str, Any]) -> str:
+    """Write a call down in Python, for the card; frames appear as variables.
 
     Args:
+        function: The name of the function, such as `seqrec.train`.
         interactions: The frame, or the name of the data set.
         told: The other arguments; those that are None are left out.
     """
@@ -166,7 +180,7 @@ def call_text(interactions: Any, told: Mapping[str, Any]) -> str:
     shown = {**told, **{place: Variable(place) for place in frames if sources[place] is not None}}
     first = shown.pop("interactions", str(interactions))
     words = [repr(first), *(f"{name}={plain(value)!r}" for name, value in shown.items() if value is not None)]
-    return f"seqrec.train({', '.join(words)})"
+    return f"{function}({', '.join(words)})"
 
 
 class Variable(str):
@@ -185,6 +199,8 @@ def plain(value: Any) -> Any:
 def recommender_of(trained: TrainedModel) -> Recommender:
     """Return a recommender with the trained model and the record of its training."""
     trainer = trained.trainer
+    if trainer.is_world_process_zero():
+        log_baseline_warning(trained.metrics)
     trainer.accelerator.wait_for_everyone()  # until the record is saved
     return Recommender(
         trainer.model,
@@ -193,3 +209,9 @@ def recommender_of(trained: TrainedModel) -> Recommender:
         features=trained.data.features,
         record=load_record(str(trainer.args.output_dir)),
     )
+
+
+def log_baseline_warning(metrics: Mapping[str, Any]) -> None:
+    """Log a warning if a baseline is better than the model."""
+    if BASELINE_WARNING in metrics:
+        logger.warning("%s", metrics[BASELINE_WARNING])

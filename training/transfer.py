@@ -54,6 +54,11 @@ class Source:
         """Its architecture."""
         return self.saved.model.config.model_type
 
+    @property
+    def changeable(self) -> frozenset[str]:
+        """The names of the fields of the configuration on which its weights do not depend."""
+        return names_for(self.saved.model.config, (*TRAINING, "initialization")) | CHANGEABLE
+
     def config_fields(self, chosen: Mapping[str, Any]) -> dict[str, Any]:
         """Return the configuration of the new model, without what its catalogue determines.
 
@@ -64,8 +69,7 @@ class Source:
         own = {name: getattr(config, name) for name in names_for(config, (*SCORING, *TRAINING, "initialization"))}
         if not config.item_features:
             del own["item_id_embedding"]  # which is a choice only next to features
-        fixed = own.keys() - CHANGEABLE - names_for(config, (*TRAINING, "initialization"))
-        for name in sorted(fixed & chosen.keys()):
+        for name in sorted((own.keys() - self.changeable) & chosen.keys()):
             if chosen[name] != own[name]:
                 raise InputError(
                     f"{name}={chosen[name]!r} does not fit the weights of {self.name}, which has {name}={own[name]!r}. "

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from seqrec.training.arguments import SequentialTrainingArguments
     from seqrec.training.train import train
     from seqrec.training.trainer import SequentialTrainer
+    from seqrec.training.tune import tune
 
     __version__: str
 
@@ -80,6 +81,7 @@ HOMES = {
     "train": "seqrec.training.train",
     "train_with_accelerate": "seqrec.training.accelerate_loop",
     "training_collator": "seqrec.modeling.objectives",
+    "tune": "seqrec.training.tune",
 }
 
 __all__ = [
@@ -122,6 +124,7 @@ __all__ = [
     "train",
     "train_with_accelerate",
     "training_collator",
+    "tune",
 ]
 
 

@@ -12,7 +12,18 @@ from seqrec.cli.train_command import own_flags
 from seqrec.cli.train_flags import train_parser
 from seqrec.modeling.modeling_auto import ARCHITECTURES, MODEL_TYPES
 
-HEAVY = ("torch", "transformers", "numpy", "polars", "pyarrow", "datasets", "accelerate", "tokenizers", "matplotlib")
+HEAVY = (
+    "torch",
+    "transformers",
+    "numpy",
+    "polars",
+    "pyarrow",
+    "datasets",
+    "accelerate",
+    "tokenizers",
+    "matplotlib",
+    "optuna",
+)
 LIGHT = [
     [],
     ["--help"],
@@ -25,6 +36,12 @@ LIGHT = [
     ["train", "--dataset", "nowhere.csv"],
     ["train", "--dataset", "synthetic", "--model_type", "sasrek"],
     ["train", "--dataset", "synthetic", "--output_dir", " "],
+    ["tune", "--help"],
+    ["tune", "--dataset", "synthetic"],
+    ["tune", "--dataset", "synthetic", "--trials", "0"],
+    ["tune", "--dataset", "synthetic", "--minutes", "1", "--trials", "2"],
+    ["tune", "--dataset", "synthetic", "--minuts", "1"],
+    ["tune", "--dataset", "nowhere.csv", "--trials", "2"],
     ["prepare", "--datset", "synthetic", "--output_dir", "new"],
     ["prepare", "--dataset", "no/where/at/all", "--output_dir", "new"],
     ["evaluate", "--mdel", "m"],

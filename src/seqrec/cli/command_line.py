@@ -20,6 +20,7 @@ USAGE = """seqrec COMMAND [flags]
 
   prepare     split and encode interactions once, for several trainings
   train       train, evaluate, save and document a model
+  tune        search for the best settings, and train with them
   evaluate    evaluate a saved model on held-out interactions
   recommend   recommend items for one history, or for every user in a file
   add-items   add new items to a saved model, without training
@@ -86,5 +87,5 @@ def run_command(name: str, argv: Sequence[str]) -> None:
 
 COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     name: partial(run_command, name)
-    for name in ("prepare", "train", "evaluate", "recommend", "add-items", "hide-items", "show-items", "push")
+    for name in ("prepare", "train", "tune", "evaluate", "recommend", "add-items", "hide-items", "show-items", "push")
 }

@@ -21,7 +21,8 @@ from seqrec.cli.shared_flags import (
     import_modules,
     value_of,
 )
-from seqrec.evaluation.tables import metrics_table, terminal_width
+from seqrec.evaluation.baseline_warning import BASELINE_WARNING, baseline_warning
+from seqrec.evaluation.tables import metrics_table, terminal_width, wrap
 from seqrec.interactions.locations import require_model_name
 
 if TYPE_CHECKING:
@@ -114,7 +115,14 @@ def evaluate(parser: "DataclassParser", argv: Sequence[str]) -> None:
     figures, ranking = measure_saved(recommender, data, flags, protocol)
     if flags.ranks is not None:
         write_frame(ranks_table(ranking, as_histories(data.sequences[flags.split]), recommender.items), flags.ranks)
-    print(json_text(figures, indent=2) if flags.json else metrics_table(figures, width=terminal_width(sys.stdout)))
+    warning = baseline_warning(figures, flags.split)
+    if flags.json:
+        print(json_text(figures if warning is None else {**figures, BASELINE_WARNING: warning}, indent=2))
+        return
+    width = terminal_width(sys.stdout)
+    print(metrics_table(figures, width=width))
+    if warning is not None:
+        print(f"\n{wrap(warning, width)}")
 
 
 def split_as_trained(parser: "DataclassParser", argv: Sequence[str], protocol: dict[str, Any]) -> None:

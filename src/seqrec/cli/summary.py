@@ -8,17 +8,27 @@ from typing import Any
 import numpy as np
 
 from seqrec.cli.parsers import join_ids, shell_command
+from seqrec.evaluation.baseline_warning import BASELINE_WARNING
 from seqrec.evaluation.tables import align, display_width, metrics_table, printable, shorten, terminal_width, wrap
 from seqrec.inference.recommendations import Recommendation
 from seqrec.inference.recommender import Recommender
 from seqrec.interactions.seconds import to_datetimes
 from seqrec.training.job import TrainedModel
+from seqrec.training.train import log_baseline_warning
 
-__all__ = ["print_summary", "recommendations_table"]
+__all__ = ["print_result", "print_summary", "recommendations_table"]
 
 NUM_EXAMPLES, NUM_SHOWN = 3, 5  # users, and items per user
 SHORTEST = 12  # columns that a shortened title or id keeps
 SAVED = "model, metrics, training curve and model card. Try:"
+
+
+def print_result(trained: TrainedModel) -> None:
+    """Print the summary of a training; if that is to be quiet, only warn of baselines that are better."""
+    if trained.trainer.args.quiet:
+        log_baseline_warning(trained.metrics)
+    else:
+        print_summary(trained)
 
 
 def print_summary(trained: TrainedModel) -> None:
@@ -26,6 +36,8 @@ def print_summary(trained: TrainedModel) -> None:
     width = terminal_width(sys.stdout)
     recommender = Recommender(trained.trainer.model, trained.data.tokenizer, trained.data.items)
     print(f"\n{metrics_table(trained.metrics, width=width)}\n")
+    if BASELINE_WARNING in trained.metrics:
+        print(wrap(trained.metrics[BASELINE_WARNING], width), end="\n\n")
     rows, history = trained.data.sequences["test"], recommender.item_ids
     asked: dict[str, Any] = {}
     for number, row in enumerate(rows.select(range(min(NUM_EXAMPLES, len(rows)))), start=1):

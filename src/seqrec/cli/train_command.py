@@ -18,7 +18,7 @@ from seqrec.cli.shared_flags import (
 )
 from seqrec.registration import MODELS
 
-__all__ = ["own_flags", "train_command"]
+__all__ = ["check_train_flags", "own_flags", "train_command"]
 
 
 def train_command(argv: Sequence[str]) -> None:
@@ -62,15 +62,19 @@ def own_flags(model_types: Iterable[str]) -> FlagParser:
     return parser
 
 
-def check_train_flags(argv: Sequence[str]) -> None:
+def check_train_flags(argv: Sequence[str], own: FlagParser | None = None) -> None:
     """Refuse, before anything heavy is imported, unknown flags, an unusable output folder and data that do not exist.
+
+    Args:
+        argv: The words of the command line.
+        own: A parser of the flags that no dataclass declares; those of `seqrec train` if None.
 
     Raises:
         InputError: On any of these.
     """
     if asks_for_help(argv):
         return
-    own = own_flags(MODELS)
+    own = own or own_flags(MODELS)
     names = flag_names(own) | data_flag_names() | training_flag_names() | config_flag_names()
     require_flags(argv, names, own.prog)
     own.parse_known_args(argv)
@@ -82,7 +86,7 @@ def check_train_flags(argv: Sequence[str]) -> None:
 
 def train(argv: Sequence[str]) -> None:
     """Train as the flags say, and print a summary."""
-    from seqrec.cli.summary import print_summary
+    from seqrec.cli.summary import print_result
     from seqrec.cli.train_flags import config_flags, device_flags, train_parser
     from seqrec.training.checkpoints import complete_checkpoints
     from seqrec.training.job import run_job
@@ -108,6 +112,6 @@ def train(argv: Sequence[str]) -> None:
             if complete_checkpoints(Path(training_arguments.output_dir)):
                 raise KeyboardInterrupt("Add --resume_from_checkpoint true to continue.") from interrupt
             raise
-    if trained.trainer.is_world_process_zero() and not training_arguments.quiet:
-        print_summary(trained)
+    if trained.trainer.is_world_process_zero():
+        print_result(trained)
     trained.trainer.accelerator.end_training()  # leaves the process group, if there is one

@@ -37,9 +37,14 @@ PLACEHOLDERS: dict[Any, str] = {
 }
 
 
-def train_parser(argv: Sequence[str]) -> DataclassParser:
-    """Build the parser of `seqrec train`, with the flags of the architecture that `argv` names."""
-    own = own_flags(MODEL_TYPES)
+def train_parser(argv: Sequence[str], own: FlagParser | None = None) -> DataclassParser:
+    """Build the parser of `seqrec train`, with the flags of the architecture that `argv` names.
+
+    Args:
+        argv: The words of the command line.
+        own: A parser of the flags that no dataclass declares, for another command; it has those of `seqrec train` too.
+    """
+    own = own or own_flags(MODEL_TYPES)
     flags = own.parse_known_args(argv)[0]
     with own.naming_flags():
         start = require_one_start(flags.model_name_or_path, flags.init_from)
@@ -47,8 +52,8 @@ def train_parser(argv: Sequence[str]) -> DataclassParser:
     own.set_defaults(model_type=model_type)
     parser = DataclassParser(
         [DataArguments, SequentialTrainingArguments],
-        prog="seqrec train",
-        usage="seqrec train --dataset DATA --output_dir DIR [flags]",
+        prog=own.prog,
+        usage=f"{own.prog} --dataset DATA --output_dir DIR [flags]",
         parents=[own],
         description="Train a model on interactions, select its best epoch by validation, evaluate it on test, "
         "and save it.",
