@@ -12,7 +12,7 @@ NAMES = {
     *("SequentialTrainer", "SequentialTrainingArguments", "NextItemCollator", "MaskedItemCollator"),
     *("Recommender", "Recommendation", "__version__"),
     *("load_interactions", "leave_one_out", "temporal", "build_sequences", "prepare", "DataArguments"),
-    *("Histories", "Catalogue", "training_collator", "train_with_accelerate", "train"),
+    *("Histories", "Catalogue", "training_collator", "train_with_accelerate", "train", "tune"),
     *("EventColumn", "CategoricalColumn", "EventPart", "ItemPart"),
     *("register_event_part", "register_item_part", "register_architecture"),
 }

@@ -188,8 +188,9 @@ class SequentialTrainer(HyperparameterSearch, ModelFitting, RankingValidation, P
         return found
 
     def _maybe_log_save_evaluate(self, *args: Any, **kwargs: Any) -> None:
-        is_used = self.averaged_weights is not None and (self.control.should_evaluate or self.control.should_save)
-        with self.averaged_weights.applied() if is_used else nullcontext():
+        averaged = self.averaged_weights
+        is_used = self.control.should_evaluate or self.control.should_save
+        with averaged.applied() if averaged is not None and is_used else nullcontext():
             super()._maybe_log_save_evaluate(*args, **kwargs)
 
     def _clip_grad_norm(self, model: nn.Module) -> Tensor:

@@ -85,7 +85,12 @@ def tune(
     """
     start, source = (None if name is None else str(name) for name in (model_name_or_path, init_from))
     settings = with_text_of_features(settings)
-    told = {"minutes": minutes, "trials": trials, "processes": None if processes == 1 else processes, "search": search}
+    told: dict[str, Any] = {
+        "minutes": minutes,
+        "trials": trials,
+        "processes": None if processes == 1 else processes,
+        "search": search,
+    }
     told |= {"columns": columns, "items": items, "model_type": model_type, "model_name_or_path": start}
     told |= {"init_from": source, "model_revision": model_revision, **settings}
     names, frames = split_names_from_frames({"interactions": interactions, "items": items})

@@ -282,8 +282,8 @@ def describe_search(bench: Bench, arguments: SequentialTrainingArguments, trials
     """Say what is searched, on what data, and for how long."""
     protocol = bench.data.protocol
     numbers = {name: f"{protocol[f'num_{name}']:,} {name}" for name in ("users", "items", "interactions")}
-    seconds = bench.clock.seconds
-    budget = f"{trials} trial{'' if trials == 1 else 's'}" if trials is not None else f"{seconds / 60:g} minutes"
+    minutes = (bench.clock.seconds or 0) / 60
+    budget = f"{minutes:g} minutes" if trials is None else f"{trials} trial{'' if trials == 1 else 's'}"
     searched = f"\nSearching {', '.join(bench.space.choices)}." if trials != 1 else ""
     return f"Tuning {bench.model_type} on {arguments.device.type} for {budget}: {', '.join(numbers.values())}{searched}"
 

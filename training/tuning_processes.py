@@ -15,7 +15,7 @@ from seqrec.interactions.one_line import one_line
 from seqrec.training.tuning_bench import Bench, Request
 from seqrec.training.tuning_origin import FineTuned
 
-__all__ = ["search_in_processes"]
+__all__ = ["PREPARED", "search_in_processes"]
 
 WORKER = "seqrec.training.tuning_worker"
 PREPARED = "prepared"  # the data, for the processes
@@ -56,7 +56,7 @@ def search_in_processes(
     if fine_tuned is not None and fine_tuned.place is not None:
         request = replace(request, model_name_or_path=str(fine_tuned.place), model_revision=None)
     clock = {name: getattr(bench.clock, name) for name in ("began", "used", "seconds", "relative_size")}
-    common = {"folder": str(bench.folder), "request": asdict(request), "clock": clock, "trials": trials}
+    common: dict[str, Any] = {"folder": str(bench.folder), "request": asdict(request), "clock": clock, "trials": trials}
     common |= {"modules": list(modules), "threads": threads, "parent": os.getpid()}
     with ExitStack() as stack:
         workers = []

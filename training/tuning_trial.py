@@ -34,7 +34,13 @@ RECORD = "record"  # the key of the weights' metadata
 LONGEST_SHARE = 0.5  # of the time for all trials: if the defaults would take longer, all trials get fewer epochs
 NO_MEMORY = ("allocate memory", "alloc_cpu")  # in the message of a `RuntimeError`
 # The search compares and saves trials, so they save, push and report nothing themselves.
-OF_TRIALS = {"save_strategy": "no", "load_best_model_at_end": False, "push_to_hub": False, "report_to": "none"}
+OF_TRIALS: dict[str, Any] = {
+    "save_strategy": "no",
+    "load_best_model_at_end": False,
+    "push_to_hub": False,
+    "report_to": "none",
+    "quiet": True,
+}
 
 
 class TrialWatch(TrainerCallback):
@@ -164,9 +170,7 @@ def train(
     settings = sort_settings(bench.settings(study, drawn), bench.model_type)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the defaults have told them already
-        arguments = SequentialTrainingArguments(
-            **{**settings.training, **OF_TRIALS, "output_dir": str(bench.folder), "quiet": True}
-        )
+        arguments = SequentialTrainingArguments(**{**settings.training, **OF_TRIALS, "output_dir": str(bench.folder)})
     set_seed(arguments.seed)
     model = bench.origin.make(settings.config)
     watch = TrialWatch(bench, study, trial)
@@ -229,7 +233,7 @@ def keep_if_best(
     """Replace the best weights, and what is known of their trial, if this trial is better."""
     with FileLock(folder / f"{BEST}.lock"):  # other processes may end a trial at the same time
         before = best_record(folder)
-        if is_better(record["value"], before and before["value"], arguments):
+        if before is None or is_better(record["value"], before["value"], arguments):
             with whole_file(folder / BEST) as part:
                 save_file(dict(weights), part, metadata={RECORD: json.dumps(record)})
 
