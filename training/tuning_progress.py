@@ -55,13 +55,13 @@ class TuningProgress:
         self.bar: Any = None
         if has_bar and not quiet and can_show_bars():
             self.bar = tqdm(
+                desc=self.present(),
                 total=100,
                 bar_format=BAR if line_width() >= NARROW else NARROW_BAR,
                 file=sys.stderr,
                 dynamic_ncols=True,
                 leave=False,
             )
-            self.update(now=True)
 
     def update(self, *, now: bool = False) -> None:
         """Look at the study, unless that was a moment ago; print new lines, and move the bar."""
@@ -112,17 +112,22 @@ class TuningProgress:
         return format_time((time.time() - self.began) / done * remaining if done else None)
 
     def show_bar(self) -> None:
-        """Show the present trial, the best one, and the share of the budget that is used."""
-        trials = self.study.get_trials(deepcopy=False, states=[TrialState.COMPLETE])
-        running = self.study.get_trials(deepcopy=False, states=[TrialState.RUNNING])
-        number = max((one.number for one in running), default=0)
-        best = f", best {self.metric} {format_number(self.study.best_value)}" if trials else ""
+        """Show the newest trial, the best one, and the share of the budget that is used."""
         if self.clock.seconds is not None:
             share = self.clock.elapsed / self.clock.seconds
         else:
             share = len(self.told) / (self.trials or 1)
         self.bar.n = min(100, round(100 * share))
-        self.bar.set_description_str(shorten(f"trial {number}{best}, {self.left()} left", line_width() - 1))
+        self.bar.set_description_str(self.present())
+
+    def present(self) -> str:
+        """Name the newest trial, the best value, and the time that is left, in a line."""
+        begun = [TrialState.RUNNING, TrialState.COMPLETE, TrialState.PRUNED]
+        trials = self.study.get_trials(deepcopy=False, states=begun)
+        number = max((trial.number for trial in trials), default=0)
+        has_best = any(trial.state == TrialState.COMPLETE for trial in trials)
+        best = f", best {self.metric} {format_number(self.study.best_value)}" if has_best else ""
+        return shorten(f"trial {number}{best}, {self.left()} left", line_width() - 1)
 
 
 def settings_text(settings: Mapping[str, Any], defaults: Mapping[str, Any]) -> str:
