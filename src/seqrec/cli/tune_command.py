@@ -125,7 +125,7 @@ def tune(argv: Sequence[str], began: float) -> None:
         flags = {name: flags[name] for name in SHARED}
         trained = tune_settings(
             settings,
-            dataset=given["dataset"],
+            dataset=given.get("dataset"),
             items_name=given.get("items"),
             output_dir=given.get("output_dir", parser.get_default("output_dir")),
             modules=own.parse_known_args(argv)[0].modules or (),
@@ -139,13 +139,13 @@ def tune(argv: Sequence[str], began: float) -> None:
 
 def given_flags(parser: argparse.ArgumentParser, argv: Sequence[str]) -> dict[str, Any]:
     """Return the flags that a command line gives, by name, without the defaults of the others."""
-    defaults = {action.dest: action.default for action in parser._actions}
+    defaults = [(action, action.default) for action in parser._actions]
     unset = object()
     try:
         for action in parser._actions:
             action.default = unset if action.dest != "help" else argparse.SUPPRESS
         parsed = vars(parser.parse_known_args(argv, argparse.Namespace())[0])
     finally:
-        for action in parser._actions:
-            action.default = defaults[action.dest]
+        for action, default in defaults:
+            action.default = default
     return {name: value for name, value in parsed.items() if value is not unset}
