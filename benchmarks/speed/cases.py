@@ -336,7 +336,7 @@ ADD_ITEMS = Case(
     data="ml-1m",
     warm_up=1,
     count=1,
-    shown=("seconds",),
+    shown=("seconds", "cpu_seconds"),
     contenders=(
         with_features(
             seqrec("seqrec", length=200, task="add_items", threads=1, hidden_size=128, new_items=10_000),

@@ -4,6 +4,7 @@ Training packs histories and uses all of their items: histories longer than the 
 are loaded in the training process.
 """
 
+import time
 from copy import copy
 from functools import partial
 
@@ -76,9 +77,10 @@ def add_items(request: Message, channel: Channel) -> None:
     new = new_items(table, request["settings"]["new_items"])
 
     def run(count: int) -> Message:
+        start = time.process_time()
         for _ in range(count):
             copy(recommender).add_items(new)
-        return {"units": count * len(new)}
+        return {"units": count * len(new), "cpu_seconds": time.process_time() - start}
 
     serve_turns(channel, run)
 
