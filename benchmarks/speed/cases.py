@@ -280,15 +280,18 @@ TRAIN_FEATURES = Case(
     title="Training with item features, full softmax, Amazon Beauty, length 50, bf16",
     unit="targets",
     data="amazon-beauty",
+    count=4,
+    shown=("speed", "cpu_seconds"),
     contenders=(
         *IDS_BY_WIDTH.values(),
         *(with_features(ids, f"features, width {width}", *BEAUTY_ITEMS) for width, ids in IDS_BY_WIDTH.items()),
     ),
     ratios=tuple(
         Ratio(
-            f"width {width}: with features, as a share of the speed with ids alone",
+            f"width {width}: with features, as a share of the speed with ids alone, by processor time",
             f"features, width {width}",
             (f"ids, width {width}",),
+            "cpu_seconds",
             against_peers=False,
         )
         for width in IDS_BY_WIDTH

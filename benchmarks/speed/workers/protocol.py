@@ -58,7 +58,7 @@ class Gate:
         self.channel = channel
         self.steps_left = 0
         self.units = 0
-        self.start = 0.0
+        self.start = self.cpu_start = 0.0
 
     def __deepcopy__(self, memo: dict) -> "Gate":
         return self  # keeps the connection if a library copies its callbacks
@@ -72,14 +72,15 @@ class Gate:
         """Wait for the next turn, and start its clock."""
         self.steps_left = self.channel.receive()["count"]
         self.units = 0
-        self.start = time.perf_counter()
+        self.start, self.cpu_start = time.perf_counter(), time.process_time()
 
     def pass_step(self, units: int) -> None:
         """Count a step, and end the turn if it was its last."""
         self.units += units
         self.steps_left -= 1
         if self.steps_left == 0:
-            self.channel.answer(seconds=time.perf_counter() - self.start, units=self.units)
+            seconds, cpu_seconds = time.perf_counter() - self.start, time.process_time() - self.cpu_start
+            self.channel.answer(seconds=seconds, units=self.units, cpu_seconds=cpu_seconds)
             self.wait()
 
 
