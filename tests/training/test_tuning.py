@@ -166,7 +166,8 @@ def test_a_killed_search_continues(frame, tmp_path):
     ]
     for trial in cut:
         if trial.params:
-            assert sum(one.params == trial.params for one in after) == 2  # it failed, and was tried again
+            # It failed and was tried again, with settings that it had not drawn yet, if any.
+            assert sum(trial.params.items() <= one.params.items() for one in after) == 2
 
 
 def test_two_processes_share_the_trials(frame, tmp_path):
