@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-__all__ = ["is_count", "is_known", "is_text", "mapping", "protocol_of", "training_of", "tuning_of"]
+__all__ = ["defaults_of", "is_count", "is_known", "is_text", "mapping", "protocol_of", "training_of", "tuning_of"]
 
 MAX_SECONDS = 10**10
 
@@ -100,6 +100,18 @@ def tuning_of(metrics: Mapping[str, Any]) -> dict[str, Any]:
     """Return how the settings were found, if a search found them."""
     found = of_kind(metrics.get("tuning"), TUNING)
     return found if found.keys() >= {"num_trials", "metric", "best"} else {}
+
+
+def defaults_of(metrics: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Return the settings that were chosen for a reason, as `name value`, by that reason."""
+    given = mapping(metrics.get("defaults"))
+    settings = mapping(given.get("settings"))
+    found: dict[str, list[str]] = {}
+    for name, reason in mapping(given.get("reasons")).items():
+        value = settings.get(name)
+        if is_text(reason) and (value is None or isinstance(value, str | int | float)):
+            found.setdefault(reason, []).append(f"{name} {str(value).lower()}")
+    return found
 
 
 def of_kind(given: Any, kinds: Kinds) -> dict[str, Any]:

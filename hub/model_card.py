@@ -27,7 +27,16 @@ from seqrec.hub.card_tables import (
     without_folders,
 )
 from seqrec.hub.card_usage import usage_times
-from seqrec.hub.card_values import is_count, is_known, is_text, mapping, protocol_of, training_of, tuning_of
+from seqrec.hub.card_values import (
+    defaults_of,
+    is_count,
+    is_known,
+    is_text,
+    mapping,
+    protocol_of,
+    training_of,
+    tuning_of,
+)
 from seqrec.hub.json_objects import MEND, broken, read_json_object
 from seqrec.hub.markdown import code, fenced, python, text
 from seqrec.hub.portable_command import language_of, portable_command
@@ -202,6 +211,7 @@ def build_model_card(
         curve=curve,
         training=training,
         tuning=tuning_of(metrics),
+        defaults=defaults_of(metrics),
         has_trained=bool(training.keys() - {"license", "base_model"}),
         wall_time=timedelta(seconds=round(training["seconds"])) if "seconds" in training else None,
         energy=energy(training.get("estimated_energy", {})),

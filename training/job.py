@@ -30,6 +30,7 @@ from seqrec.modeling.modeling_auto import MODEL_TYPES, AutoModelForNextItem
 from seqrec.modeling.modeling_next_item import NextItemHead
 from seqrec.training.arguments import SequentialTrainingArguments
 from seqrec.training.checkpoints import complete_checkpoints
+from seqrec.training.chosen_defaults import ChosenDefaults, choose_defaults
 from seqrec.training.curve import save_training_curve
 from seqrec.training.early_checks import check_settings
 from seqrec.training.output_folder import claimed, remove_checkpoints, resume_point
@@ -62,6 +63,7 @@ def run_job(
     items: Any = None,
     model_type: str = "sasrec",
     config_fields: Mapping[str, Any] | None = None,
+    given: Mapping[str, Any] | None = None,
     model_name_or_path: str | None = None,
     init_from: str | None = None,
     model_revision: str | None = None,
@@ -78,6 +80,8 @@ def run_job(
             `data_arguments` names.
         model_type: Architecture, a key of `MODEL_TYPES`.
         config_fields: Fields of its configuration that differ from the defaults.
+        given: The settings that were given, by name, those of `config_fields` included; `default_rule` chooses the
+            others for the data. None to choose none, and to train exactly as the other arguments say.
         model_name_or_path: Folder or Hub repository of a model to fine-tune, instead of training from scratch. Its
             architecture, configuration, vocabulary and item features are kept; `config_fields` may change those that
             only training reads. If it reads item features, unknown items are added first, by their features.
@@ -108,15 +112,18 @@ def run_job(
     with claimed(folder) if training_arguments.process_index == 0 else nullcontext(), without_library_bars():
         checkpoint = resume_point(folder, training_arguments.resume_from_checkpoint, overwrite=overwrite)
         set_seed(training_arguments.seed)
-        model, data = load_model_and_data(
+        model, data, chosen = load_model_and_data(
             data_arguments,
             partial(prepare, interactions=interactions, items=items),
             model_type,
             dict(config_fields or {}),
+            training_arguments,
+            given,
             model_name_or_path=model_name_or_path,
             init_from=init_from,
             model_revision=model_revision,
         )
+        training_arguments = chosen.of_training(training_arguments)
         trainer = SequentialTrainer(
             model,
             training_arguments,
@@ -130,10 +137,12 @@ def run_job(
         warn_of_repeats(data.sequences["validation"], exclude_seen=training_arguments.exclude_seen)
         if shows_lines(trainer.args):
             tell(start_of_training(trainer, data.protocol, is_new=model_name_or_path is None, width=line_width()))
+            if chosen.describe():
+                tell(chosen.describe())
         began = time.perf_counter()
         run(trainer, checkpoint)
         seconds = time.perf_counter() - began
-        return conclude(trainer, data, seconds, command, resumed=checkpoint is not None)
+        return conclude(trainer, data, seconds, command, resumed=checkpoint is not None, defaults=chosen)
 
 
 def conclude(
@@ -143,6 +152,7 @@ def conclude(
     command: str | None,
     *,
     resumed: bool = False,
+    defaults: ChosenDefaults | None = None,
     sections: Mapping[str, Any] | None = None,
 ) -> TrainedModel:
     """Evaluate a trained model, once on test, and save it with its metrics and card.
@@ -153,6 +163,7 @@ def conclude(
         seconds: How long that took.
         command: As in `run_job`.
         resumed: Whether the training was resumed, so that the time is that of its last part.
+        defaults: The settings that were chosen for the data.
         sections: Further sections of `metrics.json`.
     """
     exclude_seen = trainer.args.exclude_seen
@@ -163,6 +174,8 @@ def conclude(
         request_protocol=trainer.bare_model.config.request_protocol,
     )
     metrics["training"] = {**describe_training(trainer, seconds, command), "resumed": resumed}
+    if defaults is not None and defaults.choices:
+        metrics["defaults"] = defaults.record()
     metrics |= sections or {}
     warning = baseline_warning(metrics)
     if warning is not None:
@@ -183,17 +196,41 @@ def load_model_and_data(
     prepare_data: Callable[..., PreparedData],
     model_type: str,
     config_fields: Mapping[str, Any],
+    training_arguments: SequentialTrainingArguments,
+    given: Mapping[str, Any] | None,
     *,
     model_name_or_path: str | None = None,
     init_from: str | None = None,
     model_revision: str | None = None,
+) -> tuple[NextItemHead, PreparedData, ChosenDefaults]:
+    """Load the model to fine-tune and encode the data with its vocabulary, or make a new model for the data.
+
+    Returns:
+        The model, the data, and the settings that were chosen for them, because they were left alone.
+    """
+    starts = {"model_name_or_path": model_name_or_path, "init_from": init_from, "model_revision": model_revision}
+    if require_one_start(model_name_or_path, init_from) is not None:
+        model, data = started_model(arguments, prepare_data, config_fields, **starts)
+        chosen = choose_defaults(data, model.config.model_type, training_arguments, given, keeps_model=True)
+        return model, data, chosen
+    data = prepare_data(arguments, event_columns=MODEL_TYPES[model_type](**config_fields).event_columns)
+    chosen = choose_defaults(data, model_type, training_arguments, given)
+    return new_model(data, model_type, {**chosen.config_fields, **config_fields}), data, chosen
+
+
+def started_model(
+    arguments: DataArguments,
+    prepare_data: Callable[..., PreparedData],
+    config_fields: Mapping[str, Any],
+    *,
+    model_name_or_path: str | None,
+    init_from: str | None,
+    model_revision: str | None,
 ) -> tuple[NextItemHead, PreparedData]:
-    """Load the model to fine-tune and encode the data with its vocabulary, or make a new model for the data."""
+    """Load the model to fine-tune, or make one that starts with the weights of another, and prepare its data."""
     if init_from is not None:
         return transferred_model(arguments, prepare_data, config_fields, load_source(init_from, model_revision))
-    if model_name_or_path is None:
-        data = prepare_data(arguments, event_columns=MODEL_TYPES[model_type](**config_fields).event_columns)
-        return new_model(data, model_type, config_fields), data
+    assert model_name_or_path is not None
     start = load_starting_point(model_name_or_path, revision=model_revision, config_fields=config_fields)
     growing = None if start.features is None else GrowingModel(start, arguments.item_text_model)
     data = prepare_data(

@@ -8,18 +8,19 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
 
-from seqrec.configuration.config_fields import TRAINING, Purpose, names_for
+from seqrec.configuration.config_fields import TRAINING, Purpose, default_of, names_for, own_fields
 from seqrec.errors import InputError
 from seqrec.interactions.data_arguments import DataArguments
 from seqrec.interactions.one_line import one_line
 from seqrec.modeling.modeling_auto import MODEL_TYPES
 from seqrec.training.arguments import SequentialTrainingArguments
 
-__all__ = ["Settings", "sort_settings"]
+__all__ = ["NONE", "Settings", "sort_settings"]
 
 # Fields of a configuration that people choose, by purpose; the data determine the others.
 CHOSEN: tuple[Purpose, ...] = ("architecture", "numerics", "parts", *TRAINING, "initialization")
 ARGUMENTS = {"dataset": "interactions", "items": "items", "output_dir": "output_dir"}  # of `seqrec.train` itself
+NONE = "none"
 NUMBERS: dict[Any, type | tuple[type, ...]] = {int: int, float: (int, float), bool: bool}
 WORDS = {int: "a whole number", float: "a number", bool: "True or False", NoneType: "None"}
 
@@ -37,7 +38,8 @@ def sort_settings(settings: Mapping[str, Any], model_type: str) -> Settings:
     """Sort settings, given by name, to the dataclasses that read them.
 
     Args:
-        settings: Name → value. The names are those of the flags of `seqrec train`.
+        settings: Name → value. The names are those of the flags of `seqrec train`. As in recipes, "none" may stand for
+            None in fields of the configuration.
         model_type: The architecture, whose configuration reads some of them.
 
     Raises:
@@ -52,11 +54,14 @@ def sort_settings(settings: Mapping[str, Any], model_type: str) -> Settings:
     places = {name: place for name, place in places.items() if name not in ARGUMENTS}
     # The data also describe `item_features`, from which the field of the configuration follows.
     places = dict.fromkeys(names_for(MODEL_TYPES[model_type], CHOSEN), "config") | places
+    optional = {one.name for one in own_fields(MODEL_TYPES[model_type]) if default_of(one) is None}
     found = Settings()
     for name, value in settings.items():
         if name not in places:
             raise InputError(unknown(name, model_type, list(places)))
         value = value.item() if isinstance(value, np.generic) else value
+        if value == NONE and name in optional:
+            value = None
         if places[name] in classes:
             require_kind(name, value, get_type_hints(classes[places[name]])[name])
         getattr(found, places[name])[name] = value

@@ -75,7 +75,8 @@ def train(
         device: Where to train: `"auto"` for a GPU if there is one, or the name of a device.
         **settings: Fields of `SequentialTrainingArguments` (`num_train_epochs=20`), `DataArguments`
             (`split_method="temporal"`, `item_features=["genres", "year"]`) and the architecture's configuration
-            (`hidden_size=64`).
+            (`hidden_size=64`). Those left alone are chosen for the data and the machine; see
+            `seqrec.training.default_rule` and the section `defaults` of the metrics.
 
     Returns:
         The trained recommender, on the device where it was trained. Its `metrics` are the content of `metrics.json`.
@@ -105,6 +106,7 @@ def train(
             **frames,
             model_type=model_type,
             config_fields=sorted_.config,
+            given=settings,
             model_name_or_path=start,
             init_from=source,
             model_revision=model_revision,

@@ -235,6 +235,8 @@ def run_search(
     """Run the trials of a search, in this process or in several."""
     if not arguments.quiet:
         tell(describe_search(bench, arguments, trials))
+        if bench.chosen.describe():
+            tell(bench.chosen.describe())
     progress = TuningProgress(
         study,
         bench.clock,
@@ -321,7 +323,7 @@ def conclude_search(
     trainer.init_from = request.init_from
     metric = str(arguments.metric_for_best_model)
     default = next((trial.value for trial in tried(study) if trial.user_attrs.get(DEFAULTS)), None)
-    chosen = {name: value for name, value in record["settings"].items() if name not in request.given}
+    chosen = {name: value for name, value in record["settings"].items() if bench.found(name, value)}
     tuning = {
         "num_trials": count_trials(study),
         "seconds": round(bench.clock.elapsed, 1),
@@ -333,7 +335,8 @@ def conclude_search(
     }
     if not arguments.quiet:
         tell(describe_best(tuning, bench.space.settings(bench.space.defaults)))
-    trained = conclude(trainer, bench.data, record["seconds"], command, sections={"tuning": tuning})
+    kept = bench.chosen.kept_in(record["settings"])
+    trained = conclude(trainer, bench.data, record["seconds"], command, defaults=kept, sections={"tuning": tuning})
     recipe = {"model_type": request.model_type, **named, **request.starts, **record["settings"]}
     save_results(Path(arguments.output_dir), study, recipe=recipe, metric=metric)
     return trained

@@ -1,7 +1,7 @@
 """What the trials of a search share: data, the settings that vary, and how to make a model of them."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import optuna
 from seqrec.interactions.data_arguments import DataArguments
 from seqrec.interactions.prepared_sets import PreparedData
 from seqrec.training.arguments import SequentialTrainingArguments
+from seqrec.training.chosen_defaults import ChosenDefaults
 from seqrec.training.job import load_model_and_data
 from seqrec.training.settings import sort_settings
 from seqrec.training.tuning_budget import Clock
@@ -61,6 +62,7 @@ class Bench:
         clock: When trials must end.
         on_step: Called after each step of training.
         fastest_epoch: Seconds of the fastest epoch so far.
+        chosen: The settings that were left alone, as chosen for the data.
     """
 
     folder: Path
@@ -72,11 +74,19 @@ class Bench:
     clock: Clock
     on_step: Callable[[], None] = lambda: None
     fastest_epoch: float = 0.0
+    chosen: ChosenDefaults = field(default_factory=ChosenDefaults)
 
     def settings(self, study: optuna.Study, drawn: Mapping[str, Any]) -> dict[str, Any]:
         """Return all settings of a trial, by name."""
         epochs = study.user_attrs.get(NUM_EPOCHS)
-        return {**self.given, **({NUM_EPOCHS: epochs} if epochs else {}), **self.space.settings(drawn)}
+        fixed = {**self.chosen.settings, **self.given, **({NUM_EPOCHS: epochs} if epochs else {})}
+        return {**fixed, **self.space.settings(drawn)}
+
+    def found(self, name: str, value: Any) -> bool:
+        """Return whether a setting of a trial is the search's, not one that was given or chosen for the data."""
+        if name in self.given:
+            return False
+        return name in self.space.choices or name not in self.chosen.settings or self.chosen.settings[name] != value
 
     def has_free_epochs(self) -> bool:
         """Return whether the search may choose how long a trial trains."""
@@ -106,9 +116,16 @@ def make_bench(
         InputError: If a setting to vary is unknown, or given too.
     """
     fields = sort_settings(request.given, request.model_type).config
-    model, data = load_model_and_data(data_arguments, prepare_data, request.model_type, fields, **request.starts)
+    model, data, chosen = load_model_and_data(
+        data_arguments, prepare_data, request.model_type, fields, arguments, request.given, **request.starts
+    )
     origin = find_origin(request.model_type, model, data, **request.starts)
     space = search_space(
-        arguments, model.config, data, fixed=request.given, only=request.search, changeable=origin.changeable
+        chosen.of_training(arguments),
+        model.config,
+        data,
+        fixed=request.given,
+        only=request.search,
+        changeable=origin.changeable,
     )
-    return Bench(folder, data, space, request.given, request.model_type, origin, clock)
+    return Bench(folder, data, space, request.given, request.model_type, origin, clock, chosen=chosen)

@@ -10,6 +10,8 @@ import yaml
 from optuna.trial import FrozenTrial
 
 from seqrec.interactions.whole_files import whole_file, write_text_whole
+from seqrec.training.default_rule import CHOSEN_FIELDS
+from seqrec.training.settings import NONE
 from seqrec.training.tuning_picture import save_tuning_picture
 from seqrec.training.tuning_study import best_value, ended_trials
 
@@ -43,8 +45,9 @@ def save_results(folder: Path, study: optuna.Study, *, recipe: Mapping[str, Any]
 
 def recipe_text(recipe: Mapping[str, Any], metric: str) -> str:
     """Return settings as a file for `seqrec train --config`."""
+    stated = {name: NONE if value is None and name in CHOSEN_FIELDS else value for name, value in recipe.items()}
     lines = {
-        name: plain(value) for name, value in recipe.items() if name not in OF_A_RUN and value not in (None, [], {})
+        name: plain(value) for name, value in stated.items() if name not in OF_A_RUN and value not in (None, [], {})
     }
     head = (
         f"# The best settings that seqrec tune found, by {metric} on validation:\n#   seqrec train --config recipe.yaml"

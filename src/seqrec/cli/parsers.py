@@ -18,6 +18,7 @@ __all__ = [
     "flag_names",
     "join_ids",
     "not_empty",
+    "number_or_none",
     "positive_integer",
     "require_flags",
     "shell_command",
@@ -155,6 +156,11 @@ def finite_number(text: str) -> float:
     if not math.isfinite(number):
         raise argparse.ArgumentTypeError(f"{text!r} is not a finite number")
     return number
+
+
+def number_or_none(text: str) -> float | None:
+    """Parse a finite number, or the word none."""
+    return None if text.strip().lower() == "none" else finite_number(text)
 
 
 def positive_integer(text: str) -> int:

@@ -87,7 +87,7 @@ def check_train_flags(argv: Sequence[str], own: FlagParser | None = None) -> Non
 def train(argv: Sequence[str]) -> None:
     """Train as the flags say, and print a summary."""
     from seqrec.cli.summary import print_result
-    from seqrec.cli.train_flags import config_flags, device_flags, train_parser
+    from seqrec.cli.train_flags import config_flags, device_flags, given_flags, train_parser
     from seqrec.training.checkpoints import complete_checkpoints
     from seqrec.training.job import run_job
 
@@ -95,6 +95,7 @@ def train(argv: Sequence[str]) -> None:
     with parser.naming_flags():
         data_arguments, training_arguments, rest = parser.parse_all([*argv, *device_flags(argv)])
         options = vars(rest)
+        given = given_flags(parser, argv)
         names = config_flags(options["model_type"])
         try:
             trained = run_job(
@@ -104,7 +105,8 @@ def train(argv: Sequence[str]) -> None:
                 model_name_or_path=options["model_name_or_path"],
                 init_from=options["init_from"],
                 model_revision=options["model_revision"],
-                config_fields={name: options[name] for name in names if options[name] is not None},
+                config_fields={name: given[name] for name in names if name in given},
+                given=given,
                 overwrite=options["overwrite"],
                 command=shlex.join(["seqrec", "train", *argv]),
             )

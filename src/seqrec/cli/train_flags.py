@@ -9,16 +9,17 @@ from typing import Any
 from transformers.hf_argparser import string_to_bool
 
 from seqrec.cli.dataclass_parser import DataclassParser
-from seqrec.cli.parsers import FlagParser, finite_number, true_or_false
+from seqrec.cli.parsers import FlagParser, finite_number, number_or_none, true_or_false
 from seqrec.cli.train_command import own_flags
 from seqrec.configuration.config_fields import TRAINING, default_of, help_of, own_fields, purpose_of
 from seqrec.interactions.data_arguments import DataArguments
 from seqrec.modeling.modeling_auto import MODEL_TYPES
 from seqrec.training.arguments import SequentialTrainingArguments
+from seqrec.training.default_rule import CHOSEN_ARGUMENTS, CHOSEN_FIELDS
 from seqrec.training.device_choice import device_settings
 from seqrec.training.starting_point import chosen_model_type, require_one_start
 
-__all__ = ["config_flags", "device_flags", "train_parser"]
+__all__ = ["config_flags", "device_flags", "given_flags", "train_parser"]
 
 FLAGS = ("architecture", "numerics", *TRAINING, "initialization")  # fields that the command line sets, by purpose
 # Of the TrainingArguments' many flags, those that `train --help` shows.
@@ -28,10 +29,12 @@ COMMON_FLAGS = {
     *("seed", "metric_for_best_model", "early_stopping_patience", "packing", "exclude_seen", "report_to"),
     *("resume_from_checkpoint", "push_to_hub", "hub_model_id", "license", "disable_tqdm", "quiet"),
 }
+FROM_DATA = "(default: chosen for the data)"
 PLACEHOLDERS: dict[Any, str] = {
     int: "INT",
     float: "FLOAT",
     finite_number: "FLOAT",
+    number_or_none: "FLOAT|none",
     string_to_bool: "BOOL",
     true_or_false: "BOOL",
 }
@@ -66,8 +69,9 @@ def train_parser(argv: Sequence[str], own: FlagParser | None = None) -> Dataclas
         if isinstance(default, list):  # those that are flags hold integers
             model_group.add_argument(f"--{name}", type=int, nargs="+", help=f"{text} (default: none)")
             continue
-        kind = float if default is None else type(default)  # fields that may be None are numbers
-        model_group.add_argument(f"--{name}", type=kind, help=f"{text} (default: {default})")
+        kind = number_or_none if default is None else type(default)  # fields that may be None are numbers
+        told = FROM_DATA if name in CHOSEN_FIELDS else f"(default: {default})"
+        model_group.add_argument(f"--{name}", type=kind, help=f"{text} {told}")
     parser.add_argument("--help_all", action="help", help="Show all flags.")
     rare = {field.name for field in fields(SequentialTrainingArguments)} - COMMON_FLAGS
     tidy_help(parser, hidden=set() if "--help_all" in argv else rare)
@@ -85,6 +89,8 @@ def tidy_help(parser: argparse.ArgumentParser, hidden: set[str]) -> None:
             action.metavar = PLACEHOLDERS.get(action.type, "TEXT")
         if action.choices and len(list(action.choices)) <= 3:
             action.metavar = "|".join(map(str, action.choices))
+        if action.help and action.dest in CHOSEN_ARGUMENTS:
+            action.help += f" {FROM_DATA}"
         if action.help and "default" not in action.help.lower() and action.default not in (None, argparse.SUPPRESS):
             action.help += f" (default: {getattr(action.default, 'value', action.default)})"
 
@@ -110,3 +116,17 @@ def device_flags(argv: Sequence[str]) -> list[str]:
     flags = parser.parse_known_args(argv)[0]
     settings = device_settings(flags.device, flags.use_cpu)
     return [word for name, value in settings.items() for word in (f"--{name}", str(value).lower())]
+
+
+def given_flags(parser: argparse.ArgumentParser, argv: Sequence[str]) -> dict[str, Any]:
+    """Return the flags that a command line gives, by name, without the defaults of the others."""
+    defaults = [(action, action.default) for action in parser._actions]
+    unset = object()
+    try:
+        for action in parser._actions:
+            action.default = unset if action.dest != "help" else argparse.SUPPRESS
+        parsed = vars(parser.parse_known_args(argv, argparse.Namespace())[0])
+    finally:
+        for action, default in defaults:
+            action.default = default
+    return {name: value for name, value in parsed.items() if value is not unset}

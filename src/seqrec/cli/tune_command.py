@@ -5,7 +5,6 @@ import shlex
 import time
 from collections.abc import Iterable, Sequence
 from functools import partial
-from typing import Any
 
 from seqrec.cli.config_file import with_config_file
 from seqrec.cli.parsers import FlagParser, finite_number, not_empty, positive_integer
@@ -111,7 +110,7 @@ def check_budget(parser: FlagParser, argv: Sequence[str]) -> None:
 def tune(argv: Sequence[str], began: float) -> None:
     """Search as the flags say, and print a summary; the time counts from when the command began."""
     from seqrec.cli.summary import print_result
-    from seqrec.cli.train_flags import train_parser
+    from seqrec.cli.train_flags import given_flags, train_parser
     from seqrec.modeling.modeling_auto import MODEL_TYPES
     from seqrec.training.tune import tune_settings
 
@@ -135,17 +134,3 @@ def tune(argv: Sequence[str], began: float) -> None:
         )
     print_result(trained)
     trained.trainer.accelerator.end_training()
-
-
-def given_flags(parser: argparse.ArgumentParser, argv: Sequence[str]) -> dict[str, Any]:
-    """Return the flags that a command line gives, by name, without the defaults of the others."""
-    defaults = [(action, action.default) for action in parser._actions]
-    unset = object()
-    try:
-        for action in parser._actions:
-            action.default = unset if action.dest != "help" else argparse.SUPPRESS
-        parsed = vars(parser.parse_known_args(argv, argparse.Namespace())[0])
-    finally:
-        for action, default in defaults:
-            action.default = default
-    return {name: value for name, value in parsed.items() if value is not unset}
