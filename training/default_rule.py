@@ -83,7 +83,7 @@ class Row:
 
 
 # All rows that apply count, later ones more. Settings that an architecture lacks have no effect.
-RULE: tuple[Row, ...] = (Row("this device is faster in bfloat16", lambda one: one.has_fast_bfloat16, {"bf16": True}),)
+RULE: tuple[Row, ...] = ()
 # max_position_embeddings holds all of the history of most users, up to a multiple and within bounds.
 POSITIONS_MULTIPLE, FEWEST_POSITIONS, MOST_POSITIONS = 10, 20, 200
 

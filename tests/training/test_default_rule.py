@@ -73,12 +73,13 @@ def test_positions_hold_most_histories():
     assert choice.reason == "19 of 20 training histories have at most 310 items"
 
 
-def test_bfloat16_is_chosen_where_it_is_fast():
+def test_rows_apply_in_their_circumstances():
+    rule = (Row("it is fast", lambda one: one.has_fast_bfloat16, {"bf16": True}),)
     fast = replace(HERE, has_fast_bfloat16=True)
-    assert not chosen()["bf16"]
-    assert chosen(fast)["bf16"]
-    assert "bf16" not in chosen(fast, {"bf16": False})
-    assert not chosen(fast, {"fp16": True})["bf16"]
+    assert not chosen(rule=rule)["bf16"]
+    assert chosen(fast, rule=rule)["bf16"]
+    assert "bf16" not in chosen(fast, {"bf16": False}, rule=rule)
+    assert not chosen(fast, {"fp16": True}, rule=rule)["bf16"]
 
 
 def test_later_rows_count_more_and_given_settings_most():
