@@ -1,6 +1,5 @@
 """A warning for a model that a baseline beats, and what to try."""
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,6 +10,7 @@ __all__ = ["BASELINE_WARNING", "baseline_warning"]
 BASELINE_WARNING = "baseline_warning"  # the field of `metrics.json`, which exists only if a baseline is better
 
 METRIC = "ndcg@10"
+LARGEST = 1e9  # larger numbers in a file are not metrics
 
 
 def baseline_warning(metrics: Mapping[str, Any], split: str = "validation") -> str | None:
@@ -26,10 +26,10 @@ def baseline_warning(metrics: Mapping[str, Any], split: str = "validation") -> s
     if not better:
         return None
     names = sorted(better, key=lambda name: -better[name])
-    told = " and ".join(f"{RANKERS[name]} ({better[name]:.4f})" for name in names)
+    told = joined([f"{RANKERS[name]} ({better[name]:.4f})" for name in names], "and")
     verb = "has" if len(names) == 1 else "have"
     advice = advice_for(metrics, names)
-    return f"On {split}, {told} {verb} a better NDCG@10 than the model ({model:.4f}). Try {' or '.join(advice)}."
+    return f"On {split}, {told} {verb} a better NDCG@10 than the model ({model:.4f}). Try {joined(advice, 'or')}."
 
 
 def advice_for(metrics: Mapping[str, Any], better: list[str]) -> list[str]:
@@ -38,14 +38,20 @@ def advice_for(metrics: Mapping[str, Any], better: list[str]) -> list[str]:
     protocol, training = (metrics.get(name) for name in ("protocol", "training"))
     if better[0] == "recent_popularity":
         if not value_at(protocol, "popularity_windows"):
-            advice.append("`popularity_windows`, which let the model read recent popularity too")
+            advice.append("`popularity_windows` (the model then reads recent popularity too)")
         elif value_at(protocol, "request_time") != "target":
-            advice.append("`request_time` target, as this baseline knows the time of a request")
+            advice.append("`request_time` target (this baseline knows the time of a request)")
     last, best = (number_at(metrics, "training", name) for name in ("num_epochs", "best_epoch"))
     if last is not None and last == best and last == number_at(training, "arguments", "num_train_epochs"):
-        advice.append("more `num_train_epochs`, as the last epoch was the best")
+        advice.append("more `num_train_epochs` (the last epoch was the best)")
     advice.append("more time for `seqrec tune`" if metrics.get("tuning") else "`seqrec tune`")
     return advice
+
+
+def joined(parts: list[str], word: str) -> str:
+    """Join parts: `a`, `a and b`, `a, b and c`."""
+    *others, last = parts
+    return f"{', '.join(others)} {word} {last}" if others else last
 
 
 def value_at(value: Any, *keys: str) -> Any:
@@ -56,7 +62,7 @@ def value_at(value: Any, *keys: str) -> Any:
 
 
 def number_at(value: Any, *keys: str) -> float | None:
-    """Return the finite number that nested mappings hold; None for anything else."""
+    """Return what nested mappings hold; None for anything else than a number of a metric or of epochs."""
     found = value_at(value, *keys)
-    is_number = isinstance(found, int | float) and not isinstance(found, bool) and math.isfinite(found)
+    is_number = isinstance(found, int | float) and not isinstance(found, bool) and 0 <= found < LARGEST
     return found if is_number else None

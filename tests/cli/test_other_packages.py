@@ -23,7 +23,9 @@ def place(seqrec, tmp_path_factory):
     shutil.copy(EXAMPLE, folder)
     flags = ["--import", "gru4rec", "--model_type", "gru4rec", "--dataset", "synthetic", "--output_dir", "model"]
     run = seqrec(folder, "train", *flags, *TINY, "--quiet")
-    assert (run.returncode, run.stdout, run.stderr) == (0, "", "")
+    assert (run.returncode, run.stdout) == (0, "")
+    assert "have a better NDCG@10 than the model" in run.stderr  # after one epoch
+    assert run.stderr.count("\n") == 1
     return folder
 
 

@@ -34,7 +34,7 @@ def test_the_better_baselines_are_named_the_best_one_first():
 
 DONE = {"num_epochs": 5.0, "best_epoch": 5.0, "arguments": {"num_train_epochs": 5}}
 ADVICE = [
-    ({"training": DONE}, "more `num_train_epochs`, as the last epoch was the best or `seqrec tune`"),
+    ({"training": DONE}, "more `num_train_epochs` (the last epoch was the best) or `seqrec tune`"),
     ({"training": {**DONE, "best_epoch": 4.0}}, "Try `seqrec tune`."),
     ({"training": {**DONE, "arguments": {"num_train_epochs": 50}}}, "Try `seqrec tune`."),  # stopped early
     ({"tuning": {"num_trials": 3}}, "Try more time for `seqrec tune`."),

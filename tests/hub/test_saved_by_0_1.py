@@ -93,6 +93,8 @@ def test_lists_and_ranks_are_those_that_were_written_down(saved):
     recommender = Recommender.from_pretrained(saved, device="cpu")
     for found, listed in zip(recommender.recommend(expected["histories"], 5), expected["recommendations"], strict=True):
         assert [one.item_id for one in found] == [item_id for item_id, _ in listed]
+        if found.is_popularity:
+            continue  # 0.1 gave ranks as scores; they are logarithms of shares now
         assert [one.score for one in found] == pytest.approx([score for _, score in listed], rel=1e-5, abs=1e-5)
     model = AutoModelForNextItem.from_pretrained(saved).eval()
     for history, target, rank in zip(expected["histories"][:3], expected["targets"], expected["ranks"], strict=True):

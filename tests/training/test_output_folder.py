@@ -126,7 +126,7 @@ def test_a_save_over_a_model_that_is_killed_at_its_end_leaves_a_whole_model_or_n
         trained.trainer.args.output_dir = str(folder)
         with monkeypatch.context() as patch, suppress(KeyboardInterrupt):
             patch.setattr(staging, "move_into_place", limited(staging.move_into_place, count, patch))
-            save(trained.trainer, None, metrics)
+            save(trained.trainer, metrics)
             return folder, True
         return folder, False
 

@@ -121,12 +121,10 @@ def device_flags(argv: Sequence[str]) -> list[str]:
 def given_flags(parser: argparse.ArgumentParser, argv: Sequence[str]) -> dict[str, Any]:
     """Return the flags that a command line gives, by name, without the defaults of the others."""
     defaults = [(action, action.default) for action in parser._actions]
-    unset = object()
     try:
         for action in parser._actions:
-            action.default = unset if action.dest != "help" else argparse.SUPPRESS
-        parsed = vars(parser.parse_known_args(argv, argparse.Namespace())[0])
+            action.default = argparse.SUPPRESS
+        return vars(parser.parse_known_args(argv, argparse.Namespace())[0])
     finally:
         for action, default in defaults:
             action.default = default
-    return {name: value for name, value in parsed.items() if value is not unset}
