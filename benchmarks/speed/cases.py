@@ -313,7 +313,7 @@ REQUEST_FEATURES = Case(
     unit="requests",
     data="ml-1m",
     warm_up=10,
-    count=500,
+    count=100,
     shown=("p50_ms", "p95_ms"),
     contenders=(
         *IDS_BY_LENGTH.values(),
@@ -321,7 +321,7 @@ REQUEST_FEATURES = Case(
     ),
     ratios=tuple(
         Ratio(
-            f"{length} items: median time with features, as a share of the speed with ids alone",
+            f"{length} items: speed of a median request with features, as a share of that with ids alone",
             f"features, {length} items",
             (f"ids, {length} items",),
             "p50_ms",
