@@ -5,13 +5,13 @@ from typing import Any
 
 from seqrec.configuration.strict_config import shown
 from seqrec.errors import InputError
+from seqrec.interactions.category_codes import FIRST_VALUE
 
-__all__ = ["NUM_SPECIAL_CODES", "require_item_features"]
+__all__ = ["require_item_features"]
 
-NUM_SPECIAL_CODES = 3  # of a category: no further value, missing, unknown
 # Entries of each kind, with their smallest and largest values.
 ENTRIES: dict[str, dict[str, tuple[int, int]]] = {
-    "category": {"size": (NUM_SPECIAL_CODES, 2**31), "per_item": (1, 2**16)},
+    "category": {"size": (FIRST_VALUE, 2**31), "per_item": (1, 2**16)},
     "number": {},
     "vector": {"size": (1, 2**16)},
 }

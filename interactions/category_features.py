@@ -11,7 +11,8 @@ import numpy as np
 import polars as pl
 
 from seqrec.errors import InputError
-from seqrec.interactions.feature_values import FIRST_VALUE, LIST_TEXTS, MISSING, UNKNOWN, coded, share
+from seqrec.interactions.category_codes import FIRST_VALUE, MISSING, UNKNOWN
+from seqrec.interactions.feature_values import LIST_TEXTS, coded, share
 from seqrec.interactions.item_feature_spec import FeatureSpec
 from seqrec.interactions.list_texts import are_list_texts, parse_list_texts
 

@@ -11,14 +11,12 @@ from typing import Any
 import numpy as np
 
 from seqrec.errors import InputError
+from seqrec.interactions.category_codes import MISSING, NO_VALUE, UNKNOWN
 from seqrec.interactions.one_line import one_line
 
 __all__ = [
-    "FIRST_VALUE",
     "LIST_TEXTS",
-    "MISSING",
     "MOST_WORDS",
-    "UNKNOWN",
     "coded",
     "describe_words",
     "parse_list_text",
@@ -29,7 +27,6 @@ __all__ = [
     "standardised",
 ]
 
-NO_FURTHER, MISSING, UNKNOWN, FIRST_VALUE = range(4)  # codes; the values of the list follow from FIRST_VALUE
 LIST_TEXTS = "[,]"  # in place of a separator, for lists written as text
 WITHOUT_COMMA = re.compile(r"""['"]\s+['"]""")  # between entries of a NumPy array, which Python would join
 FARTHEST = 10.0  # standard deviations from the mean
@@ -61,7 +58,7 @@ def coded(
     rows = rows_E[known]
     places = np.arange(len(rows)) - np.searchsorted(rows, rows)
     is_kept = places < per_item
-    codes_IC = np.full((len(item_ids), per_item), NO_FURTHER, dtype=np.int32)
+    codes_IC = np.full((len(item_ids), per_item), NO_VALUE, dtype=np.int32)
     codes_IC[:, 0] = MISSING
     codes_IC[rows_E, 0] = UNKNOWN
     codes_IC[rows[is_kept], places[is_kept]] = codes_E[known][is_kept]

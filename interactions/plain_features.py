@@ -15,12 +15,10 @@ from typing import Any
 import numpy as np
 
 from seqrec.errors import InputError
+from seqrec.interactions.category_codes import FIRST_VALUE, MISSING, UNKNOWN
 from seqrec.interactions.feature_values import (
-    FIRST_VALUE,
     LIST_TEXTS,
-    MISSING,
     MOST_WORDS,
-    UNKNOWN,
     coded,
     describe_words,
     parse_list_text,

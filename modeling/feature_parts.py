@@ -12,14 +12,14 @@ import torch
 from torch import Tensor, nn
 
 from seqrec.errors import InputError
+from seqrec.interactions.category_codes import MISSING, NO_VALUE
 from seqrec.interactions.item_rows import token_ids_of
 from seqrec.interactions.special_tokens import NUM_SPECIAL_TOKENS
-from seqrec.modeling.mean_of_values import NO_VALUE, ItemsByValue, MeanOfValues, without_unknown
+from seqrec.modeling.mean_of_values import ItemsByValue, MeanOfValues, without_unknown
 from seqrec.modeling.whitening import Whitening
 
 __all__ = ["CategoryFeature", "FeaturePart", "FeatureSum", "NumberFeature", "VectorFeature"]
 
-MISSING = 1  # code of a category
 NUM_NUMBER_COLUMNS = 3
 
 

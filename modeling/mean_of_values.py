@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-__all__ = ["NO_VALUE", "ItemsByValue", "MeanOfValues", "without_unknown"]
+from seqrec.interactions.category_codes import NO_VALUE, UNKNOWN
 
-NO_VALUE, UNKNOWN = 0, 2  # codes of a category
+__all__ = ["ItemsByValue", "MeanOfValues", "without_unknown"]
 
 
 class ItemsByValue(NamedTuple):

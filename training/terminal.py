@@ -4,7 +4,7 @@ import logging
 import sys
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from typing import Any
 
@@ -15,7 +15,15 @@ from transformers.utils.logging import disable_progress_bar, enable_progress_bar
 
 from seqrec.evaluation.tables import terminal_width, wrap
 
-__all__ = ["can_show_bars", "line_width", "lines_above_bars", "tell", "without_idle_warnings", "without_library_bars"]
+__all__ = [
+    "can_show_bars",
+    "line_width",
+    "lines_above_bars",
+    "tell",
+    "without_idle_warnings",
+    "without_library_bars",
+    "without_messages",
+]
 
 MAX_WIDTH = 80
 
@@ -71,14 +79,23 @@ def console_handlers() -> list[logging.Handler]:
 
 
 @contextmanager
-def without_idle_warnings() -> Iterator[None]:
-    """Hide a warning of `Trainer` about checkpoints written within a second, which it rightly sorts by their steps."""
-    logger = logging.getLogger("transformers.trainer_utils")
-    logger.addFilter(is_worth_knowing)
+def without_messages(logger_name: str, beginning: str) -> Iterator[None]:
+    """Hide the messages of a logger that begin so."""
+
+    def is_shown(record: logging.LogRecord) -> bool:
+        return not record.getMessage().startswith(beginning)
+
+    logger = logging.getLogger(logger_name)
+    logger.addFilter(is_shown)
     try:
         yield
     finally:
-        logger.removeFilter(is_worth_knowing)
+        logger.removeFilter(is_shown)
+
+
+def without_idle_warnings() -> AbstractContextManager[None]:
+    """Hide a warning of `Trainer` about checkpoints written within a second, which it rightly sorts by their steps."""
+    return without_messages("transformers.trainer_utils", "mtime may not be reliable")
 
 
 @contextmanager
@@ -97,8 +114,3 @@ def without_library_bars() -> Iterator[None]:
             enable_progress_bar()
         if not hub_shows_bars:
             disable_progress_bars()
-
-
-def is_worth_knowing(record: logging.LogRecord) -> bool:
-    """Return False for that warning."""
-    return not record.getMessage().startswith("mtime may not be reliable")

@@ -14,9 +14,9 @@ from torch import Tensor
 from seqrec.configuration.config_fields import SCORING, TRAINING, names_for
 from seqrec.errors import InputError
 from seqrec.hub.saved_folder import SavedModel, load_saved
+from seqrec.interactions.category_codes import FIRST_VALUE
 from seqrec.interactions.category_features import CategoryFeature
 from seqrec.interactions.data_arguments import DataArguments
-from seqrec.interactions.feature_values import FIRST_VALUE
 from seqrec.interactions.item_feature_spec import FeatureSpec
 from seqrec.interactions.item_features import ITEM_FEATURES, ItemFeatures
 from seqrec.interactions.special_tokens import NUM_SPECIAL_TOKENS

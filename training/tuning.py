@@ -348,15 +348,7 @@ def best_trainer(bench: Bench, arguments: SequentialTrainingArguments, record: M
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the defaults have told them already
         best = SequentialTrainingArguments(**{**settings.training, "output_dir": arguments.output_dir})
-    trainer = SequentialTrainer(
-        bench.origin.make(settings.config),
-        best,
-        processing_class=bench.data.tokenizer,
-        train_dataset=bench.data.sequences["train"],
-        eval_dataset=bench.data.sequences["validation"],
-        items=bench.data.items,
-        features=bench.data.features,
-    )
+    trainer = bench.make_trainer(settings.config, best)
     trainer.bare_model.load_state_dict(best_weights(bench.folder))
     trainer.state = TrainerState(**record["state"])
     return trainer

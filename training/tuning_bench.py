@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import optuna
+from transformers import TrainerCallback
 
 from seqrec.interactions.data_arguments import DataArguments
 from seqrec.interactions.prepared_sets import PreparedData
@@ -13,6 +14,7 @@ from seqrec.training.arguments import SequentialTrainingArguments
 from seqrec.training.chosen_defaults import ChosenDefaults
 from seqrec.training.job import load_model_and_data
 from seqrec.training.settings import sort_settings
+from seqrec.training.trainer import SequentialTrainer
 from seqrec.training.tuning_budget import Clock
 from seqrec.training.tuning_origin import Origin, find_origin
 from seqrec.training.tuning_space import Space, search_space
@@ -81,6 +83,24 @@ class Bench:
         epochs = study.user_attrs.get(NUM_EPOCHS)
         fixed = {**self.chosen.settings, **self.given, **({NUM_EPOCHS: epochs} if epochs else {})}
         return {**fixed, **self.space.settings(drawn)}
+
+    def make_trainer(
+        self,
+        config_fields: Mapping[str, Any],
+        arguments: SequentialTrainingArguments,
+        callbacks: list[TrainerCallback] | None = None,
+    ) -> SequentialTrainer:
+        """Return a trainer of a new model on the data."""
+        return SequentialTrainer(
+            self.origin.make(config_fields),
+            arguments,
+            processing_class=self.data.tokenizer,
+            train_dataset=self.data.sequences["train"],
+            eval_dataset=self.data.sequences["validation"],
+            items=self.data.items,
+            features=self.data.features,
+            callbacks=callbacks,
+        )
 
     def found(self, name: str, value: Any) -> bool:
         """Return whether a setting of a trial is the search's, not one that was given or chosen for the data."""

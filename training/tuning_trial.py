@@ -1,11 +1,10 @@
 """One trial of a search: train a model until it is done, pruned, or out of time, and keep its weights if it is best."""
 
 import json
-import logging
 import time
 import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from seqrec.errors import InputError, NonFiniteError
 from seqrec.interactions.whole_files import whole_file
 from seqrec.training.arguments import SequentialTrainingArguments
 from seqrec.training.settings import sort_settings
+from seqrec.training.terminal import without_messages
 from seqrec.training.trainer import SequentialTrainer
 from seqrec.training.tuning_bench import NUM_EPOCHS, Bench
 from seqrec.training.tuning_study import DEFAULTS, count_trials, tried
@@ -172,37 +172,17 @@ def train(
         warnings.simplefilter("ignore")  # the defaults have told them already
         arguments = SequentialTrainingArguments(**{**settings.training, **OF_TRIALS, "output_dir": str(bench.folder)})
     set_seed(arguments.seed)
-    model = bench.origin.make(settings.config)
     watch = TrialWatch(bench, study, trial)
-    trainer = SequentialTrainer(
-        model,
-        arguments,
-        processing_class=bench.data.tokenizer,
-        train_dataset=bench.data.sequences["train"],
-        eval_dataset=bench.data.sequences["validation"],
-        items=bench.data.items,
-        features=bench.data.features,
-        callbacks=[watch],
-    )
+    trainer = bench.make_trainer(settings.config, arguments, callbacks=[watch])
     with without_warning_of_best_model():
         trainer.train()
     return watch, trainer
 
 
-@contextmanager
-def without_warning_of_best_model() -> Iterator[None]:
+def without_warning_of_best_model() -> AbstractContextManager[None]:
     """Hide the library's warning that the best model will not be loaded: the search keeps it itself."""
-    logger = logging.getLogger("transformers.trainer_callback")
-    logger.addFilter(is_of_no_best_model)
-    try:
-        yield
-    finally:
-        logger.removeFilter(is_of_no_best_model)
-
-
-def is_of_no_best_model(record: logging.LogRecord) -> bool:
-    """Return False for that warning."""
-    return not record.getMessage().startswith("Using EarlyStoppingCallback without load_best_model_at_end")
+    beginning = "Using EarlyStoppingCallback without load_best_model_at_end"
+    return without_messages("transformers.trainer_callback", beginning)
 
 
 def reason_to_prune(error: Exception) -> str | None:

@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch.nn import functional
 
+from seqrec.interactions.category_codes import NO_VALUE, UNKNOWN
 from seqrec.modeling.modeling_auto import AutoModelForNextItem
 from seqrec.modeling.objectives import training_collator
 from seqrec.testing.tiny_inputs import (
@@ -28,7 +29,6 @@ from seqrec.testing.tiny_inputs import (
 __all__ = ["FEATURES", "FeatureContract", "feature_values"]
 
 CLOSE = {"atol": 1e-5, "rtol": 1e-5}
-UNKNOWN = 2  # code of a category
 NUM_COLD = 6  # items without a training interaction, which come last
 ENTRIES = {
     "title": {"kind": "vector", "size": 5},
@@ -71,7 +71,9 @@ def vectors_one_by_one(model, values):
         row, content_D = token_id - 3, zero_D
         if row >= 0:
             for name in ("genres", "type"):
-                known = [parts[name].embedding.weight[code] for code in values[name][row] if code not in (0, UNKNOWN)]
+                known = [
+                    parts[name].embedding.weight[code] for code in values[name][row] if code not in (NO_VALUE, UNKNOWN)
+                ]
                 content_D = content_D + (torch.stack(known).mean(dim=0) if known else zero_D)
             title, weight_DF = titles_IF[row], parts["title"].projection.weight
             if np.isnan(title).all():
