@@ -10,6 +10,7 @@ import numpy as np
 
 from seqrec.errors import InputError
 from seqrec.interactions.events import EVENT_COLUMNS
+from seqrec.interactions.label_columns import encode_labels, is_label
 
 __all__ = ["CHUNK_EVENTS", "NUMBER_TYPES", "holds_lists", "holds_numbers", "read_lists", "write_dataset"]
 
@@ -54,22 +55,24 @@ def read_lists(name: str, column: Any) -> tuple[np.ndarray, np.ndarray]:
         The concatenated values of the lists, not copied if the column is one chunk, and their lengths, int64.
 
     Raises:
-        InputError: If a list or a value is null, or the lists hold anything but numbers.
+        InputError: If a list or a value is null, or the lists hold anything but numbers. Labels may be null, or bools.
     """
-    if not holds_numbers(column):
+    if not (holds_numbers(column) or (is_label(name) and str(value_type(column)) == "bool")):
         raise InputError(
             f"{name} holds {column.type}, but histories hold one number per event. Convert it to lists of numbers."
         )
     parts = [_values_and_lengths(chunk) for chunk in column.chunks if len(chunk)]
-    num_nulls = column.null_count + sum(values.null_count for values, _ in parts)
+    num_nulls = column.null_count + (0 if is_label(name) else sum(values.null_count for values, _ in parts))
     if num_nulls:
         raise InputError(f"{name} has {num_nulls} nulls. Fill them, or drop their rows.")
     lengths = np.concatenate([lengths for _, lengths in parts] or [np.empty(0, dtype=np.int64)])
-    arrays = [values.to_numpy() for values, _ in parts if len(values)]
+    arrays = [values.to_numpy(zero_copy_only=not is_label(name)) for values, _ in parts if len(values)]
     if not arrays:
         type_ = value_type(column)
-        return np.empty(0, dtype=np.int64 if str(type_) == "null" else type_.to_pandas_dtype()), lengths
-    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays), lengths
+        found = np.empty(0, dtype=np.int64 if str(type_) == "null" else type_.to_pandas_dtype())
+    else:
+        found = arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
+    return encode_labels(name, found), lengths
 
 
 def _values_and_lengths(lists: Any) -> tuple[Any, np.ndarray]:

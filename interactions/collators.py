@@ -16,6 +16,7 @@ from transformers import PreTrainedTokenizerBase
 from seqrec.interactions.batch_layout import BatchLayout
 from seqrec.interactions.events import event_columns
 from seqrec.interactions.histories import Histories, as_histories
+from seqrec.interactions.label_columns import label_names, labels_key
 from seqrec.interactions.special_tokens import IGNORED_LABEL
 from seqrec.interactions.windows import count_within, cut_windows
 
@@ -40,26 +41,31 @@ class NextItemCollator:
         max_length: Longest input, in items; the model's `max_position_embeddings`.
         packing: Whether windows share rows.
         columns: Event columns that the model reads, including `input_ids`.
+        label_columns: Label columns that the model learns to predict.
 
     Returns:
-        The columns and `labels`, with `position_ids` (R, W) when packing, else with `attention_mask` (B, L).
+        The columns and `labels`, with `position_ids` (R, W) when packing, else with `attention_mask` (B, L). For each
+        label column, also `<name>_labels` (float32): the label of the item in `labels`, NaN where there is none.
     """
 
     tokenizer: PreTrainedTokenizerBase
     max_length: int = 200
     packing: bool = True
     columns: Sequence[str] = ("input_ids",)
+    label_columns: Sequence[str] = ()
 
     def __call__(self, rows: Rows) -> dict[str, Tensor]:
         """Collate histories, or a list of their rows, oldest event first."""
-        events, lengths_B = as_histories(rows, self.columns).compact(self.columns)
+        names = without_duplicates(self.columns, self.label_columns)
+        events, lengths_B = as_histories(rows, names).compact(names)
         starts, lengths = cut_windows(lengths_B, self.max_length, overlap=1)
         lengths = lengths - 1
         places_N = np.repeat(starts, lengths) + count_within(lengths)
         following_N = events["input_ids"][places_N + 1]
         labels_N = np.where(np.isin(following_N, self.tokenizer.all_special_ids), IGNORED_LABEL, following_N)
-        inputs = {name: values[places_N] for name, values in events.items()}
-        return assemble(inputs, labels_N, lengths, self.max_length, packing=self.packing)
+        inputs = {name: events[name][places_N] for name in self.columns}
+        outcomes = {name: events[name][places_N + 1] for name in self.label_columns}
+        return assemble(inputs, labels_N, lengths, self.max_length, packing=self.packing, outcomes=outcomes)
 
 
 @dataclass
@@ -85,6 +91,8 @@ class MaskedItemCollator:
         columns: Event columns that the model reads, including `input_ids`. If an item is hidden, the event's other
             values are kept, except for its times, which are those of a mask token in a request: with `request_times`,
             both are the event's own time; without, `timestamps` is that of the last event before it that is not hidden.
+            Labels are hidden with their item: each is known only after its event.
+        label_columns: Label columns that the model learns to predict.
     """
 
     tokenizer: PreTrainedTokenizerBase
@@ -94,6 +102,7 @@ class MaskedItemCollator:
     packing: bool = True
     seed: int | None = None
     columns: Sequence[str] = ("input_ids",)
+    label_columns: Sequence[str] = ()
     epoch: int = field(default=0, init=False)
 
     def set_epoch(self, epoch: int) -> None:
@@ -102,10 +111,11 @@ class MaskedItemCollator:
 
     def __call__(self, rows: Rows) -> dict[str, Tensor]:
         """Collate histories, or a list of their rows, oldest event first."""
-        events, lengths_B = as_histories(rows, self.columns).compact(self.columns)
+        names = without_duplicates(self.columns, self.label_columns)
+        events, lengths_B = as_histories(rows, names).compact(names)
         starts, lengths = cut_windows(lengths_B, self.max_length, overlap=0)
         places_N = np.repeat(starts, lengths) + count_within(lengths)
-        inputs = {name: values[places_N] for name, values in events.items()}
+        inputs = {name: events[name][places_N] for name in self.columns}
         items_N = inputs["input_ids"]
         is_special_N = np.isin(items_N, self.tokenizer.all_special_ids)
         is_hidden_N = self.choose(lengths, self.generator(events["input_ids"])) & ~is_special_N
@@ -114,8 +124,11 @@ class MaskedItemCollator:
             inputs["request_times"] = np.where(is_hidden_N, inputs["timestamps"], inputs["request_times"])
         elif "timestamps" in inputs:
             inputs["timestamps"] = events["timestamps"][told_places(places_N, is_hidden_N, lengths, lengths_B)]
+        for name in label_names(self.columns):
+            inputs[name] = np.where(is_hidden_N, np.float32(np.nan), inputs[name])
         labels_N = np.where(is_hidden_N, items_N, IGNORED_LABEL)
-        return assemble(inputs, labels_N, lengths, self.max_length, packing=self.packing)
+        outcomes = {name: events[name][places_N] for name in self.label_columns}
+        return assemble(inputs, labels_N, lengths, self.max_length, packing=self.packing, outcomes=outcomes)
 
     def generator(self, items: np.ndarray) -> torch.Generator | None:
         """Return the random number generator of a batch with these items; None for torch's global one."""
@@ -162,8 +175,19 @@ def told_places(
     return np.where(is_within_N, places_N[last_visible_N], np.repeat(before, lengths))
 
 
+def without_duplicates(*names: Sequence[str]) -> list[str]:
+    """Return the names of several lists, each once, in their order."""
+    return list(dict.fromkeys(name for some in names for name in some))
+
+
 def assemble(
-    inputs: dict[str, np.ndarray], labels_N: np.ndarray, lengths: np.ndarray, max_length: int, *, packing: bool
+    inputs: dict[str, np.ndarray],
+    labels_N: np.ndarray,
+    lengths: np.ndarray,
+    max_length: int,
+    *,
+    packing: bool,
+    outcomes: Mapping[str, np.ndarray],
 ) -> dict[str, Tensor]:
     """Make a training batch from concatenated windows, packed or padded.
 
@@ -175,19 +199,26 @@ def assemble(
         lengths: Length of each window.
         max_length: Width of packed rows.
         packing: Whether windows share rows.
+        outcomes: Values (N,) of each label column for the items in `labels_N`; those without an item do not count.
     """
     columns = event_columns(inputs)
     if len(lengths) == 0:
         inputs = {column.name: np.array([column.fill]) for column in columns}
         labels_N, lengths = np.array([IGNORED_LABEL]), np.array([1])
+        outcomes = {name: np.array([np.nan], dtype=np.float32) for name in outcomes}
     if packing:
         layout = BatchLayout.packed(lengths, max_length)
         companion = {"position_ids": layout.lay_out(count_within(lengths))}
     else:
         layout = BatchLayout.padded(lengths)
         companion = {"attention_mask": layout.lay_out(np.ones(len(labels_N), dtype=np.int64))}
+    is_label_N = labels_N != IGNORED_LABEL
     return {
         **layout.lay_out_events(columns, inputs),
         **companion,
         "labels": layout.lay_out(labels_N, fill=IGNORED_LABEL),
+        **{
+            labels_key(name): layout.lay_out(np.where(is_label_N, values_N, np.nan), fill=np.nan, dtype="float32")
+            for name, values_N in outcomes.items()
+        },
     }

@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from seqrec.errors import InputError
 from seqrec.interactions.column_names import REQUIRED_COLUMNS
+from seqrec.interactions.derived_labels import derivation_texts
 
 __all__ = ["COLUMN_FIELDS", "HELD_OUT", "SPLIT_FIELDS", "WHERE", "DataArguments"]
 
@@ -19,8 +20,8 @@ class DataArguments:
     """Which interactions to use, and how to filter and split them.
 
     Raises:
-        InputError: If `split_method` is unknown, a field is set that the chosen split does not use, or a minimum is
-            below 1.
+        InputError: If `split_method` is unknown, a field is set that the chosen split does not use, a minimum is below
+            1, or a label cannot be derived as `derive` says.
     """
 
     dataset: str | None = field(
@@ -57,6 +58,13 @@ class DataArguments:
         default=None,
         metadata={"help": "Column of the timestamps (default: as in the model's training, or timestamp)."},
     )
+    derive: list[str] | None = field(
+        default=None,
+        metadata={
+            "help": "Binary labels to derive from columns of numbers, for tasks: NAME=COLUMN OP NUMBER with one of >=, "
+            ">, <=, <, ==, such as 'like=rating>=4'. Missing values stay missing."
+        },
+    )
     streaming: bool = field(default=False, metadata={"help": "Stream a data set from the Hub, without a copy on disk."})
     split_method: Literal["leave_one_out", "temporal"] = field(
         default="leave_one_out",
@@ -80,6 +88,7 @@ class DataArguments:
     )
 
     def __post_init__(self) -> None:
+        self.derive = derivation_texts(self.derive)
         if self.split_method not in SPLIT_FIELDS:
             raise InputError(f"split_method is {self.split_method!r}. Choose one of: {', '.join(SPLIT_FIELDS)}.")
         for name in ("min_user_interactions", "min_item_interactions"):

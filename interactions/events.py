@@ -11,12 +11,14 @@ from seqrec.interactions.special_tokens import PAD_ID
 
 __all__ = [
     "EVENT_COLUMNS",
+    "RESERVED_NAMES",
     "SOURCES",
     "TIME_COLUMNS",
     "CategoricalColumn",
     "EventColumn",
     "event_column",
     "event_columns",
+    "is_missing",
     "register_event_column",
 ]
 

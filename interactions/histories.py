@@ -12,6 +12,7 @@ import numpy as np
 from seqrec.errors import InputError
 from seqrec.interactions.arrow_columns import CHUNK_EVENTS, holds_lists, holds_numbers, read_lists, write_dataset
 from seqrec.interactions.events import EVENT_COLUMNS, SOURCES
+from seqrec.interactions.label_columns import encode_labels
 
 __all__ = ["Histories", "as_histories"]
 
@@ -49,15 +50,16 @@ class Histories:
             rows: Columns with one value per row.
 
         Raises:
-            InputError: If event columns differ in length, or a column of `rows` does not have one value per row.
+            InputError: If event columns differ in length, labels are no numbers, or a column of `rows` does not have
+                one value per row.
         """
         flat, lengths = {}, {}
         for name, values in lists.items():
             arrays = [value if isinstance(value, np.ndarray) else np.asarray(value) for value in values]
             lengths[name] = np.fromiter(map(len, arrays), dtype=np.int64, count=len(arrays))
-            flat[name] = _end_to_end(name, arrays)
+            flat[name] = encode_labels(name, _end_to_end(name, arrays))
         starts_R, lengths_R = _same_lengths(lengths)
-        by_row = {name: np.asarray(values) for name, values in (rows or {}).items()}
+        by_row = {name: encode_labels(name, np.asarray(values)) for name, values in (rows or {}).items()}
         for name, values_R in by_row.items():
             if values_R.shape != lengths_R.shape:
                 raise InputError(
@@ -94,8 +96,8 @@ class Histories:
             names: Columns to take; if None, all lists of numbers and all single values.
 
         Raises:
-            InputError: If a column is missing, has nulls, holds lists of anything but numbers, or differs from the
-                others in length.
+            InputError: If a column is missing, has nulls (allowed among labels), holds lists of anything but numbers,
+                or differs from the others in length.
         """
         if names is not None and (missing := [name for name in names if name not in dataset.column_names]):
             _refuse_missing(missing, dataset.column_names)
@@ -104,7 +106,7 @@ class Histories:
         for name in table.column_names if names is None else names:
             column = table[name]
             if not holds_lists(name, column):
-                rows[name] = column.to_numpy()
+                rows[name] = encode_labels(name, column.to_numpy())
             elif names is not None or holds_numbers(column):
                 flat[name], lengths[name] = read_lists(name, column)
         starts_R, lengths_R = _same_lengths(lengths)

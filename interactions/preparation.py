@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import polars as pl
 from seqrec.errors import InputError
 from seqrec.interactions.catalogue import Catalogue
 from seqrec.interactions.data_arguments import HELD_OUT, WHERE, DataArguments
+from seqrec.interactions.derived_labels import derive_labels
 from seqrec.interactions.described import describe
 from seqrec.interactions.interactions import drop_duplicates, filter_k_core
 from seqrec.interactions.item_feature_tables import fit_features
@@ -94,6 +96,7 @@ def prepare(
         item_features=arguments.item_features or (growing.wanted_columns if growing else ()),
         streaming=arguments.streaming,
     )
+    data = replace(data, interactions=derive_labels(data.interactions, arguments.derive))
     kept = filter_interactions(data.interactions, arguments)
     split = split_interactions(kept, arguments)
     if growing is not None:

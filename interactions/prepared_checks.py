@@ -9,6 +9,7 @@ from seqrec.errors import SavedFolderError
 from seqrec.interactions.arrow_columns import NUMBER_TYPES
 from seqrec.interactions.catalogue import Catalogue
 from seqrec.interactions.histories import Histories
+from seqrec.interactions.label_columns import target_key
 from seqrec.interactions.special_tokens import UNK_ID
 from seqrec.interactions.tokenization_items import ItemTokenizer
 
@@ -72,8 +73,10 @@ def require_views(part: str, table: pa.Table, log: Histories, vocabulary_size: i
     name = f"{part}.parquet"
     wanted = ["history", "length", *([] if part == "train" else ["target", "target_timestamp"])]
     kinds = {field.name: field.type for field in table.schema}
+    labels = {target_key(name) for name in log.columns if part != "train"} - {*wanted}
     fits = (
-        set(wanted) == set(kinds)
+        set(wanted) <= set(kinds) <= {*wanted, *labels}
+        and all(pa.types.is_float32(kinds[name]) for name in labels & set(kinds))
         and all(pa.types.is_int64(kinds[name]) for name in wanted[:2])
         and (part == "train" or (pa.types.is_int32(kinds["target"]) and is_time(kinds["target_timestamp"])))
     )

@@ -9,9 +9,11 @@ import numpy as np
 import polars as pl
 
 from seqrec.errors import InputError
+from seqrec.interactions.column_names import REQUIRED_COLUMNS
 from seqrec.interactions.events import SOURCES, event_column
 from seqrec.interactions.histories import Histories
 from seqrec.interactions.interactions import sort_interactions
+from seqrec.interactions.label_columns import RATING, is_label, label_names, target_key
 from seqrec.interactions.splitting import PARTS, Split
 from seqrec.interactions.timestamps import to_plain_numbers
 from seqrec.interactions.tokenization_items import ItemTokenizer
@@ -35,7 +37,8 @@ def build_sequences(split: Split, tokenizer: ItemTokenizer, columns: Sequence[st
         `timestamps` (seconds since 1970, UTC, where the table's are datetimes or numbers of any unit that
         `to_plain_numbers` recognises; other numbers, such as 0, 1, 2, …, stay) and the given columns.
         `validation` and `test`, with one row per held-out interaction that has a history: the same columns, with all
-        earlier events of the user, and `target` (int32) and `target_timestamp`. All rows are views on the same events.
+        earlier events of the user, and `target` (int32), `target_timestamp` and, for each label column, the label of
+        the target, `target_<name>` (float32, NaN if it has none). All rows are views on the same events.
 
     Raises:
         InputError: If not all of a user's training interactions come before the held-out ones, or a column cannot be
@@ -56,6 +59,7 @@ def build_sequences(split: Split, tokenizer: ItemTokenizer, columns: Sequence[st
             num_before_N[targets_R],
             target=log.columns["input_ids"][targets_R],
             target_timestamp=log.columns["timestamps"][targets_R],
+            **{target_key(name): log.columns[name][targets_R] for name in label_names(log.columns)},
         )
     return sequences
 
@@ -91,11 +95,22 @@ def read_column(interactions: pl.DataFrame, name: str) -> np.ndarray:
     """Encode a registered event column of a table."""
     column = event_column(name)
     if name not in interactions.columns:
+        use = "is the label of a task" if is_label(name) else "the model reads for each event"
+        advice = f"Add it, or rename the one that holds it{derivation(interactions, name)}."
         raise InputError(
-            f"The interactions have no column '{name}', which the model reads for each event. Their columns are "
-            f"{', '.join(interactions.columns)}. Add it, or rename the one that holds it."
+            f"The interactions have no column '{name}', which {use}. Their columns are "
+            f"{', '.join(interactions.columns)}. {advice}"
         )
     return column.encode(interactions[name])
+
+
+def derivation(interactions: pl.DataFrame, name: str) -> str:
+    """Suggest to derive a binary label, if the table has a column of numbers to derive it from."""
+    numbers = [column for column, dtype in interactions.schema.items() if dtype.is_numeric()]
+    sources = [column for column in numbers if column not in REQUIRED_COLUMNS]
+    if not (is_label(name) and name != RATING and sources):
+        return ""
+    return f", or derive it, for instance by --derive '{name}={sources[0]}>=4'"
 
 
 def first_events(log: Histories, users_R: np.ndarray, lengths_R: np.ndarray, **rows: np.ndarray) -> Histories:

@@ -17,10 +17,10 @@ from seqrec.interactions.tokenization_items import ItemTokenizer
 
 
 @pytest.fixture(scope="module", autouse=True)
-def rating():
-    EVENT_COLUMNS["rating"] = EventColumn("rating", dtype="float32", fill=-1)
+def stars():
+    EVENT_COLUMNS["stars"] = EventColumn("stars", dtype="float32", fill=-1)
     yield
-    del EVENT_COLUMNS["rating"]
+    del EVENT_COLUMNS["stars"]
 
 
 TOKENIZER = ItemTokenizer.from_item_ids(range(60))
@@ -56,17 +56,17 @@ def test_packed_positions_restart_with_each_window(rows, max_length):
 @given(rows_strategy, st.integers(1, 30), st.booleans(), st.booleans())
 def test_every_column_is_laid_out_as_the_items_are(rows, max_length, packing, masked):
     """A column that repeats the items is laid out as they are, but for what hides them, and its own fill."""
-    rows = [row | {"rating": [item / 2 for item in row["input_ids"]]} for row in rows]
+    rows = [row | {"stars": [item / 2 for item in row["input_ids"]]} for row in rows]
     make = partial(MaskedItemCollator, seed=0) if masked else NextItemCollator
-    collate = make(TOKENIZER, max_length, packing=packing, columns=("input_ids", "rating"))
+    collate = make(TOKENIZER, max_length, packing=packing, columns=("input_ids", "stars"))
     batch = collate(rows)
     alone = make(TOKENIZER, max_length, packing=packing)(rows)
-    assert {name: tensor.tolist() for name, tensor in batch.items() if name != "rating"} == {
+    assert {name: tensor.tolist() for name, tensor in batch.items() if name != "stars"} == {
         name: tensor.tolist() for name, tensor in alone.items()
     }
     ids = uncovered(batch)[0] if masked else batch["input_ids"]
-    assert batch["rating"].dtype == torch.float32
-    assert torch.equal(batch["rating"], torch.where(ids == 0, -1, ids / 2))
+    assert batch["stars"].dtype == torch.float32
+    assert torch.equal(batch["stars"], torch.where(ids == 0, -1, ids / 2))
 
 
 @given(rows_strategy, st.integers(1, 30), st.booleans(), st.booleans())

@@ -18,10 +18,10 @@ from seqrec.interactions.history_collator import (
 
 
 @pytest.fixture(scope="module", autouse=True)
-def rating():
-    EVENT_COLUMNS["rating"] = EventColumn("rating", dtype="float32", fill=-1)
+def stars():
+    EVENT_COLUMNS["stars"] = EventColumn("stars", dtype="float32", fill=-1)
     yield
-    del EVENT_COLUMNS["rating"]
+    del EVENT_COLUMNS["stars"]
 
 
 def test_histories_are_cut_for_the_model_but_kept_whole_as_seen():
@@ -44,13 +44,13 @@ histories_strategy = st.lists(st.lists(st.integers(2, 62), max_size=9), min_size
 def test_batches_are_those_laid_out_row_by_row(lists, max_length, has_targets):
     ratings = [[item / 2 for item in items] for items in lists]
     targets = {"target": np.arange(len(lists), dtype=np.int32)} if has_targets else None
-    histories = Histories.from_lists({"input_ids": lists, "rating": ratings}, targets)
-    batch = HistoryCollator(max_length, ("input_ids", "rating"))(histories)
+    histories = Histories.from_lists({"input_ids": lists, "stars": ratings}, targets)
+    batch = HistoryCollator(max_length, ("input_ids", "stars"))(histories)
 
     newest = [items[-max_length:] for items in lists]
     expected = {
         "input_ids": naive(newest, 0, torch.int64),
-        "rating": naive([values[-max_length:] for values in ratings], -1, torch.float32),
+        "stars": naive([values[-max_length:] for values in ratings], -1, torch.float32),
         "seen_ids": naive(lists, 0, torch.int64),
     }
     if len(set(map(len, newest))) > 1:
@@ -60,20 +60,20 @@ def test_batches_are_those_laid_out_row_by_row(lists, max_length, has_targets):
     torch.testing.assert_close(batch, expected, rtol=0, atol=0)
     assert batch.keys() - encoder_inputs(batch).keys() == expected.keys() & {"seen_ids", "targets"}
 
-    from_rows = HistoryCollator(max_length, ("input_ids", "rating"))(list(histories))
+    from_rows = HistoryCollator(max_length, ("input_ids", "stars"))(list(histories))
     torch.testing.assert_close(from_rows, expected, rtol=0, atol=0)
 
 
 @given(st.lists(st.integers(2, 62), min_size=1, max_size=9), st.integers(1, 10))
 def test_a_single_history_is_collated_as_in_a_batch(items, max_length):
     times = np.arange(len(items)) / 2
-    one = Histories.from_lists({"input_ids": [np.array(items, dtype=np.int32)], "rating": [times]})
+    one = Histories.from_lists({"input_ids": [np.array(items, dtype=np.int32)], "stars": [times]})
     view = Histories(
         {name: np.concatenate([[7], values, [8]]) for name, values in one.columns.items()},
         starts_R=np.array([1]),
         lengths_R=np.array([len(items)]),
     )
-    collate = HistoryCollator(max_length, ("input_ids", "rating"))
+    collate = HistoryCollator(max_length, ("input_ids", "stars"))
     expected = collate.collate(one)
     for histories in (one, view):
         torch.testing.assert_close(collate.collate_single(histories), expected, rtol=0, atol=0)
@@ -93,8 +93,8 @@ def test_items_are_padded_for_lists_of_any_length():
 
 
 def test_a_column_that_rows_lack_is_named():
-    with pytest.raises(InputError, match="no rating; their columns are input_ids"):
-        HistoryCollator(3, ("input_ids", "rating"))([{"input_ids": [3]}])
+    with pytest.raises(InputError, match="no stars; their columns are input_ids"):
+        HistoryCollator(3, ("input_ids", "stars"))([{"input_ids": [3]}])
     with pytest.raises(InputError, match="No event column 'device' is registered"):
         HistoryCollator(3, ("device",))([{"device": [3]}])
 
