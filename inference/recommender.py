@@ -413,7 +413,8 @@ class Recommender:
             deny: Ids that may not be recommended: one list for all, or one for each history.
             unknown: `"skip"` to leave out unknown items of a history with a warning, `"error"` to raise.
             **columns: The event columns that the model reads besides items and times, laid out like `history`, such as
-                `device=["tv", "phone"]`.
+                `device=["tv", "phone"]`. Labels of past events may be left out, or be None where there is none:
+                `rating=[5, None, 3]`.
 
         Returns:
             `Recommendations` (a list of `Recommendation`, best first) for one history; a list of them for
@@ -468,7 +469,7 @@ class Recommender:
         Args:
             frame: A file or frame with `user_id`, `item_id`, `timestamp` and the event columns that the model reads
                 besides the items; see `read_interactions`. Columns may also have the names of the training table
-                (`self.columns`).
+                (`self.columns`). Labels of past events, such as ratings, may be missing.
             k: Number of items for each user.
             at: When the items are asked for, one time for all users; see `recommend`.
             exclude_seen: Whether to leave out the items in the user's rows.
@@ -496,6 +497,7 @@ class Recommender:
             at=at,
             columns=columns,
             remembered=self.columns,
+            protocol=self.protocol,
             unknown=unknown,
         )
         warn_of_empty(table.histories, BY_POPULARITY)
@@ -552,9 +554,14 @@ class Recommender:
 
         `recommend_frame` also looks for these in its tables.
         """
+        return remembered_columns(self.protocol)
+
+    @property
+    def protocol(self) -> Any:
+        """The protocol of the training; None if it is unknown, or `metrics.json` is broken."""
         with suppress(SavedFolderError):
-            return remembered_columns((self.metrics or {}).get("protocol"))
-        return {}
+            return (self.metrics or {}).get("protocol")
+        return None
 
     @property
     def item_ids(self) -> list[str]:

@@ -9,6 +9,7 @@ from seqrec.inference.recommender import Recommender
 from seqrec.interactions.catalogue import Catalogue
 from seqrec.interactions.events import TIME_COLUMNS
 from seqrec.interactions.item_rows import rows_of
+from seqrec.interactions.label_columns import is_label
 from seqrec.interactions.tokenization_items import ItemTokenizer
 from seqrec.modeling.modeling_next_item import NextItemHead
 
@@ -42,9 +43,9 @@ def sample_recommendations(
     Returns:
         Up to three samples, `{"history": [item, …], "recommended": [item, …]}`, where an item is
         `{"item_id": …, "title": …}`: the history's items oldest first, and up to five recommended ones, best first.
-        An empty list if the model reads further event columns, which popular items do not have.
+        An empty list if the model reads further event columns, which popular items do not have; labels may be missing.
     """
-    further = set(model.config.event_columns) - {"input_ids"}
+    further = {name for name in model.config.event_columns if name != "input_ids" and not is_label(name)}
     if further - TIME_COLUMNS or (further and last_day is None):
         return []
     histories = popular_histories(items)

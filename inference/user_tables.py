@@ -12,9 +12,11 @@ import numpy as np
 import polars as pl
 
 from seqrec.interactions.catalogue import Catalogue
+from seqrec.interactions.derived_labels import derive_labels, remembered_derivations
 from seqrec.interactions.histories import Histories
 from seqrec.interactions.interactions import read_interactions
 from seqrec.interactions.item_rows import rows_of
+from seqrec.interactions.label_columns import label_names
 from seqrec.interactions.raw_ids import Unknown, look_up, read_ids
 from seqrec.interactions.sequences import build_histories
 from seqrec.interactions.special_tokens import UNK_ID
@@ -41,6 +43,7 @@ def read_user_table(
     at: Any = None,
     columns: Mapping[str, str] | None = None,
     remembered: Mapping[str, str] | None = None,
+    protocol: object = None,
     unknown: Unknown = "skip",
 ) -> UserTable:
     """Read a table of interactions.
@@ -48,10 +51,11 @@ def read_user_table(
     Args:
         frame: A file or frame; see `Recommender.recommend_frame`.
         tokenizer: The vocabulary.
-        event_columns: The event columns that the model reads, the items first.
+        event_columns: The event columns that the model reads, the items first. Columns of labels may be missing.
         at: When the items are asked for; see `ask_at`.
         columns: Other names of the table's columns.
         remembered: Names of the columns of the table that the model was trained on; see `read_interactions`.
+        protocol: The protocol of the model's training, for labels that were derived.
         unknown: `"skip"` to leave out unknown items with a warning, `"error"` to raise.
 
     Raises:
@@ -63,10 +67,19 @@ def read_user_table(
     look_up(item_ids, tokenizer.look_up, where="the table", unknown=unknown)
     if "timestamps" in event_columns:
         require_times(interactions["timestamp"])
-    histories = build_histories(interactions, tokenizer, event_columns[1:])
+    labelled = with_all_labels(interactions, event_columns, protocol)
+    histories = build_histories(labelled, tokenizer, event_columns[1:])
     histories = ask_at(histories, at, event_columns, is_single=True)
     user_ids = pl.Series(histories["user_id"], dtype=interactions["user_id"].dtype)
     return UserTable(user_ids, histories.keep(histories.columns["input_ids"] != UNK_ID))
+
+
+def with_all_labels(interactions: pl.DataFrame, event_columns: Sequence[str], protocol: object) -> pl.DataFrame:
+    """Add those columns of labels that a table lacks: derived as in training if possible, else without values."""
+    derivations = remembered_derivations(protocol, event_columns, interactions.columns)
+    interactions = derive_labels(interactions, derivations)
+    absent = [name for name in label_names(event_columns) if name not in interactions.columns]
+    return interactions.with_columns([pl.lit(None).alias(name) for name in absent])
 
 
 def user_lists(user_ids: pl.Series, scores_RK: np.ndarray, token_ids_RK: np.ndarray, items: Catalogue) -> pl.DataFrame:

@@ -3,6 +3,7 @@
 import operator
 import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from math import isfinite
 from typing import Any
@@ -15,7 +16,7 @@ from seqrec.interactions.events import EVENT_COLUMNS, RESERVED_NAMES
 from seqrec.interactions.label_columns import RATING, is_label
 from seqrec.interactions.one_line import one_line
 
-__all__ = ["Derivation", "derivation_texts", "derive_labels", "parse_derivation"]
+__all__ = ["Derivation", "derivation_texts", "derive_labels", "parse_derivation", "remembered_derivations"]
 
 OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
     ">=": operator.ge,
@@ -129,6 +130,24 @@ def as_number(text: str, given: str) -> float:
     if not isfinite(number):
         raise InputError(f"derive={given} compares with {text!r}, which is not a number. {EXAMPLE}")
     return number
+
+
+def remembered_derivations(protocol: object, names: Sequence[str], present: Sequence[str]) -> list[str]:
+    """Return those derivations of a training that a table lacks, but has the numbers for.
+
+    Args:
+        protocol: The protocol of the training; what was edited by hand and cannot be read is left out.
+        names: The labels that the model reads.
+        present: The table's columns.
+    """
+    texts = protocol.get("derive") if isinstance(protocol, Mapping) else None
+    found = []
+    for text in texts if isinstance(texts, list) else ():
+        with suppress(InputError):
+            one = parse_derivation(text)
+            if one.name in names and one.name not in present and one.column in present:
+                found.append(text)
+    return found
 
 
 def derive_labels(interactions: pl.DataFrame, texts: Sequence[str] | None) -> pl.DataFrame:

@@ -7,6 +7,8 @@ their target, as `target_<task>`, and training batches those of the items to pre
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from decimal import Decimal
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -52,7 +54,10 @@ class LabelColumn(EventColumn):
         Raises:
             InputError: If a value is neither a finite number nor missing.
         """
-        found = np.asarray(values) if len(values) else np.empty(0, dtype=self.dtype)
+        is_list = isinstance(values, list | tuple)
+        found = np.fromiter(values, dtype=object, count=len(values)) if is_list else np.asarray(values)
+        if found.ndim != 1:
+            raise InputError(f"{self.name} must hold one number per event, but has the shape {found.shape}.")
         if found.dtype.kind not in "biuf":
             found = self.numbers(found)
         self.refuse(found, np.abs(found) > LARGEST, "finite numbers")
@@ -99,8 +104,8 @@ class BinaryColumn(LabelColumn):
 
 
 def is_number(value: Any) -> bool:
-    """Return whether a Python object is a number, a bool included; complex numbers have no order."""
-    return hasattr(value, "__float__") and not isinstance(value, str | bytes)
+    """Return whether a Python object is a real number or a bool."""
+    return isinstance(value, Real | Decimal | np.bool_)
 
 
 def is_none(value: Any) -> bool:

@@ -10,6 +10,7 @@ import numpy as np
 from seqrec.errors import InputError
 from seqrec.interactions.events import TIME_COLUMNS, event_column
 from seqrec.interactions.histories import Histories
+from seqrec.interactions.label_columns import is_label
 from seqrec.interactions.raw_ids import (
     Encode,
     ItemIds,
@@ -71,7 +72,8 @@ def read_requests(
         at: When the items are asked for: one time for all histories, or one for each; see `ask_at`.
         unsorted: `"sort"` to sort the events of a history whose timestamps go backwards, with a warning, `"error"` to
             raise.
-        columns: Values of further event columns by name, laid out like the histories.
+        columns: Values of further event columns by name, laid out like the histories. Labels, such as ratings, may be
+            left out, or be None for events without one.
         wanted_columns: The event columns that the model reads, the items first.
         allow: The only raw ids that may be recommended: one list for all histories, or one for each.
         deny: Raw ids that may not be recommended: one list for all histories, or one for each.
@@ -112,10 +114,16 @@ def read_requests(
 def read_columns(
     given: Mapping[str, Any], wanted: Sequence[str], token_ids: Sequence[np.ndarray], *, is_single: bool
 ) -> dict[str, list[np.ndarray]]:
-    """Read the event columns besides the items; raise an `InputError` if one is missing or not read by the model."""
+    """Read the event columns besides the items; raise an `InputError` if one is missing or not read by the model.
+
+    Labels that are left out, or None, are missing for all events.
+    """
     require_columns(given, wanted)
     found = {}
     for name in wanted:
+        if is_label(name) and given.get(name) is None:
+            found[name] = [np.full(len(ids), np.nan, dtype=np.float32) for ids in token_ids]
+            continue
         entries = read_values(given[name], name)
         rows = [entries] if is_single else [read_values(values, name) for values in entries]
         if len(rows) != len(token_ids):
@@ -131,7 +139,8 @@ def read_columns(
 
 def read_values(values: Any, name: str) -> list[Any]:
     """Return the values of one list, array or column."""
-    require_readable(values, f"{name} must be a list of values, one for each item", ordered=True)
+    if not (isinstance(values, np.ndarray) and values.ndim):  # arrays of ids hold no decimal numbers, but others may
+        require_readable(values, f"{name} must be a list of values, one for each item", ordered=True)
     return entries_of(values)
 
 
@@ -139,7 +148,7 @@ def require_columns(given: Iterable[str], wanted: Sequence[str]) -> None:
     """Raise an `InputError` if a column is missing, or given but not read by the model."""
     reads = f"besides the items, this model reads {', '.join(wanted) or 'nothing'}"
     for name in wanted:
-        if name not in given:
+        if name not in given and not is_label(name):
             raise InputError(f"The column {name} is missing: {reads}. Give its values, one for each item.")
     for name in given:
         if name not in wanted:
