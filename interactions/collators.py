@@ -4,7 +4,7 @@ Shape suffixes: B sequences (or windows of them), L length, R packed rows, W the
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import Any
 
@@ -16,7 +16,8 @@ from transformers import PreTrainedTokenizerBase
 from seqrec.interactions.batch_layout import BatchLayout
 from seqrec.interactions.events import event_columns
 from seqrec.interactions.histories import Histories, as_histories
-from seqrec.interactions.label_columns import label_names, labels_key
+from seqrec.interactions.impression_batches import ShownItems, shown_items
+from seqrec.interactions.label_columns import CLICK, label_names, labels_key
 from seqrec.interactions.special_tokens import IGNORED_LABEL
 from seqrec.interactions.windows import count_within, cut_windows
 
@@ -46,6 +47,8 @@ class NextItemCollator:
     Returns:
         The columns and `labels`, with `position_ids` (R, W) when packing, else with `attention_mask` (B, L). For each
         label column, also `<name>_labels` (float32): the label of the item in `labels`, NaN where there is none.
+        With `click` among them, and histories with impressions, also `impression_ids` (R, C), padded with 0, and
+        `impression_positions` (R, C): the position in the row of the last event before each impression.
     """
 
     tokenizer: PreTrainedTokenizerBase
@@ -57,14 +60,17 @@ class NextItemCollator:
     def __call__(self, rows: Rows) -> dict[str, Tensor]:
         """Collate histories, or a list of their rows, oldest event first."""
         names = without_duplicates(self.columns, self.label_columns)
-        events, lengths_B = as_histories(rows, names).compact(names)
+        histories = as_histories(rows, names)
+        events, lengths_B = histories.compact(names)
         starts, lengths = cut_windows(lengths_B, self.max_length, overlap=1)
         lengths = lengths - 1
         places_N = np.repeat(starts, lengths) + count_within(lengths)
         following_N = events["input_ids"][places_N + 1]
         labels_N = np.where(np.isin(following_N, self.tokenizer.all_special_ids), IGNORED_LABEL, following_N)
         inputs = {name: events[name][places_N] for name in self.columns}
-        outcomes = {name: events[name][places_N + 1] for name in self.label_columns}
+        outcomes = Outcomes({name: events[name][places_N + 1] for name in self.label_columns})
+        if CLICK in self.label_columns and histories.impressions is not None:
+            outcomes = replace(outcomes, shown=shown_items(histories, places_N + 1))
         return assemble(inputs, labels_N, lengths, self.max_length, packing=self.packing, outcomes=outcomes)
 
 
@@ -92,7 +98,8 @@ class MaskedItemCollator:
             values are kept, except for its times, which are those of a mask token in a request: with `request_times`,
             both are the event's own time; without, `timestamps` is that of the last event before it that is not hidden.
             Labels are hidden with their item: each is known only after its event.
-        label_columns: Label columns that the model learns to predict.
+        label_columns: Label columns that the model learns to predict. The position of an impression is that of the
+            event after it; impressions before an event that is not hidden are left out.
     """
 
     tokenizer: PreTrainedTokenizerBase
@@ -112,7 +119,8 @@ class MaskedItemCollator:
     def __call__(self, rows: Rows) -> dict[str, Tensor]:
         """Collate histories, or a list of their rows, oldest event first."""
         names = without_duplicates(self.columns, self.label_columns)
-        events, lengths_B = as_histories(rows, names).compact(names)
+        histories = as_histories(rows, names)
+        events, lengths_B = histories.compact(names)
         starts, lengths = cut_windows(lengths_B, self.max_length, overlap=0)
         places_N = np.repeat(starts, lengths) + count_within(lengths)
         inputs = {name: events[name][places_N] for name in self.columns}
@@ -127,7 +135,9 @@ class MaskedItemCollator:
         for name in label_names(self.columns):
             inputs[name] = np.where(is_hidden_N, np.float32(np.nan), inputs[name])
         labels_N = np.where(is_hidden_N, items_N, IGNORED_LABEL)
-        outcomes = {name: events[name][places_N] for name in self.label_columns}
+        outcomes = Outcomes({name: events[name][places_N] for name in self.label_columns})
+        if CLICK in self.label_columns and histories.impressions is not None:
+            outcomes = replace(outcomes, shown=shown_items(histories, places_N, is_hidden_N))
         return assemble(inputs, labels_N, lengths, self.max_length, packing=self.packing, outcomes=outcomes)
 
     def generator(self, items: np.ndarray) -> torch.Generator | None:
@@ -175,6 +185,19 @@ def told_places(
     return np.where(is_within_N, places_N[last_visible_N], np.repeat(before, lengths))
 
 
+@dataclass(frozen=True)
+class Outcomes:
+    """Outcomes that a model learns to predict in addition to items.
+
+    Attributes:
+        labels: Values (N,) of each label column for the items to predict; those without an item do not count.
+        shown: Impressions; None if there is no such task, or the data have none.
+    """
+
+    labels: Mapping[str, np.ndarray]
+    shown: ShownItems | None = None
+
+
 def without_duplicates(*names: Sequence[str]) -> list[str]:
     """Return the names of several lists, each once, in their order."""
     return list(dict.fromkeys(name for some in names for name in some))
@@ -187,7 +210,7 @@ def assemble(
     max_length: int,
     *,
     packing: bool,
-    outcomes: Mapping[str, np.ndarray],
+    outcomes: Outcomes,
 ) -> dict[str, Tensor]:
     """Make a training batch from concatenated windows, packed or padded.
 
@@ -199,13 +222,13 @@ def assemble(
         lengths: Length of each window.
         max_length: Width of packed rows.
         packing: Whether windows share rows.
-        outcomes: Values (N,) of each label column for the items in `labels_N`; those without an item do not count.
+        outcomes: The labels of the items in `labels_N`, and impressions.
     """
     columns = event_columns(inputs)
     if len(lengths) == 0:
         inputs = {column.name: np.array([column.fill]) for column in columns}
         labels_N, lengths = np.array([IGNORED_LABEL]), np.array([1])
-        outcomes = {name: np.array([np.nan], dtype=np.float32) for name in outcomes}
+        outcomes = replace(outcomes, labels={name: np.array([np.nan]) for name in outcomes.labels})
     if packing:
         layout = BatchLayout.packed(lengths, max_length)
         companion = {"position_ids": layout.lay_out(count_within(lengths))}
@@ -219,6 +242,7 @@ def assemble(
         "labels": layout.lay_out(labels_N, fill=IGNORED_LABEL),
         **{
             labels_key(name): layout.lay_out(np.where(is_label_N, values_N, np.nan), fill=np.nan, dtype="float32")
-            for name, values_N in outcomes.items()
+            for name, values_N in outcomes.labels.items()
         },
+        **({} if outcomes.shown is None else outcomes.shown.lay_out(layout)),
     }

@@ -12,9 +12,13 @@ import numpy as np
 from seqrec.errors import InputError
 from seqrec.interactions.arrow_columns import CHUNK_EVENTS, holds_lists, holds_numbers, read_lists, write_dataset
 from seqrec.interactions.events import EVENT_COLUMNS, SOURCES
-from seqrec.interactions.label_columns import encode_labels
+from seqrec.interactions.label_columns import CLICK, encode_labels
 
-__all__ = ["Histories", "as_histories"]
+__all__ = ["IMPRESSION_IDS", "IMPRESSION_PLACES", "Histories", "as_histories"]
+
+# Columns of impressions: their items, and the number of events of the history before each.
+IMPRESSION_IDS, IMPRESSION_PLACES = "impression_ids", "impression_places"
+IMPRESSION_COLUMNS = (IMPRESSION_IDS, IMPRESSION_PLACES)
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,12 +36,16 @@ class Histories:
         starts_R: Index of each row's first event, int64.
         lengths_R: Number of events of each row, int64.
         rows: Columns with one value per row (R,), such as `target`.
+        impressions: For each row, the items that were shown to the user and not chosen, as histories of
+            `impression_ids` and `impression_places`, the number of the row's events before each; None if unknown. In
+            data sets and dictionaries, these are two more lists of each row.
     """
 
     columns: dict[str, np.ndarray]
     starts_R: np.ndarray
     lengths_R: np.ndarray
     rows: dict[str, np.ndarray] = field(default_factory=dict)
+    impressions: "Histories | None" = None
 
     @classmethod
     def from_lists(
@@ -58,6 +66,7 @@ class Histories:
             arrays = [value if isinstance(value, np.ndarray) else np.asarray(value) for value in values]
             lengths[name] = np.fromiter(map(len, arrays), dtype=np.int64, count=len(arrays))
             flat[name] = encode_labels(name, _end_to_end(name, arrays))
+        impressions = _take_impressions(flat, lengths)
         starts_R, lengths_R = _same_lengths(lengths)
         by_row = {name: encode_labels(name, np.asarray(values)) for name, values in (rows or {}).items()}
         for name, values_R in by_row.items():
@@ -66,7 +75,7 @@ class Histories:
                     f"There are {len(lengths_R)} histories, but {name} has the shape {values_R.shape}. Give one "
                     "value per history."
                 )
-        return cls(flat, starts_R, lengths_R, by_row)
+        return cls(flat, starts_R, lengths_R, by_row, impressions)
 
     @classmethod
     def from_rows(cls, rows: Sequence[Mapping[str, Any]], names: Sequence[str] | None = None) -> "Histories":
@@ -109,29 +118,38 @@ class Histories:
                 rows[name] = encode_labels(name, column.to_numpy())
             elif names is not None or holds_numbers(column):
                 flat[name], lengths[name] = read_lists(name, column)
-        starts_R, lengths_R = _same_lengths(lengths)
-        return cls(flat, starts_R, lengths_R, rows)
+        impressions = _take_impressions(flat, lengths)
+        return cls(flat, *_same_lengths(lengths), rows, impressions)
 
     def to_dataset(self) -> Any:
         """Copy the histories into a `datasets.Dataset`, with event columns as lists."""
         parts = (part.compact() for part in self.parts(CHUNK_EVENTS))
-        return write_dataset(parts, {name: values.dtype for name, values in self.columns.items()}, self.rows)
+        dataset = write_dataset(parts, {name: values.dtype for name, values in self.columns.items()}, self.rows)
+        if self.impressions is None:
+            return dataset
+        shown = self.impressions.to_dataset().with_format("arrow")[:]
+        for name in IMPRESSION_COLUMNS:
+            dataset = dataset.add_column(name, shown[name])
+        return dataset
 
     def __len__(self) -> int:
         return len(self.starts_R)
 
     @property
     def column_names(self) -> list[str]:
-        """Names of the event columns, followed by those of the columns with one value per row."""
-        return [*self.columns, *self.rows]
+        """Names of the event columns, followed by those of the columns with one value per row, and of impressions."""
+        return [*self.columns, *self.rows, *(IMPRESSION_COLUMNS if self.impressions is not None else ())]
 
     def __getitem__(self, key: int | str) -> Any:
         """Return a row as a dictionary, or a column: event columns as a list of arrays, others as one array."""
+        if isinstance(key, str) and key in IMPRESSION_COLUMNS and self.impressions is not None:
+            return self.impressions.lists(key)
         if isinstance(key, str):
             return self.rows[key] if key in self.rows else self.lists(key)
         start, length = int(self.starts_R[key]), int(self.lengths_R[key])
         events = {name: values[start : start + length] for name, values in self.columns.items()}
-        return events | {name: values[key : key + 1 or None].tolist()[0] for name, values in self.rows.items()}
+        shown = {} if self.impressions is None else self.impressions[key]
+        return events | {name: values[key : key + 1 or None].tolist()[0] for name, values in self.rows.items()} | shown
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         return (self[row] for row in range(len(self)))
@@ -144,15 +162,16 @@ class Histories:
         """Return the given rows, in the given order, without copying events."""
         index = indices if isinstance(indices, slice) else np.asarray(indices, dtype=np.int64)
         rows = {name: values[index] for name, values in self.rows.items()}
-        return Histories(self.columns, self.starts_R[index], self.lengths_R[index], rows)
+        impressions = None if self.impressions is None else self.impressions.select(index)
+        return Histories(self.columns, self.starts_R[index], self.lengths_R[index], rows, impressions)
 
     def newest(self, max_length: int) -> "Histories":
-        """Truncate each history to its newest `max_length` events."""
+        """Truncate each history to its newest `max_length` events, without impressions."""
         lengths_R = np.minimum(self.lengths_R, max_length)
         return Histories(self.columns, self.starts_R + (self.lengths_R - lengths_R), lengths_R, self.rows)
 
     def keep(self, mask_N: np.ndarray) -> "Histories":
-        """Drop events from all histories that contain them.
+        """Drop events from all histories that contain them, and all impressions.
 
         Args:
             mask_N: Which events of the flat columns to keep (bool).
@@ -232,7 +251,8 @@ def as_histories(rows: Any, names: Sequence[str] | None = None) -> Histories:
     Args:
         rows: `Histories`, a `datasets.Dataset`, or a list of dictionaries.
         names: Required columns; other columns of a data set are not read. All columns if None. For `request_times`,
-            `timestamps` is required, and `target_timestamp` is read if there is one.
+            `timestamps` is required, and `target_timestamp` is read if there is one; with `click`, impressions are
+            read if there are any.
 
     Raises:
         InputError: If a column is missing, or the rows are of another type.
@@ -259,6 +279,9 @@ def _stored(rows: Any, names: Sequence[str]) -> list[str]:
     if "request_times" in names and "target_timestamp" not in names:
         first = rows[0] if isinstance(rows, list | tuple) and rows else getattr(rows, "column_names", ())
         stored += ["target_timestamp"] if "target_timestamp" in first else []
+    if CLICK in names:
+        first = rows[0] if isinstance(rows, list | tuple) and rows else getattr(rows, "column_names", ())
+        stored += IMPRESSION_COLUMNS if IMPRESSION_IDS in first else []
     return stored
 
 
@@ -279,6 +302,16 @@ def _end_to_end(name: str, arrays: list[np.ndarray]) -> np.ndarray:
     if arrays and isinstance(arrays[0], np.ndarray) and arrays[0].dtype.kind in "iu":
         return arrays[0]
     return np.empty(0, dtype=EVENT_COLUMNS[name].dtype if name in EVENT_COLUMNS else np.int64)
+
+
+def _take_impressions(flat: dict[str, np.ndarray], lengths: dict[str, np.ndarray]) -> Histories | None:
+    """Take impressions, which have lengths of their own, from the columns of rows; None if there are none."""
+    if IMPRESSION_IDS not in flat:
+        return None
+    if IMPRESSION_PLACES not in flat:
+        _refuse_missing([IMPRESSION_PLACES], flat)
+    own = {name: lengths.pop(name) for name in IMPRESSION_COLUMNS}
+    return Histories({name: flat.pop(name) for name in IMPRESSION_COLUMNS}, *_same_lengths(own))
 
 
 def _same_lengths(lengths: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:

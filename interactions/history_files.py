@@ -2,7 +2,8 @@
 
 `histories.parquet` has one row per user, with the event columns as lists. In the file of a part, each row has
 `history`, the index of a row of `histories.parquet` (from 0), `length`, the number of that history's first events that
-belong to it, and single values such as `target`.
+belong to it, and single values such as `target`. If the data have impressions, there is also such a file for the
+impressions of each part, with one row per impression.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,15 +14,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from datasets import Dataset
 
-from seqrec.errors import InputError
+from seqrec.errors import InputError, SavedFolderError
 from seqrec.interactions.histories import Histories
+from seqrec.interactions.impressions import IMPRESSION_PARTS, impressions_of, with_impressions
 from seqrec.interactions.prepared_checks import require_events, require_views
 from seqrec.interactions.splitting import PARTS
 
-__all__ = ["HISTORIES", "PART_FILES", "read_sequences", "write_sequences"]
+__all__ = ["HISTORIES", "IMPRESSION_FILES", "PART_FILES", "read_sequences", "write_sequences"]
 
 HISTORIES = "histories.parquet"
 PART_FILES = tuple(f"{part}.parquet" for part in PARTS)
+IMPRESSION_FILES = tuple(f"{part}.parquet" for part in IMPRESSION_PARTS)
 
 
 def write_sequences(sequences: Mapping[str, Histories], folder: Path) -> None:
@@ -33,14 +36,23 @@ def write_sequences(sequences: Mapping[str, Histories], folder: Path) -> None:
     """
     parts = [sequences[part] for part in PARTS]
     columns = parts[0].columns
-    assert all(part.columns is columns for part in parts)
     whole = whole_histories(parts)
     whole.to_dataset().to_parquet(folder / HISTORIES)
-    history_R = np.searchsorted(whole.starts_R, np.concatenate([part.starts_R for part in parts]))
-    last_rows = np.cumsum([len(part) for part in parts])[:-1]
-    for file, part, history_P in zip(PART_FILES, parts, np.split(history_R, last_rows), strict=True):
+    views = dict(zip(PART_FILES, parts, strict=True))
+    if parts[0].impressions is not None:
+        held_out = [sequences[part] for part in IMPRESSION_PARTS[1:]]
+        views |= zip(IMPRESSION_FILES, [train_impressions(parts[0]), *held_out], strict=True)
+    for file, part in views.items():
+        assert part.columns is columns
+        history_R = np.searchsorted(whole.starts_R, part.starts_R)
         rows = {name: values for name, values in part.rows.items() if name != "user_id"}
-        Dataset(pa.table({"history": history_P, "length": part.lengths_R, **rows})).to_parquet(folder / file)
+        Dataset(pa.table({"history": history_R, "length": part.lengths_R, **rows})).to_parquet(folder / file)
+
+
+def train_impressions(train: Histories) -> Histories:
+    """Return the impressions of training histories as rows of their own: the events before each, and `target`."""
+    row_M, before_M, item_M = impressions_of(train)
+    return Histories(train.columns, train.starts_R[row_M], before_M.astype(np.int64), {"target": item_M})
 
 
 def whole_histories(parts: Sequence[Histories]) -> Histories:
@@ -69,13 +81,32 @@ def read_sequences(folder: Path, vocabulary_size: int) -> dict[str, Histories]:
     require_events(table, vocabulary_size)
     log = Histories.from_dataset(Dataset(table))
     sequences = {}
-    for part, file in zip(PARTS, PART_FILES, strict=True):
-        table = pq.read_table(folder / file)
+    has_impressions = (folder / IMPRESSION_FILES[0]).exists()
+    for part in (*PARTS, *(IMPRESSION_PARTS if has_impressions else ())):
+        table = pq.read_table(folder / f"{part}.parquet")
         require_views(part, table, log, vocabulary_size)
         rows = {name: table[name].to_numpy() for name in table.column_names}
         starts_R = log.starts_R[rows.pop("history")]
         sequences[part] = Histories(log.columns, starts_R, rows.pop("length"), rows)
+    if has_impressions:
+        shown = sequences.pop(IMPRESSION_PARTS[0])
+        row_M = rows_that_begin_at(shown.starts_R, sequences["train"])
+        sequences["train"] = with_impressions(sequences["train"], row_M, shown.lengths_R, shown.rows["target"])
     return sequences
+
+
+def rows_that_begin_at(starts_M: np.ndarray, histories: Histories) -> np.ndarray:
+    """Return the rows of histories with the given starts.
+
+    Raises:
+        SavedFolderError: If there are none.
+    """
+    order = np.argsort(histories.starts_R)
+    place_M = np.searchsorted(histories.starts_R, starts_M, sorter=order)
+    row_M = order[np.minimum(place_M, len(order) - 1)]
+    if (histories.starts_R[row_M] != starts_M).any():
+        raise SavedFolderError(f"{IMPRESSION_FILES[0]} refers to histories that are not among the training ones.")
+    return row_M
 
 
 def require_present_layout(folder: Path) -> None:

@@ -14,6 +14,7 @@ from seqrec.interactions.catalogue import Catalogue
 from seqrec.interactions.data_arguments import HELD_OUT, WHERE, DataArguments
 from seqrec.interactions.derived_labels import derive_labels
 from seqrec.interactions.described import describe
+from seqrec.interactions.impressions import separate_impressions
 from seqrec.interactions.interactions import drop_duplicates, filter_k_core
 from seqrec.interactions.item_feature_tables import fit_features
 from seqrec.interactions.item_features import ItemFeatures
@@ -65,8 +66,9 @@ def prepare(
         earlier_features: The item features of a model of another catalogue, as which features of the same name and kind
             are read; see `ItemFeatures.fit`.
         held_out: The splits that must have rows, of "validation" and "test".
-        event_columns: Names of the event columns that the model reads in addition to item ids. With `timestamps`, those
-            of the data must be times.
+        event_columns: Names of the event columns that the model reads in addition to item ids, and of the labels that
+            it predicts. With `timestamps`, those of the data must be times. With `click`, rows whose click is 0 are
+            impressions, which are no part of histories; see `add_impressions`.
 
     Raises:
         InputError: If there is no data set, or both a named one and a frame; if the name is a mistyped path; if the
@@ -96,7 +98,9 @@ def prepare(
         item_features=arguments.item_features or (growing.wanted_columns if growing else ()),
         streaming=arguments.streaming,
     )
-    data = replace(data, interactions=derive_labels(data.interactions, arguments.derive))
+    labelled = derive_labels(data.interactions, arguments.derive)
+    events, impressions = separate_impressions(labelled, event_columns)
+    data = replace(data, interactions=events)
     kept = filter_interactions(data.interactions, arguments)
     split = split_interactions(kept, arguments)
     if growing is not None:
@@ -109,7 +113,13 @@ def prepare(
     catalogue = Catalogue.from_interactions(split.train, tokenizer, data.items)
     features, feature_values = read_features(data.items, catalogue, arguments, earlier_features)
     prepared = PreparedData(
-        build_sequences(split, tokenizer, event_columns),
+        build_sequences(
+            split,
+            tokenizer,
+            event_columns,
+            impressions=impressions,
+            by_time=arguments.split_method == "temporal",
+        ),
         tokenizer,
         catalogue,
         describe(data, kept, split, arguments.protocol()),

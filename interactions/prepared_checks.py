@@ -15,6 +15,9 @@ from seqrec.interactions.tokenization_items import ItemTokenizer
 
 __all__ = ["require_catalogue", "require_events", "require_protocol", "require_views"]
 
+# Targets of the rows of training; others also have `target_timestamp`.
+TARGETS: dict[str, tuple[str, ...]] = {"train": (), "train_impressions": ("target",)}
+
 # Entries that every protocol has, and their types.
 PROTOCOL_TYPES = {"split_method": str, "split_sha256": str, "num_users": int, "num_items": int}
 
@@ -71,14 +74,15 @@ def require_events(table: pa.Table, vocabulary_size: int) -> None:
 def require_views(part: str, table: pa.Table, log: Histories, vocabulary_size: int) -> None:
     """Refuse rows of a part that have wrong types, missing values, unknown token ids or no history."""
     name = f"{part}.parquet"
-    wanted = ["history", "length", *([] if part == "train" else ["target", "target_timestamp"])]
+    wanted = ["history", "length", *TARGETS.get(part, ("target", "target_timestamp"))]
     kinds = {field.name: field.type for field in table.schema}
-    labels = {target_key(name) for name in log.columns if part != "train"} - {*wanted}
+    labels = {target_key(name) for name in log.columns if part not in TARGETS} - {*wanted}
     fits = (
         set(wanted) <= set(kinds) <= {*wanted, *labels}
         and all(pa.types.is_float32(kinds[name]) for name in labels & set(kinds))
         and all(pa.types.is_int64(kinds[name]) for name in wanted[:2])
-        and (part == "train" or (pa.types.is_int32(kinds["target"]) and is_time(kinds["target_timestamp"])))
+        and ("target" not in wanted or pa.types.is_int32(kinds["target"]))
+        and ("target_timestamp" not in wanted or is_time(kinds["target_timestamp"]))
     )
     if not fits:
         raise SavedFolderError(f"{name} has other columns or types than {', '.join(wanted)}.")
@@ -89,7 +93,7 @@ def require_views(part: str, table: pa.Table, log: Histories, vocabulary_size: i
         raise SavedFolderError(f"{name} refers to histories beyond the {len(log):,} of histories.parquet.")
     if ((length_R < 1) | (length_R > log.lengths_R[history_R])).any():
         raise SavedFolderError(f"{name} has rows that are empty, or longer than their histories.")
-    if part != "train":
+    if "target" in wanted:
         require_token_ids(name, table["target"], vocabulary_size)
 
 

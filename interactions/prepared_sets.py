@@ -8,6 +8,7 @@ the items, if there are any. User ids are left out, as they are no longer needed
 import json
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,9 +20,10 @@ from huggingface_hub.errors import EntryNotFoundError, HFValidationError
 from seqrec.errors import SavedFolderError
 from seqrec.interactions.catalogue import Catalogue
 from seqrec.interactions.histories import Histories
-from seqrec.interactions.history_files import HISTORIES, PART_FILES, read_sequences, write_sequences
+from seqrec.interactions.history_files import HISTORIES, IMPRESSION_FILES, PART_FILES, read_sequences, write_sequences
 from seqrec.interactions.hub_errors import explained
 from seqrec.interactions.item_features import ItemFeatures
+from seqrec.interactions.label_columns import label_names, target_key
 from seqrec.interactions.locations import is_hub_name
 from seqrec.interactions.one_line import one_line
 from seqrec.interactions.prepared_checks import require_catalogue, require_protocol
@@ -34,7 +36,8 @@ __all__ = ["PREPARED_FILES", "PreparedData", "find_prepared"]
 
 PROTOCOL, ITEMS, CARD_NAME = "protocol.json", "items.parquet", "README.md"
 TOKENIZER = ("tokenizer.json", "tokenizer_config.json")
-PREPARED_FILES = (HISTORIES, *PART_FILES, ITEMS, *TOKENIZER, PROTOCOL, CARD_NAME, *FEATURE_FILES)
+OPTIONAL_FILES = (*FEATURE_FILES, *IMPRESSION_FILES)
+PREPARED_FILES = (HISTORIES, *PART_FILES, ITEMS, *TOKENIZER, PROTOCOL, CARD_NAME, *OPTIONAL_FILES)
 CARD = """---
 {{ card_data }}
 ---
@@ -51,7 +54,7 @@ seqrec train --dataset {{ name }} --output_dir runs/model
 Each row of `histories.parquet` holds one user's events, oldest first; `input_ids` are token ids. Each row of a part
 stands for the first `length` events of row number `history`, counted from 0. Held-out rows also have the item that came
 next (`target`) and its time (`target_timestamp`). `items.parquet` lists the original item ids in the order of their
-token ids, starting at 3, and `protocol.json` says how the data were filtered and split.{{ features }}
+token ids, starting at 3, and `protocol.json` says how the data were filtered and split.{{ features }}{{ labels }}
 """
 
 
@@ -128,6 +131,9 @@ def describe(data: PreparedData, name: str) -> DatasetCard:
         "train": {"train": PART_FILES[0]},
         "held_out": dict(zip(PARTS[1:], PART_FILES[1:], strict=True)),
     }
+    if data.sequences["train"].impressions is not None:
+        files["train_impressions"] = {"train": IMPRESSION_FILES[0]}
+        files["held_out_impressions"] = dict(zip(PARTS[1:], IMPRESSION_FILES[1:], strict=True))
     return DatasetCard.from_template(
         DatasetCardData(
             tags=["sequential-recommendation", "seqrec"],
@@ -144,6 +150,7 @@ def describe(data: PreparedData, name: str) -> DatasetCard:
         split_method=protocol["split_method"],
         split_sha256=protocol["split_sha256"],
         features=describe_features(data.features),
+        labels=describe_labels(data.sequences),
     )
 
 
@@ -153,6 +160,18 @@ def describe_features(features: ItemFeatures | None) -> str:
         return ""
     names = ", ".join(f"`{plain(name)}`" for name in features.names)
     return f" `item_features.safetensors` holds the values of {names} in this order of items."
+
+
+def describe_labels(sequences: Mapping[str, Histories]) -> str:
+    """Return sentences on the labels of held-out rows and on impressions; empty without any."""
+    labels = [f"`{target_key(name)}`" for name in label_names(sequences["test"].columns)]
+    found = f" The labels of the targets are {', '.join(labels)}." if labels else ""
+    if sequences["train"].impressions is not None:
+        found += (
+            f" Each row of {', '.join(f'`{file}`' for file in IMPRESSION_FILES)} is an item that was shown after these "
+            "events and not chosen."
+        )
+    return found
 
 
 def plain(name: str) -> str:

@@ -7,7 +7,7 @@ import numpy as np
 
 from seqrec.errors import InputError
 from seqrec.interactions.histories import Histories
-from seqrec.interactions.label_columns import RATING, target_key
+from seqrec.interactions.label_columns import CLICK, RATING, target_key
 
 __all__ = ["rating_range", "require_labelled_targets", "require_labels", "require_scale"]
 
@@ -35,12 +35,14 @@ def require_labels(histories: Histories, tasks: Sequence[str], rating_scale: Seq
 
 
 def label_range(histories: Histories, task: str) -> tuple[float, float]:
-    """Return the lowest and the highest label of a task.
+    """Return the lowest and the highest label of a task; an impression is a click of 0.
 
     Raises:
         InputError: If no event has a label.
     """
     labels = known(histories.held(task))
+    if task == CLICK and histories.impressions is not None and histories.impressions.lengths_R.any():
+        labels = np.append(labels, np.float32(0))
     if not len(labels):
         raise InputError(
             f"No training interaction has a label of the task {task!r}: all values are missing. Leave the task out, or "

@@ -12,6 +12,7 @@ from seqrec.errors import InputError
 from seqrec.interactions.column_names import REQUIRED_COLUMNS
 from seqrec.interactions.events import SOURCES, event_column
 from seqrec.interactions.histories import Histories
+from seqrec.interactions.impressions import add_impressions
 from seqrec.interactions.interactions import sort_interactions
 from seqrec.interactions.label_columns import RATING, is_label, label_names, target_key
 from seqrec.interactions.splitting import PARTS, Split
@@ -23,7 +24,14 @@ __all__ = ["build_histories", "build_sequences", "further"]
 ALWAYS_READ = ("input_ids", "timestamps")  # event columns that every history has
 
 
-def build_sequences(split: Split, tokenizer: ItemTokenizer, columns: Sequence[str] = ()) -> dict[str, Histories]:
+def build_sequences(
+    split: Split,
+    tokenizer: ItemTokenizer,
+    columns: Sequence[str] = (),
+    *,
+    impressions: pl.DataFrame | None = None,
+    by_time: bool = False,
+) -> dict[str, Histories]:
     """Encode a split.
 
     Args:
@@ -31,6 +39,8 @@ def build_sequences(split: Split, tokenizer: ItemTokenizer, columns: Sequence[st
         tokenizer: The catalogue; items outside it become `<|unk|>`.
         columns: Names of registered event columns to read from the table, in addition to `input_ids` and
             `timestamps`.
+        impressions: A table of impressions, which become targets of the task `click`; see `add_impressions`.
+        by_time: Whether the split has cut-off times, which then apply to impressions too.
 
     Returns:
         `train`, with one row per user with training interactions: `user_id`, `input_ids` (int32, oldest first),
@@ -61,7 +71,9 @@ def build_sequences(split: Split, tokenizer: ItemTokenizer, columns: Sequence[st
             target_timestamp=log.columns["timestamps"][targets_R],
             **{target_key(name): log.columns[name][targets_R] for name in label_names(log.columns)},
         )
-    return sequences
+    if impressions is None:
+        return sequences
+    return add_impressions(sequences, log, split, impressions, tokenizer, by_time=by_time)
 
 
 def build_histories(interactions: pl.DataFrame, tokenizer: ItemTokenizer, columns: Sequence[str] = ()) -> Histories:

@@ -15,6 +15,7 @@ from seqrec import ItemTokenizer
 from seqrec.cli.command_line import main
 from seqrec.interactions import events
 from seqrec.interactions.data_arguments import DataArguments
+from seqrec.interactions.history_files import IMPRESSION_FILES
 from seqrec.interactions.preparation import prepare
 from seqrec.interactions.prepared_features import FEATURE_FILES
 from seqrec.interactions.prepared_sets import PREPARED_FILES, PreparedData, find_prepared
@@ -308,7 +309,7 @@ def test_half_a_prepared_set_is_not_taken_for_a_folder_of_parts(folder, tmp_path
 
 
 def test_it_consists_of_the_files_that_are_listed(folder):
-    assert {path.name for path in folder.iterdir()} == set(PREPARED_FILES) - set(FEATURE_FILES)
+    assert {path.name for path in folder.iterdir()} == set(PREPARED_FILES) - {*FEATURE_FILES, *IMPRESSION_FILES}
 
 
 def test_nothing_of_a_full_folder_is_touched(folder, tmp_path):
