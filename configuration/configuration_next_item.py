@@ -11,6 +11,7 @@ from transformers import PreTrainedConfig
 from seqrec.configuration.config_fields import SCORING, TRAINING, names_for, option
 from seqrec.configuration.item_feature_entries import require_item_features
 from seqrec.configuration.strict_config import shown, strict_config
+from seqrec.configuration.task_entries import NEXT_ITEM_TASK, require_scale, require_tasks, require_weights
 from seqrec.errors import InputError
 from seqrec.interactions.events import TIME_COLUMNS
 from seqrec.interactions.special_tokens import MASK_ID, NUM_SPECIAL_TOKENS, PAD_ID, UNK_ID
@@ -143,6 +144,29 @@ class NextItemConfig(PreTrainedConfig):
         "where a training reads item features), or 'none'.",
     )
     item_id_bound: float | int = option(0.5, "architecture", "Greatest length of a 'bounded' id embedding.")
+    tasks: list[str] = option(
+        [NEXT_ITEM_TASK],
+        "architecture",
+        "What the model predicts: 'next_item', and any columns of outcomes. 'rating' is predicted as a number on "
+        "`rating_scale`; any other column, such as 'click' or 'like', as the probability of a 1.",
+    )
+    rating_scale: list[float | int] | None = option(
+        None,
+        "architecture",
+        "Lowest and highest rating, such as 1 and 5; by default, the smallest and largest one of the training data.",
+    )
+    past_labels: list[str] = option(
+        [], "architecture", "Tasks other than 'next_item' whose outcomes of past events the model also reads."
+    )
+    task_weights: dict[str, float | int] = option(
+        {}, "loss", "Weight of each task's loss, by task; 1 for a task that is not named."
+    )
+    task_weighting: Literal["fixed", "learned"] = option(
+        "fixed",
+        "loss",
+        "Whether losses are weighted by `task_weights` ('fixed'), or by the uncertainty of each task, 'learned' in "
+        "training (Kendall et al. 2018).",
+    )
     initializer_range: float | int = option(0.02, "initialization", "Standard deviation of the initial weights.")
     pad_token_id: int = option(PAD_ID, "special_token", "Token id of `<|pad|>`.")
     mask_token_id: int = option(MASK_ID, "special_token", "Token id of `<|mask|>`.")
@@ -232,10 +256,20 @@ class NextItemConfig(PreTrainedConfig):
 
     @property
     def event_columns(self) -> tuple[str, ...]:
-        """Event columns that the model reads: the item, its context, and the times if they have an effect."""
+        """Event columns that the model reads: the item, context, times if they have an effect, and past labels."""
         times = ("timestamps",) if self.reads_time else ()
         asked = ("request_times",) if self.request_time == "target" else ()
-        return tuple(dict.fromkeys(("input_ids", *self.context_columns, *times, *asked)))
+        return tuple(dict.fromkeys(("input_ids", *self.context_columns, *times, *asked, *self.past_labels)))
+
+    @property
+    def label_tasks(self) -> tuple[str, ...]:
+        """Tasks other than the next item, each predicted for a user and an item, in the order of `tasks`."""
+        return tuple(name for name in self.tasks if name != NEXT_ITEM_TASK)
+
+    @property
+    def data_columns(self) -> tuple[str, ...]:
+        """Event columns that training reads from tables: `event_columns`, and the labels of all tasks."""
+        return tuple(dict.fromkeys((*self.event_columns, *self.label_tasks)))
 
     def refuse_unknown_fields(self, kwargs: dict[str, object]) -> None:
         """Raise an `InputError` for keywords that are neither fields nor the library's own."""
@@ -305,6 +339,12 @@ class NextItemConfig(PreTrainedConfig):
             if len(set(parts)) < len(parts):
                 raise InputError(f"{name} must name each part once, but is {shown(parts)}.")
         require_item_features(self.item_features)
+
+    def validate_tasks(self) -> None:
+        """Check the tasks, and the fields that name them."""
+        require_tasks(self.tasks, past_labels=self.past_labels, context_columns=self.context_columns)
+        require_scale(self.rating_scale)
+        require_weights(self.task_weights, self.tasks, self.task_weighting)
 
     def validate_outputs(self) -> None:
         """Check a field of the library that would otherwise fail only when the model runs."""

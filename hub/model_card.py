@@ -236,6 +236,8 @@ def architecture_fields(config: Mapping[str, Any]) -> dict[str, Any]:
         names -= {"time_encoding"} if config.get("popularity_windows") else {"request_time", "time_encoding"}
     if not config.get("popularity_windows"):
         names -= {"popularity_windows"}
+    if len(config.get("tasks") or ()) <= 1:
+        names -= {"tasks", "rating_scale", "past_labels", "task_weights", "task_weighting"}
     if not config.get("item_features"):
         names -= {"item_id_embedding"}
     if config.get("item_id_embedding") != "bounded":

@@ -8,6 +8,7 @@ from typing import Any
 
 from transformers.hf_argparser import string_to_bool
 
+from seqrec.cli.collected_values import Collect, names, numbers, weights
 from seqrec.cli.dataclass_parser import DataclassParser
 from seqrec.cli.parsers import FlagParser, finite_number, number_or_none, true_or_false
 from seqrec.cli.train_command import own_flags
@@ -30,7 +31,12 @@ COMMON_FLAGS = {
     *("resume_from_checkpoint", "push_to_hub", "hub_model_id", "license", "disable_tqdm", "quiet"),
 }
 FROM_DATA = "(default: chosen for the data)"
+# Fields that hold several values, separated by commas, and what reads a text of them.
+COLLECTED: dict[str, Any] = {"tasks": names, "past_labels": names, "rating_scale": numbers, "task_weights": weights}
 PLACEHOLDERS: dict[Any, str] = {
+    names: "NAME,NAME",
+    numbers: "FLOAT,FLOAT",
+    weights: "NAME=FLOAT,NAME=FLOAT",
     int: "INT",
     float: "FLOAT",
     finite_number: "FLOAT",
@@ -66,7 +72,12 @@ def train_parser(argv: Sequence[str], own: FlagParser | None = None) -> Dataclas
     )
     model_group = parser.add_argument_group(f"model ({model_type})")
     for name, (default, text) in config_flags(model_type).items():
-        if isinstance(default, list):  # those that are flags hold integers
+        if name in COLLECTED:
+            settings = {"nargs": "+", "action": Collect, "type": COLLECTED[name]}
+            told = ", ".join(default or ()) or "none"
+            model_group.add_argument(f"--{name}", **settings, help=f"{text} (default: {told})")
+            continue
+        if isinstance(default, list):  # the others that are flags hold integers
             model_group.add_argument(f"--{name}", type=int, nargs="+", help=f"{text} (default: none)")
             continue
         kind = number_or_none if default is None else type(default)  # fields that may be None are numbers
