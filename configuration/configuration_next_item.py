@@ -14,6 +14,7 @@ from seqrec.configuration.strict_config import shown, strict_config
 from seqrec.configuration.task_entries import NEXT_ITEM_TASK, require_scale, require_tasks, require_weights
 from seqrec.errors import InputError
 from seqrec.interactions.events import TIME_COLUMNS
+from seqrec.interactions.label_columns import register_label_columns
 from seqrec.interactions.special_tokens import MASK_ID, NUM_SPECIAL_TOKENS, PAD_ID, UNK_ID
 
 __all__ = ["WITHOUT_CODE", "NextItemConfig", "require_sizes"]
@@ -343,6 +344,7 @@ class NextItemConfig(PreTrainedConfig):
     def validate_tasks(self) -> None:
         """Check the tasks, and the fields that name them."""
         require_tasks(self.tasks, past_labels=self.past_labels, context_columns=self.context_columns)
+        register_label_columns(self.label_tasks)
         require_scale(self.rating_scale)
         require_weights(self.task_weights, self.tasks, self.task_weighting)
 

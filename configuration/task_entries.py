@@ -7,10 +7,9 @@ from seqrec.configuration.strict_config import shown
 from seqrec.errors import InputError
 from seqrec.interactions.events import RESERVED_NAMES
 
-__all__ = ["NEXT_ITEM_TASK", "RATING", "require_scale", "require_tasks", "require_weights"]
+__all__ = ["NEXT_ITEM_TASK", "require_scale", "require_tasks", "require_weights"]
 
 NEXT_ITEM_TASK = "next_item"
-RATING = "rating"  # the task that is a regression; all others are binary
 # Names that a column of labels cannot have, because batches, tables or outputs of models use them otherwise.
 RESERVED = RESERVED_NAMES | {"input_ids", "timestamps", "request_times", "masked_item", "impression"}
 LARGEST = 1e9  # of ratings and weights: far beyond any, but low enough for float32

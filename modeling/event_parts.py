@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from seqrec.errors import InputError
 from seqrec.interactions.events import EventColumn, register_event_column
+from seqrec.modeling.past_labels import PastLabel
 
 __all__ = [
     "EVENT_PARTS",
@@ -77,8 +78,9 @@ def event_part(name: str) -> type[EventPart]:
 
 
 def make_event_parts(config: Any) -> nn.ModuleDict:
-    """Build the event parts that a configuration names, by column name."""
-    return nn.ModuleDict({name: event_part(name)(config) for name in config.context_columns})
+    """Build the event parts that a configuration names, by column name, with those of past labels last."""
+    parts: dict[str, nn.Module] = {name: event_part(name)(config) for name in config.context_columns}
+    return nn.ModuleDict(parts | {name: PastLabel(config, name) for name in config.past_labels})
 
 
 def sum_events(parts: nn.ModuleDict, items_BLD: Tensor, columns: dict[str, Tensor]) -> Tensor:

@@ -17,6 +17,7 @@ from transformers.utils import ModelOutput
 from transformers.utils.generic import can_return_tuple
 
 from seqrec.configuration.configuration_next_item import NextItemConfig
+from seqrec.configuration.task_entries import NEXT_ITEM_TASK
 from seqrec.errors import InputError
 from seqrec.interactions.item_rows import by_row, token_ids_of
 from seqrec.interactions.special_tokens import IGNORED_LABEL, NUM_SPECIAL_TOKENS
@@ -28,6 +29,16 @@ from seqrec.modeling.pipeline_next_item import NextItemRecommendationPipeline
 from seqrec.modeling.pretrained import NextItemPreTrainedModel
 from seqrec.modeling.recent_counts import RecentCounts
 from seqrec.modeling.sequence_layout import newest_position, take_position
+from seqrec.modeling.task_heads import TaskHeads
+from seqrec.modeling.task_losses import (
+    TaskLoss,
+    impressions_of,
+    label_losses,
+    labels_of,
+    totals_of,
+    weighted_sum,
+)
+from seqrec.modeling.task_predictions import TaskPredictions
 from seqrec.search.finite import require_finite_loss
 
 __all__ = ["NextItemHead", "NextItemOutput"]
@@ -67,7 +78,7 @@ class NextItemOutput(ModelOutput):
     num_labels: dict[str, Tensor] | None = None
 
 
-class NextItemHead(NextItemPreTrainedModel):
+class NextItemHead(TaskPredictions, NextItemPreTrainedModel):
     """A backbone with a training loss; the next item's vector should have the highest product with the user's.
 
     Input and output embedding are the same parameter. Architectures set `backbone_class`. `pipeline_class` is set here
@@ -87,6 +98,7 @@ class NextItemHead(NextItemPreTrainedModel):
     def __init__(self, config: NextItemConfig, **unknown: Any) -> None:
         super().__init__(config, **unknown)
         self.model = self.backbone_class(config)
+        self.task_heads = TaskHeads(config) if config.label_tasks else None
         # Item rows, most popular first, and each item's rank; None if token ids already have that order.
         self.register_buffer("items_by_count_I", None, persistent=False)
         self.register_buffer("ranks_by_count_I", None, persistent=False)
@@ -196,6 +208,8 @@ class NextItemHead(NextItemPreTrainedModel):
     def set_input_embeddings(self, value: torch.nn.Embedding) -> None:
         """Replace the item encoder or its id embedding, and discard the counts of the previous items."""
         self.model.set_input_embeddings(value)
+        if self.task_heads is not None:
+            self.task_heads.resize(self.model.item_encoder.num_embeddings)
         self.items_by_count_I = self.ranks_by_count_I = self.stop_of_known = None
 
     @can_return_tuple
@@ -207,6 +221,7 @@ class NextItemHead(NextItemPreTrainedModel):
         inputs_embeds: Tensor | None = None,
         labels: Tensor | None = None,
         num_items_in_batch: Tensor | int | None = None,
+        num_items_by_task: Mapping[str, Tensor] | None = None,
         logits_to_keep: int = 0,
         **columns: Any,
     ) -> NextItemOutput:
@@ -221,15 +236,21 @@ class NextItemHead(NextItemPreTrainedModel):
                 the model never shifts them.
             num_items_in_batch: Number of labels in the whole accumulated or distributed batch, by which the summed
                 loss is divided; if None, the number in `labels`.
+            num_items_by_task: The same by task, from `count_labels`, for a model with several tasks.
             logits_to_keep: Score only this many of the last positions; 0 for all.
             **columns: The events' other columns (B, L) that the model reads (`config.event_columns`), and other
-                arguments of the backbone (`output_hidden_states`, `output_attentions`).
+                arguments of the backbone (`output_hidden_states`, `output_attentions`). With labels, also
+                `<task>_labels` (B, L), the outcome of the item in `labels` for each task, NaN for none; and optionally
+                `impression_ids` (B, K), items that were shown and not clicked (0 for none), with their
+                `impression_positions` (B, K), where the row holds their users' states.
 
         Returns:
             With labels, `loss` and no logits. Without labels, `logits` (B, L, V), −inf for special tokens.
         """
         if input_ids is not None and attention_mask is None and position_ids is None:
             self.warn_if_padding_and_no_attention_mask(input_ids, attention_mask)
+        outcomes = {} if labels is None else labels_of(columns, self.config.label_tasks)
+        impressions = impressions_of(columns)
         scores_all = labels is None or self.config.loss == "cross_entropy"
         with self.model.item_encoder.encoded_once() if scores_all else nullcontext():
             outputs = self.model(
@@ -243,8 +264,13 @@ class NextItemHead(NextItemPreTrainedModel):
             if labels is None:
                 days_BL = days_BL if days_BL is None else days_BL[:, -logits_to_keep:]
                 found = NextItemOutput(logits=self.score_positions(hidden_BLD[:, -logits_to_keep:], days_BL))
-            else:
+            elif self.task_heads is None:
                 found = self.measure_loss(hidden_BLD, labels, num_items_in_batch, days_BL)
+            else:
+                losses = label_losses(self.task_heads, self.model, hidden_BLD, labels, outcomes, impressions)
+                next_item = self.next_item_loss(hidden_BLD, labels, days_BL)
+                losses = {NEXT_ITEM_TASK: next_item, **losses}
+                found = self.join_losses(losses, num_items_in_batch, num_items_by_task)
         found.hidden_states, found.attentions = outputs.hidden_states, outputs.attentions
         return found
 
@@ -275,17 +301,44 @@ class NextItemHead(NextItemPreTrainedModel):
         Raises:
             NonFiniteError: If it is infinite or NaN.
         """
-        has_label_BL = labels_BL != IGNORED_LABEL
-        count = has_label_BL.sum()
+        summed, count = self.next_item_loss(hidden_BLD, labels_BL, days_BL)
         if not count:
-            loss = mean = loss_without_labels(hidden_BLD)
+            loss = mean = summed
         else:
-            summed = self.summed_loss(self.model.as_users(hidden_BLD), labels_BL, has_label_BL, days_BL)
             mean = summed / count
             loss = mean if num_items_in_batch is None else summed / num_items_in_batch
             require_finite_loss(loss)
         name = self.objective.name
         return NextItemOutput(loss=loss, losses={name: mean.detach()}, num_labels={name: count})
+
+    def next_item_loss(self, hidden_BLD: Tensor, labels_BL: Tensor, days_BL: Tensor | None) -> TaskLoss:
+        """Sum the loss of the next item over the tokens that have a label."""
+        has_label_BL = labels_BL != IGNORED_LABEL
+        count = has_label_BL.sum()
+        if not count:
+            return TaskLoss(loss_without_labels(hidden_BLD), count)
+        return TaskLoss(self.summed_loss(self.model.as_users(hidden_BLD), labels_BL, has_label_BL, days_BL), count)
+
+    def join_losses(
+        self,
+        losses: dict[str, TaskLoss],
+        num_items_in_batch: Tensor | int | None,
+        num_items_by_task: Mapping[str, Tensor] | None,
+    ) -> NextItemOutput:
+        """Weight and sum the losses of several tasks.
+
+        Raises:
+            NonFiniteError: If the sum is infinite or NaN.
+        """
+        assert self.task_heads is not None
+        totals = totals_of(losses, num_items_in_batch, num_items_by_task)
+        loss = weighted_sum(self.task_heads, self.config, losses, totals)
+        require_finite_loss(loss)
+        return NextItemOutput(
+            loss=loss,
+            losses={task: one.mean() for task, one in losses.items()},
+            num_labels={task: one.count for task, one in losses.items()},
+        )
 
     def summed_loss(
         self, users_BLD: Tensor, labels_BL: Tensor, has_label_BL: Tensor, days_BL: Tensor | None = None

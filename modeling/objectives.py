@@ -72,7 +72,11 @@ class NextItemObjective(Objective):
     ) -> NextItemCollator:
         """See `Objective.collator`."""
         return NextItemCollator(
-            tokenizer, config.max_position_embeddings, packing=packing, columns=config.event_columns
+            tokenizer,
+            config.max_position_embeddings,
+            packing=packing,
+            columns=config.event_columns,
+            label_columns=config.label_tasks,
         )
 
     def mask(
@@ -105,6 +109,7 @@ class MaskedItemObjective(Objective):
             packing=packing,
             seed=seed,
             columns=config.event_columns,
+            label_columns=config.label_tasks,
         )
 
     def mask(

@@ -13,6 +13,7 @@ from seqrec.errors import InputError
 from seqrec.modeling.item_encoder import ItemEncoder
 from seqrec.modeling.recent_counts import PopularityWeights
 from seqrec.modeling.saved_weights import align, check_saved, file_states, finish_saving
+from seqrec.modeling.task_heads import TaskHead
 from seqrec.search.finite import require_finite_weights
 
 __all__ = ["NextItemPreTrainedModel"]
@@ -43,7 +44,7 @@ class NextItemPreTrainedModel(PreTrainedModel):
         super().__init__(config)
 
     def _init_weights(self, module: nn.Module) -> None:
-        if isinstance(module, PopularityWeights):
+        if isinstance(module, PopularityWeights | TaskHead):
             module.reset_parameters()
         elif isinstance(module, ItemEncoder) and module.bound is not None:
             nn.init.zeros_(module.weight)  # items start as their features alone
