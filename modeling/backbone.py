@@ -176,10 +176,13 @@ class NextItemBackbone(NextItemPreTrainedModel):
         """Turn each row's history into a user vector.
 
         It is the hidden state of the newest item or, in models that fill in masked items, of a mask token appended to
-        the history.
+        the history. Its product with item vectors is the score by which `Recommender` ranks:
+        `model.encode_users(input_ids) @ model.encode_items().T`. Nothing else is added: user vectors already hold
+        `logit_scale` and the weights of `popularity_windows`.
 
         Args:
-            input_ids: Token ids (B, L), oldest first, padded on either side; one history per row.
+            input_ids: Token ids (B, L), oldest first, padded on either side; one history per row. Ids 0 to 2 are
+                special tokens; items begin at 3.
             attention_mask: 1 for items, 0 for padding (B, L); None if nothing is padded.
             **columns: The events' other columns (B, L) that the model reads (`config.event_columns`).
 
@@ -199,12 +202,21 @@ class NextItemBackbone(NextItemPreTrainedModel):
         """Return the vectors by which items are scored for a request made now.
 
         They are those of `item_vectors`, followed by the items' latest counts if the model reads recent popularity.
+        The product with the vectors of `encode_users` is the score: `users @ items.T`.
 
         Args:
-            ids: Token ids (…); None for all, including special tokens.
+            ids: Token ids (…); None for all, including special tokens, which are never recommended.
 
         Returns:
-            (…, D + W), or (V, D + W) for all.
+            (…, D + W), or (V, D + W) for all: row t belongs to token id t.
+
+        Example:
+            >>> import torch
+            >>> from seqrec import SasRecConfig, SasRecForNextItem
+            >>> model = SasRecForNextItem(SasRecConfig(vocab_size=13)).eval()  # 3 special tokens and 10 items
+            >>> users = model.encode_users(torch.tensor([[1, 2, 3, 4, 5]]) + 3)  # items 1 to 5
+            >>> (users @ model.encode_items().T).shape
+            torch.Size([1, 13])
         """
         vectors = self.item_vectors(ids)
         if self.recent_counts is None:

@@ -14,11 +14,21 @@ from transformers.dynamic_module_utils import get_class_from_dynamic_module, get
 from seqrec.hub.model_card import save_model_card
 from seqrec.inference.recommender import Recommender
 from seqrec.interactions.histories import Histories
+from seqrec.interactions.special_tokens import NUM_SPECIAL_TOKENS
 from seqrec.modeling.modeling_auto import AutoModelForNextItem
 from seqrec.modeling.objectives import training_collator
 from seqrec.modeling.pipeline_next_item import TASK
 from seqrec.testing.feature_contract import FEATURES
-from seqrec.testing.tiny_inputs import NUM_ITEMS, every_encoding, rows_of, users_one_by_one, without_dropout
+from seqrec.testing.popularity_contract import set_some_events
+from seqrec.testing.tiny_inputs import (
+    HISTORIES,
+    NUM_ITEMS,
+    every_encoding,
+    inputs_of,
+    rows_of,
+    users_one_by_one,
+    without_dropout,
+)
 from seqrec.training.accelerate_loop import train_with_accelerate
 from seqrec.training.arguments import SequentialTrainingArguments
 from seqrec.training.trainer import SequentialTrainer
@@ -30,6 +40,8 @@ FEW_CHOICES = {
     **{time: {"time_encoding": "relative", "request_time": time} for time in ("last_event", "target")},
     "features and popularity": {**FEATURES["free"], "popularity_windows": [7], "request_time": "target"},
 }
+
+EVERY_SCORE = FEW_CHOICES | {"cosine": {"logit_scale": 5.0}}
 
 
 def train_by_trainer(model, rows, tokenizer, packing, folder):
@@ -166,6 +178,23 @@ class ProductContract:
         assert packed[-1] < 0.9 * packed[0]
         assert packed == pytest.approx(unpacked, rel=1e-2)
 
+    @pytest.mark.parametrize("choices", EVERY_SCORE.values(), ids=EVERY_SCORE)
+    def test_users_times_items_is_what_recommend_ranks_by(self, tiny_model, tokenizer):
+        if tiny_model.recent_counts is not None:
+            set_some_events(tiny_model)
+        recommender = recommender_of(tiny_model, tokenizer)
+        for history in HISTORIES:
+            (row,) = rows_of(tiny_model, [history])
+            times = {"timestamps": row["timestamps"]} if "timestamps" in row else {}
+            if "request_times" in tiny_model.config.event_columns:
+                times["at"] = row["target_timestamp"]
+            users_1D = tiny_model.encode_users(**inputs_of(tiny_model, [history]))
+            scores_I = (users_1D @ tiny_model.encode_items().T)[0, NUM_SPECIAL_TOKENS:]
+            order_I = scores_I.argsort(descending=True, stable=True)
+            found = recommender.recommend(names_of(history), k=NUM_ITEMS, exclude_seen=False, **times)
+            assert [one.item_id for one in found] == [f"item {row}" for row in order_I.tolist()]
+            assert [one.score for one in found] == pytest.approx(scores_I[order_I].tolist(), abs=1e-4)
+
     def test_pipeline_and_loaded_recommender_answer_as_before(self, tiny_model, tokenizer, tmp_path):
         recommender = recommender_of(tiny_model, tokenizer)
         recommender.save_pretrained(tmp_path)
@@ -183,6 +212,11 @@ class ProductContract:
         assert config.summary in card
         assert config.paper in card
         assert config.citation in card
+
+
+def names_of(history):
+    """Return the raw ids of token ids."""
+    return [f"item {token_id - NUM_SPECIAL_TOKENS}" for token_id in history]
 
 
 def recommender_of(model, tokenizer):
