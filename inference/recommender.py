@@ -3,7 +3,7 @@
 Shape suffixes: R histories, K list length, D hidden size, V vocabulary.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property, partial
 from pathlib import Path
@@ -24,13 +24,16 @@ from seqrec.hub.staging import staged
 from seqrec.inference.hidden_items import hide, show
 from seqrec.inference.new_catalogue import over_catalogue
 from seqrec.inference.new_items import grow, require_features_of
+from seqrec.inference.pair_tables import histories_in_pairs, histories_of_pairs, read_pairs
 from seqrec.inference.recommendations import Recommendations, describe
 from seqrec.inference.training_record import save_record, with_added_items
 from seqrec.inference.user_tables import read_user_table, user_lists
+from seqrec.interactions.candidates import read_candidates
 from seqrec.interactions.catalogue import Catalogue
 from seqrec.interactions.column_names import remembered_columns
 from seqrec.interactions.histories import Histories
 from seqrec.interactions.item_features import ItemFeatures
+from seqrec.interactions.polars_threads import require_polars
 from seqrec.interactions.raw_ids import ItemId, ItemIds, Unknown, encode_lists, id_text, look_up, read_ids
 from seqrec.interactions.request_options import require_list_length, require_switch
 from seqrec.interactions.request_reading import AllowDeny, read_requests, warn_of_empty
@@ -45,11 +48,14 @@ from seqrec.search.approximate_index import build_index
 from seqrec.search.finite import require_finite
 from seqrec.search.index_names import IndexName
 from seqrec.search.interfaces import Index
+from seqrec.search.pair_predictions import predict_pairs, require_label_tasks
+from seqrec.search.reranking import Reranker, make_reranker
 from seqrec.search.retriever import Retriever
 
 __all__ = ["Recommender"]
 
 BY_POPULARITY = "the most popular items are recommended for them"
+BY_ITEM_ALONE = "predictions for them depend on the item alone"
 
 
 class Recommender:
@@ -361,6 +367,8 @@ class Recommender:
         allow: AllowDeny = ...,
         deny: AllowDeny = ...,
         unknown: Unknown = ...,
+        rank_by: Mapping[str, float] | None = ...,
+        rerank_from: int = ...,
         **columns: Any,
     ) -> Recommendations: ...
 
@@ -377,6 +385,8 @@ class Recommender:
         allow: AllowDeny = ...,
         deny: AllowDeny = ...,
         unknown: Unknown = ...,
+        rank_by: Mapping[str, float] | None = ...,
+        rerank_from: int = ...,
         **columns: Any,
     ) -> list[Recommendations]: ...
 
@@ -392,6 +402,8 @@ class Recommender:
         allow: AllowDeny = None,
         deny: AllowDeny = None,
         unknown: Unknown = "skip",
+        rank_by: Mapping[str, float] | None = None,
+        rerank_from: int = 100,
         **columns: Any,
     ) -> Recommendations | list[Recommendations]:
         """Recommend the items a user will most likely want next.
@@ -412,6 +424,12 @@ class Recommender:
                 allows nothing.
             deny: Ids that may not be recommended: one list for all, or one for each history.
             unknown: `"skip"` to leave out unknown items of a history with a warning, `"error"` to raise.
+            rank_by: Weights of several scores, such as `{"next_item": 1, "click": 0.5, "rating": 0.2}`: the items with
+                the highest scores (`rerank_from` of them) are ranked again by the weighted sum of their z-scores in
+                each of these, and the sum is their score. `next_item` is the score of recommending; the others are
+                predictions (`predict`). A z-score is (value − mean) / standard deviation over those items. Histories
+                without a known item get the most popular items all the same.
+            rerank_from: Number of items that `rank_by` ranks again, at least k.
             **columns: The event columns that the model reads besides items and times, laid out like `history`, such as
                 `device=["tv", "phone"]`. Labels of past events may be left out, or be None where there is none:
                 `rating=[5, None, 3]`.
@@ -423,10 +441,13 @@ class Recommender:
         Raises:
             InputError: If the history is invalid or ambiguous, k is less than 1 or greater than the number of items, a
                 column is missing or not read by the model, times are missing, cannot be read, do not fit the items or
-                contradict each other, `at` has no effect, or, with `unknown="error"`, an item is unknown.
-            NonFiniteError: If scores are infinite or NaN.
+                contradict each other, `at` has no effect, or, with `unknown="error"`, an item is unknown; if `rank_by`
+                names a task that the model lacks, or a weight is not finite, or all are 0; or if `rerank_from` is less
+                than k.
+            NonFiniteError: If scores or predictions are infinite or NaN.
         """
         k, exclude_seen = self.check_k(k), require_switch(exclude_seen, name="exclude_seen")
+        reranker = self.reranker(rank_by, k, rerank_from)
         requests = read_requests(
             history,
             self.tokenizer.look_up,
@@ -442,7 +463,12 @@ class Recommender:
         warn_of_empty(requests.histories, BY_POPULARITY)
         self.warn_of_old_counts(requests.histories)
         scores_RK, token_ids_RK = self.retriever.retrieve(
-            requests.histories, k, exclude_seen=exclude_seen, allowed=requests.allowed, denied=requests.denied
+            requests.histories,
+            k,
+            exclude_seen=exclude_seen,
+            allowed=requests.allowed,
+            denied=requests.denied,
+            reranker=reranker,
         )
         lists = describe(scores_RK, token_ids_RK, self.items)
         lengths = requests.histories.lengths_R.tolist()
@@ -462,6 +488,8 @@ class Recommender:
         allow: ItemIds | None = None,
         deny: ItemIds | None = None,
         unknown: Unknown = "skip",
+        rank_by: Mapping[str, float] | None = None,
+        rerank_from: int = 100,
         columns: Mapping[str, str] | None = None,
     ) -> pl.DataFrame:
         """Recommend for every user of a table of interactions.
@@ -476,6 +504,8 @@ class Recommender:
             allow: The only ids that may be recommended.
             deny: Ids that may not be recommended.
             unknown: See `recommend`.
+            rank_by: See `recommend`.
+            rerank_from: See `recommend`.
             columns: Other names of the table's columns, such as `{"user_id": "uid"}`.
 
         Returns:
@@ -489,6 +519,7 @@ class Recommender:
             RuntimeError: In a process forked from one that had already used polars.
         """
         k, exclude_seen = self.check_k(k), require_switch(exclude_seen, name="exclude_seen")
+        reranker = self.reranker(rank_by, k, rerank_from)
         allowed, denied = self.encode_list(allow, where="allow"), self.encode_list(deny, where="deny")
         table = read_user_table(
             frame,
@@ -502,8 +533,134 @@ class Recommender:
         )
         warn_of_empty(table.histories, BY_POPULARITY)
         self.warn_of_old_counts(table.histories)
-        found = self.retriever.retrieve(table.histories, k, exclude_seen=exclude_seen, allowed=allowed, denied=denied)
+        found = self.retriever.retrieve(
+            table.histories, k, exclude_seen=exclude_seen, allowed=allowed, denied=denied, reranker=reranker
+        )
         return user_lists(table.user_ids, *found, self.items)
+
+    def predict(
+        self,
+        history: ItemIds | Iterable[ItemIds],
+        candidates: ItemIds | Iterable[ItemIds],
+        *,
+        timestamps: Any = None,
+        at: Any = None,
+        unsorted: Unsorted = "sort",
+        unknown: Unknown = "skip",
+        **columns: Any,
+    ) -> pl.DataFrame:
+        """Predict how users would rate candidates, or the probabilities that they click on them, like them, ….
+
+        The predictions are those that evaluation measures (`NextItemHead.predict_tasks`).
+
+        Args:
+            history: See `recommend`.
+            candidates: Raw ids of the items to predict for, of known items only, hidden ones included: one list for
+                all histories, or one for each.
+            timestamps: See `recommend`.
+            at: See `recommend`.
+            unsorted: See `recommend`.
+            unknown: See `recommend`; applies to the items of histories.
+            **columns: See `recommend`. A model that reads past labels (`model.config.past_labels`) takes those of the
+                history's items here, such as `rating=[5, None, 3]`, where None is no label.
+
+        Returns:
+            One row for each candidate, in the order given: `history` (the index of the history, only for several),
+            `item_id` (text), and a column for each task that the model predicts (float32): `rating` on its scale, and
+            calibrated probabilities of the others. Predictions for histories without a known item depend on the item
+            alone.
+
+        Raises:
+            InputError: If the model predicts nothing but the next item, a candidate is unknown, candidates do not fit
+                the histories; otherwise as in `recommend`.
+            NonFiniteError: If predictions are infinite or NaN.
+            RuntimeError: In a process forked from one that had already used polars.
+
+        Example:
+            >>> recommender.predict(["50", "181"], ["258", "286"])  # doctest: +SKIP
+            >>> recommender.predict([["50"], ["1", "2"]], ["258", "286"])  # doctest: +SKIP
+        """
+        tasks = require_label_tasks(self.model.config)
+        require_polars()
+        requests = read_requests(
+            history,
+            self.tokenizer.look_up,
+            timestamps=timestamps,
+            at=at,
+            unsorted=unsorted,
+            columns=columns,
+            wanted_columns=self.retriever.columns,
+            unknown=unknown,
+        )
+        num_histories = len(requests.histories)
+        chosen = read_candidates(candidates, num_histories, self.tokenizer.look_up)
+        found = self.predict_histories(requests.histories, chosen.token_ids, tasks)
+        index = {} if requests.is_single else {"history": chosen.rows(num_histories)}
+        return pl.DataFrame({**index, "item_id": pl.Series(chosen.names(num_histories), dtype=pl.String), **found})
+
+    def predict_frame(
+        self,
+        pairs: Any,
+        histories: Any = None,
+        *,
+        at: Any = None,
+        unknown: Unknown = "skip",
+        columns: Mapping[str, str] | None = None,
+    ) -> pl.DataFrame:
+        """Predict for a table of pairs of users and items.
+
+        Args:
+            pairs: A file or frame with one row per pair: `item_id`, `user_id` and, optionally, `timestamp`, when the
+                item is offered. Without `histories`, it has a column `history` in place of `user_id`: raw ids, oldest
+                first, as a list or as text in which commas separate them.
+            histories: A file or frame of the users' interactions: `user_id`, `item_id`, `timestamp` and the event
+                columns that the model reads; see `read_interactions`. A pair with a timestamp is predicted from the
+                user's interactions before that time, one without from all of them.
+            at: When the items are offered, one time for all pairs without timestamps; see `recommend`.
+            unknown: See `recommend`; applies to the items of histories.
+            columns: Other names of the columns of both tables, such as `{"user_id": "uid"}`; `self.columns` is used
+                otherwise.
+
+        Returns:
+            The pairs in their order: `user_id` and `timestamp` if they have them, `item_id` (text), and a column for
+            each task, as in `predict`.
+
+        Raises:
+            InputError: If a table cannot be read or lacks a column; otherwise as in `predict`.
+            NonFiniteError: If predictions are infinite or NaN.
+            RuntimeError: In a process forked from one that had already used polars.
+
+        Example:
+            >>> recommender.predict_frame("pairs.csv", "interactions.csv")  # doctest: +SKIP
+        """
+        tasks = require_label_tasks(self.model.config)
+        names: dict[str, Any] = {"columns": columns, "remembered": self.columns}
+        found = read_pairs(pairs, self.tokenizer, has_histories=histories is not None, **names)
+        told: dict[str, Any] = {"event_columns": self.retriever.columns, "at": at, "unknown": unknown}
+        if histories is None:
+            rows, row_P = histories_in_pairs(found, self.tokenizer, **told)
+        else:
+            rows, row_P = histories_of_pairs(found, histories, self.tokenizer, protocol=self.protocol, **told, **names)
+        candidates, order_P = found.candidates_of(row_P, len(rows))
+        predictions = self.predict_histories(rows, candidates, tasks)
+        return found.with_predictions(predictions, order_P)
+
+    def predict_histories(
+        self, histories: Histories, candidates: Sequence[np.ndarray], tasks: Sequence[str]
+    ) -> dict[str, np.ndarray]:
+        """Predict for token ids: one array of candidates for all histories, or one for each; see `predict_pairs`."""
+        warn_of_empty(histories, BY_ITEM_ALONE)
+        self.warn_of_old_counts(histories)
+        return predict_pairs(self.model.predict_tasks, tasks, self.retriever.encode(histories), candidates)
+
+    def reranker(self, rank_by: Mapping[str, float] | None, k: int, rerank_from: int) -> Reranker | None:
+        """Return what ranks the best items again; None without weights. See `make_reranker`."""
+        if rank_by is None:
+            return None
+        tasks = ["next_item", *self.model.config.label_tasks]
+        return make_reranker(
+            self.model.predict_tasks, rank_by, tasks, k=k, rerank_from=rerank_from, num_items=len(self.items)
+        )
 
     def name_item(self, item_id: ItemId) -> str:
         """Return an item's title, or its id if it has no title."""

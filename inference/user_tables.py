@@ -24,12 +24,12 @@ from seqrec.interactions.timed_requests import ask_at
 from seqrec.interactions.timestamps import require_times
 from seqrec.interactions.tokenization_items import ItemTokenizer
 
-__all__ = ["read_user_table", "user_lists"]
+__all__ = ["UserTable", "read_histories_of_users", "read_user_table", "user_lists", "without_unknown"]
 
 
 @dataclass(frozen=True)
 class UserTable:
-    """The users of a table, and the known items of their histories."""
+    """The users of a table, and their histories."""
 
     user_ids: pl.Series
     histories: Histories
@@ -46,7 +46,7 @@ def read_user_table(
     protocol: object = None,
     unknown: Unknown = "skip",
 ) -> UserTable:
-    """Read a table of interactions.
+    """Read a table of interactions, and when the items are asked for; unknown items are left out.
 
     Args:
         frame: A file or frame; see `Recommender.recommend_frame`.
@@ -62,6 +62,30 @@ def read_user_table(
         InputError: If the table cannot be read, lacks a column, holds no times although the model reads them, or, with
             `unknown="error"`, holds an unknown item; or if `at` cannot be used.
     """
+    found = read_histories_of_users(
+        frame,
+        tokenizer,
+        event_columns=event_columns,
+        columns=columns,
+        remembered=remembered,
+        protocol=protocol,
+        unknown=unknown,
+    )
+    histories = ask_at(found.histories, at, event_columns, is_single=True)
+    return UserTable(found.user_ids, without_unknown(histories))
+
+
+def read_histories_of_users(
+    frame: Any,
+    tokenizer: ItemTokenizer,
+    *,
+    event_columns: Sequence[str],
+    columns: Mapping[str, str] | None,
+    remembered: Mapping[str, str] | None,
+    protocol: object,
+    unknown: Unknown,
+) -> UserTable:
+    """Read a table of interactions, with `UNK_ID` for unknown items; for arguments, see `read_user_table`."""
     interactions = read_interactions(frame, columns=columns, remembered=remembered, for_training=False)
     item_ids = read_ids(interactions["item_id"].unique(maintain_order=True), where="the table")
     look_up(item_ids, tokenizer.look_up, where="the table", unknown=unknown)
@@ -69,9 +93,12 @@ def read_user_table(
         require_times(interactions["timestamp"])
     labelled = with_all_labels(interactions, event_columns, protocol)
     histories = build_histories(labelled, tokenizer, event_columns[1:])
-    histories = ask_at(histories, at, event_columns, is_single=True)
-    user_ids = pl.Series(histories["user_id"], dtype=interactions["user_id"].dtype)
-    return UserTable(user_ids, histories.keep(histories.columns["input_ids"] != UNK_ID))
+    return UserTable(pl.Series(histories["user_id"], dtype=interactions["user_id"].dtype), histories)
+
+
+def without_unknown(histories: Histories) -> Histories:
+    """Leave out the events of unknown items."""
+    return histories.keep(histories.columns["input_ids"] != UNK_ID)
 
 
 def with_all_labels(interactions: pl.DataFrame, event_columns: Sequence[str], protocol: object) -> pl.DataFrame:

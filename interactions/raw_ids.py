@@ -28,6 +28,7 @@ __all__ = [
     "read_histories",
     "read_ids",
     "read_lists",
+    "read_lists_in_order",
     "require_readable",
 ]
 
@@ -96,6 +97,12 @@ def read_lists(values: Any, *, where: str) -> tuple[list[list[str]], bool]:
     """
     require_readable(values, f"{where} must be a list of item ids, or one list per history", ordered=False)
     return read_one_or_several(values, where=where, ordered=False)
+
+
+def read_lists_in_order(values: Any, *, where: str) -> tuple[list[list[str]], bool]:
+    """Read lists as `read_lists` does, but refuse sets, because the order matters."""
+    require_readable(values, f"{where} must be a list of item ids, or one list per history", ordered=True)
+    return read_one_or_several(values, where=where, ordered=True)
 
 
 def read_one_or_several(values: Any, *, where: str, ordered: bool) -> tuple[list[list[str]], bool]:

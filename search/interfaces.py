@@ -24,8 +24,8 @@ class Encoder(Protocol):
         """
         ...
 
-    def encode_items(self) -> Tensor:
-        """Return item vectors (V, D)."""
+    def encode_items(self, ids: Tensor | None = None) -> Tensor:
+        """Return the vectors (…, D) of token ids (…), or (V, D) of all."""
         ...
 
 

@@ -11,8 +11,10 @@ from torch import Tensor
 
 from seqrec.interactions.histories import Histories
 from seqrec.interactions.history_collator import HistoryCollator, batches_of_like_length, encoder_inputs, pad_items
+from seqrec.interactions.special_tokens import PAD_ID
 from seqrec.search.finite import require_finite
 from seqrec.search.interfaces import Encoder, Index
+from seqrec.search.reranking import Reranker
 
 __all__ = ["Retriever"]
 
@@ -53,6 +55,7 @@ class Retriever:
         exclude_seen: bool = True,
         allowed: TokenLists | None = None,
         denied: TokenLists | None = None,
+        reranker: Reranker | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Find the k best items for each history.
 
@@ -64,6 +67,7 @@ class Retriever:
             exclude_seen: Whether to leave out the items of a history.
             allowed: The only token ids that may be listed: one array for all histories, or one for each.
             denied: Token ids that may not be listed: one array for all histories, or one for each.
+            reranker: Ranks the best items again; not those of empty histories.
 
         Returns:
             `scores_RK` and `token_ids_RK`; the token id is 0 where no item was left to recommend.
@@ -73,14 +77,38 @@ class Retriever:
         """
         with torch.inference_mode():
             if len(histories) == 1:
-                return self.retrieve_batch(histories, k, exclude_seen, allowed, denied)
+                return self.retrieve_batch(histories, k, exclude_seen, allowed, denied, reranker)
             scores_RK = np.zeros((len(histories), k), dtype=np.float32)
             token_ids_RK = np.zeros((len(histories), k), dtype=np.int64)
             for batch in self.batches(histories.lengths_R):
                 scores_RK[batch], token_ids_RK[batch] = self.retrieve_batch(
-                    histories.select(batch), k, exclude_seen, lists_of(allowed, batch), lists_of(denied, batch)
+                    histories.select(batch),
+                    k,
+                    exclude_seen,
+                    lists_of(allowed, batch),
+                    lists_of(denied, batch),
+                    reranker,
                 )
             return scores_RK, token_ids_RK
+
+    def encode(self, histories: Histories) -> Tensor:
+        """Return the user vectors (R, D) of histories; zeros for empty ones.
+
+        Histories of similar length share a batch, as in `retrieve`.
+        """
+        device = self.index.device
+        with torch.inference_mode():
+            padding_1D = self.encoder.encode_items(torch.full((1,), PAD_ID, device=device))
+            users_RD = torch.zeros_like(padding_1D).repeat(len(histories), 1)
+            for rows in self.batches(histories.lengths_R):
+                if histories.lengths_R[rows[0]]:
+                    batch = self.collate_to(device, histories.select(rows))
+                    users_RD[torch.from_numpy(rows).to(device)] = self.encoder.encode_users(**encoder_inputs(batch))
+            return users_RD
+
+    def collate_to(self, device: torch.device, histories: Histories) -> dict[str, Tensor]:
+        """Collate histories on a device."""
+        return {name: tensor.to(device) for name, tensor in self.collate(histories).items()}
 
     def batches(self, lengths_R: np.ndarray) -> list[np.ndarray]:
         """Divide histories into batches; empty ones get separate batches."""
@@ -95,14 +123,15 @@ class Retriever:
         exclude_seen: bool,
         allowed: TokenLists | None,
         denied: TokenLists | None,
+        reranker: Reranker | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Encode one batch, in which all or no histories are empty, and list the best items for each."""
         index = self.index if histories.lengths_R[0] else self.popularity
-        batch = {name: tensor.to(index.device) for name, tensor in self.collate(histories).items()}
+        batch = self.collate_to(index.device, histories)
         if histories.lengths_R[0]:
             users_BD = self.encoder.encode_users(**encoder_inputs(batch))
         else:
-            users_BD = torch.ones(len(histories), 1, device=index.device)
+            users_BD, reranker = torch.ones(len(histories), 1, device=index.device), None
         excluded_BS = batch["seen_ids"] if exclude_seen else None
         if denied is not None:
             denied_BS = matrix(denied, index.device)
@@ -110,7 +139,10 @@ class Retriever:
                 denied_BS = torch.cat([excluded_BS, denied_BS.expand(len(excluded_BS), -1)], dim=1)
             excluded_BS = denied_BS
         allowed_BA = None if allowed is None else matrix(allowed, index.device)
-        found = index.search(users_BD, k, excluded_BS=excluded_BS, allowed_BA=allowed_BA)
+        num_found = k if reranker is None else reranker.num_candidates
+        found = index.search(users_BD, num_found, excluded_BS=excluded_BS, allowed_BA=allowed_BA)
+        if reranker is not None:
+            found = reranker.rank(users_BD, *found, k)
         scores_BK, token_ids_BK = found[0].numpy(force=True), found[1].numpy(force=True)
         if not (scores_BK < np.inf).all():  # also false for NaN; empty places hold -inf
             require_finite(torch.from_numpy(np.where(scores_BK == -np.inf, 0, scores_BK)), what="Scores")

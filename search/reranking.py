@@ -1,0 +1,131 @@
+"""Rank the best items again, by a weighted sum of several scores.
+
+Shape suffixes: B users, D hidden size, N candidates, K list length.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from numbers import Real
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from seqrec.errors import InputError
+from seqrec.search.finite import require_finite
+
+__all__ = ["Reranker", "make_reranker", "standardise"]
+
+NEXT_ITEM = "next_item"
+
+
+@dataclass(frozen=True)
+class Reranker:
+    """Ranks each user's best items by the weighted sum of their standardised scores.
+
+    Attributes:
+        predict: Returns predictions (B, N) by task from user vectors (B, D) and token ids (B, N).
+        weights: Weight of each score by its name: `next_item` for the score that the items were found by, or a task.
+        num_candidates: Number N of best items that are ranked again.
+    """
+
+    predict: Callable[[Tensor, Tensor], Mapping[str, Tensor]]
+    weights: Mapping[str, float]
+    num_candidates: int
+
+    def rank(self, users_BD: Tensor, scores_BN: Tensor, token_ids_BN: Tensor, k: int) -> tuple[Tensor, Tensor]:
+        """List the k items with the highest sums; ties are in the order of token ids.
+
+        Args:
+            users_BD: User vectors.
+            scores_BN: Scores of the next item, −inf in empty places.
+            token_ids_BN: Token ids, 0 in empty places.
+            k: Length of the lists.
+
+        Returns:
+            `scores_BK` (float32), the sums, and `token_ids_BK`; −inf and 0 in empty places.
+
+        Raises:
+            NonFiniteError: If a score or a prediction is infinite or NaN.
+        """
+        token_ids_BN, order_BN = token_ids_BN.sort(dim=1)
+        is_item_BN = token_ids_BN > 0
+        found = {NEXT_ITEM: scores_BN.gather(1, order_BN)}
+        require_finite(found[NEXT_ITEM].where(is_item_BN, 0), what="Scores")
+        if self.weights.keys() - {NEXT_ITEM}:
+            found |= self.predict(users_BD, token_ids_BN)
+        sums_BN = torch.zeros_like(token_ids_BN, dtype=torch.float64)
+        for name, weight in self.weights.items():
+            values_BN = require_finite(found[name].where(is_item_BN, 0), what=f"Predictions ({name})")
+            sums_BN += weight * standardise(values_BN, is_item_BN)
+        sums_BN = sums_BN.where(is_item_BN, -torch.inf)
+        scores_BK, choice_BK = (part[:, :k] for part in sums_BN.sort(dim=1, descending=True, stable=True))
+        return scores_BK.float(), token_ids_BN.gather(1, choice_BK)
+
+
+def standardise(values_BN: Tensor, is_item_BN: Tensor) -> Tensor:
+    """Return z-scores within each row: (value − mean) / standard deviation; 0 throughout where all values are equal.
+
+    Args:
+        values_BN: Finite numbers.
+        is_item_BN: Which of them count; the others' results are arbitrary.
+
+    Returns:
+        `z_BN`, float64.
+    """
+    values_BN = values_BN.double()
+    num_B1 = is_item_BN.sum(dim=1, keepdim=True).clamp(min=1)
+    mean_B1 = values_BN.where(is_item_BN, 0).sum(dim=1, keepdim=True) / num_B1
+    centred_BN = values_BN - mean_B1
+    variance_B1 = centred_BN.square().where(is_item_BN, 0).sum(dim=1, keepdim=True) / num_B1
+    # Equal values can differ from their rounded mean.
+    highest_B1 = values_BN.where(is_item_BN, -torch.inf).amax(dim=1, keepdim=True)
+    lowest_B1 = values_BN.where(is_item_BN, torch.inf).amin(dim=1, keepdim=True)
+    return (centred_BN / variance_B1.sqrt()).where(highest_B1 > lowest_B1, 0)
+
+
+def make_reranker(
+    predict: Callable[[Tensor, Tensor], Mapping[str, Tensor]],
+    rank_by: Mapping[str, float],
+    tasks: Sequence[str],
+    *,
+    k: int,
+    rerank_from: int,
+    num_items: int,
+) -> Reranker:
+    """Check the weights of scores, and the number of items to rank again.
+
+    Args:
+        predict: See `Reranker`.
+        rank_by: Weights by name.
+        tasks: Names that may have a weight, `next_item` among them.
+        k: Length of the lists.
+        rerank_from: Number of best items that are ranked again, at least k; all items if there are fewer.
+        num_items: Size of the catalogue.
+
+    Raises:
+        InputError: If a name is unknown, a weight is not a finite number, all weights are 0, or `rerank_from` is not an
+            integer of at least k.
+    """
+    if not isinstance(rank_by, Mapping) or not rank_by:
+        raise InputError(
+            f"rank_by must be a dictionary of weights, such as {{'next_item': 1, 'rating': 0.2}}, got {rank_by!r:.60}."
+        )
+    unknown = [name for name in rank_by if name not in tasks]
+    if unknown:
+        raise InputError(
+            f"rank_by names {unknown[0]!r}, which the model does not predict. It predicts: {', '.join(tasks)}."
+        )
+    for name, weight in rank_by.items():
+        if not isinstance(weight, Real) or isinstance(weight, bool | np.bool_) or not math.isfinite(weight):
+            raise InputError(f"The weight of {name!r} in rank_by must be a finite number, got {weight!r:.60}.")
+    if not any(rank_by.values()):
+        raise InputError("All weights in rank_by are 0, so nothing decides the order. Give one task another weight.")
+    if not isinstance(rerank_from, int | np.integer) or isinstance(rerank_from, bool) or rerank_from < k:
+        raise InputError(
+            f"rerank_from={rerank_from!r} is not an integer of at least k={k}: as many items must be ranked again as "
+            "are listed."
+        )
+    weights = {name: float(weight) for name, weight in rank_by.items() if weight}
+    return Reranker(predict, weights, min(int(rerank_from), num_items))
