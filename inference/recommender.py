@@ -13,6 +13,7 @@ from typing import Any, Self, overload
 import numpy as np
 import polars as pl
 import torch
+from tqdm.auto import tqdm
 
 from seqrec.errors import InputError, SavedFolderError
 from seqrec.hub.json_objects import parse_json_object
@@ -42,6 +43,7 @@ from seqrec.interactions.tokenization_items import ItemTokenizer
 from seqrec.modeling.devices import resolve_device
 from seqrec.modeling.forked_workers import use_one_thread_after_forks
 from seqrec.modeling.modeling_next_item import NextItemHead
+from seqrec.modeling.pipeline_predictions import BY_ITEM_ALONE
 from seqrec.modeling.recent_counts import warn_of_old_counts
 from seqrec.modeling.serving import make_retriever
 from seqrec.search.approximate_index import build_index
@@ -50,12 +52,13 @@ from seqrec.search.index_names import IndexName
 from seqrec.search.interfaces import Index
 from seqrec.search.pair_predictions import predict_pairs, require_label_tasks
 from seqrec.search.reranking import Reranker, make_reranker
-from seqrec.search.retriever import Retriever
+from seqrec.search.retriever import Retriever, lists_of
 
 __all__ = ["Recommender"]
 
 BY_POPULARITY = "the most popular items are recommended for them"
-BY_ITEM_ALONE = "predictions for them depend on the item alone"
+PART = 2**12  # histories between two steps of the progress bar of predicting
+BAR_DELAY = 0.5  # seconds; shorter predictions need no progress bar
 
 
 class Recommender:
@@ -606,6 +609,7 @@ class Recommender:
         at: Any = None,
         unknown: Unknown = "skip",
         columns: Mapping[str, str] | None = None,
+        progress: bool = False,
     ) -> pl.DataFrame:
         """Predict for a table of pairs of users and items.
 
@@ -620,6 +624,7 @@ class Recommender:
             unknown: See `recommend`; applies to the items of histories.
             columns: Other names of the columns of both tables, such as `{"user_id": "uid"}`; `self.columns` is used
                 otherwise.
+            progress: Whether to show a progress bar.
 
         Returns:
             The pairs in their order: `user_id` and `timestamp` if they have them, `item_id` (text), and a column for
@@ -642,16 +647,28 @@ class Recommender:
         else:
             rows, row_P = histories_of_pairs(found, histories, self.tokenizer, protocol=self.protocol, **told, **names)
         candidates, order_P = found.candidates_of(row_P, len(rows))
-        predictions = self.predict_histories(rows, candidates, tasks)
+        predictions = self.predict_histories(rows, candidates, tasks, progress=progress)
         return found.with_predictions(predictions, order_P)
 
     def predict_histories(
-        self, histories: Histories, candidates: Sequence[np.ndarray], tasks: Sequence[str]
+        self,
+        histories: Histories,
+        candidates: Sequence[np.ndarray],
+        tasks: Sequence[str],
+        *,
+        progress: bool = False,
     ) -> dict[str, np.ndarray]:
         """Predict for token ids: one array of candidates for all histories, or one for each; see `predict_pairs`."""
         warn_of_empty(histories, BY_ITEM_ALONE)
         self.warn_of_old_counts(histories)
-        return predict_pairs(self.model.predict_tasks, tasks, self.retriever.encode(histories), candidates)
+        parts = []
+        with tqdm(total=len(histories), desc="Predicting", delay=BAR_DELAY, disable=not progress) as bar:
+            for rows in np.split(np.arange(len(histories)), range(PART, len(histories), PART)):
+                users_RD = self.retriever.encode(histories.select(rows))
+                own = lists_of(candidates, rows)
+                parts.append(predict_pairs(self.model.predict_tasks, tasks, users_RD, own))
+                bar.update(len(rows))
+        return {task: np.concatenate([part[task] for part in parts]) for task in tasks}
 
     def reranker(self, rank_by: Mapping[str, float] | None, k: int, rerank_from: int) -> Reranker | None:
         """Return what ranks the best items again; None without weights. See `make_reranker`."""

@@ -14,6 +14,7 @@ from torch.utils.data import Dataset
 from transformers import Pipeline
 
 from seqrec.errors import InputError
+from seqrec.interactions.candidates import read_candidates
 from seqrec.interactions.events import TIME_COLUMNS
 from seqrec.interactions.item_rows import rows_of, token_ids_of
 from seqrec.interactions.plain_features import ITEM_FEATURES
@@ -25,16 +26,18 @@ from seqrec.interactions.tokenizer_settings import make_tokenizer
 from seqrec.modeling.forked_workers import use_one_thread_after_forks
 from seqrec.modeling.grown_models import grown_model, has_id_embedding
 from seqrec.modeling.pipeline_items import read_new_items
+from seqrec.modeling.pipeline_predictions import list_predictions, predict_candidates
 from seqrec.modeling.recent_counts import warn_of_old_counts
 from seqrec.modeling.saved_items import ITEMS, ITEMS_JSON, find_items, read_items, save_items
 from seqrec.modeling.serving import make_retriever
 from seqrec.search.exact_index import ExactIndex
+from seqrec.search.pair_predictions import require_label_tasks
 from seqrec.search.retriever import Retriever
 
 __all__ = ["TASK", "NextItemRecommendationPipeline"]
 
 TASK = "next-item-recommendation"
-REQUEST_KEYS = ("history", "timestamps", "at", "allow", "deny")
+REQUEST_KEYS = ("history", "timestamps", "at", "allow", "deny", "candidates")
 BY_POPULARITY = "the most popular items are recommended for them"
 BY_TOKEN_ORDER = "items are recommended for them in token order, which usually follows popularity"
 
@@ -122,7 +125,7 @@ class NextItemRecommendationPipeline(Pipeline):
         return make_retriever(model, ExactIndex, counts_V=counts_V, hidden_H=self.hidden_H)
 
     def __call__(self, inputs: Any, **kwargs: Any) -> Any:
-        """Recommend for one history or several.
+        """Recommend for one history or several, or predict ratings and other outcomes for given items.
 
         Args:
             inputs: One user's raw item ids, oldest first (a list, array or column); a list of such histories; a dict
@@ -130,7 +133,8 @@ class NextItemRecommendationPipeline(Pipeline):
                 event columns that the model reads, laid out like `history`; or a list of such dicts. A generator yields
                 requests of any of these forms. A model that reads times needs `timestamps`, when the user took each
                 item; one whose `request_time` is "target" also reads `at`, when the items are asked for: both as in
-                `Recommender.recommend`.
+                `Recommender.recommend`. A dict with `candidates` (one list of raw ids for all histories, or one for
+                each) asks for predictions for these items, as `Recommender.predict` gives.
             **kwargs: `top_k` (10), the number of items; `exclude_seen` (True), whether to leave out items of the
                 history; `allow`, the only ids that may be recommended, and `deny`, ids that may not: one list for all
                 histories, or one for each; `at`, for requests without their own. `batch_size` has no effect: a list of
@@ -139,12 +143,13 @@ class NextItemRecommendationPipeline(Pipeline):
         Returns:
             `[{"item_id": …, "score": …, "title": …}, …]`, best first, for one history; a list of such lists for
             several. The title is None for an item without one; if no item of the catalogue has a title, answers have no
-            `title`. Lists are shorter than `top_k` if fewer items may be recommended.
+            `title`. Lists are shorter than `top_k` if fewer items may be recommended. For `candidates`,
+            `[{"item_id": …, "rating": …, "click": …}, …]` in their order, with the tasks that the model predicts.
 
         Raises:
             InputError: If a history is invalid or ambiguous, an option is out of range, or an event column is missing
-                or not read by the model.
-            NonFiniteError: If scores are infinite or NaN.
+                or not read by the model; or if a candidate is unknown, or the model predicts only the next item.
+            NonFiniteError: If scores or predictions are infinite or NaN.
         """
         if not (isinstance(inputs, Mapping | GeneratorType | Dataset) or is_list_of_requests(inputs)):
             inputs = {"history": inputs}  # otherwise the ids of a history would be taken for a batch
@@ -200,11 +205,18 @@ class NextItemRecommendationPipeline(Pipeline):
             allow=request.get("allow", allow),
             deny=request.get("deny", deny),
         )
-        return {"requests": requests}
+        if "candidates" not in request:
+            return {"requests": requests}
+        if requests.allowed is not None or requests.denied is not None:
+            raise InputError("allow and deny have no effect on predictions for candidates. Leave them out.")
+        require_label_tasks(self.model.config)
+        candidates = read_candidates(request["candidates"], len(requests.histories), self.encode_item_ids)
+        return {"requests": requests, "candidates": candidates}
 
-    def _forward(
-        self, input_tensors: dict[str, Any], top_k: int = 10, exclude_seen: bool = True
-    ) -> dict[str, bool | np.ndarray]:
+    def _forward(self, input_tensors: dict[str, Any], top_k: int = 10, exclude_seen: bool = True) -> dict[str, Any]:
+        if "candidates" in input_tensors:
+            predictions = predict_candidates(self.model, self.retriever, **input_tensors)
+            return {**input_tensors, "predictions": predictions}
         top_k = require_list_length(top_k, self.model.config.num_items, name="top_k")
         exclude_seen = require_switch(exclude_seen, name="exclude_seen")
         requests: Requests = input_tensors["requests"]
@@ -220,7 +232,9 @@ class NextItemRecommendationPipeline(Pipeline):
         return {"is_single": requests.is_single, "scores_BK": scores_BK, "token_ids_BK": token_ids_BK}
 
     def postprocess(self, model_outputs: dict[str, Any]) -> list[Any]:
-        """Turn scores and token ids into raw ids with scores and titles, without empty places."""
+        """Turn scores and token ids into raw ids with scores and titles, without empty places; or list predictions."""
+        if "predictions" in model_outputs:
+            return list_predictions(**model_outputs)
         found = [
             [
                 self.describe(token_id, score)
@@ -245,7 +259,8 @@ class NextItemRecommendationPipeline(Pipeline):
     def optional_keys(self) -> list[str]:
         """The keys of a request, besides its history and further event columns, that have an effect on the model."""
         reads = {"timestamps": "timestamps", "at": "request_times"}
-        return [name for name in REQUEST_KEYS[1:] if reads.get(name, "input_ids") in self.retriever.columns]
+        names = [name for name in REQUEST_KEYS[1:] if reads.get(name, "input_ids") in self.retriever.columns]
+        return names if self.model.config.label_tasks else [name for name in names if name != "candidates"]
 
     def encode_item_ids(self, item_ids: list[str]) -> np.ndarray:
         """Look up raw ids as `ItemTokenizer.encode_item_ids` does; without seqrec, the tokenizer lacks that method."""

@@ -4,6 +4,7 @@ Shape suffixes: B users, R histories, L length, K list length, S excluded items,
 """
 
 from collections.abc import Sequence
+from typing import overload
 
 import numpy as np
 import torch
@@ -16,7 +17,7 @@ from seqrec.search.finite import require_finite
 from seqrec.search.interfaces import Encoder, Index
 from seqrec.search.reranking import Reranker
 
-__all__ = ["Retriever"]
+__all__ = ["Retriever", "lists_of"]
 
 BATCH_SIZE = 256
 TokenLists = Sequence[np.ndarray]
@@ -147,6 +148,14 @@ class Retriever:
         if not (scores_BK < np.inf).all():  # also false for NaN; empty places hold -inf
             require_finite(torch.from_numpy(np.where(scores_BK == -np.inf, 0, scores_BK)), what="Scores")
         return scores_BK, token_ids_BK
+
+
+@overload
+def lists_of(lists: TokenLists, rows: np.ndarray) -> TokenLists: ...
+
+
+@overload
+def lists_of(lists: None, rows: np.ndarray) -> None: ...
 
 
 def lists_of(lists: TokenLists | None, rows: np.ndarray) -> TokenLists | None:

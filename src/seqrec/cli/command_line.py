@@ -23,6 +23,7 @@ USAGE = """seqrec COMMAND [flags]
   tune        search for the best settings, and train with them
   evaluate    evaluate a saved model on held-out interactions
   recommend   recommend items for one history, or for every user in a file
+  predict     predict ratings and other outcomes for the pairs in a file
   add-items   add new items to a saved model, without training
   hide-items  never recommend some items of a saved model
   show-items  recommend hidden items again
@@ -87,5 +88,16 @@ def run_command(name: str, argv: Sequence[str]) -> None:
 
 COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     name: partial(run_command, name)
-    for name in ("prepare", "train", "tune", "evaluate", "recommend", "add-items", "hide-items", "show-items", "push")
+    for name in (
+        "prepare",
+        "train",
+        "tune",
+        "evaluate",
+        "recommend",
+        "predict",
+        "add-items",
+        "hide-items",
+        "show-items",
+        "push",
+    )
 }

@@ -25,6 +25,7 @@ __all__ = [
     "some_ids",
     "split_ids",
     "true_or_false",
+    "weights",
 ]
 
 ID = re.compile(r'\s*(?:"((?:[^"]|"")*)"|((?!\s*")[^,]*?))\s*(?:,|\Z)')
@@ -161,6 +162,17 @@ def finite_number(text: str) -> float:
 def number_or_none(text: str) -> float | None:
     """Parse a finite number, or the word none."""
     return None if text.strip().lower() == "none" else finite_number(text)
+
+
+def weights(text: str) -> dict[str, float]:
+    """Parse weights by name, such as `next_item=1,rating=0.2`."""
+    found: dict[str, float] = {}
+    for part in text.split(","):
+        name, separator, number = (word.strip() for word in part.partition("="))
+        if not name or not separator or name in found:
+            raise argparse.ArgumentTypeError(f"{text!r} is not of the form next_item=1,rating=0.2, each name once")
+        found[name] = finite_number(number)
+    return found
 
 
 def positive_integer(text: str) -> int:

@@ -8,8 +8,18 @@ from typing import get_args
 
 from seqrec.cli.console import json_text
 from seqrec.cli.output import WRITERS, require_output_file, write_frame
-from seqrec.cli.parsers import FlagParser, not_empty, positive_integer, some_ids, split_ids
-from seqrec.cli.shared_flags import add_device_flag, add_import_flag, add_model_flag, add_quiet_flag, import_modules
+from seqrec.cli.parsers import FlagParser, not_empty, positive_integer, some_ids, split_ids, weights
+from seqrec.cli.shared_flags import (
+    COLUMNS,
+    add_column_flags,
+    add_device_flag,
+    add_import_flag,
+    add_model_flag,
+    add_quiet_flag,
+    add_request_flags,
+    columns_of,
+    import_modules,
+)
 from seqrec.errors import InputError
 from seqrec.evaluation.tables import printable, terminal_width
 from seqrec.interactions.locations import require_model_name
@@ -17,8 +27,8 @@ from seqrec.search.index_names import IndexName
 
 __all__ = ["recommend_command"]
 
-COLUMNS = {"user_id": "user_id_column", "item_id": "item_id_column", "timestamp": "timestamp_column"}  # and their flags
 DEFAULT_K = 10
+DEFAULT_RERANKED = 100
 
 
 def recommend_command(argv: Sequence[str]) -> None:
@@ -47,34 +57,27 @@ def recommend_parser() -> FlagParser:
         "since 1970.",
     )
     parser.add_argument("--input", type=not_empty, help="File of interactions, instead of --history.")
-    for column, flag in COLUMNS.items():
-        parser.add_argument(
-            f"--{flag}",
-            type=not_empty,
-            help=f"Column of --input with the {column}s (default: as in training, or {column}).",
-        )
+    add_column_flags(parser, "--input")
     parser.add_argument("--output", help=f"File for the recommendations for --input ({', '.join(WRITERS)}).")
     parser.add_argument("--k", type=positive_integer, help=f"Number of items per history (default: {DEFAULT_K}).")
     parser.add_argument(
-        "--at",
-        type=not_empty,
-        help="When the items are asked for, for models with request_time=target: an ISO time, a number, or 'now'.",
+        "--rank_by",
+        type=weights,
+        help="Rank the best items again by a weighted sum of standardised scores, such as "
+        "next_item=1,rating=0.2: the score of recommending, and tasks that the model predicts.",
     )
     parser.add_argument(
-        "--recent",
-        type=not_empty,
-        help="File of all users' interactions in recent days, to count instead of those in training, for models with "
-        "popularity_windows.",
+        "--rerank_from",
+        type=positive_integer,
+        help=f"Number of best items that --rank_by ranks again (default: {DEFAULT_RERANKED}).",
     )
+    add_request_flags(parser)
     parser.add_argument("--allow", type=some_ids, help="Recommend only these ids.")
     parser.add_argument("--deny", type=some_ids, help="Never recommend these ids.")
     parser.add_argument(
         "--index", default="exact", choices=get_args(IndexName), help="How to search the catalogue (default: exact)."
     )
     parser.add_argument("--include_seen", action="store_true", help="Allow items in the history to be recommended.")
-    parser.add_argument(
-        "--unknown", choices=("skip", "error"), default="skip", help="How to treat unknown ids (default: skip)."
-    )
     parser.add_argument("--json", action="store_true", help="Print JSON instead of a table.")
     add_quiet_flag(parser)
     add_import_flag(parser)
@@ -98,6 +101,8 @@ def recommend(flags: argparse.Namespace) -> None:
         "deny": flags.deny,
         "exclude_seen": not flags.include_seen,
         "unknown": flags.unknown,
+        "rank_by": flags.rank_by,
+        "rerank_from": DEFAULT_RERANKED if flags.rerank_from is None else flags.rerank_from,
     }
     if flags.input is not None:
         frame = recommender.recommend_frame(flags.input, k, columns=columns_of(flags), **options)
@@ -113,17 +118,14 @@ def recommend(flags: argparse.Namespace) -> None:
         print(recommendations_table(found, width=terminal_width(sys.stdout)))
 
 
-def columns_of(flags: argparse.Namespace) -> dict[str, str]:
-    """Return the names of the columns that flags give."""
-    return {column: getattr(flags, flag) for column, flag in COLUMNS.items() if getattr(flags, flag) is not None}
-
-
 def require_one_source(flags: argparse.Namespace) -> None:
     """Raise an `InputError` unless the flags give one history, or an input and an output file, and go together."""
     if (flags.history is None) == (flags.input is None):
         raise InputError("Give either --history or --input.")
     if (flags.input is None) != (flags.output is None):
         raise InputError("--input and --output go together. Give both or neither.")
+    if flags.rerank_from is not None and flags.rank_by is None:
+        raise InputError("--rerank_from has no effect without --rank_by. Leave it out.")
     columns = columns_of(flags)
     if flags.input is not None and flags.timestamps is not None:
         raise InputError("--timestamps goes with --history; the times of --input are in its column. Leave it out.")

@@ -1,5 +1,6 @@
 """Flags, and checks of flags, that several commands share. Nothing here imports anything heavy."""
 
+import argparse
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -11,16 +12,21 @@ from seqrec.interactions.locations import require_dataset_name, similar
 from seqrec.interactions.one_line import one_line
 
 __all__ = [
+    "COLUMNS",
+    "add_column_flags",
     "add_device_flag",
     "add_import_flag",
     "add_model_flag",
     "add_quiet_flag",
+    "add_request_flags",
     "asks_for_help",
     "check_dataset",
+    "columns_of",
     "import_modules",
     "value_of",
 ]
 
+COLUMNS = {"user_id": "user_id_column", "item_id": "item_id_column", "timestamp": "timestamp_column"}  # and their flags
 HELP = {"-h", "--help", "--help_all"}
 
 
@@ -52,6 +58,39 @@ def add_import_flag(parser: FlagParser) -> None:
         type=not_empty,
         metavar="MODULE",
         help="Python module that registers architectures, event columns or parts; may be given several times.",
+    )
+
+
+def add_column_flags(parser: FlagParser, of: str) -> None:
+    """Add the names of a table's columns, where `of` is the flag of the table."""
+    for column, flag in COLUMNS.items():
+        parser.add_argument(
+            f"--{flag}",
+            type=not_empty,
+            help=f"Column of {of} with the {column}s (default: as in training, or {column}).",
+        )
+
+
+def columns_of(flags: argparse.Namespace) -> dict[str, str]:
+    """Return the names of the columns that flags give."""
+    return {column: getattr(flags, flag) for column, flag in COLUMNS.items() if getattr(flags, flag) is not None}
+
+
+def add_request_flags(parser: FlagParser) -> None:
+    """Add the time of requests, recent interactions, and what to do with unknown items."""
+    parser.add_argument(
+        "--at",
+        type=not_empty,
+        help="When the items are asked for, for models with request_time=target: an ISO time, a number, or 'now'.",
+    )
+    parser.add_argument(
+        "--recent",
+        type=not_empty,
+        help="File of all users' interactions in recent days, to count instead of those in training, for models with "
+        "popularity_windows.",
+    )
+    parser.add_argument(
+        "--unknown", choices=("skip", "error"), default="skip", help="How to treat unknown ids (default: skip)."
     )
 
 
