@@ -35,12 +35,12 @@ def fit_calibration(logits_N: ArrayLike, labels_N: ArrayLike, *, task: str = "ta
     Returns:
         `(slope, shift)`; (1, 0) if they could not be fitted.
     """
-    logits_N, labels_N = np.asarray(logits_N, dtype=np.float64), np.asarray(labels_N, dtype=np.float64)
-    has_label_N = ~np.isnan(labels_N)
-    logits_N, labels_N = logits_N[has_label_N], labels_N[has_label_N]
-    obstacle = obstacle_to_fit(logits_N, labels_N)
+    has_label_N = ~np.isnan(np.asarray(labels_N, dtype=np.float64))
+    inputs_N = np.asarray(logits_N, dtype=np.float64)[has_label_N]
+    targets_N = np.asarray(labels_N, dtype=np.float64)[has_label_N]
+    obstacle = obstacle_to_fit(inputs_N, targets_N)
     if obstacle is None:
-        slope, shift = minimise_log_loss(logits_N, labels_N)
+        slope, shift = minimise_log_loss(inputs_N, targets_N)
         if slope > 0 and np.isfinite([slope, shift]).all():
             return slope, shift
         obstacle = "higher logits do not go with label 1"

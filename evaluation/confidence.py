@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 from seqrec.errors import InputError
 from seqrec.evaluation.metrics import RANKING_METRICS
 
-__all__ = ["confidence_intervals"]
+__all__ = ["confidence_intervals", "percentile_interval", "resample_means"]
 
 METRICS = ("ndcg", "hr", "mrr")
 MAX_DRAWS = 2**22  # counts (R, G) drawn at once: 32 MiB

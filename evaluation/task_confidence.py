@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from seqrec.evaluation.confidence import percentile_interval, resample_means
-from seqrec.evaluation.task_metrics import auc_by_user, checked, log_losses, placements
+from seqrec.evaluation.task_metrics import auc_by_user, checked_rows, log_losses, placements
 
 __all__ = ["auc_interval", "binary_intervals", "rating_intervals"]
 
@@ -38,7 +38,7 @@ def rating_intervals(
     Raises:
         InputError: See `rating_metrics`.
     """
-    predicted_N, labels_N = checked(predicted_N, labels_N)
+    predicted_N, labels_N = checked_rows(predicted_N, labels_N)
     errors_N = predicted_N - labels_N
     codes_N = np.unique(np.asarray(users_N), return_inverse=True)[1]
     squares_R, absolutes_R = resampled_averages(
@@ -64,7 +64,7 @@ def binary_intervals(
     Raises:
         InputError: See `binary_metrics`.
     """
-    probabilities_N, labels_N = checked(probabilities_N, labels_N, are_binary=True)
+    probabilities_N, labels_N = checked_rows(probabilities_N, labels_N, are_binary=True)
     codes_N = np.unique(np.asarray(users_N), return_inverse=True)[1]
     losses_N = log_losses(probabilities_N, labels_N)
     averages_R = resampled_averages(np.bincount(codes_N, losses_N)[None], np.bincount(codes_N), seed)[0]

@@ -163,9 +163,9 @@ class Factors(nn.Module):
         super().__init__()
         self.penalty = penalty
         num_users, num_items = len(biases.users_U), len(biases.items_I)
-        for name, number in (("users", num_users), ("items", num_items), ("rated_items", num_items)):
-            values = torch.randn(number, size, generator=generator) * INITIAL_SCALE
-            self.register_parameter(name, nn.Parameter(torch.zeros_like(values) if name == "rated_items" else values))
+        self.users = nn.Parameter(torch.randn(num_users, size, generator=generator) * INITIAL_SCALE)
+        self.items = nn.Parameter(torch.randn(num_items, size, generator=generator) * INITIAL_SCALE)
+        self.rated_items = nn.Parameter(torch.zeros(num_items, size))
         self.user_biases = nn.Parameter(torch.from_numpy(biases.user_biases_U / biases.scale).float())
         self.item_biases = nn.Parameter(torch.from_numpy(biases.item_biases_I / biases.scale).float())
 
@@ -189,8 +189,19 @@ class Factors(nn.Module):
         """Copy the current factors and biases."""
         everyone = torch.arange(len(rows.lengths_U))
         of_users_UF = self.of_users(everyone, rows.items_N, rows.lengths_U)
-        arrays = [of_users_UF, self.items, self.user_biases, self.item_biases]
-        return MatrixFactorisation(biases, *(array.double().numpy().copy() for array in arrays), epoch)
+        return MatrixFactorisation(
+            biases,
+            user_factors_UF=array_of(of_users_UF),
+            item_factors_IF=array_of(self.items),
+            user_biases_U=array_of(self.user_biases),
+            item_biases_I=array_of(self.item_biases),
+            num_epochs=epoch,
+        )
+
+
+def array_of(tensor: Tensor) -> np.ndarray:
+    """Copy a tensor into an array in float64."""
+    return tensor.double().numpy().copy()
 
 
 def with_zeros(factors: np.ndarray) -> np.ndarray:

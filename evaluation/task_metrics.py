@@ -20,6 +20,7 @@ __all__ = [
     "auc",
     "auc_by_user",
     "binary_metrics",
+    "checked_rows",
     "expected_calibration_error",
     "grouped_auc",
     "log_losses",
@@ -46,7 +47,7 @@ def rating_metrics(predicted_N: ArrayLike, labels_N: ArrayLike) -> dict[str, flo
     >>> rating_metrics([3.0, 4.0], [3, 2])
     {'rmse': 1.4142135623730951, 'mae': 1.0}
     """
-    predicted_N, labels_N = checked(predicted_N, labels_N)
+    predicted_N, labels_N = checked_rows(predicted_N, labels_N)
     errors_N = predicted_N - labels_N
     return {"rmse": float(np.sqrt(np.mean(errors_N**2))), "mae": float(np.abs(errors_N).mean())}
 
@@ -67,7 +68,7 @@ def binary_metrics(probabilities_N: ArrayLike, labels_N: ArrayLike, users_N: Arr
         InputError: If there are no rows, arrays differ in length, labels are other than 0 and 1, or probabilities are
             outside 0 to 1.
     """
-    probabilities_N, labels_N = checked(probabilities_N, labels_N, are_binary=True)
+    probabilities_N, labels_N = checked_rows(probabilities_N, labels_N, are_binary=True)
     value, left_out = grouped_auc(probabilities_N, labels_N, users_N)
     return {
         "auc": auc(probabilities_N, labels_N),
@@ -144,7 +145,7 @@ def placements(scores_N: np.ndarray, labels_N: np.ndarray) -> tuple[np.ndarray, 
 def share_below(values: np.ndarray, others: np.ndarray) -> np.ndarray:
     """Return the share of `others` below each value, equal ones counting half."""
     others = np.sort(others)
-    below, up_to = (np.searchsorted(others, values, side=side) for side in ("left", "right"))  # type: ignore[call-overload]
+    below, up_to = (np.searchsorted(others, values, side=side) for side in ("left", "right"))
     return (below + up_to) / (2 * len(others))
 
 
@@ -181,7 +182,7 @@ def reliability(probabilities_N: ArrayLike, labels_N: ArrayLike, *, num_bins: in
     Raises:
         InputError: As in `binary_metrics`.
     """
-    probabilities_N, labels_N = checked(probabilities_N, labels_N, are_binary=True)
+    probabilities_N, labels_N = checked_rows(probabilities_N, labels_N, are_binary=True)
     edges = np.linspace(0, 1, num_bins + 1)
     bins_N = np.minimum(np.searchsorted(edges, probabilities_N, side="right") - 1, num_bins - 1)
     num_rows_C = np.bincount(bins_N, minlength=num_bins)
@@ -205,7 +206,9 @@ def expected_calibration_error(probabilities_N: ArrayLike, labels_N: ArrayLike, 
     return float(np.average(gaps_C, weights=found.num_rows_C))
 
 
-def checked(predicted_N: ArrayLike, labels_N: ArrayLike, *, are_binary: bool = False) -> tuple[np.ndarray, np.ndarray]:
+def checked_rows(
+    predicted_N: ArrayLike, labels_N: ArrayLike, *, are_binary: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
     """Return predictions and labels in float64; refuse unusable ones."""
     predicted_N, labels_N = np.asarray(predicted_N, dtype=np.float64), np.asarray(labels_N, dtype=np.float64)
     if predicted_N.shape != labels_N.shape or labels_N.ndim != 1 or len(labels_N) == 0:
