@@ -4,7 +4,17 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-__all__ = ["defaults_of", "is_count", "is_known", "is_text", "mapping", "protocol_of", "training_of", "tuning_of"]
+__all__ = [
+    "defaults_of",
+    "is_count",
+    "is_known",
+    "is_share",
+    "is_text",
+    "mapping",
+    "protocol_of",
+    "training_of",
+    "tuning_of",
+]
 
 MAX_SECONDS = 10**10
 
