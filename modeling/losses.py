@@ -14,7 +14,16 @@ from torch.autograd.function import once_differentiable
 
 from seqrec.interactions.special_tokens import NUM_SPECIAL_TOKENS
 
-__all__ = ["bce", "chunk_rows", "cross_entropy", "gbce", "gbce_beta", "loss_without_labels", "sampled_softmax"]
+__all__ = [
+    "bce",
+    "chunk_rows",
+    "cross_entropy",
+    "gbce",
+    "gbce_beta",
+    "loss_without_labels",
+    "must_reach_every_weight",
+    "sampled_softmax",
+]
 
 # Logits per chunk: on a CPU, 4 MiB of float32 fit in its cache; a GPU needs more to keep its cores busy.
 CHUNK_LOGITS = {"cpu": 2**20}
