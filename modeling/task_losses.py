@@ -65,7 +65,7 @@ def count_labels(batches: Iterable[Mapping[str, Tensor]], label_tasks: Iterable[
     batches = list(batches)
     counts = {NEXT_ITEM_TASK: sum_of((batch["labels"] != IGNORED_LABEL).sum() for batch in batches)}
     for task in label_tasks:
-        counts[task] = sum_of((~batch[labels_key(task)].isnan()).sum() for batch in batches)
+        counts[task] = sum_of((~required_labels(batch, task).isnan()).sum() for batch in batches)
         if task == CLICK:
             shown = [(batch[IMPRESSION_IDS] != PAD_ID).sum() for batch in batches if IMPRESSION_IDS in batch]
             counts[task] = sum_of([counts[task], *shown])
@@ -83,16 +83,25 @@ def labels_of(columns: dict[str, Any], label_tasks: Iterable[str]) -> dict[str, 
     Raises:
         InputError: If some are missing.
     """
-    found = {}
-    for task in label_tasks:
-        name = labels_key(task)
-        if columns.get(name) is None:
-            raise InputError(
-                f"The model predicts {task!r}, but its labels were not given. Pass {name}=, a tensor (B, L) with NaN "
-                "for none; training_collator(model, tokenizer) makes it."
-            )
-        found[task] = columns.pop(name)
+    found = {task: required_labels(columns, task) for task in label_tasks}
+    for task in found:
+        del columns[labels_key(task)]
     return found
+
+
+def required_labels(batch: Mapping[str, Any], task: str) -> Tensor:
+    """Return the labels of a task in a batch.
+
+    Raises:
+        InputError: If they are missing.
+    """
+    name = labels_key(task)
+    if batch.get(name) is None:
+        raise InputError(
+            f"The model predicts {task!r}, but its labels were not given. Pass {name}=, a tensor (B, L) with NaN for "
+            "none; training_collator(model, tokenizer) makes it."
+        )
+    return batch[name]
 
 
 def impressions_of(columns: dict[str, Any]) -> tuple[Tensor, Tensor] | None:

@@ -18,11 +18,13 @@ from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 from transformers import get_scheduler, set_seed
 
+from seqrec.configuration.task_entries import NEXT_ITEM_TASK
 from seqrec.interactions.collators import MaskedItemCollator, NextItemCollator
 from seqrec.interactions.histories import Histories, as_histories
+from seqrec.interactions.required_labels import require_labels
 from seqrec.interactions.required_times import require_seconds
-from seqrec.interactions.special_tokens import IGNORED_LABEL
 from seqrec.modeling.modeling_next_item import NextItemHead
+from seqrec.modeling.task_losses import count_labels
 from seqrec.search.finite import require_finite_weights
 from seqrec.training.terminal import can_show_bars
 from seqrec.training.training_events import set_training_events
@@ -72,7 +74,8 @@ def train_with_accelerate(
     """
     set_seed(seed)
     accelerator = accelerator or Accelerator()
-    rows: Any = as_histories(train_dataset, collator.columns)
+    rows: Any = as_histories(train_dataset, dict.fromkeys((*collator.columns, *model.config.label_tasks)))
+    require_labels(rows, model.config.label_tasks, model.config.rating_scale)
     require_seconds(rows, collator.columns)
     set_training_events(model, rows)
     loader = DataLoader(
@@ -108,25 +111,28 @@ def train_epoch(
 ) -> float:
     """Train for one epoch; return the mean loss of the steps that have labels."""
     model.train()
+    label_tasks = accelerator.unwrap_model(model).config.label_tasks
     losses = []
     batches = iter(loader)
     while group := list(islice(batches, gradient_accumulation_steps)):
-        # Each summed loss is divided by the number of labels in the whole step, over all batches and processes.
-        num_labels = accelerator.reduce(sum((batch["labels"] != IGNORED_LABEL).sum() for batch in group))
+        # Each task's loss is divided by the number of its labels in the whole step, over all batches and processes.
+        num_labels = {task: accelerator.reduce(n) for task, n in count_labels(group, label_tasks).items()}
         step_loss = 0.0
         for number, batch in enumerate(group, start=1):
             with nullcontext() if number == len(group) else accelerator.no_sync(model):
-                loss = model(**batch, num_items_in_batch=num_labels).loss
+                totals = {"num_items_in_batch": num_labels[NEXT_ITEM_TASK], "num_items_by_task": num_labels}
+                loss = model(**batch, **totals).loss
                 accelerator.backward(loss * accelerator.num_processes)  # gradients are averaged over processes
             step_loss += accelerator.reduce(loss.detach()).item()
         accelerator.clip_grad_norm_(model.parameters(), MAX_GRADIENT_NORM)
-        if num_labels == 0:
+        has_labels = any(num_labels.values())
+        if not has_labels:
             optimizer.zero_grad()  # without gradients, not even the optimizer's momentum changes a weight
         optimizer.step()
         if average:
             average.update()
         scheduler.step()
         optimizer.zero_grad()
-        if num_labels > 0:
+        if has_labels:
             losses.append(step_loss)
     return sum(losses) / max(1, len(losses))

@@ -75,7 +75,9 @@ def training_settings(
         **{name: values.get(name, getattr(arguments, name)) for name in DECISIVE_ARGUMENTS if hasattr(arguments, name)},
         "num_processes": arguments.world_size,
         "vocabulary_sha256": hashlib.sha256(json.dumps(vocabulary).encode()).hexdigest(),
-        "train_sha256": rows_sha256(None if isinstance(train_rows, IterableDataset) else train_rows, columns),
+        "train_sha256": rows_sha256(
+            None if isinstance(train_rows, IterableDataset) else train_rows, config.data_columns
+        ),
         **{
             "_".join(filter(None, ("eval", name, "sha256"))): rows_sha256(rows, [*columns, "target"])
             for name, rows in eval_sets.items()

@@ -39,6 +39,7 @@ from seqrec.training.progress_text import start_of_training
 from seqrec.training.provenance import estimated_energy, hardware, versions
 from seqrec.training.slices_picture import save_slices_picture
 from seqrec.training.starting_point import GrowingModel, load_starting_point, require_one_start
+from seqrec.training.task_setup import fit_label_means, with_rating_scale
 from seqrec.training.terminal import line_width, tell, without_library_bars
 from seqrec.training.trainer import SequentialTrainer
 from seqrec.training.transfer import Source, load_source
@@ -213,7 +214,7 @@ def load_model_and_data(
         model, data = started_model(arguments, prepare_data, config_fields, **starts)
         chosen = choose_defaults(data, model.config.model_type, training_arguments, given, keeps_model=True)
         return model, data, chosen
-    data = prepare_data(arguments, event_columns=MODEL_TYPES[model_type](**config_fields).event_columns)
+    data = prepare_data(arguments, event_columns=MODEL_TYPES[model_type](**config_fields).data_columns)
     chosen = choose_defaults(data, model_type, training_arguments, given)
     return new_model(data, model_type, {**chosen.config_fields, **config_fields}), data, chosen
 
@@ -238,7 +239,7 @@ def started_model(
         start.tokenizer,
         refuse_unknown=True,
         growing=growing,
-        event_columns=start.model.config.event_columns,
+        event_columns=start.model.config.data_columns,
         remembered=saved_columns(model_name_or_path, revision=model_revision),
     )
     start = start if growing is None else growing.saved
@@ -257,7 +258,7 @@ def transferred_model(
     data = prepare_data(
         source.data_arguments(arguments),
         earlier_features=source.saved.features,
-        event_columns=MODEL_TYPES[source.model_type](**fields).event_columns,
+        event_columns=MODEL_TYPES[source.model_type](**fields).data_columns,
     )
     return new_model(data, source.model_type, fields, source), data
 
@@ -266,11 +267,13 @@ def new_model(
     data: PreparedData, model_type: str, config_fields: Mapping[str, Any], source: Source | None = None
 ) -> NextItemHead:
     """Make a model for the items of the data, with their features, and optionally with the weights of another model."""
-    fields = dict(config_fields)
+    train = data.sequences["train"]
+    fields = with_rating_scale(config_fields, train)
     if data.features is not None:
         fields = {"item_id_embedding": "bounded", **fields, "item_features": data.features.config_entry()}
     config = MODEL_TYPES[model_type](vocab_size=len(data.tokenizer), **fields)
     model = AutoModelForNextItem.from_config(config)
+    fit_label_means(model, train)
     if source is not None:
         source.give_weights(model, data.features)
     if data.features is not None:

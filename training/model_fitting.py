@@ -12,6 +12,7 @@ from seqrec.inference.new_items import require_features_of
 from seqrec.interactions.catalogue import Catalogue
 from seqrec.interactions.histories import Histories
 from seqrec.interactions.item_features import ItemFeatures
+from seqrec.interactions.required_labels import require_labels
 from seqrec.interactions.special_tokens import NUM_SPECIAL_TOKENS
 from seqrec.modeling.modeling_next_item import NextItemHead
 from seqrec.modeling.objectives import training_collator
@@ -59,9 +60,11 @@ class ModelFitting(BareModel):
         Each `train()` with `model_init` does this for its own model and, in a search, its own arguments.
         """
         args, columns = self.args, model.config.event_columns
-        self.train_dataset = as_train_rows(self.train_rows, columns)
+        self.train_dataset = as_train_rows(self.train_rows, model.config.data_columns)
         require_a_batch(args, self.train_dataset)
         require_same_vocabulary(model, self.processing_class, self.train_dataset)
+        if isinstance(self.train_dataset, Histories):
+            require_labels(self.train_dataset, model.config.label_tasks, model.config.rating_scale)
         require_told_times(self.eval_dataset, columns)
         require_features_of(model, self.features)
         self.validation_metrics = validation_metrics(

@@ -67,7 +67,7 @@ class CheckedCollator:
 
     def __call__(self, rows: Any) -> dict[str, Tensor]:
         """Collate a list of rows, oldest event first."""
-        histories = as_histories(rows, self.collator.columns)
+        histories = as_histories(rows, dict.fromkeys((*self.collator.columns, *self.collator.label_columns)))
         held = histories.columns["input_ids"]
         require_token_ids("input_ids", np.asarray(held), self.vocab_size, lowest=PAD_ID)
         require_seconds(histories, self.collator.columns)

@@ -28,6 +28,7 @@ from seqrec.training.product_saving import ProductSaving
 from seqrec.training.progress import showing_progress, use_training_progress
 from seqrec.training.ranking_validation import RankingValidation
 from seqrec.training.streams import read_in_each_process
+from seqrec.training.task_training import TaskTraining
 from seqrec.training.trainer_checks import (
     refuse_idle_arguments,
     require_arguments_kind,
@@ -37,7 +38,7 @@ from seqrec.training.trainer_checks import (
 __all__ = ["SequentialTrainer"]
 
 
-class SequentialTrainer(HyperparameterSearch, ModelFitting, RankingValidation, ProductSaving, HubPushing):
+class SequentialTrainer(HyperparameterSearch, ModelFitting, TaskTraining, RankingValidation, ProductSaving, HubPushing):
     """`transformers.Trainer` that validates by ranking the full catalogue.
 
     Args:
@@ -163,7 +164,8 @@ class SequentialTrainer(HyperparameterSearch, ModelFitting, RankingValidation, P
         except NonFiniteError as error:
             raise NonFiniteError(f"Step {self.state.global_step + 1}: {error}") from error
         counts_everywhere = self.args.world_size > 1 and self.args.average_tokens_across_devices
-        if counts_everywhere and num_items_in_batch == 0 and not self.args.fp16:
+        counts = inputs.get("num_items_by_task", {"next_item": num_items_in_batch})
+        if counts_everywhere and num_items_in_batch is not None and not any(counts.values()) and not self.args.fp16:
             model.zero_grad()
         return loss
 

@@ -29,10 +29,11 @@ __all__ = ["Source", "load_source"]
 OF_THE_CATALOGUE = ("vocab_size", "item_features")
 CHANGEABLE = {  # fields that affect scores; weights that depend on them are reused only if both models have them
     *("item_id_embedding", "item_id_bound", "item_parts", "context_columns", "logit_scale"),
-    *("popularity_windows", "request_time", "time_encoding"),
+    *("popularity_windows", "request_time", "time_encoding", "tasks", "past_labels", "rating_scale"),
 }
 # Beginnings of the names of weights that belong to a catalogue; features are treated one by one.
 OF_ITEMS = ("model.item_embedding.", "model.recent_counts.")
+ITEM_BIASES = ".id_bias.weight"  # the end of the names of the items' biases in the heads of tasks
 
 logger = logging.getLogger(__name__)
 
@@ -120,7 +121,7 @@ def load_source(name: str, revision: str | None = None) -> Source:
 def copy_network(source: NextItemHead, model: NextItemHead) -> str:
     """Copy the weights that do not belong to a catalogue, where both models have them; describe them."""
     old, new = (
-        {name: tensor for name, tensor in one.state_dict().items() if not name.startswith(OF_ITEMS)}
+        {name: tensor for name, tensor in one.state_dict().items() if belongs_to_network(name)}
         for one in (source, model)
     )
     shared = [name for name in new if name in old and old[name].shape == new[name].shape]
@@ -133,6 +134,11 @@ def copy_network(source: NextItemHead, model: NextItemHead) -> str:
     if not left:
         return f"all {numbers[0]:,} weights of the network"
     return f"{numbers[0]:,} of {numbers[1]:,} weights of the network (not {', '.join(left)}, which it does not have)"
+
+
+def belongs_to_network(name: str) -> bool:
+    """Return whether a weight does not belong to a catalogue."""
+    return not name.startswith(OF_ITEMS) and not name.endswith(ITEM_BIASES)
 
 
 def vectors_of_special_tokens(encoder: ItemEncoder) -> Tensor:
