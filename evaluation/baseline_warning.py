@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from seqrec.evaluation.tables import RANKERS
+from seqrec.evaluation.task_metric_names import is_lower_better
+from seqrec.evaluation.task_tables import METRIC_LABELS, TASK_RANKERS, main_metric
 
 __all__ = ["BASELINE_WARNING", "baseline_warning"]
 
@@ -14,12 +16,47 @@ LARGEST = 1e9  # larger numbers in a file are not metrics
 
 
 def baseline_warning(metrics: Mapping[str, Any], split: str = "validation") -> str | None:
-    """Say that baselines are better than the model by NDCG@10, and what to try; None if none is.
+    """Say that baselines are better than the model, and what to try; None if none is.
+
+    Lists are compared by NDCG@10, ratings by RMSE, binary outcomes by AUC.
 
     Args:
         metrics: The content of `metrics.json`, or what `measure` returns.
         split: The held-out split to look at.
     """
+    tasks = value_at(metrics, "tasks")
+    names = [name for name in tasks if name.isidentifier()] if isinstance(tasks, Mapping) else []
+    found = [ranking_warning(metrics, split), *(task_warning(metrics, split, task) for task in names)]
+    return " ".join(filter(None, found)) or None
+
+
+def task_warning(metrics: Mapping[str, Any], split: str, task: str) -> str | None:
+    """Say that baselines predict a task better than the model; None if none does."""
+    metric = main_metric(task)
+    found = {name: number_at(metrics, "tasks", task, name, split, metric) for name in TASK_RANKERS}
+    model = found.pop("model")
+    sign = -1 if is_lower_better(f"{task}_{metric}") else 1
+    better = {
+        name: value
+        for name, value in found.items()
+        if value is not None and model is not None and sign * value > sign * model
+    }
+    if not better:
+        return None
+    names = sorted(better, key=lambda name: -sign * better[name])
+    told = joined([f"{TASK_RANKERS[name]} ({better[name]:.4f})" for name in names], "and")
+    verb = "predicts" if len(names) == 1 else "predict"
+    reads_them = value_at(metrics, "tasks", task, "reads_past_labels")
+    advice = [] if reads_them else ["`past_labels` (the model then reads the labels of past events too)"]
+    advice += ["more weight for the task (`task_weights`)", "`seqrec tune`"]
+    return (
+        f"On {split}, {told} {verb} `{task}` better than the model ({model:.4f}), by {METRIC_LABELS[metric]}. "
+        f"Try {joined(advice, 'or')}."
+    )
+
+
+def ranking_warning(metrics: Mapping[str, Any], split: str) -> str | None:
+    """Say that baselines rank better than the model by NDCG@10; None if none does."""
     found = {name: number_at(metrics, name, split, METRIC) for name in RANKERS}
     model = found.pop("model")
     better = {name: value for name, value in found.items() if value is not None and model is not None and value > model}

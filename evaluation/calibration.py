@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from seqrec.evaluation.task_metrics import auc
 
-__all__ = ["MIN_LABELS", "fit_calibration"]
+__all__ = ["MIN_LABELS", "fit_calibration", "uncalibrated"]
 
 MIN_LABELS = 100  # with fewer, a fit would be noise
 MAX_STEPS = 100
@@ -86,3 +86,15 @@ def minimise_log_loss(logits_N: np.ndarray, labels_N: np.ndarray) -> tuple[float
 def average_log_loss(logits_N: np.ndarray, labels_N: np.ndarray) -> float:
     """Average the log-loss of logits, in nats."""
     return float(np.mean(np.logaddexp(0, logits_N) - labels_N * logits_N))
+
+
+def uncalibrated(probabilities_N: ArrayLike, slope: float, shift: float) -> np.ndarray:
+    """Return the probabilities before a calibration, which is undone on their logits; in float64.
+
+    >>> uncalibrated([0.5], 2.0, 1.0).round(4)
+    array([0.3775])
+    """
+    probabilities_N = np.asarray(probabilities_N, dtype=np.float64)
+    with np.errstate(divide="ignore"):  # probabilities of 0 and 1 stay
+        logits_N = np.log(probabilities_N) - np.log1p(-probabilities_N)
+    return 0.5 * (1 + np.tanh((logits_N - shift) / slope / 2))

@@ -22,7 +22,7 @@ from seqrec.interactions.required_times import require_request_times, require_se
 from seqrec.search.interfaces import Encoder
 from seqrec.search.scoring import Scores
 
-__all__ = ["Ranking", "Scorer", "rank_dataset"]
+__all__ = ["BAR_DELAY", "Ranking", "Scorer", "rank_dataset"]
 
 DEFAULT_KS = (1, 5, 10, 20)
 BAR_DELAY = 0.5  # seconds; shorter rankings need no progress bar

@@ -6,7 +6,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TextIO
 from unicodedata import category, combining, east_asian_width
 
-__all__ = ["RANKERS", "align", "display_width", "metrics_table", "printable", "shorten", "terminal_width", "wrap"]
+__all__ = [
+    "RANKERS",
+    "align",
+    "align_within",
+    "display_width",
+    "metrics_table",
+    "printable",
+    "shorten",
+    "terminal_width",
+    "wrap",
+]
 
 SHOWN_METRICS = ("ndcg@10", "hr@10", "mrr@10", "coverage@10", "novelty@10")
 COMMANDS = {"Cc", "Cf", "Cs", "Zl", "Zp"}  # control, format, lone surrogate, line and paragraph separator
@@ -34,6 +44,11 @@ def metrics_table(figures: Mapping[str, Any], *, width: int | None = None) -> st
         for split, metrics in figures.get(ranker, {}).items():
             values = [metrics[metric] for metric in SHOWN_METRICS]
             rows.append([name, split, *("-" if value is None else f"{value:.4f}" for value in values)])
+    return align_within(rows, width)
+
+
+def align_within(rows: Sequence[Sequence[str]], width: int | None) -> str:
+    """Align a table whose first two columns are names; the last columns are left out if it is wider than a terminal."""
     table = align(rows, left_columns=2)
     while width is not None and len(rows[0]) > 3 and len(table.partition("\n")[0]) > width:
         rows = [row[:-1] for row in rows]
