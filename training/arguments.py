@@ -11,6 +11,7 @@ from transformers.trainer_utils import HubStrategy, IntervalStrategy, SaveStrate
 from transformers.training_args import OptimizerNames
 
 from seqrec.errors import InputError
+from seqrec.evaluation.task_metric_names import is_lower_better
 from seqrec.training.processor import multiplies_bfloat16
 
 __all__ = ["DEFAULT_METRIC", "SequentialTrainingArguments", "complete_arguments", "require_ranges"]
@@ -98,10 +99,12 @@ class SequentialTrainingArguments(TrainingArguments):
         default=DEFAULT_METRIC,
         metadata={
             "help": "Metric that selects the best checkpoint: hr, ndcg, mrr, recall, precision or map at any list "
-            "length, such as hr@20."
+            "length, such as hr@20; or one of a task, such as rating_rmse or like_auc."
         },
     )
-    greater_is_better: bool | None = field(default=True, metadata={"help": "Whether higher values are better."})
+    greater_is_better: bool | None = field(
+        default=True, metadata={"help": "Whether higher values are better (false for errors and losses of tasks)."}
+    )
 
     def __post_init__(self) -> None:
         if not torch.accelerator.is_available():
@@ -116,8 +119,7 @@ class SequentialTrainingArguments(TrainingArguments):
                 stacklevel=2,
             )
             self.bf16 = False
-        if self.metric_for_best_model is not None:
-            self.metric_for_best_model = self.metric_for_best_model.removeprefix("eval_")
+        follow_metric(self)
         if self.quiet:
             self.disable_tqdm = True
         super().__post_init__()
@@ -132,6 +134,14 @@ def require_choices(arguments: TrainingArguments) -> None:
             near = get_close_matches(str(value), known, n=1)
             advice = f"Did you mean {near[0]!r}?" if near else f"Choose one of: {', '.join(known)}."
             raise InputError(f"{name}={value!r} is unknown. {advice}")
+
+
+def follow_metric(arguments: TrainingArguments) -> None:
+    """Write the metric that selects the best checkpoint without "eval_"; a lower error or loss of a task is better."""
+    if arguments.metric_for_best_model is not None:
+        arguments.metric_for_best_model = arguments.metric_for_best_model.removeprefix("eval_")
+        if is_lower_better(arguments.metric_for_best_model):
+            arguments.greater_is_better = False
 
 
 def complete_arguments(arguments: TrainingArguments, *, has_own_metrics: bool) -> None:
@@ -154,8 +164,7 @@ def complete_arguments(arguments: TrainingArguments, *, has_own_metrics: bool) -
             arguments.metric_for_best_model, arguments.greater_is_better = DEFAULT_METRIC, True
         if not torch.accelerator.is_available():
             arguments.dataloader_pin_memory = False  # useless without a GPU, and torch would warn
-    if arguments.metric_for_best_model is not None:
-        arguments.metric_for_best_model = arguments.metric_for_best_model.removeprefix("eval_")
+    follow_metric(arguments)
     # These schedulers would otherwise lower the learning rate while the metric rises.
     if arguments.lr_scheduler_type in BY_METRIC and arguments.greater_is_better:
         arguments.lr_scheduler_kwargs = {

@@ -30,7 +30,7 @@ def check_settings(arguments: SequentialTrainingArguments, config: NextItemConfi
     require_trackers(arguments.report_to)
     require_optimizer_arguments(arguments.optim_args)
     refuse_idle_arguments(arguments, {})
-    require_known_metric(arguments)
+    require_known_metric(arguments, None if config is None else config.label_tasks)
     if config is not None:
         updates_sparsely(config, arguments)
 

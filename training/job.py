@@ -15,8 +15,11 @@ from seqrec.errors import InputError, NonFiniteError
 from seqrec.evaluation.baseline_warning import BASELINE_WARNING, baseline_warning
 from seqrec.evaluation.report import LIST_LENGTH, measure
 from seqrec.evaluation.targets import warn_of_repeats
+from seqrec.evaluation.task_evaluator import calibrations
+from seqrec.evaluation.task_report import measure_tasks
+from seqrec.evaluation.task_rows import rows_with_outcomes
 from seqrec.hub.card_tables import without_folders
-from seqrec.hub.model_card import CURVE, METRICS, SLICES_PICTURE
+from seqrec.hub.model_card import CURVE, METRICS, RELIABILITY_PICTURE, SLICES_PICTURE
 from seqrec.hub.portable_command import portable_command
 from seqrec.hub.saved_folder import saved_columns
 from seqrec.hub.staging import staged
@@ -37,6 +40,7 @@ from seqrec.training.output_folder import claimed, remove_checkpoints, resume_po
 from seqrec.training.progress import shows_lines
 from seqrec.training.progress_text import start_of_training
 from seqrec.training.provenance import estimated_energy, hardware, versions
+from seqrec.training.reliability_picture import save_reliability_picture
 from seqrec.training.slices_picture import save_slices_picture
 from seqrec.training.starting_point import GrowingModel, load_starting_point, require_one_start
 from seqrec.training.task_setup import fit_label_means, with_rating_scale
@@ -131,6 +135,7 @@ def run_job(
             processing_class=data.tokenizer,
             train_dataset=data.sequences["train"],
             eval_dataset=data.sequences["validation"],
+            eval_impressions=data.sequences.get("validation_impressions"),
             items=data.items,
             features=data.features,
         )
@@ -156,7 +161,7 @@ def conclude(
     defaults: ChosenDefaults | None = None,
     sections: Mapping[str, Any] | None = None,
 ) -> TrainedModel:
-    """Evaluate a trained model, once on test, and save it with its metrics and card.
+    """Calibrate a trained model, evaluate it, once on test, and save it with its metrics and card.
 
     Args:
         trainer: The trainer with the best model.
@@ -168,12 +173,23 @@ def conclude(
         sections: Further sections of `metrics.json`.
     """
     exclude_seen = trainer.args.exclude_seen
+    trainer.calibrate(rows_with_outcomes(data.sequences, "validation"))
     metrics = measure(
         lambda dataset: trainer.rank(dataset, LIST_LENGTH),
         data,
         exclude_seen=exclude_seen,
         request_protocol=trainer.bare_model.config.request_protocol,
     )
+    config = trainer.bare_model.config
+    if config.label_tasks:
+        metrics["tasks"] = measure_tasks(
+            trainer.predict_targets,
+            data,
+            tasks=config.label_tasks,
+            calibration=calibrations(trainer.bare_model),
+            rating_scale=config.rating_scale,
+            past_labels=config.past_labels,
+        )
     metrics["training"] = {**describe_training(trainer, seconds, command), "resumed": resumed}
     if defaults is not None and defaults.choices:
         metrics["defaults"] = defaults.record()
@@ -342,6 +358,7 @@ def save(trainer: SequentialTrainer, metrics: dict[str, Any]) -> None:
         write_text_whole(stage / METRICS, json.dumps(metrics, indent=2) + "\n")
         save_training_curve(trainer.state.log_history, stage / CURVE, trainer.args.metric_for_best_model or "ndcg@10")
         save_slices_picture(metrics, stage / SLICES_PICTURE)
+        save_reliability_picture(metrics, stage / RELIABILITY_PICTURE)
         trainer.create_model_card(folder=stage)
     if trainer.args.push_to_hub:
         trainer.push_saved("Model save")

@@ -72,6 +72,7 @@ class ModelFitting(BareModel):
             self.eval_dataset,
             num_items=model.config.vocab_size - NUM_SPECIAL_TOKENS,
             has_own_metrics=self.compute_metrics is not None,
+            tasks=model.config.label_tasks,
         )
         self.settings = training_settings(
             model.config, args, self.processing_class, self.train_dataset, self.eval_dataset

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from accelerate.utils import gather_object
 from datasets import Dataset
 from transformers import EvalPrediction, TrainerControl
 from transformers.trainer_utils import PredictionOutput
@@ -14,13 +13,14 @@ from seqrec.evaluation.evaluator import Ranking, rank_dataset
 from seqrec.evaluation.metrics import RANKING_METRICS
 from seqrec.interactions.histories import Histories, as_histories
 from seqrec.search.finite import require_finite_weights
-from seqrec.training.bare_model import BareModel
 from seqrec.training.progress import shows_bars
+from seqrec.training.row_sharing import compute_by_row
+from seqrec.training.task_validation import TaskValidation
 
 __all__ = ["RankingValidation"]
 
 
-class RankingValidation(BareModel):
+class RankingValidation(TaskValidation):
     """A `Trainer` that evaluates by ranking the target of each row among all items.
 
     Attributes:
@@ -39,27 +39,22 @@ class RankingValidation(BareModel):
     def rank(self, dataset: Histories | Dataset, list_length: int = 0) -> Ranking:
         """Rank the target of each row. The rows are divided among the processes, which exchange only results."""
         model = self.bare_model
+
+        def rank_rows(rows: Histories) -> dict[str, np.ndarray]:
+            return vars(
+                rank_dataset(
+                    model,
+                    rows,
+                    max_length=model.config.max_history_length,
+                    exclude_seen=self.args.exclude_seen,
+                    list_length=list_length,
+                    batch_size=self.args.per_device_eval_batch_size,
+                    progress=shows_bars(self.args),
+                )
+            )
+
         histories = as_histories(dataset, [*model.config.event_columns, "target"])
-        world_size, process = self.args.world_size, self.args.process_index
-        first = min(process, len(histories) - 1)  # with fewer rows than processes, the last row is ranked again
-        share = histories.select(range(first, len(histories), world_size))
-        ranking = rank_dataset(
-            model,
-            share,
-            max_length=model.config.max_history_length,
-            exclude_seen=self.args.exclude_seen,
-            list_length=list_length,
-            batch_size=self.args.per_device_eval_batch_size,
-            progress=shows_bars(self.args),
-        )
-        if world_size == 1:
-            return ranking
-        ranks_U = np.zeros(len(histories), dtype=np.int64)
-        top_UK = np.zeros((len(histories), list_length), dtype=np.int64)
-        for other, part in enumerate(gather_object([ranking])):
-            places = range(other, len(histories), world_size)
-            ranks_U[places], top_UK[places] = part.ranks_U[: len(places)], part.top_UK[: len(places)]
-        return Ranking(ranks_U, top_UK)
+        return Ranking(**compute_by_row(rank_rows, histories, self.args))
 
     def evaluate(
         self,
@@ -67,7 +62,7 @@ class RankingValidation(BareModel):
         ignore_keys: list[str] | None = None,
         metric_key_prefix: str = "eval",
     ) -> dict[str, float]:
-        """Rank the held-out items and log the metrics, such as `eval_ndcg@10`.
+        """Rank the held-out items and log the metrics, such as `eval_ndcg@10` and, of tasks, `eval_rating_rmse`.
 
         Args:
             eval_dataset: Rows to rank instead of the trainer's own; several sets by name; or the name of one of the
@@ -122,9 +117,9 @@ class RankingValidation(BareModel):
         return found
 
     def measure(self, rows: Histories | Dataset, prefix: str) -> PredictionOutput:
-        """Rank the held-out items of a data set, and average the validation metrics."""
+        """Rank the held-out items of a data set, average the validation metrics, and measure the label tasks."""
         ranks_U = self.rank(rows).ranks_U
-        metrics = {name: average_metric(name, ranks_U) for name in self.validation_metrics}
+        metrics = {name: average_metric(name, ranks_U) for name in self.validation_metrics} | self.task_metrics(rows)
         targets_U = np.asarray(rows["target"])
         if self.compute_metrics is not None:
             metrics |= self.compute_metrics(EvalPrediction(predictions=ranks_U, label_ids=targets_U))

@@ -80,9 +80,8 @@ def title(metrics: Mapping[str, Any], task: str, bins: Bins) -> str:
 def bins_of(metrics: Mapping[str, Any], task: str) -> Bins | None:
     """Return the bins of a task on test that hold rows; None if there are none, or values are not numbers."""
     found = mapping(dig(metrics, "tasks", task, "reliability", "test"))
-    columns = [found.get(name) for name in COLUMNS]
-    if not all(isinstance(values, list) and values for values in columns) or len({*map(len, columns)}) > 1:
+    bins = {name: values for name in COLUMNS if isinstance(values := found.get(name), list)}
+    if bins.keys() != {*COLUMNS} or len({len(values) for values in bins.values()} - {0}) != 1:
         return None
-    if not all(map(is_count, found["num_rows"])) or not all(map(is_share, [*found["predicted"], *found["observed"]])):
-        return None
-    return {name: found[name] for name in COLUMNS}
+    is_usable = all(map(is_count, bins["num_rows"])) and all(map(is_share, [*bins["predicted"], *bins["observed"]]))
+    return bins if is_usable else None

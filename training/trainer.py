@@ -50,6 +50,8 @@ class SequentialTrainer(HyperparameterSearch, ModelFitting, TaskTraining, Rankin
             length is unknown, `max_steps` is needed, and a training resumes exactly only within its first pass.
         eval_dataset: The same with a `target` each, the token id that came next; or several such sets by name, whose
             metrics are then named `eval_NAME_ndcg@10`.
+        eval_impressions: Impressions, which the task `click` is measured on in addition to `eval_dataset`, one set of
+            rows of the same events; see `add_impressions`.
         processing_class: The `ItemTokenizer`, saved with the model.
         items: The catalogue, as a `Catalogue` or a table of the same columns, saved with the model. If None, the
             vocabulary is saved with the counts of the training histories.
@@ -80,6 +82,7 @@ class SequentialTrainer(HyperparameterSearch, ModelFitting, TaskTraining, Rankin
         data_collator: Any = None,
         train_dataset: Histories | Dataset | IterableDataset | None = None,
         eval_dataset: Histories | Dataset | Mapping[str, Histories | Dataset] | None = None,
+        eval_impressions: Histories | None = None,
         items: Any = None,
         features: ItemFeatures | None = None,
         model_init: Callable[..., NextItemHead] | None = None,
@@ -94,6 +97,7 @@ class SequentialTrainer(HyperparameterSearch, ModelFitting, TaskTraining, Rankin
         require_ranges(args)
         refuse_idle_arguments(args, kwargs)
         self.args, self.processing_class, self.model_init = args, processing_class, model_init
+        self.eval_impressions = eval_impressions
         self.compute_metrics, self.train_rows, self.eval_dataset = compute_metrics, train_dataset, eval_dataset
         read_in_each_process(train_dataset, args)
         self.own_collator, self.own_optimizer = data_collator, optimizer_cls_and_kwargs

@@ -97,6 +97,7 @@ class Bench:
             processing_class=self.data.tokenizer,
             train_dataset=self.data.sequences["train"],
             eval_dataset=self.data.sequences["validation"],
+            eval_impressions=self.data.sequences.get("validation_impressions"),
             items=self.data.items,
             features=self.data.features,
             callbacks=callbacks,
