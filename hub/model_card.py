@@ -26,6 +26,7 @@ from seqrec.hub.card_tables import (
     slice_table,
     without_folders,
 )
+from seqrec.hub.card_tasks import task_sections
 from seqrec.hub.card_usage import usage_times
 from seqrec.hub.card_values import (
     defaults_of,
@@ -49,12 +50,13 @@ from seqrec.modeling.modeling_auto import MODEL_TYPES
 from seqrec.modeling.saved_items import ITEMS
 from seqrec.modeling.weight_files import read_tensors
 
-__all__ = ["CURVE", "METRICS", "SLICES_PICTURE", "save_model_card"]
+__all__ = ["CURVE", "METRICS", "RELIABILITY_PICTURE", "SLICES_PICTURE", "save_model_card"]
 
 NUM_USAGE_ITEMS = 3
 METRICS = "metrics.json"
 CURVE = "training_curve.png"
 SLICES_PICTURE = "slices.png"
+RELIABILITY_PICTURE = "reliability.png"
 HOME_PAGE = "https://github.com/seqrec/seqrec"
 DATA_SETS = "https://huggingface.co/datasets/"
 SLICES = {
@@ -80,7 +82,7 @@ def save_model_card(
     """Write a saved model's card, `README.md`, replacing any earlier one.
 
     It is made from `config.json` and, if they exist, `metrics.json`, `items.parquet`, the shapes of the weights and
-    the pictures `training_curve.png` and `slices.png`. Sections without data are left out.
+    the pictures `training_curve.png`, `slices.png` and `reliability.png`. Sections without data are left out.
 
     Args:
         folder: The saved model's folder.
@@ -117,6 +119,7 @@ def save_model_card(
         usage_items=first_item_ids(items_file, NUM_USAGE_ITEMS) if items_file.is_file() else [],
         curve=CURVE if is_own and (folder / CURVE).is_file() else None,
         slices_picture=SLICES_PICTURE if is_own and (folder / SLICES_PICTURE).is_file() else None,
+        reliability_picture=RELIABILITY_PICTURE if is_own and (folder / RELIABILITY_PICTURE).is_file() else None,
         model_name=repo_id.rpartition("/")[2] if repo_id else folder.resolve().name,
         load_from=repo_id,
     )
@@ -150,6 +153,7 @@ def build_model_card(
     usage_items: Sequence[str],
     curve: str | None,
     slices_picture: str | None = None,
+    reliability_picture: str | None = None,
     item_features: str = "",
     model_name: str,
     load_from: str | None = None,
@@ -163,6 +167,7 @@ def build_model_card(
         usage_items: Raw item ids for the usage example, which is left out if there are none.
         curve: File name of the training curve in the card's folder, or None.
         slices_picture: File name of the picture of accuracy by slice, or None.
+        reliability_picture: File name of the reliability diagram of binary tasks, or None.
         item_features: Table of the features of the items; empty if the model reads none.
         model_name: Name of the folder or repository.
         load_from: The repository that the usage example loads, `"org/name"`; if None, it loads the folder `model_name`.
@@ -172,6 +177,7 @@ def build_model_card(
     dataset = without_folders(protocol.get("dataset", ""))
     command = portable_command(training.get("command", ""))
     num_items = rows_of(config["vocab_size"])
+    tasks = task_sections(metrics)
     results = [found for make in RESULTS if (found := make(metrics))]
     template = files("seqrec.model_cards").joinpath("card_template.md")
     return ModelCard.from_template(
@@ -207,6 +213,9 @@ def build_model_card(
         catalogue_use=catalogue_table(metrics),
         slices=[found for name, title in SLICES.items() if (found := slice_table(metrics, name, title))],
         slices_picture=slices_picture,
+        tasks=tasks,
+        binary_tasks=[task.name for task in tasks if not task.is_rating],
+        reliability_picture=reliability_picture,
         samples=samples_table(metrics),
         curve=curve,
         training=training,

@@ -5,6 +5,7 @@ import sys
 import warnings
 from collections.abc import Sequence
 from dataclasses import fields
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from seqrec.cli.console import json_text
@@ -23,6 +24,7 @@ from seqrec.cli.shared_flags import (
 )
 from seqrec.evaluation.baseline_warning import BASELINE_WARNING, baseline_warning
 from seqrec.evaluation.tables import metrics_table, terminal_width, wrap
+from seqrec.evaluation.task_tables import task_tables
 from seqrec.interactions.locations import require_model_name
 
 if TYPE_CHECKING:
@@ -108,7 +110,7 @@ def evaluate(parser: "DataclassParser", argv: Sequence[str]) -> None:
         recommender.tokenizer,
         remembered=remembered_columns(protocol),
         held_out=[flags.split],
-        event_columns=recommender.model.config.event_columns,
+        event_columns=recommender.model.config.data_columns,
     )
     warn_of_other_data(protocol, data)
     set_training_events(recommender.model, as_histories(data.sequences["train"]))
@@ -121,6 +123,8 @@ def evaluate(parser: "DataclassParser", argv: Sequence[str]) -> None:
         return
     width = terminal_width(sys.stdout)
     print(metrics_table(figures, width=width))
+    if tables := task_tables(figures, width=width):
+        print(f"\n{tables}")
     if warning is not None:
         print(f"\n{wrap(warning, width)}")
 
@@ -168,4 +172,29 @@ def measure_saved(
         splits=[flags.split],
         request_protocol=recommender.model.config.request_protocol,
     )
+    if recommender.model.config.label_tasks:
+        figures["tasks"] = measure_saved_tasks(recommender, data, flags)
     return figures, ranking
+
+
+def measure_saved_tasks(recommender: "Recommender", data: "PreparedData", flags: argparse.Namespace) -> dict[str, Any]:
+    """Measure the label tasks on one split, in the same way as the training."""
+    from seqrec.evaluation.task_evaluator import calibrations, predict_targets
+    from seqrec.evaluation.task_report import measure_tasks
+
+    model = recommender.model
+    predict = partial(
+        predict_targets,
+        model,
+        max_length=model.config.max_history_length,
+        progress=sys.stderr.isatty() and not flags.quiet,
+    )
+    return measure_tasks(
+        predict,
+        data,
+        tasks=model.config.label_tasks,
+        calibration=calibrations(model),
+        rating_scale=model.config.rating_scale,
+        past_labels=model.config.past_labels,
+        splits=[flags.split],
+    )

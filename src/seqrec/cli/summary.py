@@ -10,6 +10,7 @@ import numpy as np
 from seqrec.cli.parsers import join_ids, shell_command
 from seqrec.evaluation.baseline_warning import BASELINE_WARNING
 from seqrec.evaluation.tables import align, display_width, metrics_table, printable, shorten, terminal_width, wrap
+from seqrec.evaluation.task_tables import task_tables
 from seqrec.inference.recommendations import Recommendation
 from seqrec.inference.recommender import Recommender
 from seqrec.interactions.seconds import to_datetimes
@@ -36,6 +37,8 @@ def print_summary(trained: TrainedModel) -> None:
     width = terminal_width(sys.stdout)
     recommender = Recommender(trained.trainer.model, trained.data.tokenizer, trained.data.items)
     print(f"\n{metrics_table(trained.metrics, width=width)}\n")
+    if tables := task_tables(trained.metrics, width=width):
+        print(f"{tables}\n")
     if BASELINE_WARNING in trained.metrics:
         print(wrap(trained.metrics[BASELINE_WARNING], width), end="\n\n")
     rows, history = trained.data.sequences["test"], recommender.item_ids
