@@ -3,7 +3,7 @@
 Shape suffixes: R histories, K list length, D hidden size, V vocabulary.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from functools import cached_property, partial
 from pathlib import Path
@@ -13,7 +13,6 @@ from typing import Any, Self, overload
 import numpy as np
 import polars as pl
 import torch
-from tqdm.auto import tqdm
 
 from seqrec.errors import InputError, SavedFolderError
 from seqrec.hub.json_objects import parse_json_object
@@ -23,18 +22,15 @@ from seqrec.hub.saved_folder import load_record, load_saved, require_one_catalog
 from seqrec.hub.sharing import push_folder
 from seqrec.hub.staging import staged
 from seqrec.inference.hidden_items import hide, show
+from seqrec.inference.label_predictor import LabelPredictor
 from seqrec.inference.new_catalogue import over_catalogue
 from seqrec.inference.new_items import grow, require_features_of
-from seqrec.inference.pair_tables import histories_in_pairs, histories_of_pairs, read_pairs
 from seqrec.inference.recommendations import Recommendations, describe
 from seqrec.inference.training_record import save_record, with_added_items
 from seqrec.inference.user_tables import read_user_table, user_lists
-from seqrec.interactions.candidates import read_candidates
 from seqrec.interactions.catalogue import Catalogue
 from seqrec.interactions.column_names import remembered_columns
-from seqrec.interactions.histories import Histories
 from seqrec.interactions.item_features import ItemFeatures
-from seqrec.interactions.polars_threads import require_polars
 from seqrec.interactions.raw_ids import ItemId, ItemIds, Unknown, encode_lists, id_text, look_up, read_ids
 from seqrec.interactions.request_options import require_list_length, require_switch
 from seqrec.interactions.request_reading import AllowDeny, read_requests, warn_of_empty
@@ -43,25 +39,20 @@ from seqrec.interactions.tokenization_items import ItemTokenizer
 from seqrec.modeling.devices import resolve_device
 from seqrec.modeling.forked_workers import use_one_thread_after_forks
 from seqrec.modeling.modeling_next_item import NextItemHead
-from seqrec.modeling.pipeline_predictions import BY_ITEM_ALONE
-from seqrec.modeling.recent_counts import warn_of_old_counts
 from seqrec.modeling.serving import make_retriever
 from seqrec.search.approximate_index import build_index
 from seqrec.search.finite import require_finite
 from seqrec.search.index_names import IndexName
 from seqrec.search.interfaces import Index
-from seqrec.search.pair_predictions import predict_pairs, require_label_tasks
 from seqrec.search.reranking import Reranker, make_reranker
-from seqrec.search.retriever import Retriever, lists_of
+from seqrec.search.retriever import Retriever
 
 __all__ = ["Recommender"]
 
 BY_POPULARITY = "the most popular items are recommended for them"
-PART = 2**12  # histories between two steps of the progress bar of predicting
-BAR_DELAY = 0.5  # seconds; shorter predictions need no progress bar
 
 
-class Recommender:
+class Recommender(LabelPredictor):
     """Recommend items by their raw ids.
 
     Ids can be in a list, tuple, NumPy array, iterator, or a Series or column of pandas, polars or pyarrow; for `allow`
@@ -541,135 +532,6 @@ class Recommender:
         )
         return user_lists(table.user_ids, *found, self.items)
 
-    def predict(
-        self,
-        history: ItemIds | Iterable[ItemIds],
-        candidates: ItemIds | Iterable[ItemIds],
-        *,
-        timestamps: Any = None,
-        at: Any = None,
-        unsorted: Unsorted = "sort",
-        unknown: Unknown = "skip",
-        **columns: Any,
-    ) -> pl.DataFrame:
-        """Predict how users would rate candidates, or the probabilities that they click on them, like them, ….
-
-        The predictions are those that evaluation measures (`NextItemHead.predict_tasks`).
-
-        Args:
-            history: See `recommend`.
-            candidates: Raw ids of the items to predict for, of known items only, hidden ones included: one list for
-                all histories, or one for each.
-            timestamps: See `recommend`.
-            at: See `recommend`.
-            unsorted: See `recommend`.
-            unknown: See `recommend`; applies to the items of histories.
-            **columns: See `recommend`. A model that reads past labels (`model.config.past_labels`) takes those of the
-                history's items here, such as `rating=[5, None, 3]`, where None is no label.
-
-        Returns:
-            One row for each candidate, in the order given: `history` (the index of the history, only for several),
-            `item_id` (text), and a column for each task that the model predicts (float32): `rating` on its scale, and
-            calibrated probabilities of the others. Predictions for histories without a known item depend on the item
-            alone.
-
-        Raises:
-            InputError: If the model predicts nothing but the next item, a candidate is unknown, candidates do not fit
-                the histories; otherwise as in `recommend`.
-            NonFiniteError: If predictions are infinite or NaN.
-            RuntimeError: In a process forked from one that had already used polars.
-
-        Example:
-            >>> recommender.predict(["50", "181"], ["258", "286"])  # doctest: +SKIP
-            >>> recommender.predict([["50"], ["1", "2"]], ["258", "286"])  # doctest: +SKIP
-        """
-        tasks = require_label_tasks(self.model.config)
-        require_polars()
-        requests = read_requests(
-            history,
-            self.tokenizer.look_up,
-            timestamps=timestamps,
-            at=at,
-            unsorted=unsorted,
-            columns=columns,
-            wanted_columns=self.retriever.columns,
-            unknown=unknown,
-        )
-        num_histories = len(requests.histories)
-        chosen = read_candidates(candidates, num_histories, self.tokenizer.look_up)
-        found = self.predict_histories(requests.histories, chosen.token_ids, tasks)
-        index = {} if requests.is_single else {"history": chosen.rows(num_histories)}
-        return pl.DataFrame({**index, "item_id": pl.Series(chosen.names(num_histories), dtype=pl.String), **found})
-
-    def predict_frame(
-        self,
-        pairs: Any,
-        histories: Any = None,
-        *,
-        at: Any = None,
-        unknown: Unknown = "skip",
-        columns: Mapping[str, str] | None = None,
-        progress: bool = False,
-    ) -> pl.DataFrame:
-        """Predict for a table of pairs of users and items.
-
-        Args:
-            pairs: A file or frame with one row per pair: `item_id`, `user_id` and, optionally, `timestamp`, when the
-                item is offered. Without `histories`, it has a column `history` in place of `user_id`: raw ids, oldest
-                first, as a list or as text in which commas separate them.
-            histories: A file or frame of the users' interactions: `user_id`, `item_id`, `timestamp` and the event
-                columns that the model reads; see `read_interactions`. A pair with a timestamp is predicted from the
-                user's interactions before that time, one without from all of them.
-            at: When the items are offered, one time for all pairs without timestamps; see `recommend`.
-            unknown: See `recommend`; applies to the items of histories.
-            columns: Other names of the columns of both tables, such as `{"user_id": "uid"}`; `self.columns` is used
-                otherwise.
-            progress: Whether to show a progress bar.
-
-        Returns:
-            The pairs in their order: `user_id` and `timestamp` if they have them, `item_id` (text), and a column for
-            each task, as in `predict`.
-
-        Raises:
-            InputError: If a table cannot be read or lacks a column; otherwise as in `predict`.
-            NonFiniteError: If predictions are infinite or NaN.
-            RuntimeError: In a process forked from one that had already used polars.
-
-        Example:
-            >>> recommender.predict_frame("pairs.csv", "interactions.csv")  # doctest: +SKIP
-        """
-        tasks = require_label_tasks(self.model.config)
-        names: dict[str, Any] = {"columns": columns, "remembered": self.columns}
-        found = read_pairs(pairs, self.tokenizer, has_histories=histories is not None, **names)
-        told: dict[str, Any] = {"event_columns": self.retriever.columns, "at": at, "unknown": unknown}
-        if histories is None:
-            rows, row_P = histories_in_pairs(found, self.tokenizer, **told)
-        else:
-            rows, row_P = histories_of_pairs(found, histories, self.tokenizer, protocol=self.protocol, **told, **names)
-        candidates, order_P = found.candidates_of(row_P, len(rows))
-        predictions = self.predict_histories(rows, candidates, tasks, progress=progress)
-        return found.with_predictions(predictions, order_P)
-
-    def predict_histories(
-        self,
-        histories: Histories,
-        candidates: Sequence[np.ndarray],
-        tasks: Sequence[str],
-        *,
-        progress: bool = False,
-    ) -> dict[str, np.ndarray]:
-        """Predict for token ids: one array of candidates for all histories, or one for each; see `predict_pairs`."""
-        warn_of_empty(histories, BY_ITEM_ALONE)
-        self.warn_of_old_counts(histories)
-        parts = []
-        with tqdm(total=len(histories), desc="Predicting", delay=BAR_DELAY, disable=not progress) as bar:
-            for rows in np.split(np.arange(len(histories)), range(PART, len(histories), PART)):
-                users_RD = self.retriever.encode(histories.select(rows))
-                own = lists_of(candidates, rows)
-                parts.append(predict_pairs(self.model.predict_tasks, tasks, users_RD, own))
-                bar.update(len(rows))
-        return {task: np.concatenate([part[task] for part in parts]) for task in tasks}
-
     def reranker(self, rank_by: Mapping[str, float] | None, k: int, rerank_from: int) -> Reranker | None:
         """Return what ranks the best items again; None without weights. See `make_reranker`."""
         if rank_by is None:
@@ -741,10 +603,6 @@ class Recommender:
     def item_ids(self) -> list[str]:
         """Raw ids of the catalogue, in the order of their token ids."""
         return self.items.item_ids
-
-    def warn_of_old_counts(self, histories: Histories) -> None:
-        """Warn if the model's counts of recent interactions end long before the requests."""
-        warn_of_old_counts(self.model.recent_counts, histories.rows.get("target_timestamp"))
 
     def encode_list(self, item_ids: ItemIds | None, *, where: str) -> list[np.ndarray] | None:
         """Encode the known items of an allow or deny list that applies to all users."""

@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Real
+from typing import Any
 
 import numpy as np
 import torch
@@ -118,7 +119,7 @@ def make_reranker(
             f"rank_by names {unknown[0]!r}, which the model does not predict. It predicts: {', '.join(tasks)}."
         )
     for name, weight in rank_by.items():
-        if not isinstance(weight, Real) or isinstance(weight, bool | np.bool_) or not math.isfinite(weight):
+        if not is_finite_number(weight):
             raise InputError(f"The weight of {name!r} in rank_by must be a finite number, got {weight!r:.60}.")
     if not any(rank_by.values()):
         raise InputError("All weights in rank_by are 0, so nothing decides the order. Give one task another weight.")
@@ -129,3 +130,8 @@ def make_reranker(
         )
     weights = {name: float(weight) for name, weight in rank_by.items() if weight}
     return Reranker(predict, weights, min(int(rerank_from), num_items))
+
+
+def is_finite_number(value: Any) -> bool:
+    """Return whether a value is a finite number, not a bool."""
+    return isinstance(value, Real) and not isinstance(value, bool | np.bool_) and math.isfinite(value)
