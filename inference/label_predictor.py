@@ -126,7 +126,8 @@ class LabelPredictor:
                 item is offered. Without `histories`, it has a column `history` in place of `user_id`: raw ids, oldest
                 first, as a list or as text in which commas separate them.
             histories: A file or frame of the users' interactions: `user_id`, `item_id`, `timestamp` and the event
-                columns that the model reads; see `read_interactions`. A pair with a timestamp is predicted from the
+                columns that the model reads; see `read_interactions`. Rows of impressions (`click` 0, if the model
+                predicts clicks) are no part of histories. A pair with a timestamp is predicted from the
                 user's interactions before that time, one without from all of them.
             at: When the items are offered, one time for all pairs without timestamps; see `recommend`.
             unknown: See `recommend`; applies to the items of histories.
@@ -153,7 +154,9 @@ class LabelPredictor:
         if histories is None:
             rows, row_P = histories_in_pairs(found, self.tokenizer, **told)
         else:
-            rows, row_P = histories_of_pairs(found, histories, self.tokenizer, protocol=self.protocol, **told, **names)
+            rows, row_P = histories_of_pairs(
+                found, histories, self.tokenizer, label_tasks=tasks, protocol=self.protocol, **told, **names
+            )
         warn_of_empty(rows, BY_ITEM_ALONE)
         self.warn_of_old_counts(rows)
         candidates, order_P = found.candidates_of(row_P, len(rows))

@@ -118,6 +118,7 @@ def histories_of_pairs(
     tokenizer: ItemTokenizer,
     *,
     event_columns: Sequence[str],
+    label_tasks: Sequence[str] = (),
     at: Any = None,
     columns: Mapping[str, str] | None = None,
     remembered: Mapping[str, str] | None = None,
@@ -131,6 +132,7 @@ def histories_of_pairs(
         source: A file or frame of interactions.
         tokenizer: The vocabulary.
         event_columns: The event columns that the model reads, the items first.
+        label_tasks: The labels that the model predicts; see `read_user_table`.
         at: When the items are asked for; None if the pairs have times.
         columns: Other names of the table's columns.
         remembered: Names of the columns of the table that the model was trained on.
@@ -147,6 +149,7 @@ def histories_of_pairs(
         source,
         tokenizer,
         event_columns=event_columns,
+        label_tasks=label_tasks,
         columns=columns,
         remembered=remembered,
         protocol=protocol,

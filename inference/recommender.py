@@ -491,7 +491,8 @@ class Recommender(LabelPredictor):
         Args:
             frame: A file or frame with `user_id`, `item_id`, `timestamp` and the event columns that the model reads
                 besides the items; see `read_interactions`. Columns may also have the names of the training table
-                (`self.columns`). Labels of past events, such as ratings, may be missing.
+                (`self.columns`). Labels of past events, such as ratings, may be missing. Rows of impressions (`click`
+                0, if the model predicts clicks) are no part of histories, and their items not seen.
             k: Number of items for each user.
             at: When the items are asked for, one time for all users; see `recommend`.
             exclude_seen: Whether to leave out the items in the user's rows.
@@ -519,6 +520,7 @@ class Recommender(LabelPredictor):
             frame,
             self.tokenizer,
             event_columns=self.retriever.columns,
+            label_tasks=self.model.config.label_tasks,
             at=at,
             columns=columns,
             remembered=self.columns,

@@ -13,10 +13,11 @@ import polars as pl
 
 from seqrec.interactions.catalogue import Catalogue
 from seqrec.interactions.derived_labels import derive_labels, remembered_derivations
+from seqrec.interactions.events import event_column
 from seqrec.interactions.histories import Histories
 from seqrec.interactions.interactions import read_interactions
 from seqrec.interactions.item_rows import rows_of
-from seqrec.interactions.label_columns import label_names
+from seqrec.interactions.label_columns import CLICK, label_names
 from seqrec.interactions.raw_ids import Unknown, look_up, read_ids
 from seqrec.interactions.sequences import build_histories
 from seqrec.interactions.special_tokens import UNK_ID
@@ -40,6 +41,7 @@ def read_user_table(
     tokenizer: ItemTokenizer,
     *,
     event_columns: Sequence[str] = ("input_ids",),
+    label_tasks: Sequence[str] = (),
     at: Any = None,
     columns: Mapping[str, str] | None = None,
     remembered: Mapping[str, str] | None = None,
@@ -52,6 +54,8 @@ def read_user_table(
         frame: A file or frame; see `Recommender.recommend_frame`.
         tokenizer: The vocabulary.
         event_columns: The event columns that the model reads, the items first. Columns of labels may be missing.
+        label_tasks: The labels that the model predicts: with `click`, rows whose click is 0 are impressions, which are
+            no part of histories.
         at: When the items are asked for; see `ask_at`.
         columns: Other names of the table's columns.
         remembered: Names of the columns of the table that the model was trained on; see `read_interactions`.
@@ -66,6 +70,7 @@ def read_user_table(
         frame,
         tokenizer,
         event_columns=event_columns,
+        label_tasks=label_tasks,
         columns=columns,
         remembered=remembered,
         protocol=protocol,
@@ -80,6 +85,7 @@ def read_histories_of_users(
     tokenizer: ItemTokenizer,
     *,
     event_columns: Sequence[str],
+    label_tasks: Sequence[str],
     columns: Mapping[str, str] | None,
     remembered: Mapping[str, str] | None,
     protocol: object,
@@ -91,8 +97,11 @@ def read_histories_of_users(
     look_up(item_ids, tokenizer.look_up, where="the table", unknown=unknown)
     if "timestamps" in event_columns:
         require_times(interactions["timestamp"])
-    labelled = with_all_labels(interactions, event_columns, protocol)
+    read = [*event_columns, *({CLICK} & {*label_tasks})]
+    labelled = with_all_labels(interactions, read, protocol)
     histories = build_histories(labelled, tokenizer, event_columns[1:])
+    if CLICK in label_tasks:
+        histories = histories.keep(event_column(CLICK).encode(labelled[CLICK]) != 0)
     return UserTable(pl.Series(histories["user_id"], dtype=interactions["user_id"].dtype), histories)
 
 
