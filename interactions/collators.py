@@ -57,11 +57,15 @@ class NextItemCollator:
     columns: Sequence[str] = ("input_ids",)
     label_columns: Sequence[str] = ()
 
+    @property
+    def data_columns(self) -> list[str]:
+        """The columns that rows must have."""
+        return without_duplicates(self.columns, self.label_columns)
+
     def __call__(self, rows: Rows) -> dict[str, Tensor]:
         """Collate histories, or a list of their rows, oldest event first."""
-        names = without_duplicates(self.columns, self.label_columns)
-        histories = as_histories(rows, names)
-        events, lengths_B = histories.compact(names)
+        histories = as_histories(rows, self.data_columns)
+        events, lengths_B = histories.compact(self.data_columns)
         starts, lengths = cut_windows(lengths_B, self.max_length, overlap=1)
         lengths = lengths - 1
         places_N = np.repeat(starts, lengths) + count_within(lengths)
@@ -116,11 +120,15 @@ class MaskedItemCollator:
         """Set the epoch, counted from 0. With a `seed`, each epoch hides different items."""
         self.epoch = epoch
 
+    @property
+    def data_columns(self) -> list[str]:
+        """The columns that rows must have."""
+        return without_duplicates(self.columns, self.label_columns)
+
     def __call__(self, rows: Rows) -> dict[str, Tensor]:
         """Collate histories, or a list of their rows, oldest event first."""
-        names = without_duplicates(self.columns, self.label_columns)
-        histories = as_histories(rows, names)
-        events, lengths_B = histories.compact(names)
+        histories = as_histories(rows, self.data_columns)
+        events, lengths_B = histories.compact(self.data_columns)
         starts, lengths = cut_windows(lengths_B, self.max_length, overlap=0)
         places_N = np.repeat(starts, lengths) + count_within(lengths)
         inputs = {name: events[name][places_N] for name in self.columns}

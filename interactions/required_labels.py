@@ -1,6 +1,6 @@
 """Refuse histories whose labels a model cannot learn, or whose predictions could not be measured."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -83,32 +83,24 @@ def require_scale(histories: Histories, rating_scale: Sequence[float] | None) ->
 
 
 def require_labelled_targets(held_out: Any, tasks: Sequence[str]) -> None:
-    """Refuse held-out rows in which no target has a label of some task.
+    """Refuse held-out rows in which all labels of a task are missing; rows without its column are only ranked.
 
     Args:
         held_out: Rows with targets, several sets of them by name, or None.
         tasks: The label tasks.
 
     Raises:
-        InputError: If a set lacks the column of a task's labels, or all of them are missing.
+        InputError: If a set has the column of a task's labels, but no label in it.
     """
     for rows in held_out.values() if isinstance(held_out, Mapping) else [held_out]:
         for task in tasks if rows is not None else ():
-            require_column(rows.column_names, task)
-            if not len(known(np.asarray(rows[target_key(task)], dtype=np.float32))):
+            if target_key(task) in rows.column_names and not len(
+                known(np.asarray(rows[target_key(task)], dtype=np.float32))
+            ):
                 raise InputError(
                     f"No held-out target has a label of the task {task!r}, so its predictions cannot be measured. "
                     "Leave the task out, or use data with more labels."
                 )
-
-
-def require_column(names: Collection[str], task: str) -> None:
-    """Refuse rows without the labels of a task."""
-    if target_key(task) not in names:
-        raise InputError(
-            f"The held-out rows have no {target_key(task)}, the label of their target; their columns are "
-            f"{', '.join(names)}. Add it, NaN where there is none."
-        )
 
 
 def known(labels: np.ndarray) -> np.ndarray:

@@ -74,7 +74,7 @@ def train_with_accelerate(
     """
     set_seed(seed)
     accelerator = accelerator or Accelerator()
-    rows: Any = as_histories(train_dataset, dict.fromkeys((*collator.columns, *model.config.label_tasks)))
+    rows: Any = as_histories(train_dataset, collator.data_columns)
     require_labels(rows, model.config.label_tasks, model.config.rating_scale)
     require_seconds(rows, collator.columns)
     set_training_events(model, rows)

@@ -21,6 +21,7 @@ from seqrec.errors import InputError, SavedFolderError
 from seqrec.hub.json_objects import read_json_object
 from seqrec.hub.weights_hash import weight_files
 from seqrec.interactions.histories import Histories, as_histories
+from seqrec.interactions.label_columns import CLICK, target_key
 from seqrec.modeling.modeling_auto import MODEL_TYPES
 from seqrec.modeling.weight_files import read_tensors
 
@@ -67,7 +68,6 @@ def training_settings(
     """
     values = arguments.to_sanitized_dict()
     vocabulary = sorted(tokenizer.get_vocab().items(), key=lambda entry: entry[1])
-    columns = config.event_columns
     eval_sets = eval_rows if isinstance(eval_rows, Mapping) else {"": eval_rows}
     return {
         "model_type": config.model_type,
@@ -79,10 +79,18 @@ def training_settings(
             None if isinstance(train_rows, IterableDataset) else train_rows, config.data_columns
         ),
         **{
-            "_".join(filter(None, ("eval", name, "sha256"))): rows_sha256(rows, [*columns, "target"])
+            "_".join(filter(None, ("eval", name, "sha256"))): held_out_sha256(rows, config)
             for name, rows in eval_sets.items()
         },
     }
+
+
+def held_out_sha256(rows: Histories | Dataset | None, config: NextItemConfig) -> str | None:
+    """Hash held-out rows, with the labels of their targets if there are any; None without rows."""
+    if rows is None:
+        return None
+    labels = [name for name in map(target_key, config.label_tasks) if name in rows.column_names]
+    return rows_sha256(rows, [*config.event_columns, "target", *labels])
 
 
 def rows_sha256(rows: Histories | Dataset | None, columns: Sequence[str]) -> str | None:
@@ -95,6 +103,10 @@ def rows_sha256(rows: Histories | Dataset | None, columns: Sequence[str]) -> str
         by_row = {name: part.rows[name] for name in columns if name in part.rows}
         for values in ({"": lengths} | events | by_row).values():
             digest.update(values.astype(np.int64 if values.dtype.kind in "iu" else np.float64).tobytes())
+        if CLICK in columns and part.impressions is not None:
+            events, lengths = part.impressions.compact()
+            for values in (lengths, *events.values()):
+                digest.update(values.astype(np.int64).tobytes())
     return digest.hexdigest()
 
 

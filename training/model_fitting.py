@@ -12,7 +12,6 @@ from seqrec.inference.new_items import require_features_of
 from seqrec.interactions.catalogue import Catalogue
 from seqrec.interactions.histories import Histories
 from seqrec.interactions.item_features import ItemFeatures
-from seqrec.interactions.required_labels import require_labels
 from seqrec.interactions.special_tokens import NUM_SPECIAL_TOKENS
 from seqrec.modeling.modeling_next_item import NextItemHead
 from seqrec.modeling.objectives import training_collator
@@ -24,6 +23,7 @@ from seqrec.training.streams import CheckedCollator, as_train_rows
 from seqrec.training.trainer_checks import (
     require_a_batch,
     require_same_vocabulary,
+    require_tasks_labels,
     require_told_times,
     updates_sparsely,
 )
@@ -63,9 +63,8 @@ class ModelFitting(BareModel):
         self.train_dataset = as_train_rows(self.train_rows, model.config.data_columns)
         require_a_batch(args, self.train_dataset)
         require_same_vocabulary(model, self.processing_class, self.train_dataset)
-        if isinstance(self.train_dataset, Histories):
-            require_labels(self.train_dataset, model.config.label_tasks, model.config.rating_scale)
         require_told_times(self.eval_dataset, columns)
+        require_tasks_labels(model.config, self.train_dataset, self.eval_dataset)
         require_features_of(model, self.features)
         self.validation_metrics = validation_metrics(
             args,
@@ -95,7 +94,7 @@ class ModelFitting(BareModel):
         seed = None if args.dataloader_persistent_workers else (args.seed if args.data_seed is None else args.data_seed)
         collator = training_collator(model, self.processing_class, packing=args.packing, seed=seed)
         is_checked = self.train_dataset is None or isinstance(self.train_dataset, Histories)
-        return collator if is_checked else CheckedCollator(collator, model.config.vocab_size)
+        return collator if is_checked else CheckedCollator(collator, model.config.vocab_size, model.config.rating_scale)
 
     def renew_callbacks(self) -> None:
         """Add the callbacks that belong to one training: its patience, its collator, and its averaged weights."""

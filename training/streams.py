@@ -13,6 +13,8 @@ from transformers.trainer_utils import has_length
 from seqrec.evaluation.targets import require_token_ids
 from seqrec.interactions.collators import MaskedItemCollator, NextItemCollator
 from seqrec.interactions.histories import Histories, as_histories
+from seqrec.interactions.label_columns import RATING
+from seqrec.interactions.required_labels import require_scale
 from seqrec.interactions.required_times import require_seconds
 from seqrec.interactions.special_tokens import PAD_ID
 
@@ -56,21 +58,25 @@ class CheckedCollator:
     Args:
         collator: Makes the batches.
         vocab_size: V, the number of token ids of the model.
+        rating_scale: Lowest and highest rating, for a model that predicts ratings.
 
     Raises:
-        InputError: When called, if the histories hold token ids outside the vocabulary, lack a column, or have
-            timestamps that are no times though the model reads them.
+        InputError: When called, if the histories hold token ids outside the vocabulary, lack a column, have timestamps
+            that are no times though the model reads them, or ratings outside the scale.
     """
 
     collator: NextItemCollator | MaskedItemCollator
     vocab_size: int
+    rating_scale: Sequence[float] | None = None
 
     def __call__(self, rows: Any) -> dict[str, Tensor]:
         """Collate a list of rows, oldest event first."""
-        histories = as_histories(rows, dict.fromkeys((*self.collator.columns, *self.collator.label_columns)))
+        histories = as_histories(rows, self.collator.data_columns)
         held = histories.columns["input_ids"]
         require_token_ids("input_ids", np.asarray(held), self.vocab_size, lowest=PAD_ID)
         require_seconds(histories, self.collator.columns)
+        if RATING in self.collator.label_columns:
+            require_scale(histories, self.rating_scale)
         return self.collator(histories)
 
     def set_epoch(self, epoch: int) -> None:

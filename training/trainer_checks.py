@@ -10,6 +10,7 @@ from seqrec.configuration.configuration_next_item import NextItemConfig
 from seqrec.errors import InputError
 from seqrec.evaluation.targets import require_token_ids
 from seqrec.interactions.histories import Histories
+from seqrec.interactions.required_labels import require_labelled_targets, require_labels
 from seqrec.interactions.required_times import require_request_times
 from seqrec.interactions.special_tokens import PAD_ID
 from seqrec.modeling.modeling_next_item import NextItemHead
@@ -21,6 +22,7 @@ __all__ = [
     "require_arguments_kind",
     "require_one_origin",
     "require_same_vocabulary",
+    "require_tasks_labels",
     "require_told_times",
     "updates_sparsely",
 ]
@@ -102,6 +104,16 @@ def require_told_times(eval_dataset: Any, columns: Sequence[str]) -> None:
     for rows in eval_dataset.values() if isinstance(eval_dataset, Mapping) else [eval_dataset]:
         if rows is not None:
             require_request_times(rows.column_names, columns)
+
+
+def require_tasks_labels(config: NextItemConfig, train_rows: TrainRows | None, eval_dataset: Any) -> None:
+    """Refuse training histories from which a task cannot be learned, and held-out rows on which it cannot be measured.
+
+    The labels of a stream are checked batch by batch; see `CheckedCollator`.
+    """
+    if isinstance(train_rows, Histories):
+        require_labels(train_rows, config.label_tasks, config.rating_scale)
+    require_labelled_targets(eval_dataset, config.label_tasks)
 
 
 def updates_sparsely(config: NextItemConfig, args: Any) -> bool:
