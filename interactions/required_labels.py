@@ -94,9 +94,9 @@ def require_labelled_targets(held_out: Any, tasks: Sequence[str]) -> None:
     """
     for rows in held_out.values() if isinstance(held_out, Mapping) else [held_out]:
         for task in tasks if rows is not None else ():
-            if target_key(task) in rows.column_names and not len(
-                known(np.asarray(rows[target_key(task)], dtype=np.float32))
-            ):
+            if target_key(task) not in rows.column_names:
+                continue
+            if not len(known(np.asarray(rows[target_key(task)], dtype=np.float32))):
                 raise InputError(
                     f"No held-out target has a label of the task {task!r}, so its predictions cannot be measured. "
                     "Leave the task out, or use data with more labels."
