@@ -40,6 +40,7 @@ class NextItemBackbone(NextItemPreTrainedModel):
         objective: The training objective.
     """
 
+    _keys_to_ignore_on_load_unexpected: ClassVar[list[str]] = [r"^task_heads\."]  # of a head that it is loaded from
     position_classes: ClassVar[Mapping[str, type[nn.Module]]] = {}
     objective: Objective = NEXT_ITEM
 

@@ -25,6 +25,7 @@ ENTRY = "seqrec_scoring"  # key in the metadata
 SIZES = ("vocab_size", "hidden_size", "num_hidden_layers", "intermediate_size")  # Transformers alone have the last
 # Fields of version 0.1 that were never read, or could have only one value. SASRec still has hidden_act.
 UNREAD = ("hidden_act", "mask_token_id", "pad_token_id", "tie_word_embeddings", "unk_token_id")
+OF_HEADS = "task_heads."  # beginning of the names of weights that heads have in addition to their backbone
 REMEDY = "Take both from one training."
 
 
@@ -99,7 +100,7 @@ def require_fitting_weights(
     expected = expected_tensors(where, model_class, config)
     prefix = f"{model_class.base_model_prefix}."
     if not any(name.startswith(prefix) for name in expected):  # a backbone, which may be saved within a head
-        stored = {name.removeprefix(prefix): tensor for name, tensor in stored.items()}
+        stored = {name.removeprefix(prefix): one for name, one in stored.items() if not name.startswith(OF_HEADS)}
     elif not any(name.startswith(prefix) for name in stored):  # a head whose backbone was saved alone
         stored = {prefix + name: tensor for name, tensor in stored.items()}
     refuse_other_dtypes(where, stored, expected)

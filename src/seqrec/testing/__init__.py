@@ -3,7 +3,7 @@
 import pytest
 
 pytest.register_assert_rewrite(
-    *(f"seqrec.testing.{name}_contract" for name in ("attention", "feature", "model", "product", "time"))
+    *(f"seqrec.testing.{name}_contract" for name in ("attention", "feature", "model", "product", "task", "time"))
 )
 
 from seqrec.testing.model_contract import ModelContract  # noqa: E402, after its assertions are to be rewritten

@@ -15,6 +15,7 @@ from seqrec.testing.attention_contract import AttentionContract
 from seqrec.testing.feature_contract import FeatureContract, feature_values
 from seqrec.testing.popularity_contract import PopularityContract
 from seqrec.testing.product_contract import ProductContract
+from seqrec.testing.task_contract import TaskContract
 from seqrec.testing.time_contract import TimeContract
 from seqrec.testing.tiny_inputs import (
     HISTORIES,
@@ -36,7 +37,9 @@ from seqrec.testing.tiny_inputs import (
 __all__ = ["NUM_ITEMS", "TINY", "ModelContract"]
 
 
-class ModelContract(AttentionContract, TimeContract, PopularityContract, FeatureContract, ProductContract):
+class ModelContract(
+    AttentionContract, TimeContract, PopularityContract, FeatureContract, TaskContract, ProductContract
+):
     """Tests that every architecture must pass.
 
     Name a subclass `Test…`, and override `config_class` with the architecture's configuration:

@@ -41,6 +41,9 @@ FEW_CHOICES = {
     "features and popularity": {**FEATURES["free"], "popularity_windows": [7], "request_time": "target"},
 }
 
+WITH_TASKS = FEW_CHOICES | {
+    "tasks": {"tasks": ["next_item", "rating", "like"], "rating_scale": [1, 5], "past_labels": ["rating"]}
+}
 EVERY_SCORE = FEW_CHOICES | {"cosine": {"logit_scale": 5.0}}
 
 
@@ -133,7 +136,7 @@ class ProductContract:
         loaded = AutoModelForNextItem.from_pretrained(tmp_path, device_map={"": "cpu"}).eval()
         assert torch.equal(users_one_by_one(loaded), users_one_by_one(tiny_model))
 
-    @pytest.mark.parametrize("choices", FEW_CHOICES.values(), ids=FEW_CHOICES)
+    @pytest.mark.parametrize("choices", WITH_TASKS.values(), ids=WITH_TASKS)
     def test_its_code_loads_from_the_folder_alone(self, tiny_model, tmp_path, monkeypatch):
         """The saved modules are imported in place of the installed ones, as by `trust_remote_code=True`."""
         tiny_model.save_pretrained(tmp_path / "saved")
@@ -155,11 +158,14 @@ class ProductContract:
             for class_ in (classes["AutoModel"], head_class):
                 loaded = class_.from_pretrained(tmp_path / "saved").eval()
                 torch.testing.assert_close(users_one_by_one(loaded), users_one_by_one(tiny_model))
+            if tiny_model.config.label_tasks:
+                pairs = users_one_by_one(tiny_model), torch.tensor(HISTORIES[1]).expand(len(HISTORIES), -1)
+                torch.testing.assert_close(loaded.predict_tasks(*pairs), tiny_model.predict_tasks(*pairs))
         finally:
             forget_remote_code()
             sys.modules.update(before)
 
-    @pytest.mark.parametrize("choices", FEW_CHOICES.values(), ids=FEW_CHOICES)
+    @pytest.mark.parametrize("choices", WITH_TASKS.values(), ids=WITH_TASKS)
     @pytest.mark.parametrize("train", [train_by_trainer, train_by_accelerate])
     def test_learns_the_same_from_packed_and_padded_batches(self, tiny_model, tokenizer, train, tmp_path):
         rows = rows_of(

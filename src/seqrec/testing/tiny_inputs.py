@@ -3,6 +3,7 @@
 Shape suffixes: B batch, L length, D hidden size.
 """
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any, get_args
 
@@ -13,7 +14,9 @@ from torch import Tensor, nn
 
 from seqrec.configuration.configuration_next_item import NextItemConfig
 from seqrec.configuration.configuration_transformer import TransformerConfig
+from seqrec.interactions.events import EventColumn, event_column
 from seqrec.interactions.histories import Histories
+from seqrec.interactions.label_columns import RATING
 
 __all__ = [
     "HISTORIES",
@@ -46,6 +49,7 @@ TINY = {
 HISTORIES = [[5, 9, 7], [3, 4, 5, 6, 7, 8, 9, 10], [20], [11, 30, 12, 31, 13]]
 LOSSES = get_args(NextItemConfig.__annotations__["loss"])
 
+INTEGERS = EventColumn("integers")
 FIRST_TIME = 1_600_000_000
 POSITIONS = {
     name: {"position_embedding_type": name}
@@ -80,13 +84,20 @@ def times_of(history: Sequence[int]) -> list[int]:
     return np.cumsum([FIRST_TIME, *gaps])[1:].tolist()
 
 
+def labels_of(task: str, history: Sequence[int]) -> list[float]:
+    """Return a label of each event, a rating from 1 to 5 or 0 and 1; some are missing."""
+    size, least = (5, 1) if task == RATING else (2, 0)
+    return [math.nan if token_id % 7 == 0 else float(token_id % size + least) for token_id in history]
+
+
 def rows_of(model: Any, histories: Iterable[Sequence[int]]) -> list[dict[str, Any]]:
-    """Return histories as rows of a data set, with times if the model reads them."""
+    """Return histories as rows of a data set, with times if the model reads them, and labels of its tasks."""
     rows = []
     for history in histories:
         row: dict[str, Any] = {"input_ids": list(history)}
         if model.config.reads_time:
             *row["timestamps"], row["target_timestamp"] = times_of(history)
+        row |= {task: labels_of(task, history) for task in model.config.label_tasks}
         rows.append(row)
     return rows
 
@@ -105,7 +116,10 @@ def inputs_of(
     rows = [row | changed for row in rows_of(model, histories)]
     events, lengths = Histories.from_rows(rows).compact(model.config.event_columns)
     ends = lengths.cumsum()[:-1]
-    inputs = {name: torch.tensor(laid_out(np.split(values, ends), side)) for name, values in events.items()}
+    inputs = {
+        name: torch.tensor(laid_out(np.split(values, ends), side, event_column(name)))
+        for name, values in events.items()
+    }
     if side is not None:
         inputs["attention_mask"] = torch.tensor(laid_out([np.ones(n) for n in lengths], side))
     return inputs
@@ -117,12 +131,13 @@ def padded(histories: Sequence[Sequence[int]], side: str) -> tuple[Tensor, Tenso
     return torch.tensor(laid_out(histories, side)), torch.tensor(laid_out(ones, side))
 
 
-def laid_out(values: Sequence[Any], side: str | None) -> np.ndarray:
-    """Pad arrays or lists with 0 to one length."""
+def laid_out(values: Sequence[Any], side: str | None, column: EventColumn = INTEGERS) -> np.ndarray:
+    """Pad arrays or lists with the fill value of a column to one length."""
     width = max(map(len, values))
-    return np.stack(
-        [np.pad(array, (width - len(array), 0) if side == "left" else (0, width - len(array))) for array in values]
-    ).astype(np.int64)
+    rows = np.full((len(values), width), column.fill, dtype=column.dtype)
+    for row, array in zip(rows, values, strict=True):
+        row[width - len(array) if side == "left" else 0 :][: len(array)] = array
+    return rows
 
 
 def users_one_by_one(model: Any) -> Tensor:
