@@ -17,6 +17,7 @@ from seqrec.errors import InputError
 from seqrec.interactions.candidates import read_candidates
 from seqrec.interactions.events import TIME_COLUMNS
 from seqrec.interactions.item_rows import rows_of, token_ids_of
+from seqrec.interactions.label_columns import register_label_columns
 from seqrec.interactions.plain_features import ITEM_FEATURES
 from seqrec.interactions.raw_ids import read_lists
 from seqrec.interactions.request_options import require_list_length, require_switch
@@ -67,6 +68,7 @@ class NextItemRecommendationPipeline(Pipeline):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         use_one_thread_after_forks()
+        register_label_columns(self.model.config.label_tasks)  # remote code of models has its own registry
         self.model.eval()
         vocab_size = self.model.config.vocab_size
         if len(self.tokenizer) != vocab_size:

@@ -10,6 +10,7 @@ from transformers import PreTrainedModel
 
 from seqrec.configuration.configuration_next_item import NextItemConfig
 from seqrec.errors import InputError
+from seqrec.interactions.label_columns import register_label_columns
 from seqrec.modeling.item_encoder import ItemEncoder
 from seqrec.modeling.recent_counts import PopularityWeights
 from seqrec.modeling.saved_weights import align, check_saved, file_states, finish_saving
@@ -41,6 +42,7 @@ class NextItemPreTrainedModel(PreTrainedModel):
     def __init__(self, config: NextItemConfig, **unknown: Any) -> None:
         config.refuse_unknown_fields(unknown)  # `from_pretrained` passes on unknown keywords
         config.validate()  # fields may have been changed since the configuration was made
+        register_label_columns(config.label_tasks)  # again, as remote code of configurations has its own registry
         super().__init__(config)
 
     def _init_weights(self, module: nn.Module) -> None:
