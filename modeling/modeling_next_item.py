@@ -337,7 +337,7 @@ class NextItemHead(TaskPredictions, NextItemPreTrainedModel):
         return NextItemOutput(
             loss=loss,
             losses={task: one.mean() for task, one in losses.items()},
-            num_labels={task: one.count for task, one in losses.items()},
+            num_labels={task: one.num_labels for task, one in losses.items()},
         )
 
     def summed_loss(

@@ -26,12 +26,12 @@ class PastLabel(nn.Module):
     def __init__(self, config: Any, task: str) -> None:
         super().__init__()
         low, high = config.rating_scale if task == RATING and config.rating_scale else (0.0, 1.0)
-        self.middle, self.half = (low + high) / 2, (high - low) / 2
+        self.middle, self.half_range = (low + high) / 2, (high - low) / 2
         self.presence_D = nn.Parameter(torch.zeros(config.hidden_size))
         self.value_D = nn.Parameter(torch.zeros(config.hidden_size))
 
     def forward(self, labels_BL: Tensor) -> Tensor:
         """Return a vector for each event's label, NaN for none: (B, L, D)."""
         is_known_BL1 = ~labels_BL.isnan()[..., None]
-        value_BL1 = ((labels_BL.to(self.value_D.dtype) - self.middle) / self.half)[..., None]
+        value_BL1 = ((labels_BL.to(self.value_D.dtype) - self.middle) / self.half_range)[..., None]
         return (self.presence_D + value_BL1.nan_to_num(0.0) * self.value_D) * is_known_BL1

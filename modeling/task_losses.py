@@ -36,11 +36,11 @@ class TaskLoss(NamedTuple):
     """The loss of one task, summed over its labels, and their number."""
 
     summed: Tensor
-    count: Tensor
+    num_labels: Tensor
 
     def mean(self) -> Tensor:
         """Average the loss, detached from the graph; 0 without labels."""
-        return self.summed.detach() / self.count.clamp(min=1)
+        return self.summed.detach() / self.num_labels.clamp(min=1)
 
 
 class Events(NamedTuple):
@@ -197,9 +197,9 @@ def totals_of(
     if num_items_by_task is not None:
         return num_items_by_task
     if num_items_in_batch is None:
-        return {task: loss.count for task, loss in losses.items()}
-    batches = num_items_in_batch / losses[NEXT_ITEM_TASK].count.clamp(min=1)
-    return {task: loss.count * batches for task, loss in losses.items()}
+        return {task: loss.num_labels for task, loss in losses.items()}
+    batches = num_items_in_batch / losses[NEXT_ITEM_TASK].num_labels.clamp(min=1)
+    return {task: loss.num_labels * batches for task, loss in losses.items()}
 
 
 def weighted_sum(heads: TaskHeads, config: Any, losses: Mapping[str, TaskLoss], totals: Mapping[str, Any]) -> Tensor:
@@ -218,14 +218,14 @@ def weighted_sum(heads: TaskHeads, config: Any, losses: Mapping[str, TaskLoss], 
     terms = []
     for place, task in enumerate(config.tasks):
         loss = losses[task]
-        if not loss.count:
+        if not loss.num_labels:
             terms.append(loss.summed)
             continue
         mean = loss.summed / totals[task]
         if is_learned:
             log_variance = heads.log_variances_T[place]
             factor = 0.5 if task == RATING else 1.0
-            share = loss.count / totals[task]  # of this batch in the step
+            share = loss.num_labels / totals[task]  # of this batch in the step
             terms.append(factor * torch.exp(-log_variance) * mean + 0.5 * log_variance * share)
         else:
             terms.append(config.task_weights.get(task, 1.0) * mean)

@@ -67,7 +67,14 @@ def labelled_data():
 
 def train(trainer_class, folder, model, rows, tokenizer, **settings):
     """Train for one epoch by a Trainer; return the entries of its log."""
-    settings = {"logging_steps": 1, "learning_rate": 1e-2, "adam_beta2": 0.98, "disable_tqdm": True, **settings}
+    settings = {
+        "logging_strategy": "steps",
+        "logging_steps": 1,
+        "learning_rate": 1e-2,
+        "adam_beta2": 0.98,
+        "disable_tqdm": True,
+        **settings,
+    }
     settings |= {"num_train_epochs": 1, "save_strategy": "no", "use_cpu": True, "report_to": "none"}
     if trainer_class is SequentialTrainer:
         arguments = SequentialTrainingArguments(
