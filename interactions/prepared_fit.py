@@ -6,7 +6,7 @@ import numpy as np
 
 from seqrec.errors import InputError
 from seqrec.interactions.events import CategoricalColumn, event_column
-from seqrec.interactions.label_columns import is_label, target_key
+from seqrec.interactions.label_columns import is_label, label_names, target_key
 from seqrec.interactions.prepared_sets import PreparedData
 from seqrec.interactions.seconds import LAST_PLAUSIBLE, numbers_given
 from seqrec.interactions.sequences import further
@@ -41,6 +41,8 @@ def require_event_columns(data: PreparedData, names: Sequence[str]) -> None:
     for name in further(names):
         column = event_column(name)
         advice = f"Prepare the interactions again with event_columns={list(names)}."
+        if is_label(name):
+            advice = f"Prepare the interactions again with --tasks {','.join(label_names(names))}."
         if name not in held or (is_label(name) and target_key(name) not in data.sequences["test"].rows):
             use = "is the label of a task" if is_label(name) else "the model reads for each event"
             raise InputError(f"{name_of(data)} was prepared without the column {name}, which {use}. {advice}")

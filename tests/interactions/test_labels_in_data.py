@@ -7,6 +7,7 @@ import polars as pl
 import pytest
 from datasets import Dataset
 
+from seqrec.cli.command_line import main
 from seqrec.errors import InputError, SavedFolderError
 from seqrec.interactions.data_arguments import DataArguments
 from seqrec.interactions.events import EVENT_COLUMNS
@@ -168,3 +169,20 @@ def test_held_out_targets_have_labels():
     with pytest.raises(InputError, match="No held-out target has a label of the task 'rating'"):
         require_labelled_targets({"first": rows([1]), "second": rows([None])}, ["rating"])
     require_labelled_targets(rows([1]), ["like"])  # such rows are only ranked
+
+
+def test_the_command_keeps_the_labels_of_tasks(tmp_path):
+    make_frame().drop("like").write_csv(tmp_path / "log.csv")
+    flags = ["--dataset", str(tmp_path / "log.csv"), "--output_dir", str(tmp_path / "set"), "--quiet"]
+    assert main(["prepare", *flags, "--derive", "like=rating>=4", "--tasks", "next_item,rating", "like"]) == 0
+    made = prepare(
+        DataArguments(derive=["like=rating>=4"]),
+        interactions=make_frame().drop("like"),
+        event_columns=["rating", "like"],
+    )
+    loaded = prepare(DataArguments(dataset=str(tmp_path / "set")), event_columns=["rating", "like"])
+    for name in ("rating", "like"):
+        same(np.concatenate(loaded.sequences["train"][name]), np.concatenate(made.sequences["train"][name]))
+        same(loaded.sequences["test"][f"target_{name}"], made.sequences["test"][f"target_{name}"])
+    with pytest.raises(InputError, match=r"without the column finished.*again with --tasks rating,finished\.$"):
+        prepare(DataArguments(dataset=str(tmp_path / "set")), event_columns=["input_ids", "rating", "finished"])

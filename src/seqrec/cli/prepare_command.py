@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from seqrec.cli.collected_values import Collect, names
 from seqrec.cli.declared_flags import data_flag_names
 from seqrec.cli.output import require_new_folder
 from seqrec.cli.parsers import FlagParser, flag_names, not_empty, require_flags
@@ -37,6 +38,15 @@ def own_flags() -> FlagParser:
     parser.add_argument("--output_dir", required=True, help="New folder for sequences, vocabulary and catalogue.")
     parser.add_argument("--repo_id", type=not_empty, help="Also push it to this data set on the Hub (org/name).")
     parser.add_argument("--private", action="store_true", default=None, help="Make a new data set private.")
+    parser.add_argument(
+        "--tasks",
+        nargs="+",
+        action=Collect,
+        type=names,
+        default=[],
+        metavar="NAME,NAME",
+        help="Tasks of models to be trained on it, as in `seqrec train`, whose columns of labels are kept.",
+    )
     add_quiet_flag(parser)
     add_import_flag(parser)
     return parser
@@ -72,12 +82,15 @@ def full_parser(own: FlagParser) -> "DataclassParser":
 
 def prepare_data(data_arguments: "DataArguments", flags: argparse.Namespace) -> None:
     """Prepare as the flags say, and tell what was written."""
+    from seqrec.configuration.configuration_next_item import NextItemConfig
+    from seqrec.configuration.task_entries import NEXT_ITEM_TASK
     from seqrec.interactions.preparation import prepare
 
-    data = prepare(data_arguments)
+    config = NextItemConfig(tasks=list(dict.fromkeys([NEXT_ITEM_TASK, *flags.tasks])))
+    data = prepare(data_arguments, event_columns=config.label_tasks)
     data.save(flags.output_dir, name=flags.repo_id)
     if not flags.quiet:
-        parts = ", ".join(f"{len(rows):,} for {part}" for part, rows in data.sequences.items())
+        parts = ", ".join(f"{len(rows):,} for {part.replace('_', ' ')}" for part, rows in data.sequences.items())
         print(f"Wrote the histories ({parts}) and the {len(data.items):,} items to {printable(flags.output_dir)}.")
     if flags.repo_id is not None:
         from seqrec.hub.sharing import push_prepared_set
