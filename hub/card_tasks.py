@@ -69,7 +69,7 @@ def sentences(metrics: Mapping[str, Any], task: str) -> list[str]:
     """Describe the labels on test, the scale of ratings, and the calibration of probabilities."""
     found = [labels_sentence(metrics, task)]
     if dig(metrics, "tasks", task, "reads_past_labels") is True:
-        found.append("The model also reads the labels of past events.")
+        found.append("The model also reads this label of past events.")
     if task == RATING:
         found.append(scale_sentence(dig(metrics, "tasks", task, "rating_scale")))
     else:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
+from types import UnionType
 from typing import Any, Literal, get_args, get_origin
 
 from safetensors import SafetensorError
@@ -235,6 +236,10 @@ def is_of(value: Any, kind: Any) -> bool:
     """Return whether a value read from JSON fits a field of this type."""
     if get_origin(kind) is Literal:
         return value in get_args(kind)
+    if get_origin(kind) is UnionType:
+        return any(is_of(value, one) for one in get_args(kind))
+    if get_origin(kind) is list:
+        return isinstance(value, list) and all(is_of(one, get_args(kind)[0]) for one in value)
     if isinstance(value, bool) != (kind is bool):
         return False
     return isinstance(value, int | float if kind is float else kind)
