@@ -18,10 +18,10 @@ LOWEST, HIGHEST = 1.0, 5.0
 FAVOURED = 0.4  # share of a user's impressions that are drawn from the favourite taste, next to an even share of all
 FOLLOWED = 0.3  # how often an impression follows from the one before
 # Rating: a level for items of the favourite taste and one for others, and standard deviations of what is added.
-LIKED, DISLIKED = 4.0, 2.2
-USER_SPREAD, ITEM_SPREAD, NOISE = 0.25, 0.4, 0.2
+LIKED, DISLIKED = 4.2, 1.9
+USER_SPREAD, ITEM_SPREAD, NOISE = 0.2, 0.4, 0.2
 # Click: log-odds for items of the favourite taste and of others, and the standard deviation of the items' own.
-LIKED_ODDS, DISLIKED_ODDS, ODDS_SPREAD = 1.2, -0.8, 0.5
+LIKED_ODDS, DISLIKED_ODDS, ODDS_SPREAD = 1.4, -0.8, 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +60,7 @@ def synthetic_outcomes(
         P(click) = sigmoid(a_m + item's log-odds)
         rating = clip(r_m + user's offset + item's offset + noise, 1, 5)
 
-    where the rating falls from r_1 = 4 to r_0 = 2.2 and the log-odds from a_1 = 1.2 to a_0 = −0.8; offsets and noise
+    where the rating falls from r_1 = 4.2 to r_0 = 1.9 and the log-odds from a_1 = 1.4 to a_0 = −0.8; offsets and noise
     are normal. A model must find the taste in the user's history, and the users' offsets in their past ratings.
 
     Args:

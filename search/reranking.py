@@ -6,7 +6,6 @@ Shape suffixes: B users, D hidden size, N candidates, K list length.
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -134,4 +133,5 @@ def make_reranker(
 
 def is_finite_number(value: Any) -> bool:
     """Return whether a value is a finite number, not a bool."""
-    return isinstance(value, Real) and not isinstance(value, bool | np.bool_) and math.isfinite(value)
+    is_number = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+    return is_number and math.isfinite(value)
