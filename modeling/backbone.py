@@ -136,8 +136,8 @@ class NextItemBackbone(NextItemPreTrainedModel):
     ) -> Tensor:
         """Turn item vectors and the events' other columns into hidden states: `forward` without captured outputs."""
         self.check_length(items_BLD.shape[1])
-        hidden_BLD = sum_events(self.event_parts, items_BLD, columns) * self.input_scale
         layout = SequenceLayout(attention_mask_BL, position_ids_BL, *event_times(self.event_columns, columns))
+        hidden_BLD = sum_events(self.event_parts, items_BLD, columns, layout) * self.input_scale
         if query_position is None:
             return self.encode_sequences(hidden_BLD, layout)
         return self.encode_queries(hidden_BLD, layout, query_position)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from seqrec.errors import InputError
 from seqrec.interactions.events import EventColumn, register_event_column
 from seqrec.modeling.past_labels import PastLabel
+from seqrec.modeling.sequence_layout import SequenceLayout
 
 __all__ = [
     "EVENT_PARTS",
@@ -83,14 +84,15 @@ def make_event_parts(config: Any) -> nn.ModuleDict:
     return nn.ModuleDict(parts | {name: PastLabel(config, name) for name in config.past_labels})
 
 
-def sum_events(parts: nn.ModuleDict, items_BLD: Tensor, columns: dict[str, Tensor]) -> Tensor:
+def sum_events(parts: nn.ModuleDict, items_BLD: Tensor, columns: dict[str, Tensor], layout: SequenceLayout) -> Tensor:
     """Add the vectors of the events' columns to those of their items.
 
     Raises:
         InputError: If a column is missing.
     """
     for name, part in parts.items():
-        items_BLD = items_BLD + part(required_column(columns, name))
+        values_BL = required_column(columns, name)
+        items_BLD = items_BLD + (part(values_BL, layout) if isinstance(part, PastLabel) else part(values_BL))
     return items_BLD
 
 

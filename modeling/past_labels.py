@@ -9,14 +9,19 @@ import torch
 from torch import Tensor, nn
 
 from seqrec.interactions.label_columns import RATING
+from seqrec.modeling.sequence_layout import SequenceLayout
 
 __all__ = ["PastLabel"]
 
+PRIOR_LABELS = 3  # labels of value 0 that a running mean starts with
+
 
 class PastLabel(nn.Module):
-    """Embed the labels of events: one vector for having a label, and one for its value, from −1 to 1.
+    """Embed the labels of events, with values from −1 to 1.
 
-    Both vectors are 0 at first, so that an untrained model reads no labels. Missing labels add nothing.
+    One vector stands for having a label, one for its value, and one for the running mean of the values in the history,
+    up to this event, shrunk towards 0 where there are few. All three are 0 at first, so that an untrained model reads
+    no labels. Missing labels add nothing to the first two.
 
     Args:
         config: The model's configuration.
@@ -29,9 +34,13 @@ class PastLabel(nn.Module):
         self.middle, self.half_range = (low + high) / 2, (high - low) / 2
         self.presence_D = nn.Parameter(torch.zeros(config.hidden_size))
         self.value_D = nn.Parameter(torch.zeros(config.hidden_size))
+        self.mean_D = nn.Parameter(torch.zeros(config.hidden_size))
 
-    def forward(self, labels_BL: Tensor) -> Tensor:
+    def forward(self, labels_BL: Tensor, layout: SequenceLayout) -> Tensor:
         """Return a vector for each event's label, NaN for none: (B, L, D)."""
-        is_known_BL1 = ~labels_BL.isnan()[..., None]
-        value_BL1 = ((labels_BL.to(self.value_D.dtype) - self.middle) / self.half_range)[..., None]
-        return (self.presence_D + value_BL1.nan_to_num(0.0) * self.value_D) * is_known_BL1
+        is_known_BL = ~labels_BL.isnan()
+        values_BL = ((labels_BL.float() - self.middle) / self.half_range).nan_to_num(0.0)
+        sums_BL, counts_BL = layout.running_sum(values_BL), layout.running_sum(is_known_BL.float())
+        means_BL = sums_BL / (counts_BL + PRIOR_LABELS)
+        known, values, means = (one[..., None].to(self.value_D.dtype) for one in (is_known_BL, values_BL, means_BL))
+        return known * self.presence_D + values * self.value_D + means * self.mean_D

@@ -33,6 +33,14 @@ class SequenceLayout:
     timestamps_BL: Tensor | None = None
     request_times_BL: Tensor | None = None
 
+    def running_sum(self, values_BL: Tensor) -> Tensor:
+        """Sum values, which are 0 in padding, over the events of a history up to each of them: (B, L)."""
+        sums_BL = values_BL.cumsum(-1)
+        if self.position_ids_BL is None:
+            return sums_BL
+        first_BL = torch.arange(values_BL.shape[1], device=values_BL.device) - self.position_ids_BL
+        return sums_BL - (sums_BL - values_BL).gather(-1, first_BL)
+
     def to_sequences(self, values_BLD: Tensor) -> Tensor | PackedSequence:
         """Return the histories as input of a recurrent network with `batch_first=True`, which reads each alone.
 

@@ -3,10 +3,10 @@
 Shape suffixes: D hidden size, T tasks; … any shape of users and items.
 """
 
-import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from transformers import initialization
@@ -39,6 +39,7 @@ class TaskHead(nn.Module):
     def __init__(self, config: Any) -> None:
         super().__init__()
         size, inner = config.hidden_size, max(1, config.hidden_size // 2)
+        self.dropout = nn.Dropout(config.hidden_dropout)
         self.user = nn.Linear(size, inner)
         self.item = nn.Linear(size, inner, bias=False)
         self.product = nn.Linear(size, inner, bias=False)
@@ -59,8 +60,10 @@ class TaskHead(nn.Module):
         Users may have fewer rows than items, and are then broadcast.
         """
         users, items = scaled(users), scaled(items)
+        users, items = self.dropout(users), self.dropout(items)
         inner = self.user(users) + self.item(items) + self.product(users * items)
-        logits = self.output(nn.functional.gelu(inner)) + self.user_bias(users) + self.item_bias(items)
+        inner = self.dropout(nn.functional.gelu(inner))
+        logits = self.output(inner) + self.user_bias(users) + self.item_bias(items)
         return (logits + self.id_bias(ids)).squeeze(-1).float()
 
     def probabilities(self, logits: Tensor) -> Tensor:
@@ -133,8 +136,8 @@ class TaskHeads(nn.Module):
         return binary[task]
 
     @torch.no_grad()
-    def set_label_means(self, means: Mapping[str, float]) -> None:
-        """Let untrained heads predict the mean of each task's labels.
+    def set_label_means(self, means: Mapping[str, float], item_means: Mapping[str, np.ndarray]) -> None:
+        """Let untrained heads predict the mean of each task's labels, or of each item's (V,).
 
         Raises:
             InputError: If the model lacks a task.
@@ -143,8 +146,15 @@ class TaskHeads(nn.Module):
         for task, mean in means.items():
             if task not in heads:
                 raise InputError(f"The model does not predict {task!r}, only {', '.join(heads)}.")
-            share = min(max(self.share_of(task, mean), MOST_EXTREME), 1 - MOST_EXTREME)
-            heads[task].output.bias.fill_(math.log(share / (1 - share)))
+            bias = self.logit_of(task, torch.tensor(mean))
+            heads[task].output.bias.copy_(bias)
+            if task in item_means:
+                weight = heads[task].id_bias.weight
+                weight[:, 0] = (self.logit_of(task, torch.as_tensor(item_means[task])) - bias).to(weight)
+
+    def logit_of(self, task: str, labels: Tensor) -> Tensor:
+        """Return the logits that mean labels have."""
+        return self.share_of(task, labels).clamp(MOST_EXTREME, 1 - MOST_EXTREME).logit()
 
     def share_of(self, task: str, labels: Any) -> Any:
         """Return labels as numbers from 0 to 1."""

@@ -6,6 +6,7 @@ Shape suffixes: B users, C candidates, D hidden size, W windows of recent popula
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 from torch import Tensor
 
 from seqrec.errors import InputError
@@ -76,10 +77,14 @@ class TaskPredictions:
         calibration = self.required_heads().binary_head(task).calibration
         calibration.copy_(calibration.new_tensor([slope, shift]))
 
-    def set_label_means(self, means: Mapping[str, float]) -> None:
-        """Let an untrained model predict the mean label of each task, whatever the user and the item.
+    def set_label_means(self, means: Mapping[str, float], item_means: Mapping[str, np.ndarray] | None = None) -> None:
+        """Let an untrained model predict the mean label of each task, or that of each item, whatever the user.
+
+        Args:
+            means: The mean by task.
+            item_means: The mean for each token id (V,), by task; that of the task for all items if left out.
 
         Raises:
             InputError: If the model lacks a task.
         """
-        self.required_heads().set_label_means(means)
+        self.required_heads().set_label_means(means, item_means or {})

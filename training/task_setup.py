@@ -12,6 +12,8 @@ from seqrec.modeling.modeling_next_item import NextItemHead
 
 __all__ = ["fit_label_means", "with_rating_scale"]
 
+PRIOR_LABELS = 5
+
 
 def with_rating_scale(config_fields: Mapping[str, Any], train: Histories) -> dict[str, Any]:
     """Return the fields of a configuration in which ratings, if they are predicted, have a scale.
@@ -28,15 +30,28 @@ def with_rating_scale(config_fields: Mapping[str, Any], train: Histories) -> dic
 
 
 def fit_label_means(model: NextItemHead, train: Histories) -> None:
-    """Let the untrained heads of a model, if any, predict the mean labels of training histories."""
-    if model.config.label_tasks:
-        model.set_label_means({task: mean_label(train, task) for task in model.config.label_tasks})
+    """Let the untrained heads of a model, if any, predict the mean labels of each item in training histories.
+
+    The mean of an item's n labels counts as much as `PRIOR_LABELS` labels with the mean of all items.
+    """
+    if not model.config.label_tasks:
+        return
+    means, item_means = {}, {}
+    for task in model.config.label_tasks:
+        items, labels = labelled_events(train, task)
+        means[task] = float(labels.mean(dtype=np.float64)) if len(labels) else 0.0
+        sums_V = np.bincount(items, labels, minlength=model.config.vocab_size)
+        counts_V = np.bincount(items, minlength=model.config.vocab_size)
+        item_means[task] = (sums_V + PRIOR_LABELS * means[task]) / (counts_V + PRIOR_LABELS)
+    model.set_label_means(means, item_means)
 
 
-def mean_label(train: Histories, task: str) -> float:
-    """Average the labels of a task; an impression is a click of 0."""
-    labels = train.held(task)
-    labels = labels[~np.isnan(labels)]
-    shown = train.impressions if task == CLICK else None
-    count = len(labels) + (0 if shown is None else int(shown.lengths_R.sum()))
-    return float(labels.sum(dtype=np.float64) / max(1, count))
+def labelled_events(train: Histories, task: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return the items and labels of all events that have a label; an impression is a click of 0."""
+    items, labels = train.held("input_ids"), train.held(task)
+    is_known = ~np.isnan(labels)
+    items, labels = items[is_known], labels[is_known]
+    if task == CLICK and train.impressions is not None:
+        shown = train.impressions.held("impression_ids")
+        items, labels = np.concatenate([items, shown]), np.concatenate([labels, np.zeros(len(shown), labels.dtype)])
+    return items, labels

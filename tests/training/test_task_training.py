@@ -16,7 +16,7 @@ from seqrec import SasRecConfig, SasRecForNextItem, SequentialTrainer, Sequentia
 from seqrec.interactions.histories import Histories
 from seqrec.modeling.objectives import training_collator
 from seqrec.training.accelerate_loop import train_with_accelerate
-from seqrec.training.task_setup import fit_label_means, with_rating_scale
+from seqrec.training.task_setup import PRIOR_LABELS, fit_label_means, with_rating_scale
 from seqrec.training.task_training import TaskTraining
 
 SCRIPT = Path(__file__).parents[1] / "fixtures" / "train_tiny.py"
@@ -159,6 +159,9 @@ def test_a_new_model_is_fitted_to_the_labels():
     assert "rating_scale" not in with_rating_scale({}, rows)
     model = SasRecForNextItem(SasRecConfig(vocab_size=13, hidden_size=8, intermediate_size=8, **fields)).eval()
     fit_label_means(model, rows)
-    found = model.predict_tasks(model.encode_users(torch.tensor([[5, 6]])), torch.tensor([[7, 8]]))
-    torch.testing.assert_close(found["rating"], torch.full((1, 2), 3.5))
-    torch.testing.assert_close(found["click"], torch.full((1, 2), 0.5))
+    found = model.predict_tasks(model.encode_users(torch.tensor([[5, 6]])), torch.tensor([[5, 7, 12]]))
+    means = [(2 + PRIOR_LABELS * 3.5) / (1 + PRIOR_LABELS), (5 + PRIOR_LABELS * 3.5) / (1 + PRIOR_LABELS), 3.5]
+    torch.testing.assert_close(found["rating"], torch.tensor([means]))
+    found = model.predict_tasks(model.encode_users(torch.tensor([[5, 6]])), torch.tensor([[5, 9, 12]]))
+    means = [(1 + PRIOR_LABELS * 0.5) / (1 + PRIOR_LABELS), PRIOR_LABELS * 0.5 / (2 + PRIOR_LABELS), 0.5]
+    torch.testing.assert_close(found["click"], torch.tensor([means]))
