@@ -17,7 +17,7 @@ from seqrec.evaluation.evaluator import BAR_DELAY
 from seqrec.evaluation.targets import require_rankable
 from seqrec.interactions.histories import Histories, as_histories
 from seqrec.interactions.history_collator import HistoryCollator, batches_of_like_length, encoder_inputs
-from seqrec.interactions.label_columns import RATING
+from seqrec.interactions.label_names import RATING
 from seqrec.interactions.required_times import require_request_times, require_seconds
 from seqrec.interactions.special_tokens import NUM_SPECIAL_TOKENS
 

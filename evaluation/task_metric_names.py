@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from seqrec.interactions.label_columns import RATING
+from seqrec.interactions.label_names import RATING
 
 __all__ = ["BINARY_METRICS", "RATING_METRICS", "is_lower_better", "looks_like_a_task_metric", "task_metric_names"]
 

@@ -24,7 +24,7 @@ from seqrec.evaluation.task_metrics import binary_metrics, rating_metrics, relia
 from seqrec.evaluation.task_rows import has_label, held_out_pairs, rows_with_outcomes, training_pairs
 from seqrec.interactions.data_arguments import HELD_OUT
 from seqrec.interactions.histories import Histories, as_histories
-from seqrec.interactions.label_columns import RATING, target_key
+from seqrec.interactions.label_names import RATING, target_key
 from seqrec.interactions.prepared_sets import PreparedData
 
 __all__ = ["measure_tasks", "validation_task_metrics"]

@@ -10,7 +10,7 @@ import numpy as np
 from seqrec.evaluation.task_baselines import LabelledPairs
 from seqrec.interactions.histories import Histories, as_histories
 from seqrec.interactions.impressions import impressions_of
-from seqrec.interactions.label_columns import CLICK, target_key
+from seqrec.interactions.label_names import CLICK, target_key
 from seqrec.interactions.special_tokens import NUM_SPECIAL_TOKENS
 
 __all__ = ["has_label", "held_out_pairs", "rows_with_outcomes", "training_pairs", "users_of", "with_shown"]

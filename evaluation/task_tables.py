@@ -5,7 +5,7 @@ from typing import Any
 
 from seqrec.evaluation.tables import align_within
 from seqrec.evaluation.task_metric_names import BINARY_METRICS, RATING_METRICS
-from seqrec.interactions.label_columns import RATING
+from seqrec.interactions.label_names import RATING
 
 __all__ = ["METRIC_LABELS", "TASK_RANKERS", "main_metric", "shown_metrics", "task_tables"]
 

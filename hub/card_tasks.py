@@ -8,7 +8,7 @@ from seqrec.evaluation.task_tables import METRIC_LABELS, TASK_RANKERS, main_metr
 from seqrec.hub.card_tables import SPLITS, dig, is_interval, number, table
 from seqrec.hub.card_values import is_count, is_known, is_share, mapping
 from seqrec.hub.markdown import code, text
-from seqrec.interactions.label_columns import RATING
+from seqrec.interactions.label_names import RATING
 
 __all__ = ["TaskSection", "task_sections"]
 

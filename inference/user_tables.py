@@ -17,7 +17,8 @@ from seqrec.interactions.events import event_column
 from seqrec.interactions.histories import Histories
 from seqrec.interactions.interactions import read_interactions
 from seqrec.interactions.item_rows import rows_of
-from seqrec.interactions.label_columns import CLICK, label_names
+from seqrec.interactions.label_columns import label_names
+from seqrec.interactions.label_names import CLICK
 from seqrec.interactions.raw_ids import Unknown, look_up, read_ids
 from seqrec.interactions.sequences import build_histories
 from seqrec.interactions.special_tokens import UNK_ID

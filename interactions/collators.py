@@ -17,7 +17,8 @@ from seqrec.interactions.batch_layout import BatchLayout
 from seqrec.interactions.events import event_columns
 from seqrec.interactions.histories import Histories, as_histories
 from seqrec.interactions.impression_batches import ShownItems, shown_items
-from seqrec.interactions.label_columns import CLICK, label_names, labels_key
+from seqrec.interactions.label_columns import label_names
+from seqrec.interactions.label_names import CLICK, labels_key
 from seqrec.interactions.special_tokens import IGNORED_LABEL
 from seqrec.interactions.windows import count_within, cut_windows
 

@@ -13,7 +13,8 @@ import polars as pl
 from seqrec.errors import InputError
 from seqrec.interactions.column_names import REQUIRED_COLUMNS
 from seqrec.interactions.events import EVENT_COLUMNS, RESERVED_NAMES
-from seqrec.interactions.label_columns import RATING, is_label
+from seqrec.interactions.label_columns import is_label
+from seqrec.interactions.label_names import RATING
 from seqrec.interactions.one_line import one_line
 
 __all__ = ["Derivation", "derivation_texts", "derive_labels", "parse_derivation", "remembered_derivations"]

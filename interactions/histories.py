@@ -12,7 +12,8 @@ import numpy as np
 from seqrec.errors import InputError
 from seqrec.interactions.arrow_columns import CHUNK_EVENTS, holds_lists, holds_numbers, read_lists, write_dataset
 from seqrec.interactions.events import EVENT_COLUMNS, SOURCES
-from seqrec.interactions.label_columns import CLICK, encode_labels
+from seqrec.interactions.label_columns import encode_labels
+from seqrec.interactions.label_names import CLICK
 
 __all__ = ["IMPRESSION_IDS", "IMPRESSION_PLACES", "Histories", "as_histories"]
 

@@ -15,7 +15,8 @@ import polars as pl
 from seqrec.errors import InputError
 from seqrec.interactions.events import event_column
 from seqrec.interactions.histories import IMPRESSION_IDS, IMPRESSION_PLACES, Histories
-from seqrec.interactions.label_columns import CLICK, is_label, target_key
+from seqrec.interactions.label_columns import is_label
+from seqrec.interactions.label_names import CLICK, target_key
 from seqrec.interactions.special_tokens import UNK_ID
 from seqrec.interactions.splitting import PARTS, Split
 from seqrec.interactions.timestamps import to_plain_numbers

@@ -15,23 +15,18 @@ import numpy as np
 
 from seqrec.errors import InputError
 from seqrec.interactions.events import EVENT_COLUMNS, EventColumn, is_missing, register_event_column
+from seqrec.interactions.label_names import RATING
 
 __all__ = [
-    "CLICK",
-    "RATING",
     "BinaryColumn",
     "LabelColumn",
     "encode_labels",
     "is_label",
     "label_column",
     "label_names",
-    "labels_key",
     "register_label_columns",
-    "target_key",
 ]
 
-RATING = "rating"  # the task of regression; all others are binary
-CLICK = "click"  # the task whose zeros are impressions, rather than events
 LARGEST = float(np.finfo(np.float32).max)
 
 
@@ -98,7 +93,7 @@ class BinaryColumn(LabelColumn):
             raise InputError(
                 f"{self.name} must hold 0 and 1 (missing values are allowed), but {counts.sum():,} of {len(found):,} "
                 f"values are others, such as {others[most]:g} ({counts[most]:,} times). Derive a "
-                f"binary label, for instance by --derive '{derivation}', and make that the task."
+                f"binary label, for instance by derive='{derivation}' (--derive), and make that the task."
             )
         return found
 
@@ -138,16 +133,6 @@ def is_label(name: str) -> bool:
 def label_names(names: Iterable[str]) -> list[str]:
     """Select the names of registered label columns."""
     return [name for name in names if is_label(name)]
-
-
-def target_key(task: str) -> str:
-    """Return the name of the column of held-out rows that holds the label of their target."""
-    return f"target_{task}"
-
-
-def labels_key(task: str) -> str:
-    """Return the name of a batch's tensor that holds the labels of the items to predict."""
-    return f"{task}_labels"
 
 
 def encode_labels(name: str, values: np.ndarray) -> np.ndarray:

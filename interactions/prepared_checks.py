@@ -9,7 +9,7 @@ from seqrec.errors import SavedFolderError
 from seqrec.interactions.arrow_columns import NUMBER_TYPES
 from seqrec.interactions.catalogue import Catalogue
 from seqrec.interactions.histories import Histories
-from seqrec.interactions.label_columns import target_key
+from seqrec.interactions.label_names import target_key
 from seqrec.interactions.special_tokens import UNK_ID
 from seqrec.interactions.tokenization_items import ItemTokenizer
 

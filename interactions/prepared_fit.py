@@ -6,7 +6,8 @@ import numpy as np
 
 from seqrec.errors import InputError
 from seqrec.interactions.events import CategoricalColumn, event_column
-from seqrec.interactions.label_columns import is_label, label_names, target_key
+from seqrec.interactions.label_columns import is_label, label_names
+from seqrec.interactions.label_names import target_key
 from seqrec.interactions.prepared_sets import PreparedData
 from seqrec.interactions.seconds import LAST_PLAUSIBLE, numbers_given
 from seqrec.interactions.sequences import further

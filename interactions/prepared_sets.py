@@ -23,7 +23,8 @@ from seqrec.interactions.histories import Histories
 from seqrec.interactions.history_files import HISTORIES, IMPRESSION_FILES, PART_FILES, read_sequences, write_sequences
 from seqrec.interactions.hub_errors import explained
 from seqrec.interactions.item_features import ItemFeatures
-from seqrec.interactions.label_columns import label_names, target_key
+from seqrec.interactions.label_columns import label_names
+from seqrec.interactions.label_names import target_key
 from seqrec.interactions.locations import is_hub_name
 from seqrec.interactions.one_line import one_line
 from seqrec.interactions.prepared_checks import require_catalogue, require_protocol

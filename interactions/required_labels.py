@@ -7,7 +7,7 @@ import numpy as np
 
 from seqrec.errors import InputError
 from seqrec.interactions.histories import Histories
-from seqrec.interactions.label_columns import CLICK, RATING, target_key
+from seqrec.interactions.label_names import CLICK, RATING, target_key
 
 __all__ = ["rating_range", "require_labelled_targets", "require_labels", "require_scale"]
 

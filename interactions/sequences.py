@@ -14,7 +14,8 @@ from seqrec.interactions.events import SOURCES, event_column
 from seqrec.interactions.histories import Histories
 from seqrec.interactions.impressions import add_impressions
 from seqrec.interactions.interactions import sort_interactions
-from seqrec.interactions.label_columns import RATING, is_label, label_names, target_key
+from seqrec.interactions.label_columns import is_label, label_names
+from seqrec.interactions.label_names import RATING, target_key
 from seqrec.interactions.splitting import PARTS, Split
 from seqrec.interactions.timestamps import to_plain_numbers
 from seqrec.interactions.tokenization_items import ItemTokenizer
@@ -122,7 +123,7 @@ def derivation(interactions: pl.DataFrame, name: str) -> str:
     sources = [column for column in numbers if column not in REQUIRED_COLUMNS]
     if not (is_label(name) and name != RATING and sources):
         return ""
-    return f", or derive it, for instance by --derive '{name}={sources[0]}>=4'"
+    return f", or derive it, for instance by derive='{name}={sources[0]}>=4' (--derive)"
 
 
 def first_events(log: Histories, users_R: np.ndarray, lengths_R: np.ndarray, **rows: np.ndarray) -> Histories:

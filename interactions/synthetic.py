@@ -10,7 +10,16 @@ import polars as pl
 
 from seqrec.errors import InputError
 
-__all__ = ["MarkovSource", "synthetic_interactions", "synthetic_items"]
+__all__ = [
+    "MarkovSource",
+    "as_interactions",
+    "check_sizes",
+    "synthetic_interactions",
+    "synthetic_items",
+    "taste_popularity",
+    "taste_transitions",
+    "walk",
+]
 
 CHUNK_PROBABILITIES = 2**22  # size of the (users, items) matrix drawn from at once
 YEAR = 365 * 86_400

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from seqrec.interactions.label_columns import RATING
+from seqrec.interactions.label_names import RATING
 from seqrec.modeling.sequence_layout import SequenceLayout
 
 __all__ = ["PastLabel"]

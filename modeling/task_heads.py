@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from transformers import initialization
 
 from seqrec.errors import InputError
-from seqrec.interactions.label_columns import RATING
+from seqrec.interactions.label_names import RATING
 
 __all__ = ["TaskHead", "TaskHeads"]
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from seqrec.configuration.task_entries import NEXT_ITEM_TASK
 from seqrec.errors import InputError
-from seqrec.interactions.label_columns import CLICK, RATING, labels_key
+from seqrec.interactions.label_names import CLICK, RATING, labels_key
 from seqrec.interactions.special_tokens import IGNORED_LABEL, PAD_ID
 from seqrec.modeling.losses import must_reach_every_weight
 from seqrec.modeling.task_heads import TaskHead, TaskHeads

@@ -27,8 +27,8 @@ def require_label_tasks(config: Any) -> list[str]:
     """
     if not config.label_tasks:
         raise InputError(
-            "The model predicts only the next item. Train one with further tasks, such as --tasks next_item,rating, to "
-            "predict them, or call recommend."
+            "The model predicts only the next item. Train one with further tasks, such as "
+            "tasks=['next_item', 'rating'], to predict them, or call recommend."
         )
     return list(config.label_tasks)
 

@@ -21,7 +21,7 @@ from seqrec.errors import InputError, SavedFolderError
 from seqrec.hub.json_objects import read_json_object
 from seqrec.hub.weights_hash import weight_files
 from seqrec.interactions.histories import Histories, as_histories
-from seqrec.interactions.label_columns import CLICK, target_key
+from seqrec.interactions.label_names import CLICK, target_key
 from seqrec.modeling.modeling_auto import MODEL_TYPES
 from seqrec.modeling.weight_files import read_tensors
 

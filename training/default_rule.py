@@ -82,8 +82,54 @@ class Row:
     model_types: Collection[str] | None = None
 
 
-# All rows that apply count, later ones more. Settings that an architecture lacks have no effect.
-RULE: tuple[Row, ...] = ()
+CAUSAL = ("sasrec", "esasrec", "hstu")  # the experiments are SASRec's; BERT4Rec needs more epochs and less dropout
+SPARSE = 0.0178  # density
+MANY_ITEMS = 20_000
+# All rows that apply count, later ones more. Settings that an architecture lacks have no effect. The experiments are in
+# `benchmarks/defaults`: sparse data get its candidate `cosine-flat`, other data `wide`.
+RULE: tuple[Row, ...] = (
+    Row("the device computes faster in bfloat16", lambda known: known.has_fast_bfloat16, {"bf16": True}),
+    Row(
+        f"at least {SPARSE:.2%} of all pairs of a user and an item have interacted",
+        lambda known: known.density >= SPARSE,
+        {
+            "position_embedding_type": "rotary",
+            "hidden_size": 128,
+            "num_attention_heads": 4,
+            "hidden_dropout": 0.3,
+            "learning_rate": 2e-3,
+            "per_device_train_batch_size": 64,
+            "num_train_epochs": 30,
+        },
+        CAUSAL,
+    ),
+    Row(
+        f"less than {SPARSE:.2%} of all pairs of a user and an item have interacted",
+        lambda known: known.density < SPARSE,
+        {
+            "position_embedding_type": "rotary",
+            "hidden_size": 128,
+            "num_hidden_layers": 1,
+            "hidden_dropout": 0.5,
+            "logit_scale": 20,
+            "per_device_train_batch_size": 128,
+            "num_train_epochs": 25,
+        },
+        CAUSAL,
+    ),
+    Row(
+        f"there are more than {MANY_ITEMS:,} items",
+        lambda known: known.catalogue_size > MANY_ITEMS,
+        {
+            "loss": "sampled_softmax",
+            "num_negatives": 4096,
+            "negatives_shared_by": "batch",
+            "negative_sampling": "log_uniform",
+            "logit_scale": 14,
+        },
+        CAUSAL,
+    ),
+)
 # max_position_embeddings holds all of the history of most users, up to a multiple and within bounds.
 POSITIONS_MULTIPLE, FEWEST_POSITIONS, MOST_POSITIONS = 10, 20, 200
 

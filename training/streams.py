@@ -13,7 +13,7 @@ from transformers.trainer_utils import has_length
 from seqrec.evaluation.targets import require_token_ids
 from seqrec.interactions.collators import MaskedItemCollator, NextItemCollator
 from seqrec.interactions.histories import Histories, as_histories
-from seqrec.interactions.label_columns import RATING
+from seqrec.interactions.label_names import RATING
 from seqrec.interactions.required_labels import require_scale
 from seqrec.interactions.required_times import require_seconds
 from seqrec.interactions.special_tokens import PAD_ID

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from seqrec.interactions.histories import Histories
-from seqrec.interactions.label_columns import CLICK, RATING
+from seqrec.interactions.label_names import CLICK, RATING
 from seqrec.interactions.required_labels import rating_range
 from seqrec.modeling.modeling_next_item import NextItemHead
 

@@ -11,7 +11,7 @@ from seqrec.evaluation.task_evaluator import predict_targets, target_logits
 from seqrec.evaluation.task_report import validation_task_metrics
 from seqrec.evaluation.task_rows import with_shown
 from seqrec.interactions.histories import Histories, as_histories
-from seqrec.interactions.label_columns import RATING, target_key
+from seqrec.interactions.label_names import RATING, target_key
 from seqrec.training.bare_model import BareModel
 from seqrec.training.progress import shows_bars
 from seqrec.training.row_sharing import compute_by_row

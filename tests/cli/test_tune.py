@@ -29,7 +29,7 @@ def test_it_searches_saves_and_prints_a_summary(table, tmp_path, capsys):
     assert [line.split(":")[0] for line in lines] == ["Trial 0 (defaults)", "Trial 1", "Trial 2"]
     assert all(line.endswith(" left.") for line in lines)
     assert "Best of 3 trials: trial " in told.err
-    assert "%" not in told.err  # no bar without a terminal
+    assert "%|" not in told.err  # no bar without a terminal
     assert "ndcg@10" in told.out
     assert f"seqrec recommend --model {folder}" in told.out
     recipe = yaml.safe_load((folder / "recipe.yaml").read_text())

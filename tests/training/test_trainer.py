@@ -16,7 +16,7 @@ from seqrec import AutoModelForNextItem, NextItemCollator, SequentialTrainer, Se
 from seqrec.evaluation.evaluator import rank_dataset
 from seqrec.evaluation.metrics import ranking_metrics
 from seqrec.interactions.histories import Histories, as_histories
-from seqrec.training import ranking_validation
+from seqrec.training import row_sharing
 from seqrec.training.accelerate_loop import train_with_accelerate
 
 SCRIPT = Path(__file__).parents[1] / "fixtures" / "train_tiny.py"
@@ -203,10 +203,10 @@ def test_processes_share_out_rows_that_are_views(process, tmp_path, monkeypatch)
     monkeypatch.setattr(SequentialTrainingArguments, "process_index", process)
 
     def gather(own):
-        assert own[0].ranks_U.tolist() == parts[process].ranks_U.tolist()
-        return parts
+        assert own[0]["ranks_U"].tolist() == parts[process].ranks_U.tolist()
+        return [vars(part) for part in parts]
 
-    monkeypatch.setattr(ranking_validation, "gather_object", gather)
+    monkeypatch.setattr(row_sharing, "gather_object", gather)
     shared = trainer.rank(held_out, list_length=3)
     assert shared.ranks_U.tolist() == whole.ranks_U.tolist()
     assert shared.top_UK.tolist() == whole.top_UK.tolist()

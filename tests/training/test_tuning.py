@@ -52,8 +52,8 @@ def test_the_first_trial_has_the_defaults_and_the_best_one_is_saved(done, frame)
     folder, recommender = done
     table = pl.read_parquet(folder / "trials.parquet")
     assert table["number"].to_list() == [0, 1, 2, 3]
-    assert table.row(0, named=True)["learning_rate"] == SequentialTrainingArguments().learning_rate
-    assert table.row(0, named=True)["hidden_dropout"] == seqrec.SasRecConfig().hidden_dropout
+    assert table.row(0, named=True)["learning_rate"] == 2e-3  # those of dense data, by the rule
+    assert table.row(0, named=True)["hidden_dropout"] == 0.3
     assert {"state", "outcome", "seconds", "best_epoch", "num_parameters"} <= set(table.columns)
     tuned = recommender.metrics["tuning"]
     complete = table.filter(pl.col("state") == "complete")

@@ -9,7 +9,7 @@ import torch
 from transformers import AutoModel
 
 from seqrec.configuration.task_entries import NEXT_ITEM_TASK
-from seqrec.interactions.label_columns import labels_key
+from seqrec.interactions.label_names import labels_key
 from seqrec.modeling.modeling_auto import AutoModelForNextItem
 from seqrec.modeling.objectives import training_collator
 from seqrec.modeling.task_losses import IMPRESSION_IDS, IMPRESSION_POSITIONS, count_labels

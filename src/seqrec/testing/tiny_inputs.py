@@ -16,7 +16,7 @@ from seqrec.configuration.configuration_next_item import NextItemConfig
 from seqrec.configuration.configuration_transformer import TransformerConfig
 from seqrec.interactions.events import EventColumn, event_column
 from seqrec.interactions.histories import Histories
-from seqrec.interactions.label_columns import RATING
+from seqrec.interactions.label_names import RATING
 
 __all__ = [
     "HISTORIES",
