@@ -93,7 +93,7 @@ class BinaryColumn(LabelColumn):
             raise InputError(
                 f"{self.name} must hold 0 and 1 (missing values are allowed), but {counts.sum():,} of {len(found):,} "
                 f"values are others, such as {others[most]:g} ({counts[most]:,} times). Derive a "
-                f"binary label, for instance by derive='{derivation}' (--derive), and make that the task."
+                f"binary label, for instance by derive='{derivation}', and make that the task."
             )
         return found
 

@@ -123,7 +123,7 @@ def derivation(interactions: pl.DataFrame, name: str) -> str:
     sources = [column for column in numbers if column not in REQUIRED_COLUMNS]
     if not (is_label(name) and name != RATING and sources):
         return ""
-    return f", or derive it, for instance by derive='{name}={sources[0]}>=4' (--derive)"
+    return f", or derive it, for instance by derive='{name}={sources[0]}>=4'"
 
 
 def first_events(log: Histories, users_R: np.ndarray, lengths_R: np.ndarray, **rows: np.ndarray) -> Histories:

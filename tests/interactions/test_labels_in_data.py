@@ -110,7 +110,7 @@ def test_a_prepared_set_without_the_labels_is_refused(tmp_path):
             "rating",
             r"no column 'rating', which is the label of a task. Their columns are .*score\. Add it, or rename the",
         ),
-        ("finished", r"no column 'finished'.*or derive it, for instance by derive='finished=score>=4' \(--derive\)\.$"),
+        ("finished", r"no column 'finished'.*or derive it, for instance by derive='finished=score>=4'\.$"),
     ],
 )
 def test_a_missing_column_is_named_with_those_there_are(name, message):
