@@ -17,13 +17,13 @@ import torch
 import yaml
 from transformers import set_seed
 
-from seqrec.configuration.config_fields import own_fields
 from seqrec.evaluation.metrics import ranking_metrics
 from seqrec.interactions.data_arguments import DataArguments
 from seqrec.interactions.preparation import prepare
-from seqrec.modeling.modeling_auto import MODEL_TYPES
+from seqrec.interactions.prepared_sets import PreparedData
 from seqrec.training.arguments import SequentialTrainingArguments
 from seqrec.training.job import load_model_and_data
+from seqrec.training.settings import sort_settings
 from seqrec.training.trainer import SequentialTrainer
 from seqrec.training.weight_average import WeightAverage
 
@@ -84,15 +84,14 @@ class MeasuredAverages(SequentialTrainer):
             self.best[name] = (score, self.state.epoch or 0, [one.clone() for one in weights])
 
 
-def measured_trainer(settings: dict[str, Any], data: DataArguments, folder: Path) -> tuple[MeasuredAverages, Any]:
+def measured_trainer(settings: dict[str, Any], dataset: str, folder: Path) -> tuple[MeasuredAverages, PreparedData]:
     """Return the trainer of a recipe, and its data."""
     model_type = settings.pop("model_type")
-    names = {one.name for one in own_fields(MODEL_TYPES[model_type])}
-    config_fields = {name: value for name, value in settings.items() if name in names}
-    others = {name: value for name, value in settings.items() if name not in names}
-    arguments = SequentialTrainingArguments(output_dir=str(folder), **others)
+    sorted_ = sort_settings(settings, model_type)
+    data = DataArguments(dataset=dataset, **sorted_.data)
+    arguments = SequentialTrainingArguments(output_dir=str(folder), **sorted_.training)
     set_seed(arguments.seed)
-    model, prepared, _ = load_model_and_data(data, prepare, model_type, config_fields, arguments, None)
+    model, prepared, _ = load_model_and_data(data, prepare, model_type, sorted_.config, arguments, None)
     trainer = MeasuredAverages(
         model,
         arguments,
@@ -113,8 +112,7 @@ def main() -> None:
     parser.add_argument("--output_dir", type=Path, required=True)
     arguments = parser.parse_args()
     settings = yaml.safe_load(arguments.config.read_text(encoding="utf-8")) | {"seed": arguments.seed}
-    settings["logit_scale"] = None if settings.get("logit_scale") == "none" else settings.get("logit_scale")
-    trainer, data = measured_trainer(settings, DataArguments(dataset=arguments.dataset), arguments.output_dir)
+    trainer, data = measured_trainer(settings, arguments.dataset, arguments.output_dir)
     trainer.train()
     found = {
         name: {"validation": score, "epoch": epoch, "test": trainer.score(weights, data.sequences["test"])}
