@@ -45,8 +45,7 @@ def over_catalogue(
     new = read_items(table, columns=columns, features=wanted_columns(features))
     tokenizer = ItemTokenizer.from_item_ids(new["item_id"])
     values = feature_values(new, features, item_text_model)
-    titles = [pl.col("title").cast(pl.String)] if "title" in new.columns else []
-    items = Catalogue(new.select("item_id", pl.lit(0, pl.Int64).alias("count"), *titles))
+    items = Catalogue.from_interactions(pl.DataFrame(schema={"item_id": pl.String}), tokenizer, new)
     found = copy.deepcopy(model)
     for size in (NUM_SPECIAL_TOKENS, len(tokenizer)):  # first without any item, so that nothing is left of the old ones
         found.resize_token_embeddings(size, mean_resizing=False)

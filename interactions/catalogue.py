@@ -14,6 +14,8 @@ import pyarrow.parquet as pq
 from numpy.typing import ArrayLike
 
 from seqrec.errors import InputError
+from seqrec.interactions.category_features import find_separator, item_values
+from seqrec.interactions.item_categories import ItemCategories
 from seqrec.interactions.item_rows import by_token, rows_of, token_ids_of
 from seqrec.interactions.item_tables import read_items
 from seqrec.interactions.one_line import one_line
@@ -56,12 +58,11 @@ class Catalogue:
         Args:
             interactions: The training interactions.
             tokenizer: The vocabulary, which determines the order.
-            items: A table with `item_id` and optionally `title`; items missing from it have no title.
+            items: A table with `item_id`, optionally `title`, and other columns; see `described_by`.
         """
         frame = tokenizer.item_series.to_frame("item_id")
-        if items is not None and "title" in items.columns:
-            titles = items.select(pl.col("item_id", "title").cast(pl.String))
-            frame = frame.join(titles, on="item_id", how="left", maintain_order="left", validate="m:1")
+        if items is not None:
+            frame = frame.join(described_by(items), on="item_id", how="left", maintain_order="left", validate="m:1")
         counts = interactions.group_by(pl.col("item_id").cast(pl.String)).agg(count=pl.len().cast(pl.Int64))
         frame = frame.join(counts, on="item_id", how="left", maintain_order="left")
         return cls(frame.with_columns(pl.col("count").fill_null(0)))
@@ -98,7 +99,8 @@ class Catalogue:
         """Return a catalogue with new items appended, whose counts are 0; known items keep their token ids.
 
         Args:
-            items: New raw ids, or a table with `item_id` and optionally `title` and other columns.
+            items: New raw ids, or a table with `item_id`, optionally `title`, and other columns, of which those that
+                the catalogue has are kept.
 
         Raises:
             InputError: If an id is already known, occurs twice, or is not a valid id.
@@ -119,12 +121,13 @@ class Catalogue:
         """Return this catalogue with a column of titles, in which no item has one."""
         return Catalogue(self.frame.with_columns(title=pl.lit(None, pl.String)))
 
-    def with_titles_of(self, other: "Catalogue") -> "Catalogue":
-        """Return this catalogue with missing titles taken from another catalogue of the same items."""
-        if "title" not in other.frame.columns:
-            return self
-        own = [pl.col("title")] if "title" in self.frame.columns else []
-        return Catalogue(self.frame.with_columns(title=pl.coalesce(*own, other.frame["title"])))
+    def with_descriptions_of(self, other: "Catalogue") -> "Catalogue":
+        """Return this catalogue with missing titles and columns taken from another catalogue of the same items."""
+        others = other.frame.drop(["count", "hidden"], strict=False)
+        missing = [column for column in others.get_columns() if column.name not in self.frame.columns]
+        if "title" in others.columns and "title" in self.frame.columns:
+            missing.append(self.frame.select(pl.coalesce("title", others["title"]))["title"])
+        return Catalogue(self.frame.with_columns(missing))
 
     def with_hidden(self, token_ids: ArrayLike) -> "Catalogue":
         """Return this catalogue with exactly these items hidden, without starting polars' threads."""
@@ -188,6 +191,28 @@ class Catalogue:
         """Token ids (I,), int64."""
         return token_ids_of(np.arange(len(self)))
 
+    @property
+    def descriptions(self) -> list[str]:
+        """Names of the columns that describe items, besides their titles."""
+        return [name for name in self.frame.columns if name not in ("item_id", "count", "title", "hidden")]
+
+    def categories(self, column: str) -> ItemCategories:
+        """Return the values of a column as categories, such as genres: lists, or text with separators.
+
+        Raises:
+            InputError: If there is no such column, or it has no values or values that are no categories.
+        """
+        if column not in self.descriptions:
+            have = ", ".join(self.descriptions) or "none but ids and titles"
+            raise InputError(f"The items have no column {column!r}. They have: {have}.")
+        pairs = item_values(column, self.frame[column], find_separator(self.frame[column]))
+        if pairs.is_empty():
+            raise InputError(f"No item has a value of {column}. Choose another column of the items.")
+        counted = pairs.group_by("value").len().sort(["len", "value"], descending=[True, False])["value"]
+        codes = pl.DataFrame({"value": counted, "code": np.arange(len(counted))})
+        codes_E = pairs.join(codes, on="value", maintain_order="left")["code"].to_numpy()
+        return ItemCategories.of_pairs(tuple(counted), token_ids_of(pairs["row"].to_numpy()), codes_E, self.vocab_size)
+
     def row_of(self, token_id: int) -> int | None:
         """Return the row of a token id; None for a special token."""
         row = rows_of(token_id)
@@ -196,6 +221,20 @@ class Catalogue:
     def by_popularity(self) -> np.ndarray:
         """Return the token ids (I,) by decreasing count; ties are in the order of the token ids."""
         return token_ids_of(np.argsort(-self.counts, kind="stable"))
+
+
+def described_by(items: pl.DataFrame) -> pl.DataFrame:
+    """Return what a table says of items: `item_id`, `title` as text, and other columns.
+
+    Vectors, which models read but people do not, and columns named like the catalogue's own are left out.
+    """
+    kept = [name for name, kind in items.schema.items() if name not in ("count", "hidden") and not is_vector(kind)]
+    return items.select(kept).with_columns(pl.col("^(item_id|title)$").cast(pl.String))
+
+
+def is_vector(kind: pl.DataType) -> bool:
+    """Return whether values of a type are lists of numbers that are not integers, or can be anything."""
+    return isinstance(kind, pl.Object) or (isinstance(kind, pl.List | pl.Array) and kind.inner.is_float())
 
 
 def what_is_wrong(frame: pl.DataFrame) -> str | None:

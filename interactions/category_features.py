@@ -16,7 +16,7 @@ from seqrec.interactions.feature_values import LIST_TEXTS, coded, share
 from seqrec.interactions.item_feature_spec import FeatureSpec
 from seqrec.interactions.list_texts import are_list_texts, parse_list_texts
 
-__all__ = ["SEPARATORS", "CategoryFeature", "find_separator", "short_values"]
+__all__ = ["SEPARATORS", "CategoryFeature", "find_separator", "item_values", "short_values"]
 
 SEPARATORS = ("|", ";", ",")
 MOST_VALUES = 100_000  # distinct values of a column; more are ids or texts

@@ -259,7 +259,7 @@ def started_model(
         remembered=saved_columns(model_name_or_path, revision=model_revision),
     )
     start = start if growing is None else growing.saved
-    items = data.items.with_titles_of(start.items).with_hidden_of(start.items)
+    items = data.items.with_descriptions_of(start.items).with_hidden_of(start.items)
     return start.model, replace(data, items=items, features=start.features, feature_values={})
 
 

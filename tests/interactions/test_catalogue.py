@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from seqrec.errors import InputError
 from seqrec.interactions.catalogue import Catalogue
 from seqrec.interactions.item_rows import by_row, by_token, rows_of, token_ids_of
 from seqrec.interactions.tokenization_items import ItemTokenizer
@@ -65,7 +66,63 @@ def test_interactions_are_counted_and_titles_found(taken, titled):
     assert catalogue.item_ids == tokenizer.item_ids
     assert catalogue.counts.tolist() == [counts[item_id] for item_id in catalogue.item_ids]
     assert catalogue.titles == [f"Title {name}" if int(name) in titled else None for name in catalogue.item_ids]
-    assert catalogue.to_frame().columns == ["item_id", "title", "count"]
+    assert catalogue.to_frame().columns == ["item_id", "other", "title", "count"]
+    others = [1 if int(name) in titled else None for name in catalogue.item_ids]
+    assert catalogue.to_frame()["other"].to_list() == others
+
+
+def test_columns_that_describe_items_are_kept():
+    tokenizer = ItemTokenizer.from_item_ids(["b", "a"])
+    table = {"item_id": ["a"], "count": [9], "hidden": [True], "year": [1990], "vector": [[0.5]], "tags": [["x", "y"]]}
+    catalogue = Catalogue.from_interactions(pl.DataFrame({"item_id": ["a"]}), tokenizer, pl.DataFrame(table))
+    assert catalogue.to_frame().to_dict(as_series=False) == {
+        "item_id": ["b", "a"],
+        "year": [None, 1990],
+        "tags": [None, ["x", "y"]],
+        "count": [0, 1],
+    }
+
+
+def test_missing_descriptions_are_taken_from_another_catalogue():
+    own = pl.DataFrame({"item_id": ["a", "b"], "count": [1, 2], "title": ["A", None], "year": [1, None]})
+    other = pl.DataFrame(
+        {"item_id": ["a", "b"], "count": [5, 6], "title": ["X", "Y"], "year": [8, 9], "genre": ["p", "q"]}
+    )
+    found = Catalogue(own).with_descriptions_of(Catalogue(other)).to_frame()
+    assert found.rows() == [("a", 1, "A", 1, "p"), ("b", 2, "Y", None, "q")]
+    untitled = Catalogue(own.drop("title")).with_descriptions_of(Catalogue(other.with_columns(hidden=True)))
+    assert untitled.titles == ["X", "Y"]
+    assert not untitled.is_hidden.any()
+
+
+@pytest.mark.parametrize(
+    "column", [["p|q", "q", None], [["p", "q"], ["q"], []], ["['p', 'q']", "['q']", None]], ids=str
+)
+def test_categories_are_lists_or_text_with_separators(column):
+    frame = pl.DataFrame({"item_id": ["a", "b", "c"], "count": [1, 2, 3], "genres": column})
+    found = Catalogue(frame).categories("genres")
+    assert found.names == ("q", "p")
+    assert found.codes_VM.tolist() == [[-1, -1]] * 3 + [[1, 0], [0, -1], [-1, -1]]
+
+
+def test_numbers_can_be_categories():
+    found = Catalogue(pl.DataFrame({"item_id": ["a", "b"], "count": [1, 2], "year": [1990, None]})).categories("year")
+    assert found.names == ("1990",)
+    assert found.codes_VM[3:].tolist() == [[0], [-1]]
+
+
+@pytest.mark.parametrize(
+    ("column", "message"),
+    [
+        ("genre", "^The items have no column 'genre'. They have: year, empty.$"),
+        ("empty", "^No item has a value of empty. "),
+        ("item_id", "^The items have no column 'item_id'"),
+    ],
+)
+def test_categories_need_a_column_with_values(column, message):
+    frame = pl.DataFrame({"item_id": ["a"], "count": [1], "year": [1990], "empty": [None]})
+    with pytest.raises(InputError, match=message):
+        Catalogue(frame).categories(column)
 
 
 def test_integer_ids_are_counted_too():
