@@ -3,15 +3,13 @@
 Shape suffixes: R histories, K list length, D hidden size, V vocabulary.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from functools import cached_property, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Self, overload
+from typing import Any, Self
 
-import numpy as np
-import polars as pl
 import torch
 
 from seqrec.errors import InputError, SavedFolderError
@@ -22,19 +20,16 @@ from seqrec.hub.saved_folder import load_record, load_saved, require_one_catalog
 from seqrec.hub.sharing import push_folder
 from seqrec.hub.staging import staged
 from seqrec.inference.hidden_items import hide, show
-from seqrec.inference.label_predictor import LabelPredictor
+from seqrec.inference.list_recommender import ListRecommender
 from seqrec.inference.new_catalogue import over_catalogue
 from seqrec.inference.new_items import grow, require_features_of
 from seqrec.inference.recommendations import Recommendations, describe
 from seqrec.inference.training_record import save_record, with_added_items
-from seqrec.inference.user_tables import read_user_table, user_lists
+from seqrec.inference.user_tables import read_user_table
 from seqrec.interactions.catalogue import Catalogue
 from seqrec.interactions.column_names import remembered_columns
 from seqrec.interactions.item_features import ItemFeatures
-from seqrec.interactions.raw_ids import ItemId, ItemIds, Unknown, encode_lists, id_text, look_up, read_ids
-from seqrec.interactions.request_options import require_list_length, require_switch
-from seqrec.interactions.request_reading import AllowDeny, read_requests, warn_of_empty
-from seqrec.interactions.timed_requests import Unsorted
+from seqrec.interactions.raw_ids import ItemId, ItemIds, id_text, look_up
 from seqrec.interactions.tokenization_items import ItemTokenizer
 from seqrec.modeling.devices import resolve_device
 from seqrec.modeling.forked_workers import use_one_thread_after_forks
@@ -44,15 +39,12 @@ from seqrec.search.approximate_index import build_index
 from seqrec.search.finite import require_finite
 from seqrec.search.index_names import IndexName
 from seqrec.search.interfaces import Index
-from seqrec.search.reranking import Reranker, make_reranker
 from seqrec.search.retriever import Retriever
 
 __all__ = ["Recommender"]
 
-BY_POPULARITY = "the most popular items are recommended for them"
 
-
-class Recommender(LabelPredictor):
+class Recommender(ListRecommender):
     """Recommend items by their raw ids.
 
     Ids can be in a list, tuple, NumPy array, iterator, or a Series or column of pandas, polars or pyarrow; for `allow`
@@ -348,201 +340,6 @@ class Recommender(LabelPredictor):
                 commit_message=commit_message,
             )
 
-    @overload
-    def recommend(
-        self,
-        history: ItemIds,
-        k: int = ...,
-        *,
-        timestamps: Any = ...,
-        at: Any = ...,
-        unsorted: Unsorted = ...,
-        exclude_seen: bool = ...,
-        allow: AllowDeny = ...,
-        deny: AllowDeny = ...,
-        unknown: Unknown = ...,
-        rank_by: Mapping[str, float] | None = ...,
-        rerank_from: int = ...,
-        **columns: Any,
-    ) -> Recommendations: ...
-
-    @overload
-    def recommend(
-        self,
-        history: Iterable[ItemIds],
-        k: int = ...,
-        *,
-        timestamps: Any = ...,
-        at: Any = ...,
-        unsorted: Unsorted = ...,
-        exclude_seen: bool = ...,
-        allow: AllowDeny = ...,
-        deny: AllowDeny = ...,
-        unknown: Unknown = ...,
-        rank_by: Mapping[str, float] | None = ...,
-        rerank_from: int = ...,
-        **columns: Any,
-    ) -> list[Recommendations]: ...
-
-    def recommend(
-        self,
-        history: ItemIds | Iterable[ItemIds],
-        k: int = 10,
-        *,
-        timestamps: Any = None,
-        at: Any = None,
-        unsorted: Unsorted = "sort",
-        exclude_seen: bool = True,
-        allow: AllowDeny = None,
-        deny: AllowDeny = None,
-        unknown: Unknown = "skip",
-        rank_by: Mapping[str, float] | None = None,
-        rerank_from: int = 100,
-        **columns: Any,
-    ) -> Recommendations | list[Recommendations]:
-        """Recommend the items a user will most likely want next.
-
-        Args:
-            history: Raw ids of one user's items, oldest first; or a list of such histories. An empty list is one empty
-                history.
-            k: Number of items to recommend; lists are shorter if fewer items may be recommended.
-            timestamps: When the user took each item, laid out like `history`: numbers of seconds, milliseconds,
-                microseconds or nanoseconds since 1970, datetimes, or ISO text, without a time zone in UTC. Required by
-                models that read times (`model.config.reads_time`), ignored by others.
-            at: When the items are asked for: such a time, `"now"`, or a list of one for each history. Only for models
-                whose `request_time` is "target"; without it, lists are as of each history's last event, with a warning.
-            unsorted: If the timestamps of a history go backwards, `"sort"` to sort its items by time, with a warning,
-                `"error"` to raise.
-            exclude_seen: Whether to leave out the items of the history.
-            allow: The only ids that may be recommended: one list for all, or one for each history. An empty list
-                allows nothing.
-            deny: Ids that may not be recommended: one list for all, or one for each history.
-            unknown: `"skip"` to leave out unknown items of a history with a warning, `"error"` to raise.
-            rank_by: Weights of several scores, such as `{"next_item": 1, "click": 0.5, "rating": 0.2}`: the items with
-                the highest scores (`rerank_from` of them) are ranked again by the weighted sum of their z-scores in
-                each of these, and the sum is their score. `next_item` is the score of recommending; the others are
-                predictions (`predict`). A z-score is (value − mean) / standard deviation over those items. Histories
-                without a known item get the most popular items all the same.
-            rerank_from: Number of items that `rank_by` ranks again, at least k.
-            **columns: The event columns that the model reads besides items and times, laid out like `history`, such as
-                `device=["tv", "phone"]`. Labels of past events may be left out, or be None where there is none:
-                `rating=[5, None, 3]`.
-
-        Returns:
-            `Recommendations` (a list of `Recommendation`, best first) for one history; a list of them for
-            several.
-
-        Raises:
-            InputError: If the history is invalid or ambiguous, k is less than 1 or greater than the number of items, a
-                column is missing or not read by the model, times are missing, cannot be read, do not fit the items or
-                contradict each other, `at` has no effect, or, with `unknown="error"`, an item is unknown; if `rank_by`
-                names a task that the model lacks, or a weight is not finite, or all are 0; or if `rerank_from` is less
-                than k.
-            NonFiniteError: If scores or predictions are infinite or NaN.
-        """
-        k, exclude_seen = self.check_k(k), require_switch(exclude_seen, name="exclude_seen")
-        reranker = self.reranker(rank_by, k, rerank_from)
-        requests = read_requests(
-            history,
-            self.tokenizer.look_up,
-            timestamps=timestamps,
-            at=at,
-            unsorted=unsorted,
-            columns=columns,
-            wanted_columns=self.retriever.columns,
-            allow=allow,
-            deny=deny,
-            unknown=unknown,
-        )
-        warn_of_empty(requests.histories, BY_POPULARITY)
-        self.warn_of_old_counts(requests.histories)
-        scores_RK, token_ids_RK = self.retriever.retrieve(
-            requests.histories,
-            k,
-            exclude_seen=exclude_seen,
-            allowed=requests.allowed,
-            denied=requests.denied,
-            reranker=reranker,
-        )
-        lists = describe(scores_RK, token_ids_RK, self.items)
-        lengths = requests.histories.lengths_R.tolist()
-        found = [
-            Recommendations(one, unknown_items=missing, is_popularity=length == 0)
-            for one, missing, length in zip(lists, requests.unknown_items, lengths, strict=True)
-        ]
-        return found[0] if requests.is_single else found
-
-    def recommend_frame(
-        self,
-        frame: Any,
-        k: int = 10,
-        *,
-        at: Any = None,
-        exclude_seen: bool = True,
-        allow: ItemIds | None = None,
-        deny: ItemIds | None = None,
-        unknown: Unknown = "skip",
-        rank_by: Mapping[str, float] | None = None,
-        rerank_from: int = 100,
-        columns: Mapping[str, str] | None = None,
-    ) -> pl.DataFrame:
-        """Recommend for every user of a table of interactions.
-
-        Args:
-            frame: A file or frame with `user_id`, `item_id`, `timestamp` and the event columns that the model reads
-                besides the items; see `read_interactions`. Columns may also have the names of the training table
-                (`self.columns`). Labels of past events, such as ratings, may be missing. Rows of impressions (`click`
-                0, if the model predicts clicks) are no part of histories, and their items not seen.
-            k: Number of items for each user.
-            at: When the items are asked for, one time for all users; see `recommend`.
-            exclude_seen: Whether to leave out the items in the user's rows.
-            allow: The only ids that may be recommended.
-            deny: Ids that may not be recommended.
-            unknown: See `recommend`.
-            rank_by: See `recommend`.
-            rerank_from: See `recommend`.
-            columns: Other names of the table's columns, such as `{"user_id": "uid"}`.
-
-        Returns:
-            `user_id`, `rank` (from 1), `item_id`, `score`, always by these names, ordered by user and
-            rank. User ids keep the table's type; item ids are text. Users without a known item get
-            the most popular items; for their scores, see `Recommendations`.
-
-        Raises:
-            InputError: If the table cannot be read; otherwise as in `recommend`.
-            NonFiniteError: If scores are infinite or NaN.
-            RuntimeError: In a process forked from one that had already used polars.
-        """
-        k, exclude_seen = self.check_k(k), require_switch(exclude_seen, name="exclude_seen")
-        reranker = self.reranker(rank_by, k, rerank_from)
-        allowed, denied = self.encode_list(allow, where="allow"), self.encode_list(deny, where="deny")
-        table = read_user_table(
-            frame,
-            self.tokenizer,
-            event_columns=self.retriever.columns,
-            label_tasks=self.model.config.label_tasks,
-            at=at,
-            columns=columns,
-            remembered=self.columns,
-            protocol=self.protocol,
-            unknown=unknown,
-        )
-        warn_of_empty(table.histories, BY_POPULARITY)
-        self.warn_of_old_counts(table.histories)
-        found = self.retriever.retrieve(
-            table.histories, k, exclude_seen=exclude_seen, allowed=allowed, denied=denied, reranker=reranker
-        )
-        return user_lists(table.user_ids, *found, self.items)
-
-    def reranker(self, rank_by: Mapping[str, float] | None, k: int, rerank_from: int) -> Reranker | None:
-        """Return what ranks the best items again; None without weights. See `make_reranker`."""
-        if rank_by is None:
-            return None
-        tasks = ["next_item", *self.model.config.label_tasks]
-        return make_reranker(
-            self.model.predict_tasks, rank_by, tasks, k=k, rerank_from=rerank_from, num_items=len(self.items)
-        )
-
     def name_item(self, item_id: ItemId) -> str:
         """Return an item's title, or its id if it has no title."""
         name = id_text(item_id, "name_item")
@@ -605,13 +402,3 @@ class Recommender(LabelPredictor):
     def item_ids(self) -> list[str]:
         """Raw ids of the catalogue, in the order of their token ids."""
         return self.items.item_ids
-
-    def encode_list(self, item_ids: ItemIds | None, *, where: str) -> list[np.ndarray] | None:
-        """Encode the known items of an allow or deny list that applies to all users."""
-        if item_ids is None:
-            return None
-        return encode_lists(read_ids(item_ids, where=where, ordered=False), 0, self.tokenizer.look_up, where=where)
-
-    def check_k(self, k: int) -> int:
-        """Return k; raise an `InputError` if it is not an integer from 1 to the number of items."""
-        return require_list_length(k, len(self.items))

@@ -1,6 +1,8 @@
-"""The two sides of a search: encoders turn histories and items into vectors; indexes find the best items for a vector.
+"""The parts of a search: encoders turn histories and items into vectors, indexes find the best items for a vector, and
+rerankers choose from these.
 
-Shape suffixes: B users, L length, V vocabulary, D hidden size, K list length, S excluded items, A allowed items.
+Shape suffixes: B users, L length, V vocabulary, D hidden size, K list length, N candidates, S seen or excluded items,
+A allowed items.
 """
 
 from typing import Protocol
@@ -8,7 +10,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-__all__ = ["Encoder", "Index"]
+__all__ = ["Encoder", "Index", "Reranker"]
 
 
 class Encoder(Protocol):
@@ -38,4 +40,30 @@ class Index(Protocol):
         self, users_BD: Tensor, k: int, *, excluded_BS: Tensor | None = None, allowed_BA: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         """Return `scores_BK` and `token_ids_BK`."""
+        ...
+
+
+class Reranker(Protocol):
+    """Chooses and orders the items of a list from the best items that an index found."""
+
+    @property
+    def num_candidates(self) -> int:
+        """N, how many items to choose from."""
+        ...
+
+    def rank(
+        self, users_BD: Tensor, seen_BS: Tensor, scores_BN: Tensor, token_ids_BN: Tensor, k: int
+    ) -> tuple[Tensor, Tensor]:
+        """List k items for each user.
+
+        Args:
+            users_BD: User vectors.
+            seen_BS: Token ids of the users' histories, 0 in empty places.
+            scores_BN: Scores, the highest first, −inf in empty places.
+            token_ids_BN: Token ids, 0 in empty places.
+            k: Length of the lists, at most N.
+
+        Returns:
+            `scores_BK` (float32) and `token_ids_BK`; −inf and 0 in empty places, which come last.
+        """
         ...

@@ -1,6 +1,6 @@
 """Rank the best items again, by a weighted sum of several scores.
 
-Shape suffixes: B users, D hidden size, N candidates, K list length.
+Shape suffixes: B users, D hidden size, S seen items, N candidates, K list length.
 """
 
 import math
@@ -15,13 +15,13 @@ from torch import Tensor
 from seqrec.errors import InputError
 from seqrec.search.finite import require_finite
 
-__all__ = ["Reranker", "make_reranker", "standardise"]
+__all__ = ["WeightedReranker", "make_weighted_reranker", "standardise"]
 
 NEXT_ITEM = "next_item"
 
 
 @dataclass(frozen=True)
-class Reranker:
+class WeightedReranker:
     """Ranks each user's best items by the weighted sum of their standardised scores.
 
     Attributes:
@@ -34,17 +34,12 @@ class Reranker:
     weights: Mapping[str, float]
     num_candidates: int
 
-    def rank(self, users_BD: Tensor, scores_BN: Tensor, token_ids_BN: Tensor, k: int) -> tuple[Tensor, Tensor]:
-        """List the k items with the highest sums; ties are in the order of token ids.
+    def rank(
+        self, users_BD: Tensor, seen_BS: Tensor, scores_BN: Tensor, token_ids_BN: Tensor, k: int
+    ) -> tuple[Tensor, Tensor]:
+        """List the k items with the highest sums, which are their scores; ties are in the order of token ids.
 
-        Args:
-            users_BD: User vectors.
-            scores_BN: Scores of the next item, −inf in empty places.
-            token_ids_BN: Token ids, 0 in empty places.
-            k: Length of the lists.
-
-        Returns:
-            `scores_BK` (float32), the sums, and `token_ids_BK`; −inf and 0 in empty places.
+        For arguments, see `Reranker`.
 
         Raises:
             NonFiniteError: If a score or a prediction is infinite or NaN.
@@ -85,7 +80,7 @@ def standardise(values_BN: Tensor, is_item_BN: Tensor) -> Tensor:
     return (centred_BN / variance_B1.sqrt()).where(highest_B1 > lowest_B1, 0)
 
 
-def make_reranker(
+def make_weighted_reranker(
     predict: Callable[[Tensor, Tensor], Mapping[str, Tensor]],
     rank_by: Mapping[str, float],
     tasks: Sequence[str],
@@ -93,11 +88,11 @@ def make_reranker(
     k: int,
     rerank_from: int,
     num_items: int,
-) -> Reranker:
+) -> WeightedReranker:
     """Check the weights of scores, and the number of items to rank again.
 
     Args:
-        predict: See `Reranker`.
+        predict: See `WeightedReranker`.
         rank_by: Weights by name.
         tasks: Names that may have a weight, `next_item` among them.
         k: Length of the lists.
@@ -128,7 +123,7 @@ def make_reranker(
             "are listed."
         )
     weights = {name: float(weight) for name, weight in rank_by.items() if weight}
-    return Reranker(predict, weights, min(int(rerank_from), num_items))
+    return WeightedReranker(predict, weights, min(int(rerank_from), num_items))
 
 
 def is_finite_number(value: Any) -> bool:

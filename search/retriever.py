@@ -14,8 +14,7 @@ from seqrec.interactions.histories import Histories
 from seqrec.interactions.history_collator import HistoryCollator, batches_of_like_length, encoder_inputs, pad_items
 from seqrec.interactions.special_tokens import PAD_ID
 from seqrec.search.finite import require_finite
-from seqrec.search.interfaces import Encoder, Index
-from seqrec.search.reranking import Reranker
+from seqrec.search.interfaces import Encoder, Index, Reranker
 
 __all__ = ["Retriever", "lists_of"]
 
@@ -56,7 +55,7 @@ class Retriever:
         exclude_seen: bool = True,
         allowed: TokenLists | None = None,
         denied: TokenLists | None = None,
-        reranker: Reranker | None = None,
+        rerankers: Sequence[Reranker] = (),
     ) -> tuple[np.ndarray, np.ndarray]:
         """Find the k best items for each history.
 
@@ -68,7 +67,7 @@ class Retriever:
             exclude_seen: Whether to leave out the items of a history.
             allowed: The only token ids that may be listed: one array for all histories, or one for each.
             denied: Token ids that may not be listed: one array for all histories, or one for each.
-            reranker: Ranks the best items again; not those of empty histories.
+            rerankers: Rank the best items again, one after the other; not those of empty histories.
 
         Returns:
             `scores_RK` and `token_ids_RK`; the token id is 0 where no item was left to recommend.
@@ -78,7 +77,7 @@ class Retriever:
         """
         with torch.inference_mode():
             if len(histories) == 1:
-                return self.retrieve_batch(histories, k, exclude_seen, allowed, denied, reranker)
+                return self.retrieve_batch(histories, k, exclude_seen, allowed, denied, rerankers)
             scores_RK = np.zeros((len(histories), k), dtype=np.float32)
             token_ids_RK = np.zeros((len(histories), k), dtype=np.int64)
             for batch in self.batches(histories.lengths_R):
@@ -88,7 +87,7 @@ class Retriever:
                     exclude_seen,
                     lists_of(allowed, batch),
                     lists_of(denied, batch),
-                    reranker,
+                    rerankers,
                 )
             return scores_RK, token_ids_RK
 
@@ -124,7 +123,7 @@ class Retriever:
         exclude_seen: bool,
         allowed: TokenLists | None,
         denied: TokenLists | None,
-        reranker: Reranker | None = None,
+        rerankers: Sequence[Reranker] = (),
     ) -> tuple[np.ndarray, np.ndarray]:
         """Encode one batch, in which all or no histories are empty, and list the best items for each."""
         index = self.index if histories.lengths_R[0] else self.popularity
@@ -132,7 +131,7 @@ class Retriever:
         if histories.lengths_R[0]:
             users_BD = self.encoder.encode_users(**encoder_inputs(batch))
         else:
-            users_BD, reranker = torch.ones(len(histories), 1, device=index.device), None
+            users_BD, rerankers = torch.ones(len(histories), 1, device=index.device), ()
         excluded_BS = batch["seen_ids"] if exclude_seen else None
         if denied is not None:
             denied_BS = matrix(denied, index.device)
@@ -140,10 +139,11 @@ class Retriever:
                 denied_BS = torch.cat([excluded_BS, denied_BS.expand(len(excluded_BS), -1)], dim=1)
             excluded_BS = denied_BS
         allowed_BA = None if allowed is None else matrix(allowed, index.device)
-        num_found = k if reranker is None else reranker.num_candidates
+        num_found = max([k, *(reranker.num_candidates for reranker in rerankers)])
         found = index.search(users_BD, num_found, excluded_BS=excluded_BS, allowed_BA=allowed_BA)
-        if reranker is not None:
-            found = reranker.rank(users_BD, *found, k)
+        for reranker in rerankers:
+            num_kept = k if reranker is rerankers[-1] else num_found
+            found = reranker.rank(users_BD, batch["seen_ids"], *found, num_kept)
         scores_BK, token_ids_BK = found[0].numpy(force=True), found[1].numpy(force=True)
         if not (scores_BK < np.inf).all():  # also false for NaN; empty places hold -inf
             require_finite(torch.from_numpy(np.where(scores_BK == -np.inf, 0, scores_BK)), what="Scores")

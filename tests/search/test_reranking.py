@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from seqrec.errors import NonFiniteError
-from seqrec.search.reranking import make_reranker, standardise
+from seqrec.search.reranking import make_weighted_reranker, standardise
 
 TASKS = ["next_item", "rating", "click"]
+SEEN = torch.zeros(1, 0, dtype=torch.long)
 
 
 def predictions(users_BD, token_ids_BN):
@@ -19,7 +20,7 @@ def predictions(users_BD, token_ids_BN):
 
 
 def reranker(rank_by, k=5, rerank_from=20, predict=predictions):
-    return make_reranker(predict, rank_by, TASKS, k=k, rerank_from=rerank_from, num_items=100)
+    return make_weighted_reranker(predict, rank_by, TASKS, k=k, rerank_from=rerank_from, num_items=100)
 
 
 def z_scores(values):
@@ -59,7 +60,7 @@ def test_users_are_ranked_as_by_naive_code(rank_by, num_found):
     scores_BN = torch.randn(6, 20).sort(dim=1, descending=True).values
     scores_BN[1], scores_BN[2, :4] = 2.0, 0.5
     scores_BN[0, num_found:], token_ids_BN[0, num_found:] = -torch.inf, 0
-    found_BK, ids_BK = reranker(rank_by).rank(users_BD, scores_BN, token_ids_BN, 5)
+    found_BK, ids_BK = reranker(rank_by).rank(users_BD, SEEN, scores_BN, token_ids_BN, 5)
     assert found_BK.dtype == torch.float32
     for user, scores, ids, got, got_ids in zip(users_BD, scores_BN, token_ids_BN, found_BK, ids_BK, strict=True):
         expected = naive(rank_by, user, scores.tolist(), ids.tolist(), 5)
@@ -69,14 +70,14 @@ def test_users_are_ranked_as_by_naive_code(rank_by, num_found):
 
 def test_a_user_without_candidates_gets_none():
     rank = reranker({"next_item": 1, "rating": 1}).rank
-    scores, ids = rank(torch.ones(1, 2), torch.full((1, 20), -torch.inf), torch.zeros(1, 20, dtype=torch.long), 5)
+    scores, ids = rank(torch.ones(1, 2), SEEN, torch.full((1, 20), -torch.inf), torch.zeros(1, 20, dtype=torch.long), 5)
     assert ids.tolist() == [[0] * 5]
     assert scores.tolist() == [[-math.inf] * 5]
 
 
 def test_fewer_candidates_give_the_beginning_of_the_list():
     torch.manual_seed(1)
-    inputs = torch.ones(1, 2), torch.randn(1, 20), torch.randperm(97)[None, :20] + 3
+    inputs = torch.ones(1, 2), SEEN, torch.randn(1, 20), torch.randperm(97)[None, :20] + 3
     long, short = (reranker({"click": 1}, k=k).rank(*inputs, k)[1] for k in (10, 4))
     assert torch.equal(long[:, :4], short)
 
@@ -96,9 +97,9 @@ def test_numbers_that_are_not_finite_are_refused(value):
 
     scores, ids = torch.ones(1, 20), torch.arange(20)[None] + 3
     with pytest.raises(NonFiniteError, match=r"^Predictions \(rating\) of the model hold NaN or infinite"):
-        reranker({"rating": 1}, predict=broken).rank(torch.ones(1, 2), scores, ids, 5)
+        reranker({"rating": 1}, predict=broken).rank(torch.ones(1, 2), SEEN, scores, ids, 5)
     with pytest.raises(NonFiniteError, match=r"^Scores of the model hold NaN"):
-        reranker({"rating": 1}).rank(torch.ones(1, 2), torch.where(ids == 5, value, scores), ids, 5)
+        reranker({"rating": 1}).rank(torch.ones(1, 2), SEEN, torch.where(ids == 5, value, scores), ids, 5)
 
 
 @pytest.mark.parametrize(
