@@ -6,8 +6,9 @@ from typing import Any
 from huggingface_hub import EvalResult, ModelCardData
 from huggingface_hub.utils import HFValidationError, validate_repo_id
 
+from seqrec.evaluation.task_tables import METRIC_LABELS, shown_metrics
 from seqrec.hub.card_tables import ACCURACY, SPLITS, dig, label
-from seqrec.hub.card_values import is_known, protocol_of, training_of
+from seqrec.hub.card_values import is_known, mapping, protocol_of, training_of
 from seqrec.hub.markdown import one_line
 
 __all__ = ["card_metadata", "is_repository_name"]
@@ -24,18 +25,18 @@ def card_metadata(metrics: Mapping[str, Any], *, dataset: str, model_name: str, 
     """
     training = training_of(metrics)
     dataset, model_name = one_line(dataset), one_line(model_name)
-    found = {(split, name): dig(metrics, "model", split, name) for split in SPLITS for name in ACCURACY}
     results = [
         EvalResult(
             task_type=TASK,
             dataset_type=dataset,
             dataset_name=dataset,
             dataset_split=split,
-            metric_type=name,
-            metric_name=label(name),
+            metric_type=one_line(name),
+            metric_name=one_line(shown),
             metric_value=value,
         )
-        for (split, name), value in found.items()
+        for split in SPLITS
+        for name, shown, value in [*accuracy(metrics, split), *task_results(metrics, split)]
         if dataset and is_known(value)
     ]
     return ModelCardData(
@@ -47,6 +48,20 @@ def card_metadata(metrics: Mapping[str, Any], *, dataset: str, model_name: str, 
         eval_results=results or None,
         model_name=model_name if results else None,  # only allowed with results
     )
+
+
+def accuracy(metrics: Mapping[str, Any], split: str) -> list[tuple[str, str, Any]]:
+    """List the name, shown name and value of each metric of recommending."""
+    return [(name, label(name), dig(metrics, "model", split, name)) for name in ACCURACY]
+
+
+def task_results(metrics: Mapping[str, Any], split: str) -> list[tuple[str, str, Any]]:
+    """List the name, shown name and value of each metric of label tasks, such as `rating_rmse`."""
+    return [
+        (f"{task}_{name}", f"{METRIC_LABELS[name]} ({task})", dig(metrics, "tasks", task, "model", split, name))
+        for task in mapping(metrics.get("tasks"))
+        for name in shown_metrics(task)
+    ]
 
 
 def stated(value: str | None) -> str | None:

@@ -22,7 +22,6 @@ __all__ = [
 
 REQUIRED_COLUMNS = ("user_id", "item_id", "timestamp")
 KNOWN_COLUMNS = (*REQUIRED_COLUMNS, "rating", "click")
-FLAGS = [f"--{name}_column" for name in REQUIRED_COLUMNS]
 
 Names = Mapping[str, str] | None
 
@@ -103,9 +102,10 @@ def rename_columns(table: pl.DataFrame, columns: Names = None, remembered: Names
         possible = possible_columns(columns, remembered)
         wanted = " and ".join(wording(name, possible[name]) for name in missing)
         near = [own for name in missing for own in possible[name]]
+        flags = ", ".join(f"--{name}_column" for name in missing)
         raise InputError(
             f"The table has no column {wanted}. It has: {one_line(', '.join(table.columns))}. Use `columns` "
-            f"({', '.join(FLAGS)}) to name the right ones.{hint(table.columns, near)}"
+            f"({flags}) to name the right ones.{hint(table.columns, near)}"
         )
     present = {name: column for name, column in names.items() if column in table.columns}
     others = [column for column in table.columns if column not in present.values()]

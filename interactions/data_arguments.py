@@ -4,13 +4,13 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
 from seqrec.errors import InputError
-from seqrec.interactions.column_names import REQUIRED_COLUMNS
+from seqrec.interactions.column_names import KNOWN_COLUMNS
 from seqrec.interactions.derived_labels import derivation_texts
 
 __all__ = ["COLUMN_FIELDS", "HELD_OUT", "SPLIT_FIELDS", "WHERE", "DataArguments"]
 
 HELD_OUT = ("validation", "test")
-COLUMN_FIELDS = {name: f"{name}_column" for name in REQUIRED_COLUMNS}  # our columns, and the fields of their names
+COLUMN_FIELDS = {name: f"{name}_column" for name in KNOWN_COLUMNS}  # our columns, and the fields of their names
 WHERE = {"dataset", "items", "item_features", "item_text_model", *COLUMN_FIELDS.values(), "streaming"}
 SPLIT_FIELDS = {"leave_one_out": {"validation_users"}, "temporal": {"validation_fraction", "test_fraction"}}
 
@@ -57,6 +57,12 @@ class DataArguments:
     timestamp_column: str | None = field(
         default=None,
         metadata={"help": "Column of the timestamps (default: as in the model's training, or timestamp)."},
+    )
+    rating_column: str | None = field(
+        default=None, metadata={"help": "Column of the ratings (default: as in the model's training, or rating)."}
+    )
+    click_column: str | None = field(
+        default=None, metadata={"help": "Column of the clicks (default: as in the model's training, or click)."}
     )
     derive: list[str] | None = field(
         default=None,

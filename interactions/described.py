@@ -5,6 +5,8 @@ from typing import Any
 
 import polars as pl
 
+from seqrec.interactions.histories import Histories
+from seqrec.interactions.impressions import num_impressions
 from seqrec.interactions.sources import InteractionData
 from seqrec.interactions.splitting import Split
 from seqrec.interactions.timestamps import period
@@ -12,7 +14,13 @@ from seqrec.interactions.timestamps import period
 __all__ = ["describe"]
 
 
-def describe(data: InteractionData, kept: pl.DataFrame, split: Split, settings: Mapping[str, Any]) -> dict[str, Any]:
+def describe(
+    data: InteractionData,
+    kept: pl.DataFrame,
+    split: Split,
+    settings: Mapping[str, Any],
+    sequences: Mapping[str, Histories],
+) -> dict[str, Any]:
     """Return the protocol of prepared data: where they come from, how they were filtered and split, and their size.
 
     Args:
@@ -20,10 +28,12 @@ def describe(data: InteractionData, kept: pl.DataFrame, split: Split, settings: 
         kept: The interactions that were kept.
         split: Their split.
         settings: How they were filtered and split.
+        sequences: The parts of the split.
     """
     name = {"dataset": data.name} if data.name is not None else {}
     further = {
         "num_interactions_read": len(data.interactions) if len(kept) < len(data.interactions) else None,
+        "num_impressions": num_impressions(sequences),
         "dataset_is_on_hub": data.is_on_hub,
         "dataset_terms": data.terms,
         "columns": dict(data.columns),

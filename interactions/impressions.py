@@ -6,7 +6,7 @@ Shape suffixes: N interactions, U users, M impressions, R rows of a part.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -22,7 +22,14 @@ from seqrec.interactions.splitting import PARTS, Split
 from seqrec.interactions.timestamps import to_plain_numbers
 from seqrec.interactions.tokenization_items import ItemTokenizer
 
-__all__ = ["IMPRESSION_PARTS", "add_impressions", "impressions_of", "separate_impressions", "with_impressions"]
+__all__ = [
+    "IMPRESSION_PARTS",
+    "add_impressions",
+    "impressions_of",
+    "num_impressions",
+    "separate_impressions",
+    "with_impressions",
+]
 
 IMPRESSION_PARTS = tuple(f"{part}_impressions" for part in PARTS)
 
@@ -209,6 +216,14 @@ def impressions_of(histories: Histories) -> tuple[np.ndarray, np.ndarray, np.nda
     assert histories.impressions is not None
     columns, lengths_R = histories.impressions.compact()
     return np.repeat(np.arange(len(histories)), lengths_R), columns[IMPRESSION_PLACES], columns[IMPRESSION_IDS]
+
+
+def num_impressions(sequences: Mapping[str, Histories]) -> dict[str, int]:
+    """Return the number of impressions of each part; nothing if there are none."""
+    if (train := sequences["train"].impressions) is None:
+        return {}
+    held_out = {part: len(sequences[name]) for part, name in zip(PARTS[1:], IMPRESSION_PARTS[1:], strict=True)}
+    return {PARTS[0]: int(train.lengths_R.sum()), **held_out}
 
 
 def report_unused(num_impressions: int, num_early: int, num_unknown: int, num_late: int) -> None:

@@ -112,17 +112,13 @@ def prepare(
     )
     catalogue = Catalogue.from_interactions(split.train, tokenizer, data.items)
     features, feature_values = read_features(data.items, catalogue, arguments, earlier_features)
+    by_time = arguments.split_method == "temporal"
+    sequences = build_sequences(split, tokenizer, event_columns, impressions=impressions, by_time=by_time)
     prepared = PreparedData(
-        build_sequences(
-            split,
-            tokenizer,
-            event_columns,
-            impressions=impressions,
-            by_time=arguments.split_method == "temporal",
-        ),
+        sequences,
         tokenizer,
         catalogue,
-        describe(data, kept, split, arguments.protocol()),
+        describe(data, kept, split, arguments.protocol(), sequences),
         features,
         feature_values,
     )

@@ -92,7 +92,8 @@ def grown_model(
         vocab_size: Token ids of all items, with special tokens.
         counts_V: Training interactions of each token id.
         values: The new items' features, if the model reads any; see `NextItemBackbone.set_feature_values`.
-        similar: The known items that new ones resemble; the embeddings of new ids are otherwise zeros.
+        similar: The known items that new ones resemble, whose embeddings and biases are averaged; those of new ids are
+            otherwise zeros.
     """
     known = model.config.vocab_size
     grown = copy.deepcopy(model)
@@ -101,7 +102,8 @@ def grown_model(
         grown.set_feature_values(values, first_row=model.config.num_items)
     if similar is not None:
         with torch.no_grad():
-            weight_VD = grown.get_input_embeddings().weight
-            weight_VD[known:] = similar.means(weight_VD)
+            heads = [] if grown.task_heads is None else [head.id_bias.weight for _, head in grown.task_heads.items()]
+            for weight_VD in (grown.get_input_embeddings().weight, *heads):
+                weight_VD[known:] = similar.means(weight_VD)
     grown.set_item_counts(counts_V)
     return grown.eval()

@@ -54,7 +54,8 @@ def refusal(capsys, *argv):
         (["--device", "cuda:x"], "--device cuda:x is not the name of a device"),
         (["--device", "meta"], "'meta' cannot be used"),
         (["--device", "cpu", "--use_cpu", "false"], "--use_cpu False contradicts --device cpu"),
-        (["--user_id_column", "who"], "Use --user_id_column, --item_id_column, --timestamp_column to name"),
+        (["--tasks", "next_item,rating", "--rating_column", "stars"], "Use --rating_column to name"),
+        (["--user_id_column", "who"], "Use --user_id_column to name"),
         (["--config", "nowhere.yaml"], "'nowhere.yaml' cannot be read: No such file or directory"),
     ],
 )

@@ -36,9 +36,11 @@ METRICS = {
 }
 
 
+GIVEN = {"config": CONFIG, "num_parameters": 1, "usage_items": [], "curve": None, "model_name": "ml"}
+
+
 def build(metrics, **changes):
-    given = {"config": CONFIG, "num_parameters": 1, "usage_items": [], "curve": None, "model_name": "ml"}
-    return build_model_card(metrics, **{**given, **changes}).text
+    return build_model_card(metrics, **{**GIVEN, **changes}).text
 
 
 def test_tables_compare_the_model_with_the_baselines_with_intervals_on_test():
@@ -84,6 +86,14 @@ def test_the_card_explains_the_metrics_and_shows_the_diagram():
     picture = re.search(r"!\[(.*)\]\(reliability.png\)", text)
     assert picture[1].startswith("Reliability diagram on test: how often `like` came true by predicted probability")
     assert "\n\n\n\n" not in text
+
+
+def test_the_metadata_list_the_metrics_of_tasks():
+    card = build_model_card({**METRICS, "protocol": {"dataset": "films"}}, **GIVEN)
+    found = {(one.metric_type, one.metric_name, one.dataset_split): one.metric_value for one in card.data.eval_results}
+    assert found["rating_rmse", "RMSE (rating)", "test"] == 0.96
+    assert found["like_grouped_auc", "AUC by user (like)", "validation"] == 0.7
+    assert len(found) == 2 * (2 + 4)
 
 
 def test_a_card_of_ratings_alone_says_nothing_of_probabilities():

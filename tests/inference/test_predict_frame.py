@@ -133,6 +133,19 @@ def test_ids_of_users_are_compared_as_text_and_stay_as_they_are(recommender, log
     assert rows_of(same) == rows_of(found)
 
 
+def test_new_items_have_the_mean_bias_of_similar_ones(recommender):
+    similar = ["item 3", "item 4"]
+    before = recommender.predict(["item 5"], similar)
+    recommender.add_items(pl.DataFrame({"item_id": ["new"], "similar_to": [similar]}))
+    weights = [head.id_bias.weight[:, 0] for _, head in recommender.model.task_heads.items()]
+    token_ids = recommender.tokenizer.encode_item_ids(similar)
+    assert [weight[-1].item() for weight in weights] == pytest.approx(
+        [weight[token_ids].mean().item() for weight in weights]
+    )
+    assert weights[0][-1] != 0
+    assert rows_of(recommender.predict(["item 5"], similar)) == rows_of(before)
+
+
 def test_columns_may_have_other_names(recommender, log):
     names = {"user_id": "uid", "item_id": "sku", "timestamp": "ts"}
     pairs = pl.DataFrame({"uid": ["ann"], "sku": ["item 4"], "ts": [START + DAY]})

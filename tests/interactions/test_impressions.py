@@ -122,6 +122,7 @@ def test_each_belongs_where_a_loop_puts_it(method, seed, caplog):
             assert held_out.columns is data.sequences["train"].columns
             assert held_out["target_click"].tolist() == [0] * len(rows)
             assert held_out["target"].dtype == data.sequences[part]["target"].dtype
+    assert data.protocol["num_impressions"] == {part: len(shown_in(data, part)) for part in PARTS}
     (message,) = [record.getMessage() for record in caplog.records if record.name.endswith("impressions")]
     assert message.startswith("Of 240 impressions (click = 0), ")
     assert f"{dropped['early']} are before the first event of their user" in message
@@ -145,7 +146,7 @@ def test_all_else_is_as_without_them(settings):
     plain = prepare(
         DataArguments(**settings), interactions=frame.filter(pl.col("click").fill_null(1) == 1), event_columns=["click"]
     )
-    assert data.protocol == plain.protocol
+    assert data.protocol == {**plain.protocol, "num_impressions": data.protocol["num_impressions"]}
     assert data.tokenizer.item_ids == plain.tokenizer.item_ids
     assert data.items == plain.items
     for part in PARTS:

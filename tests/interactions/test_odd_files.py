@@ -155,5 +155,5 @@ def test_rows_that_an_open_quote_swallows_are_told(tmp_path):
 
 
 def test_missing_columns_are_told_with_the_flags():
-    with pytest.raises(ValueError, match=r"`columns` \(--user_id_column, --item_id_column, --timestamp_column\)"):
+    with pytest.raises(ValueError, match=r"Use `columns` \(--user_id_column\) to name"):
         read_interactions(PARQUET.rename({"user_id": "uid"}))

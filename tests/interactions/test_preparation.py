@@ -113,6 +113,20 @@ def test_columns_of_other_names_and_titles_from_a_file_are_read(log, tmp_path):
     assert data.items.titles == [f"Title {int(item_id) - 100}" for item_id in data.tokenizer.item_ids]
 
 
+def test_ratings_and_clicks_may_have_other_names():
+    rows = [(user, item, item, item % 5, 1) for user in range(4) for item in range(6)]
+    frame = pl.DataFrame(rows, schema=["user_id", "item_id", "timestamp", "stars", "opened"], orient="row")
+    data = prepare(
+        DataArguments(rating_column="stars", click_column="opened"),
+        interactions=frame,
+        event_columns=["rating", "click"],
+    )
+    assert data.protocol["columns"] == {"rating": "stars", "click": "opened"}
+    row = data.sequences["test"][0]
+    assert (row["rating"].tolist(), row["target_rating"]) == ([0, 1, 2, 3, 4], 0)
+    assert row["click"].tolist() == [1] * 5
+
+
 def test_the_fractions_of_a_temporal_split_are_those_asked_for(log):
     data = prepare(DataArguments(dataset=str(log), split_method="temporal", validation_fraction=0.1, test_fraction=0.3))
     assert {part: len(rows) for part, rows in data.sequences.items()} == {"train": 20, "validation": 12, "test": 36}

@@ -26,7 +26,7 @@ __all__ = [
     "value_of",
 ]
 
-COLUMNS = {"user_id": "user_id_column", "item_id": "item_id_column", "timestamp": "timestamp_column"}  # and their flags
+COLUMNS = {name: f"{name}_column" for name in ("user_id", "item_id", "timestamp", "rating", "click")}  # and their flags
 HELP = {"-h", "--help", "--help_all"}
 
 
