@@ -17,6 +17,8 @@ from seqrec.interactions.raw_ids import ItemIds, Unknown, encode_lists, read_ids
 from seqrec.interactions.request_options import require_list_length, require_switch
 from seqrec.interactions.request_reading import AllowDeny, read_requests, warn_of_empty
 from seqrec.interactions.timed_requests import Unsorted
+from seqrec.search.diversity import Diversifier, make_diversifier
+from seqrec.search.diversity_options import DiversityMethod, DiversityOptions
 from seqrec.search.interfaces import Reranker
 from seqrec.search.reranking import make_weighted_reranker
 
@@ -50,6 +52,13 @@ class ListRecommender(LabelPredictor):
         unknown: Unknown = "skip",
         rank_by: Mapping[str, float] | None = None,
         rerank_from: int = 100,
+        diversity: float = 0.0,
+        method: DiversityMethod = "mmr",
+        diversify_by: str = "vectors",
+        max_per: Mapping[str, int] | None = None,
+        popularity_penalty: float = 0.0,
+        exploration: float = 0.0,
+        seed: int | None = None,
         **columns: Any,
     ) -> Recommendations | list[Recommendations]:
         """Recommend the items a user will most likely want next.
@@ -74,8 +83,23 @@ class ListRecommender(LabelPredictor):
                 the highest scores (`rerank_from` of them) are ranked again by the weighted sum of their z-scores in
                 each of these, and the sum is their score. `next_item` is the score of recommending; the others are
                 predictions (`predict`). A z-score is (value − mean) / standard deviation over those items. Histories
-                without a known item get the most popular items all the same.
-            rerank_from: Number of items that `rank_by` ranks again, at least k.
+                without a known item get the most popular items all the same; diversity applies to them too.
+            rerank_from: Number of best items, at least k, that `rank_by` ranks again and diverse lists are chosen from.
+            diversity: From 0, the best items, to 1, the most diverse ones among the best `rerank_from`. The list is in
+                the order of choosing, and each item keeps its score.
+            method: How lists become diverse: `"mmr"` (maximal marginal relevance) avoids items that are like one
+                already listed, `"dpp"` (determinantal point process) makes the list varied as a whole, `"calibrated"`
+                gives it the history's mix of categories.
+            diversify_by: `"vectors"` to compare items by the model's vectors, or the column of the items to compare
+                them by, such as `"genres"`; `"calibrated"` needs one.
+            max_per: Most items of one category in a list, by column, such as `{"genres": 3}`. An item counts for each
+                of its categories; items without one are not limited. A list is shorter than k if the best `rerank_from`
+                items do not hold enough; increase it then.
+            popularity_penalty: Strength of preferring less popular items: the z-score of the logarithm of an item's
+                training interactions, times this, is subtracted from the z-score of its score.
+            exploration: Temperature of drawing items at random, those with higher scores more often, instead of
+                taking the best: 1 draws by the softmax of the scores, lower numbers stay closer to the best items.
+            seed: Makes what is drawn for a history the same each time, whatever histories are asked for with it.
             **columns: The event columns that the model reads besides items and times, laid out like `history`, such as
                 `device=["tv", "phone"]`. Labels of past events may be left out, or be None where there is none:
                 `rating=[5, None, 3]`.
@@ -88,12 +112,14 @@ class ListRecommender(LabelPredictor):
             InputError: If the history is invalid or ambiguous, k is less than 1 or greater than the number of items, a
                 column is missing or not read by the model, times are missing, cannot be read, do not fit the items or
                 contradict each other, `at` has no effect, or, with `unknown="error"`, an item is unknown; if `rank_by`
-                names a task that the model lacks, or a weight is not finite, or all are 0; or if `rerank_from` is less
-                than k.
+                names a task that the model lacks, or a weight is not finite, or all are 0; if `rerank_from` is less
+                than k; or if an option of diverse lists is out of range, names a column that the items lack, or has no
+                effect.
             NonFiniteError: If scores or predictions are infinite or NaN.
         """
         k, exclude_seen = self.check_k(k), require_switch(exclude_seen, name="exclude_seen")
-        rerankers = self.rerankers(k, rank_by=rank_by, rerank_from=rerank_from)
+        options = DiversityOptions(diversity, method, diversify_by, max_per, popularity_penalty, exploration, seed)
+        rerankers = self.rerankers(k, rank_by=rank_by, rerank_from=rerank_from, diversity=options)
         requests = read_requests(
             history,
             self.tokenizer.look_up,
@@ -136,6 +162,13 @@ class ListRecommender(LabelPredictor):
         unknown: Unknown = "skip",
         rank_by: Mapping[str, float] | None = None,
         rerank_from: int = 100,
+        diversity: float = 0.0,
+        method: DiversityMethod = "mmr",
+        diversify_by: str = "vectors",
+        max_per: Mapping[str, int] | None = None,
+        popularity_penalty: float = 0.0,
+        exploration: float = 0.0,
+        seed: int | None = None,
         columns: Mapping[str, str] | None = None,
     ) -> pl.DataFrame:
         """Recommend for every user of a table of interactions.
@@ -153,6 +186,13 @@ class ListRecommender(LabelPredictor):
             unknown: See `recommend`.
             rank_by: See `recommend`.
             rerank_from: See `recommend`.
+            diversity: See `recommend`.
+            method: See `recommend`.
+            diversify_by: See `recommend`.
+            max_per: See `recommend`.
+            popularity_penalty: See `recommend`.
+            exploration: See `recommend`.
+            seed: See `recommend`.
             columns: Other names of the table's columns, such as `{"user_id": "uid"}`.
 
         Returns:
@@ -166,7 +206,8 @@ class ListRecommender(LabelPredictor):
             RuntimeError: In a process forked from one that had already used polars.
         """
         k, exclude_seen = self.check_k(k), require_switch(exclude_seen, name="exclude_seen")
-        rerankers = self.rerankers(k, rank_by=rank_by, rerank_from=rerank_from)
+        options = DiversityOptions(diversity, method, diversify_by, max_per, popularity_penalty, exploration, seed)
+        rerankers = self.rerankers(k, rank_by=rank_by, rerank_from=rerank_from, diversity=options)
         allowed, denied = self.encode_list(allow, where="allow"), self.encode_list(deny, where="deny")
         table = read_user_table(
             frame,
@@ -186,14 +227,29 @@ class ListRecommender(LabelPredictor):
         )
         return user_lists(table.user_ids, *found, self.items)
 
-    def rerankers(self, k: int, *, rank_by: Mapping[str, float] | None, rerank_from: int) -> list[Reranker]:
+    def rerankers(
+        self, k: int, *, rank_by: Mapping[str, float] | None, rerank_from: int, diversity: DiversityOptions
+    ) -> list[Reranker]:
         """Return what ranks the best items again, in this order."""
-        if rank_by is None:
-            return []
-        tasks = ["next_item", *self.model.config.label_tasks]
-        num_items = len(self.items)
-        predict = self.model.predict_tasks
-        return [make_weighted_reranker(predict, rank_by, tasks, k=k, rerank_from=rerank_from, num_items=num_items)]
+        found: list[Reranker] = []
+        if rank_by is not None:
+            tasks = ["next_item", *self.model.config.label_tasks]
+            sizes = {"k": k, "rerank_from": rerank_from, "num_items": len(self.items)}
+            found.append(make_weighted_reranker(self.model.predict_tasks, rank_by, tasks, **sizes))
+        if diversity:
+            found.append(self.diversifier(diversity, k=k, rerank_from=rerank_from))
+        return found
+
+    def diversifier(self, options: DiversityOptions, *, k: int, rerank_from: int) -> Diversifier:
+        """Return what chooses diverse lists from the best items."""
+        return make_diversifier(
+            options,
+            k=k,
+            rerank_from=rerank_from,
+            item_vectors=self.model.item_vectors,
+            counts_V=self.items.counts_by_token,
+            categories=self.items.categories,
+        )
 
     def encode_list(self, item_ids: ItemIds | None, *, where: str) -> list[np.ndarray] | None:
         """Encode the known items of an allow or deny list that applies to all users."""

@@ -24,7 +24,7 @@ class Recommendation:
 
 
 class Recommendations(list[Recommendation]):
-    """A user's recommendations, best first, and how they came about.
+    """A user's recommendations, best first, and how they came about; a diverse list is in the order of choosing.
 
     `unknown_items` are the items of the history that the model does not know; they were left out. `is_popularity` is
     True if no known item was left: the list then holds the most popular items, of recent days if the model reads recent

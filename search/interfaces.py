@@ -51,6 +51,11 @@ class Reranker(Protocol):
         """N, how many items to choose from."""
         ...
 
+    @property
+    def reads_users(self) -> bool:
+        """Whether user vectors are needed; lists for histories without known items, which have none, then stay."""
+        ...
+
     def rank(
         self, users_BD: Tensor, seen_BS: Tensor, scores_BN: Tensor, token_ids_BN: Tensor, k: int
     ) -> tuple[Tensor, Tensor]:

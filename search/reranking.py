@@ -15,7 +15,7 @@ from torch import Tensor
 from seqrec.errors import InputError
 from seqrec.search.finite import require_finite
 
-__all__ = ["WeightedReranker", "make_weighted_reranker", "standardise"]
+__all__ = ["WeightedReranker", "is_finite_number", "make_weighted_reranker", "require_candidates", "standardise"]
 
 NEXT_ITEM = "next_item"
 
@@ -33,6 +33,7 @@ class WeightedReranker:
     predict: Callable[[Tensor, Tensor], Mapping[str, Tensor]]
     weights: Mapping[str, float]
     num_candidates: int
+    reads_users = True
 
     def rank(
         self, users_BD: Tensor, seen_BS: Tensor, scores_BN: Tensor, token_ids_BN: Tensor, k: int
@@ -117,13 +118,22 @@ def make_weighted_reranker(
             raise InputError(f"The weight of {name!r} in rank_by must be a finite number, got {weight!r:.60}.")
     if not any(rank_by.values()):
         raise InputError("All weights in rank_by are 0, so nothing decides the order. Give one task another weight.")
+    weights = {name: float(weight) for name, weight in rank_by.items() if weight}
+    return WeightedReranker(predict, weights, min(require_candidates(rerank_from, k), num_items))
+
+
+def require_candidates(rerank_from: object, k: int) -> int:
+    """Return the number of best items that are ranked again.
+
+    Raises:
+        InputError: If it is not an integer of at least k.
+    """
     if not isinstance(rerank_from, int | np.integer) or isinstance(rerank_from, bool) or rerank_from < k:
         raise InputError(
             f"rerank_from={rerank_from!r} is not an integer of at least k={k}: as many items must be ranked again as "
             "are listed."
         )
-    weights = {name: float(weight) for name, weight in rank_by.items() if weight}
-    return WeightedReranker(predict, weights, min(int(rerank_from), num_items))
+    return int(rerank_from)
 
 
 def is_finite_number(value: Any) -> bool:

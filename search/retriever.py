@@ -67,7 +67,8 @@ class Retriever:
             exclude_seen: Whether to leave out the items of a history.
             allowed: The only token ids that may be listed: one array for all histories, or one for each.
             denied: Token ids that may not be listed: one array for all histories, or one for each.
-            rerankers: Rank the best items again, one after the other; not those of empty histories.
+            rerankers: Rank the best items again, one after the other; those that read user vectors leave out empty
+                histories.
 
         Returns:
             `scores_RK` and `token_ids_RK`; the token id is 0 where no item was left to recommend.
@@ -131,7 +132,8 @@ class Retriever:
         if histories.lengths_R[0]:
             users_BD = self.encoder.encode_users(**encoder_inputs(batch))
         else:
-            users_BD, rerankers = torch.ones(len(histories), 1, device=index.device), ()
+            users_BD = torch.ones(len(histories), 1, device=index.device)
+            rerankers = [reranker for reranker in rerankers if not reranker.reads_users]
         excluded_BS = batch["seen_ids"] if exclude_seen else None
         if denied is not None:
             denied_BS = matrix(denied, index.device)
