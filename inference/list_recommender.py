@@ -3,7 +3,7 @@
 Shape suffixes: R histories, K list length.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, overload
 
 import numpy as np
@@ -13,6 +13,9 @@ from seqrec.inference.label_predictor import LabelPredictor
 from seqrec.inference.recommendations import Recommendations, describe
 from seqrec.inference.user_tables import read_user_table, user_lists
 from seqrec.interactions.catalogue import Catalogue
+from seqrec.interactions.item_filters import find_items
+from seqrec.interactions.item_rows import by_token
+from seqrec.interactions.polars_threads import require_polars
 from seqrec.interactions.raw_ids import ItemIds, Unknown, encode_lists, read_ids
 from seqrec.interactions.request_options import require_list_length, require_switch
 from seqrec.interactions.request_reading import AllowDeny, read_requests, warn_of_empty
@@ -49,6 +52,7 @@ class ListRecommender(LabelPredictor):
         exclude_seen: bool = True,
         allow: AllowDeny = None,
         deny: AllowDeny = None,
+        where: str | None = None,
         unknown: Unknown = "skip",
         rank_by: Mapping[str, float] | None = None,
         rerank_from: int = 100,
@@ -78,6 +82,8 @@ class ListRecommender(LabelPredictor):
             allow: The only ids that may be recommended: one list for all, or one for each history. An empty list
                 allows nothing.
             deny: Ids that may not be recommended: one list for all, or one for each history.
+            where: A condition on the columns of the items (`items.frame`), such as
+                `"year >= 1990 and 'Comedy' in genres"`; only items that meet it are recommended. See `find_items`.
             unknown: `"skip"` to leave out unknown items of a history with a warning, `"error"` to raise.
             rank_by: Weights of several scores, such as `{"next_item": 1, "click": 0.5, "rating": 0.2}`: the items with
                 the highest scores (`rerank_from` of them) are ranked again by the weighted sum of their z-scores in
@@ -109,12 +115,12 @@ class ListRecommender(LabelPredictor):
             several.
 
         Raises:
-            InputError: If the history is invalid or ambiguous, k is less than 1 or greater than the number of items, a
-                column is missing or not read by the model, times are missing, cannot be read, do not fit the items or
-                contradict each other, `at` has no effect, or, with `unknown="error"`, an item is unknown; if `rank_by`
-                names a task that the model lacks, or a weight is not finite, or all are 0; if `rerank_from` is less
-                than k; or if an option of diverse lists is out of range, names a column that the items lack, or has no
-                effect.
+            InputError: If the history is invalid or ambiguous, k is less than 1 or greater than the number of items,
+                `where` is no condition on the items, a column is missing or not read by the model, times are missing,
+                cannot be read, do not fit the items or contradict each other, `at` has no effect, or, with
+                `unknown="error"`, an item is unknown; if `rank_by` names a task that the model lacks, or a weight is
+                not finite, or all are 0; if `rerank_from` is less than k; or if an option of diverse lists is out of
+                range, names a column that the items lack, or has no effect.
             NonFiniteError: If scores or predictions are infinite or NaN.
         """
         k, exclude_seen = self.check_k(k), require_switch(exclude_seen, name="exclude_seen")
@@ -138,7 +144,7 @@ class ListRecommender(LabelPredictor):
             requests.histories,
             k,
             exclude_seen=exclude_seen,
-            allowed=requests.allowed,
+            allowed=self.allowed(requests.allowed, where),
             denied=requests.denied,
             rerankers=rerankers,
         )
@@ -159,6 +165,7 @@ class ListRecommender(LabelPredictor):
         exclude_seen: bool = True,
         allow: ItemIds | None = None,
         deny: ItemIds | None = None,
+        where: str | None = None,
         unknown: Unknown = "skip",
         rank_by: Mapping[str, float] | None = None,
         rerank_from: int = 100,
@@ -183,6 +190,7 @@ class ListRecommender(LabelPredictor):
             exclude_seen: Whether to leave out the items in the user's rows.
             allow: The only ids that may be recommended.
             deny: Ids that may not be recommended.
+            where: See `recommend`.
             unknown: See `recommend`.
             rank_by: See `recommend`.
             rerank_from: See `recommend`.
@@ -208,7 +216,8 @@ class ListRecommender(LabelPredictor):
         k, exclude_seen = self.check_k(k), require_switch(exclude_seen, name="exclude_seen")
         options = DiversityOptions(diversity, method, diversify_by, max_per, popularity_penalty, exploration, seed)
         rerankers = self.rerankers(k, rank_by=rank_by, rerank_from=rerank_from, diversity=options)
-        allowed, denied = self.encode_list(allow, where="allow"), self.encode_list(deny, where="deny")
+        allowed = self.allowed(self.encode_list(allow, where="allow"), where)
+        denied = self.encode_list(deny, where="deny")
         table = read_user_table(
             frame,
             self.tokenizer,
@@ -250,6 +259,14 @@ class ListRecommender(LabelPredictor):
             counts_V=self.items.counts_by_token,
             categories=self.items.categories,
         )
+
+    def allowed(self, allowed: Sequence[np.ndarray] | None, where: str | None) -> Sequence[np.ndarray] | None:
+        """Return the token ids that may be listed, given allow lists and a condition on the items."""
+        if where is None:
+            return allowed
+        require_polars()
+        meets_V = by_token(find_items(where, self.items.frame).to_numpy()).astype(bool)
+        return [np.flatnonzero(meets_V)] if allowed is None else [ids[meets_V[ids]] for ids in allowed]
 
     def encode_list(self, item_ids: ItemIds | None, *, where: str) -> list[np.ndarray] | None:
         """Encode the known items of an allow or deny list that applies to all users."""

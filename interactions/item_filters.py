@@ -54,9 +54,13 @@ def find_items(where: str, items: pl.DataFrame) -> pl.Series:
             place.
     """
     if not isinstance(where, str) or not where.strip():
-        raise InputError(f"where must be a condition on the items, such as {EXAMPLE}, got {one_line(repr(where), 60)}.")
+        raise InputError(
+            f"`where` must be a condition on the items, such as {EXAMPLE}, got {one_line(repr(where), 60)}."
+        )
     if len(where) > MOST_CHARACTERS:
-        raise InputError(f"where has {len(where):,} characters, but at most {MOST_CHARACTERS:,} are read. Shorten it.")
+        raise InputError(
+            f"`where` has {len(where):,} characters, but at most {MOST_CHARACTERS:,} are read. Shorten it."
+        )
     return Condition(where, items).rows()
 
 
@@ -200,7 +204,7 @@ class Condition:
         """Return an error that points at a character."""
         near = repr(self.text[place : place + 20]) if place < len(self.text) else "its end"
         return InputError(
-            f"where cannot be read at character {place + 1} ({one_line(near, 40)}): {one_line(problem, 200)}. "
+            f"`where` cannot be read at character {place + 1} ({one_line(near, 40)}): {one_line(problem, 200)}. "
             f"Write a condition such as {EXAMPLE}."
         )
 

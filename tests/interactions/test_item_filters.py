@@ -94,7 +94,7 @@ def test_items_are_found(where, expected):
 )
 def test_what_cannot_be_read_is_pointed_at(where, place, problem):
     with pytest.raises(
-        InputError, match=rf"^where cannot be read at character {place} \(.*\): .*({problem}).*"
+        InputError, match=rf"^`where` cannot be read at character {place} \(.*\): .*({problem}).*"
     ) as error:
         find_items(where, ITEMS)
     assert "\n" not in str(error.value)
@@ -102,5 +102,5 @@ def test_what_cannot_be_read_is_pointed_at(where, place, problem):
 
 @pytest.mark.parametrize("where", ["", "  ", None, 3, "x" * 3000])
 def test_conditions_are_texts_of_limited_length(where):
-    with pytest.raises(InputError, match=r"^where (must be a condition|has 3,000 characters)"):
+    with pytest.raises(InputError, match=r"^`where` (must be a condition|has 3,000 characters)"):
         find_items(where, ITEMS)

@@ -75,6 +75,11 @@ def recommend_parser() -> FlagParser:
     parser.add_argument("--allow", type=some_ids, help="Recommend only these ids.")
     parser.add_argument("--deny", type=some_ids, help="Never recommend these ids.")
     parser.add_argument(
+        "--where",
+        type=not_empty,
+        help="Recommend only items whose columns meet a condition, such as \"year >= 1990 and 'Comedy' in genres\".",
+    )
+    parser.add_argument(
         "--index", default="exact", choices=get_args(IndexName), help="How to search the catalogue (default: exact)."
     )
     parser.add_argument("--include_seen", action="store_true", help="Allow items in the history to be recommended.")
@@ -99,6 +104,7 @@ def recommend(flags: argparse.Namespace) -> None:
         "at": flags.at,
         "allow": flags.allow,
         "deny": flags.deny,
+        "where": flags.where,
         "exclude_seen": not flags.include_seen,
         "unknown": flags.unknown,
         "rank_by": flags.rank_by,
