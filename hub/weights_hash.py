@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from transformers.utils import ADAPTER_SAFE_WEIGHTS_NAME
 
 from seqrec.errors import SavedFolderError
 from seqrec.modeling.weight_files import INDEX, SINGLE, read_tensors, shard_names
 
-__all__ = ["WEIGHTS_SHA256", "belongs_to", "weight_files", "weights_sha256"]
+__all__ = ["WEIGHTS_SHA256", "belongs_to", "model_sha256", "weight_files", "weights_sha256"]
 
 CHUNK_BYTES = 2**20
 WEIGHTS_SHA256 = "weights_sha256"  # the entry of `metrics.json`
@@ -37,6 +38,15 @@ def weights_sha256(folder: str | Path) -> str:
     if not files:
         raise SavedFolderError(f"{folder} holds no weights. Expected {SINGLE}, or {INDEX} and the files that it lists.")
     return hash_of_files(files)
+
+
+def model_sha256(model: torch.nn.Module) -> str:
+    """Hash all weights and saved buffers of a model in memory, the latest counts too."""
+    digest = hashlib.sha256()
+    for name, tensor in model.state_dict().items():
+        digest.update(f"{name}\0{tensor.dtype}\0{tensor.shape}\0".encode())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def weight_files(folder: Path) -> list[Path]:

@@ -4,12 +4,16 @@ Shape suffixes: R histories, K list length.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
 from typing import Any, overload
 
 import numpy as np
 import polars as pl
 
+from seqrec.hub.weights_hash import model_sha256
 from seqrec.inference.label_predictor import LabelPredictor
+from seqrec.inference.recommend_file import RecommendedFile, recommend_file
 from seqrec.inference.recommendations import Recommendations, describe
 from seqrec.inference.user_tables import read_user_table, user_lists
 from seqrec.interactions.catalogue import Catalogue
@@ -235,6 +239,55 @@ class ListRecommender(LabelPredictor):
             table.histories, k, exclude_seen=exclude_seen, allowed=allowed, denied=denied, rerankers=rerankers
         )
         return user_lists(table.user_ids, *found, self.items)
+
+    def recommend_file(
+        self,
+        source: str | Path,
+        output: str | Path,
+        k: int = 10,
+        *,
+        columns: Mapping[str, str] | None = None,
+        progress: bool = False,
+        **options: Any,
+    ) -> RecommendedFile:
+        """Recommend for every user of a file of any size, in bounded memory, and write the lists to another file.
+
+        The lists are those of `recommend_frame`. The same call after an interruption goes on where it stopped; see the
+        function `recommend_file`.
+
+        Args:
+            source: A file of interactions, or a folder with parts of one table; see `recommend_frame`.
+            output: A file ending in .parquet, .csv or .jsonl.
+            k: Number of items for each user.
+            columns: Other names of the table's columns; see `recommend_frame`.
+            progress: Whether to show a progress bar.
+            **options: Further options of `recommend_frame`.
+
+        Returns:
+            The number of rows written, and of users.
+
+        Raises:
+            InputError: If the output cannot be written, or parts of another call are beside it; otherwise as in
+                `recommend_frame`.
+            NonFiniteError: If scores are infinite or NaN.
+            RuntimeError: In a process forked from one that had already used polars.
+
+        Example:
+            >>> recommender.recommend_file("big.parquet", "lists.parquet", k=10)  # doctest: +SKIP
+        """
+        require_polars()
+        return recommend_file(
+            partial(self.recommend_frame, k=self.check_k(k), columns=columns, **options),
+            source,
+            output,
+            settings=lambda: {
+                **{"k": k, "columns": columns, "options": options},
+                **{"model": model_sha256(self.model), "hidden": self.items.hidden_token_ids.tolist()},
+            },
+            columns=columns,
+            remembered=self.columns,
+            progress=progress,
+        )
 
     def rerankers(
         self, k: int, *, rank_by: Mapping[str, float] | None, rerank_from: int, diversity: DiversityOptions

@@ -36,7 +36,9 @@ def test_it_joins_allow_deny_and_lists_of_each_history(recommender):
     one, other, *_ = sorted(meeting(recommender))
     allow = [one, other, "item 1", "item 2"]
     assert {found.item_id for found in recommender.recommend(["item 7"], 4, where=WHERE, allow=allow)} == {one, other}
-    assert [found.item_id for found in recommender.recommend(["item 7"], 4, where=WHERE, allow=allow, deny=[one])] == [other]
+    assert [found.item_id for found in recommender.recommend(["item 7"], 4, where=WHERE, allow=allow, deny=[one])] == [
+        other
+    ]
     lists = recommender.recommend([["item 7"], ["item 7"]], 4, where=WHERE, allow=[[one], [other]])
     assert [[found.item_id for found in found] for found in lists] == [[one], [other]]
 

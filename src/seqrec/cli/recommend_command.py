@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import get_args
 
 from seqrec.cli.console import json_text
-from seqrec.cli.output import WRITERS, require_output_file, write_frame
+from seqrec.cli.output import WRITERS, require_output_file
 from seqrec.cli.parsers import FlagParser, not_empty, positive_integer, some_ids, split_ids, weights
 from seqrec.cli.shared_flags import (
     COLUMNS,
@@ -111,11 +111,12 @@ def recommend(flags: argparse.Namespace) -> None:
         "rerank_from": DEFAULT_RERANKED if flags.rerank_from is None else flags.rerank_from,
     }
     if flags.input is not None:
-        frame = recommender.recommend_frame(flags.input, k, columns=columns_of(flags), **options)
-        write_frame(frame, flags.output)
-        users = frame["user_id"].n_unique()
+        progress = sys.stderr.isatty() and not flags.quiet
+        columns = columns_of(flags)
+        found = recommender.recommend_file(flags.input, flags.output, k, columns=columns, progress=progress, **options)
         if not flags.quiet:
-            print(f"Wrote {len(frame)} recommendations for {users} users to {printable(flags.output)}.")
+            written = f"{found.num_rows} recommendations for {found.num_users} users"
+            print(f"Wrote {written} to {printable(flags.output)}.")
         return
     found = recommender.recommend(flags.history, k, timestamps=flags.timestamps, **options)
     if flags.json:
