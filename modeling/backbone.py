@@ -19,6 +19,7 @@ from seqrec.modeling.dropout import Dropout
 from seqrec.modeling.event_parts import event_times, make_event_parts, refuse_unread_columns, sum_events
 from seqrec.modeling.item_encoder import ItemEncoder, beneath_adapters
 from seqrec.modeling.objectives import NEXT_ITEM, Objective
+from seqrec.modeling.past_labels import PastLabel
 from seqrec.modeling.pretrained import NextItemPreTrainedModel
 from seqrec.modeling.recent_counts import PopularityWeights, RecentCounts, days_of
 from seqrec.modeling.sequence_layout import SequenceLayout, newest_position, take_position
@@ -67,8 +68,12 @@ class NextItemBackbone(NextItemPreTrainedModel):
             value.resize_parts()
         else:
             self.item_embedding.replace_embedding(value)
+        num_embeddings = self.item_encoder.num_embeddings
+        for part in self.event_parts.values():
+            if isinstance(part, PastLabel):
+                part.resize(num_embeddings)
         if self.recent_counts is not None:
-            self.recent_counts.resize(self.item_encoder.num_embeddings)
+            self.recent_counts.resize(num_embeddings)
 
     @property
     def item_encoder(self) -> ItemEncoder:
@@ -122,8 +127,11 @@ class NextItemBackbone(NextItemPreTrainedModel):
             raise InputError("Give exactly one of input_ids and inputs_embeds.")
         if columns.get("output_attentions") and self.config._attn_implementation != "eager":
             logger.warning_once("Only attn_implementation='eager' returns attentions. Load the model with it.")
-        items_BLD = self.item_embedding(input_ids) if inputs_embeds is None else inputs_embeds
-        hidden_BLD = self.encode_events(items_BLD, columns, attention_mask, position_ids, query_position)
+        if inputs_embeds is None:
+            inputs_embeds, columns = self.item_embedding(input_ids), {**columns, "input_ids": input_ids}
+        elif self.config.past_labels:
+            raise InputError("A model that reads past labels needs input_ids, the items that have the labels.")
+        hidden_BLD = self.encode_events(inputs_embeds, columns, attention_mask, position_ids, query_position)
         return BaseModelOutput(last_hidden_state=hidden_BLD)
 
     def encode_events(
@@ -196,6 +204,7 @@ class NextItemBackbone(NextItemPreTrainedModel):
         refuse_unread_columns(self.event_columns, columns)
         input_ids, attention_mask, columns = self.objective.request(input_ids, attention_mask, columns)
         newest = newest_position(input_ids, attention_mask)
+        columns = {**columns, "input_ids": input_ids}
         hidden_B1D = self.encode_events(self.item_embedding(input_ids), columns, attention_mask, query_position=newest)
         return self.as_users(hidden_B1D[:, 0])
 

@@ -92,7 +92,10 @@ def sum_events(parts: nn.ModuleDict, items_BLD: Tensor, columns: dict[str, Tenso
     """
     for name, part in parts.items():
         values_BL = required_column(columns, name)
-        items_BLD = items_BLD + (part(values_BL, layout) if isinstance(part, PastLabel) else part(values_BL))
+        if isinstance(part, PastLabel):
+            items_BLD = items_BLD + part(values_BL, required_column(columns, "input_ids"), layout)
+        else:
+            items_BLD = items_BLD + part(values_BL)
     return items_BLD
 
 

@@ -102,8 +102,14 @@ def grown_model(
         grown.set_feature_values(values, first_row=model.config.num_items)
     if similar is not None:
         with torch.no_grad():
-            heads = [] if grown.task_heads is None else [head.id_bias.weight for _, head in grown.task_heads.items()]
-            for weight_VD in (grown.get_input_embeddings().weight, *heads):
+            for weight_VD in tables_of_items(grown):
                 weight_VD[known:] = similar.means(weight_VD)
     grown.set_item_counts(counts_V)
     return grown.eval()
+
+
+def tables_of_items(model: Any) -> list[Tensor]:
+    """Return the tables of a model with a row of weights for each token id: its embedding, and what tasks know."""
+    heads = [] if model.task_heads is None else [head.id_bias.weight for _, head in model.task_heads.items()]
+    past_labels = [model.model.event_parts[task].item_means_V[:, None] for task in model.config.past_labels]
+    return [model.get_input_embeddings().weight, *heads, *past_labels]

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from seqrec.errors import InputError
@@ -19,10 +20,12 @@ class TaskPredictions:
     """Predictions of a model that has tasks other than the next item.
 
     Attributes:
+        config: The model's configuration.
         model: The backbone.
         task_heads: The heads of these tasks; None if there are none.
     """
 
+    config: Any
     model: Any
     task_heads: TaskHeads | None
 
@@ -80,6 +83,8 @@ class TaskPredictions:
     def set_label_means(self, means: Mapping[str, float], item_means: Mapping[str, np.ndarray] | None = None) -> None:
         """Let an untrained model predict the mean label of each task, or that of each item, whatever the user.
 
+        Past labels are compared with the means of their items.
+
         Args:
             means: The mean by task.
             item_means: The mean for each token id (V,), by task; that of the task for all items if left out.
@@ -87,4 +92,7 @@ class TaskPredictions:
         Raises:
             InputError: If the model lacks a task.
         """
-        self.required_heads().set_label_means(means, item_means or {})
+        item_means = item_means or {}
+        self.required_heads().set_label_means(means, item_means)
+        for task in item_means.keys() & set(self.config.past_labels):
+            self.model.event_parts[task].set_item_means(torch.as_tensor(item_means[task]))

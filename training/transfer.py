@@ -33,7 +33,7 @@ CHANGEABLE = {  # fields that affect scores; weights that depend on them are reu
 }
 # Beginnings of the names of weights that belong to a catalogue; features are treated one by one.
 OF_ITEMS = ("model.item_embedding.", "model.recent_counts.")
-ITEM_BIASES = ".id_bias.weight"  # the end of the names of the items' biases in the heads of tasks
+OF_LABELS = (".id_bias.weight", ".item_means_V")  # the ends of the names of what tasks know of items
 
 logger = logging.getLogger(__name__)
 
@@ -138,7 +138,7 @@ def copy_network(source: NextItemHead, model: NextItemHead) -> str:
 
 def belongs_to_network(name: str) -> bool:
     """Return whether a weight does not belong to a catalogue."""
-    return not name.startswith(OF_ITEMS) and not name.endswith(ITEM_BIASES)
+    return not name.startswith(OF_ITEMS) and not name.endswith(OF_LABELS)
 
 
 def vectors_of_special_tokens(encoder: ItemEncoder) -> Tensor:
