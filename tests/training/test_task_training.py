@@ -49,6 +49,7 @@ def test_parts_of_a_batch_and_processes_train_as_one(tmp_path, tasks):
     flags = ("--tasks", tasks, "--bare_loop_too", "--epochs", "2")
     whole = run(tmp_path / "whole", *flags, "--batch_size", "64")
     assert all(logged.keys() == {"loss_next_item", "loss_rating", "loss_like"} for logged in whole["tasks"])
+    assert {"eval_ndcg@10", "eval_rating_rmse", "eval_like_auc", "eval_like_ece"} <= whole["validation"][-1].keys()
     assert_same_training(run(tmp_path / "parts", *flags, "--batch_size", "16", "--accumulation", "4"), whole)
     assert_same_training(run(tmp_path / "two", *flags, "--batch_size", "32", processes=2), whole)
 
