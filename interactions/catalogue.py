@@ -41,6 +41,7 @@ class Catalogue:
         if problem := what_is_wrong(frame):
             raise InputError(f"The catalogue {problem}. Give one row per item, in the order of the token ids.")
         self.frame = frame
+        self.known_categories: dict[str, ItemCategories] = {}
 
     @classmethod
     def of(cls, items: Any) -> "Catalogue":
@@ -199,9 +200,17 @@ class Catalogue:
     def categories(self, column: str) -> ItemCategories:
         """Return the values of a column as categories, such as genres: lists, or text with separators.
 
+        They are kept, as requests ask for them again.
+
         Raises:
             InputError: If there is no such column, or it has no values or values that are no categories.
         """
+        if column not in self.known_categories:
+            self.known_categories[column] = self.read_categories(column)
+        return self.known_categories[column]
+
+    def read_categories(self, column: str) -> ItemCategories:
+        """Read the categories of a column; see `categories`."""
         if column not in self.descriptions:
             have = ", ".join(self.descriptions) or "none but ids and titles"
             raise InputError(f"The items have no column {column!r}. They have: {have}.")

@@ -60,7 +60,7 @@ class Diversifier:
         within the limits of `max_per`. For arguments, see `Reranker`; only the number of users matters.
 
         Raises:
-            NonFiniteError: If a score or an item vector is infinite or NaN.
+            NonFiniteError: If a score is infinite or NaN.
         """
         is_item_BN = token_ids_BN > 0
         require_finite(scores_BN.where(is_item_BN, 0), what="Scores")
@@ -91,16 +91,13 @@ class Diversifier:
         """Begin lists by the method of the options."""
         options = self.options
         if options.method == CALIBRATED:
-            num_seen = seen_BS.shape[1]
             both = self.batch_categories(options.diversify_by, torch.cat([seen_BS, token_ids_BN], dim=1))
-            seen, candidates = both.part(slice(num_seen)), both.part(slice(num_seen, None))
-            return Calibration(seen, candidates, options.diversity)
+            return Calibration(*both.split(seen_BS.shape[1]), options.diversity)
         make_method = SIMILARITY_METHODS[options.method]
         if options.diversify_by != VECTORS:
             similarity = CategorySimilarity(self.batch_categories(options.diversify_by, token_ids_BN))
             return make_method(similarity, options.diversity)
-        vectors_BND = require_finite(self.item_vectors(token_ids_BN), what="Item vectors")
-        return make_method(VectorSimilarity(vectors_BND), options.diversity)
+        return make_method(VectorSimilarity(self.item_vectors(token_ids_BN)), options.diversity)
 
     def batch_categories(self, column: str, token_ids_BE: Tensor) -> BatchCategories:
         """Look up the categories of items in a column."""

@@ -24,7 +24,7 @@ class Cap:
 
     def is_free(self) -> Tensor:
         """Return which candidates exceed no limit: bool, (B, N)."""
-        return (self.candidates.look_up(self.counts_BC) < self.most).all(dim=2)
+        return self.candidates.look_up(self.counts_BC).amax(dim=1) < self.most
 
     def add(self, place_B1: Tensor) -> None:
         """Choose one candidate of each user."""

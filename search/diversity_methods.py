@@ -17,6 +17,7 @@ from seqrec.search.diversity_categories import BatchCategories
 __all__ = ["Calibration", "CategorySimilarity", "Determinant", "MarginalRelevance", "Method", "VectorSimilarity"]
 
 LOWEST_VARIANCE = 1e-5  # below it, float32 cannot distinguish an item from a combination of the chosen ones
+TINY = torch.finfo(torch.float32).tiny
 HISTORY_SHARE = 0.01  # α of Steck: of the history's mix in the list's, so that no share is 0
 
 
@@ -48,8 +49,8 @@ class VectorSimilarity:
 
     def to(self, place_B1: Tensor) -> Tensor:
         """See `Similarity`."""
-        chosen_BD = self.directions_BND[torch.arange(len(place_B1), device=place_B1.device), place_B1[:, 0]]
-        return torch.bmm(self.directions_BND, chosen_BD[:, :, None]).squeeze(2)
+        chosen_B1D = self.directions_BND[torch.arange(len(place_B1), device=place_B1.device)[:, None], place_B1]
+        return torch.bmm(chosen_B1D, self.directions_BND.transpose(1, 2)).squeeze(1)
 
 
 class CategorySimilarity:
@@ -60,14 +61,14 @@ class CategorySimilarity:
 
     def __init__(self, categories: BatchCategories) -> None:
         self.categories = categories
-        self.size_BN = categories.is_code_BEM.sum(dim=2)
+        self.size_BN = categories.is_code_BME.sum(dim=1)
 
     def to(self, place_B1: Tensor) -> Tensor:
         """See `Similarity`."""
         codes_BM, is_code_BM = self.categories.of_items(place_B1)
         is_own_BC = self.categories.new_table().scatter_(1, codes_BM, is_code_BM)
         is_own_BC[:, -1] = 0
-        shared_BN = self.categories.look_up(is_own_BC).sum(dim=2)
+        shared_BN = self.categories.look_up(is_own_BC).sum(dim=1)
         return shared_BN / (self.size_BN + self.size_BN.gather(1, place_B1) - shared_BN).clamp(min=1)
 
 
@@ -130,35 +131,28 @@ class Calibration:
 
     def __init__(self, seen: BatchCategories, candidates: BatchCategories, weight: float) -> None:
         self.candidates, self.weight = candidates, weight
-        history_BC = seen.new_table().scatter_add_(1, seen.codes_BEM.flatten(1), equal_shares(seen).flatten(1))
-        self.history_BC = history_BC / history_BC.sum(dim=1, keepdim=True).clamp(min=torch.finfo().tiny)
-        self.history_BNM = candidates.look_up(self.history_BC)
-        self.entropy_B1 = -torch.special.entr(self.history_BC).sum(dim=1, keepdim=True)
-        self.share_BNM = equal_shares(candidates)
-        self.has_any_BN = candidates.is_code_BEM.amax(dim=2)
+        history_BC = seen.new_table().scatter_add_(1, seen.codes_BME.flatten(1), seen.shares().flatten(1))
+        self.history_BC = history_BC / history_BC.sum(dim=1, keepdim=True).clamp(min=TINY)
+        self.history_BMN = candidates.look_up(self.history_BC)
+        self.entropy_B1 = torch.special.entr(self.history_BC).sum(dim=1, keepdim=True)
+        self.share_BMN = candidates.shares()
+        self.has_any_BN = candidates.is_code_BME.amax(dim=1)
         self.listed_BC = candidates.new_table()
         self.num_listed_B1 = self.listed_BC.new_zeros(len(self.listed_BC), 1)
 
     def bonus(self) -> Tensor:
         """See `Method`."""
-        with_more_B1 = self.num_listed_B1 + 1
-        listed_BNM = self.candidates.look_up(self.listed_BC)
-        gained_BNM = self.log_mix(listed_BNM + self.share_BNM, self.history_BNM, with_more_B1[:, :, None])
-        lost_BNM = self.log_mix(listed_BNM, self.history_BNM, with_more_B1[:, :, None])
-        change_BN = (self.history_BNM * (gained_BNM - lost_BNM)).sum(dim=2)
-        overlap_BN = (self.overlap(with_more_B1) + change_BN).where(
-            self.has_any_BN > 0, self.overlap(self.num_listed_B1.clamp(min=1))
-        )
-        return self.weight * (overlap_BN - self.entropy_B1)
+        num_B1 = self.num_listed_B1 + 1
+        now_BC = mix(self.listed_BC, self.history_BC, num_B1)
+        added_BMN = (1 - HISTORY_SHARE) / num_B1[:, None] * self.share_BMN
+        gained_BN = (self.history_BMN * (added_BMN / self.candidates.look_up(now_BC)).log1p()).sum(dim=1)
+        without_B1 = self.overlap(mix(self.listed_BC, self.history_BC, self.num_listed_B1.clamp(min=1)))
+        overlap_BN = (self.overlap(now_BC) + gained_BN).where(self.has_any_BN > 0, without_B1)
+        return self.weight * (self.entropy_B1 + overlap_BN)
 
-    def overlap(self, num_B1: Tensor) -> Tensor:
-        """Return Σ p · log q̃ (B, 1) if the list had `num_B1` items with categories, and those of the list."""
-        return (self.history_BC * self.log_mix(self.listed_BC, self.history_BC, num_B1)).sum(dim=1, keepdim=True)
-
-    def log_mix(self, listed: Tensor, history: Tensor, num: Tensor) -> Tensor:
-        """Return log q̃; a finite number where p is 0."""
-        mix = (1 - HISTORY_SHARE) / num * listed + HISTORY_SHARE * history
-        return mix.clamp(min=torch.finfo().tiny).log()
+    def overlap(self, mix_BC: Tensor) -> Tensor:
+        """Return Σ p · log q̃ (B, 1)."""
+        return (self.history_BC * mix_BC.log()).sum(dim=1, keepdim=True)
 
     def add(self, place_B1: Tensor) -> None:
         """See `Method`."""
@@ -168,6 +162,6 @@ class Calibration:
         self.num_listed_B1 += self.has_any_BN.gather(1, place_B1)
 
 
-def equal_shares(categories: BatchCategories) -> Tensor:
-    """Return the share (B, E, M) of each category in its item: 1 by the number of the item's categories."""
-    return categories.is_code_BEM / categories.is_code_BEM.sum(dim=2, keepdim=True).clamp(min=1)
+def mix(listed_BC: Tensor, history_BC: Tensor, num_B1: Tensor) -> Tensor:
+    """Return q̃ (B, C) of lists of `num_B1` items with categories, above 0."""
+    return ((1 - HISTORY_SHARE) / num_B1 * listed_BC + HISTORY_SHARE * history_BC).clamp(min=TINY)
