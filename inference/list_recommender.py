@@ -103,8 +103,8 @@ class ListRecommender(LabelPredictor):
             diversify_by: `"vectors"` to compare items by the model's vectors, or the column of the items to compare
                 them by, such as `"genres"`; `"calibrated"` needs one.
             max_per: Most items of one category in a list, by column, such as `{"genres": 3}`. An item counts for each
-                of its categories; items without one are not limited. A list is shorter than k if the best `rerank_from`
-                items do not hold enough; increase it then.
+                of its categories; items without one are not limited. Where the best `rerank_from` items cannot fill a
+                list, up to 16 times as many are considered; it is shorter than k if these cannot either.
             popularity_penalty: Strength of preferring less popular items: the z-score of the logarithm of an item's
                 training interactions, times this, is subtracted from the z-score of its score.
             exploration: Temperature of drawing items at random, those with higher scores more often, instead of

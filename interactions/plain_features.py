@@ -30,7 +30,14 @@ from seqrec.interactions.feature_values import (
 from seqrec.interactions.one_line import one_line
 from seqrec.interactions.text_models import encode_anew, require_model
 
-__all__ = ["ITEM_FEATURES", "is_list", "plain_feature_values", "read_feature_entries", "require_some_feature"]
+__all__ = [
+    "ITEM_FEATURES",
+    "distinct_values",
+    "is_list",
+    "plain_feature_values",
+    "read_feature_entries",
+    "require_some_feature",
+]
 
 ITEM_FEATURES = "item_features.json"
 DAY = timedelta(days=1)

@@ -26,11 +26,13 @@ from seqrec.interactions.special_tokens import UNK_ID
 from seqrec.interactions.tokenizer_settings import make_tokenizer
 from seqrec.modeling.forked_workers import use_one_thread_after_forks
 from seqrec.modeling.grown_models import grown_model, has_id_embedding
+from seqrec.modeling.pipeline_diversity import DiverseLists
 from seqrec.modeling.pipeline_items import read_new_items
 from seqrec.modeling.pipeline_predictions import list_predictions, predict_candidates
 from seqrec.modeling.recent_counts import warn_of_old_counts
 from seqrec.modeling.saved_items import ITEMS, ITEMS_JSON, find_items, read_items, save_items
 from seqrec.modeling.serving import make_retriever
+from seqrec.search.diversity_options import DiversityMethod, DiversityOptions
 from seqrec.search.exact_index import ExactIndex
 from seqrec.search.pair_predictions import require_label_tasks
 from seqrec.search.retriever import Retriever
@@ -83,6 +85,7 @@ class NextItemRecommendationPipeline(Pipeline):
         self.counts_V = np.zeros(vocab_size, dtype=np.int64) if items is None else items.counts_V
         self.hidden_H = np.empty(0, dtype=np.int64) if items is None else items.hidden_H
         self.has_new_items = False
+        self.diverse_lists = DiverseLists(self.model, self.counts_V)
         self.retriever = self.retriever_of(self.model, self.counts_V)
 
     @property
@@ -118,6 +121,7 @@ class NextItemRecommendationPipeline(Pipeline):
         counts_V = np.concatenate([self.counts_V, np.zeros(len(new.item_ids), dtype=np.int64)])
         model = grown_model(self.model, len(tokenizer), counts_V, values, similar)
         self.retriever = self.retriever_of(model, counts_V)
+        self.diverse_lists = self.diverse_lists.with_items(model, counts_V, new)
         self.model, self.tokenizer, self.counts_V, self.has_new_items = model, tokenizer, counts_V, True
         titles = [*(self.titles or [None] * len(item_ids)), *new.titles]
         self.titles = None if all(title is None for title in titles) else titles
@@ -139,8 +143,10 @@ class NextItemRecommendationPipeline(Pipeline):
                 each) asks for predictions for these items, as `Recommender.predict` gives.
             **kwargs: `top_k` (10), the number of items; `exclude_seen` (True), whether to leave out items of the
                 history; `allow`, the only ids that may be recommended, and `deny`, ids that may not: one list for all
-                histories, or one for each; `at`, for requests without their own. `batch_size` has no effect: a list of
-                histories is batched by length.
+                histories, or one for each; `at`, for requests without their own; `diversity`, `method`,
+                `diversify_by`, `max_per`, `popularity_penalty`, `exploration`, `seed` and `rerank_from` (100) for
+                diverse lists, as in `Recommender.recommend`, columns of items being those of `items.parquet`, which
+                needs pyarrow. `batch_size` has no effect: a list of histories is batched by length.
 
         Returns:
             `[{"item_id": …, "score": …, "title": …}, …]`, best first, for one history; a list of such lists for
@@ -180,11 +186,28 @@ class NextItemRecommendationPipeline(Pipeline):
         allow: AllowDeny = None,
         deny: AllowDeny = None,
         at: Any = None,
+        rerank_from: int | None = None,
+        diversity: float | None = None,
+        method: DiversityMethod | None = None,
+        diversify_by: str | None = None,
+        max_per: Mapping[str, int] | None = None,
+        popularity_penalty: float | None = None,
+        exploration: float | None = None,
+        seed: int | None = None,
     ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
         lists = {name: as_lists(ids, name) for name, ids in given({"allow": allow, "deny": deny}).items()}
         preparing = lists | given({"at": at})
-        answering = {"top_k": top_k, "exclude_seen": exclude_seen}
-        return preparing, given(answering), {}
+        answering = {"top_k": top_k, "exclude_seen": exclude_seen, "rerank_from": rerank_from}
+        diverse = {
+            "diversity": diversity,
+            "method": method,
+            "diversify_by": diversify_by,
+            "max_per": max_per,
+            "popularity_penalty": popularity_penalty,
+            "exploration": exploration,
+            "seed": seed,
+        }
+        return preparing, given(answering | diverse), {}
 
     def preprocess(
         self, input_: Any, allow: AllowDeny = None, deny: AllowDeny = None, at: Any = None
@@ -215,12 +238,21 @@ class NextItemRecommendationPipeline(Pipeline):
         candidates = read_candidates(request["candidates"], len(requests.histories), self.encode_item_ids)
         return {"requests": requests, "candidates": candidates}
 
-    def _forward(self, input_tensors: dict[str, Any], top_k: int = 10, exclude_seen: bool = True) -> dict[str, Any]:
+    def _forward(
+        self,
+        input_tensors: dict[str, Any],
+        top_k: int = 10,
+        exclude_seen: bool = True,
+        rerank_from: int = 100,
+        **diverse: Any,
+    ) -> dict[str, Any]:
         if "candidates" in input_tensors:
             predictions = predict_candidates(self.model, self.retriever, **input_tensors)
             return {**input_tensors, "predictions": predictions}
         top_k = require_list_length(top_k, self.model.config.num_items, name="top_k")
         exclude_seen = require_switch(exclude_seen, name="exclude_seen")
+        options = DiversityOptions(**diverse)
+        diversifier = self.diverse_lists.diversifier(options, k=top_k, rerank_from=rerank_from) if options else None
         requests: Requests = input_tensors["requests"]
         warn_of_empty(requests.histories, self.answers_empty)
         warn_of_old_counts(self.model.recent_counts, requests.histories.rows.get("target_timestamp"))
@@ -230,6 +262,7 @@ class NextItemRecommendationPipeline(Pipeline):
             exclude_seen=exclude_seen,
             allowed=requests.allowed,
             denied=requests.denied,
+            rerankers=[diversifier] if diversifier else (),
         )
         return {"is_single": requests.is_single, "scores_BK": scores_BK, "token_ids_BK": token_ids_BK}
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from seqrec.interactions.item_categories import ItemCategories
 from seqrec.interactions.item_rows import rows_of
+from seqrec.interactions.request_options import require_candidates
 from seqrec.search.diversity_caps import Cap
 from seqrec.search.diversity_categories import BatchCategories
 from seqrec.search.diversity_draws import gumbel_noise, history_keys
@@ -21,15 +22,16 @@ from seqrec.search.diversity_methods import (
     Determinant,
     MarginalRelevance,
     Method,
+    Similarity,
     VectorSimilarity,
 )
 from seqrec.search.diversity_options import CALIBRATED, VECTORS, DiversityOptions
 from seqrec.search.finite import require_finite
-from seqrec.search.reranking import require_candidates, standardise
+from seqrec.search.reranking import standardise
 
 __all__ = ["Diversifier", "make_diversifier"]
 
-SIMILARITY_METHODS = {"mmr": MarginalRelevance, "dpp": Determinant}
+BY_SIMILARITY: dict[str, type[MarginalRelevance | Determinant]] = {"mmr": MarginalRelevance, "dpp": Determinant}
 
 
 @dataclass(frozen=True)
@@ -93,11 +95,14 @@ class Diversifier:
         if options.method == CALIBRATED:
             both = self.batch_categories(options.diversify_by, torch.cat([seen_BS, token_ids_BN], dim=1))
             return Calibration(*both.split(seen_BS.shape[1]), options.diversity)
-        make_method = SIMILARITY_METHODS[options.method]
-        if options.diversify_by != VECTORS:
-            similarity = CategorySimilarity(self.batch_categories(options.diversify_by, token_ids_BN))
-            return make_method(similarity, options.diversity)
-        return make_method(VectorSimilarity(self.item_vectors(token_ids_BN)), options.diversity)
+        return BY_SIMILARITY[options.method](self.similarity(token_ids_BN), options.diversity)
+
+    def similarity(self, token_ids_BN: Tensor) -> Similarity:
+        """Compare candidates as the options say."""
+        column = self.options.diversify_by
+        if column == VECTORS:
+            return VectorSimilarity(self.item_vectors(token_ids_BN))
+        return CategorySimilarity(self.batch_categories(column, token_ids_BN))
 
     def batch_categories(self, column: str, token_ids_BE: Tensor) -> BatchCategories:
         """Look up the categories of items in a column."""
@@ -118,7 +123,7 @@ def choose(worth_BN: Tensor, k: int, method: Method | None, caps: list[Cap]) -> 
         Their places (B, K), and whether one was found (bool); once none is, none follows.
     """
     places, is_found = [], []
-    parts = [*caps, *([] if method is None else [method])]
+    parts: list[Cap | Method] = [*caps, *([] if method is None else [method])]
     while True:
         bonus_BN = None if method is None else method.bonus()
         gain_BN = worth_BN if bonus_BN is None else worth_BN + bonus_BN

@@ -70,8 +70,8 @@ class BatchCategories:
 
     def part(self, places: slice) -> "BatchCategories":
         """Return the categories of a part of each user's items."""
-        parts = (tensor[..., places].contiguous() for tensor in (self.codes_BME, self.is_code_BME))
-        return BatchCategories(*parts, self.num_columns)
+        codes, is_code = (tensor[..., places].contiguous() for tensor in (self.codes_BME, self.is_code_BME))
+        return BatchCategories(codes, is_code, self.num_columns)
 
 
 def numbered_per_row(codes_BME: Tensor) -> tuple[Tensor, int]:

@@ -14,7 +14,15 @@ from torch import Tensor, nn
 
 from seqrec.search.diversity_categories import BatchCategories
 
-__all__ = ["Calibration", "CategorySimilarity", "Determinant", "MarginalRelevance", "Method", "VectorSimilarity"]
+__all__ = [
+    "Calibration",
+    "CategorySimilarity",
+    "Determinant",
+    "MarginalRelevance",
+    "Method",
+    "Similarity",
+    "VectorSimilarity",
+]
 
 LOWEST_VARIANCE = 1e-5  # below it, float32 cannot distinguish an item from a combination of the chosen ones
 TINY = torch.finfo(torch.float32).tiny

@@ -4,10 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal, get_args
 
-import numpy as np
-
 from seqrec.errors import InputError
-from seqrec.search.reranking import is_finite_number
+from seqrec.interactions.number_checks import is_finite_number, is_integer
 
 __all__ = ["CALIBRATED", "VECTORS", "DiversityMethod", "DiversityOptions"]
 
@@ -99,8 +97,3 @@ def require_caps(max_per: Any) -> None:
             raise InputError(f"max_per must name columns of the items, got {column!r:.60}.")
         if not is_integer(most) or most < 1:
             raise InputError(f"max_per of {column!r} must be an integer of at least 1, got {most!r:.60}.")
-
-
-def is_integer(value: Any) -> bool:
-    """Return whether a value is an integer, not a bool."""
-    return isinstance(value, int | np.integer) and not isinstance(value, bool)

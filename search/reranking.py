@@ -3,19 +3,18 @@
 Shape suffixes: B users, D hidden size, S seen items, N candidates, K list length.
 """
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from seqrec.errors import InputError
+from seqrec.interactions.number_checks import is_finite_number
+from seqrec.interactions.request_options import require_candidates
 from seqrec.search.finite import require_finite
 
-__all__ = ["WeightedReranker", "is_finite_number", "make_weighted_reranker", "require_candidates", "standardise"]
+__all__ = ["WeightedReranker", "make_weighted_reranker", "standardise"]
 
 NEXT_ITEM = "next_item"
 
@@ -120,23 +119,3 @@ def make_weighted_reranker(
         raise InputError("All weights in rank_by are 0, so nothing decides the order. Give one task another weight.")
     weights = {name: float(weight) for name, weight in rank_by.items() if weight}
     return WeightedReranker(predict, weights, min(require_candidates(rerank_from, k), num_items))
-
-
-def require_candidates(rerank_from: object, k: int) -> int:
-    """Return the number of best items that are ranked again.
-
-    Raises:
-        InputError: If it is not an integer of at least k.
-    """
-    if not isinstance(rerank_from, int | np.integer) or isinstance(rerank_from, bool) or rerank_from < k:
-        raise InputError(
-            f"rerank_from={rerank_from!r} is not an integer of at least k={k}: as many items must be ranked again as "
-            "are listed."
-        )
-    return int(rerank_from)
-
-
-def is_finite_number(value: Any) -> bool:
-    """Return whether a value is a finite number, not a bool."""
-    is_number = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
-    return is_number and math.isfinite(value)

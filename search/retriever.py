@@ -15,6 +15,7 @@ from seqrec.interactions.history_collator import HistoryCollator, batches_of_lik
 from seqrec.interactions.special_tokens import PAD_ID
 from seqrec.search.finite import require_finite
 from seqrec.search.interfaces import Encoder, Index, Reranker
+from seqrec.search.ranked_search import RankedSearch
 
 __all__ = ["Retriever", "lists_of"]
 
@@ -141,11 +142,11 @@ class Retriever:
                 denied_BS = torch.cat([excluded_BS, denied_BS.expand(len(excluded_BS), -1)], dim=1)
             excluded_BS = denied_BS
         allowed_BA = None if allowed is None else matrix(allowed, index.device)
-        num_found = max([k, *(reranker.num_candidates for reranker in rerankers)])
-        found = index.search(users_BD, num_found, excluded_BS=excluded_BS, allowed_BA=allowed_BA)
-        for reranker in rerankers:
-            num_kept = k if reranker is rerankers[-1] else num_found
-            found = reranker.rank(users_BD, batch["seen_ids"], *found, num_kept)
+        if rerankers:
+            search = RankedSearch(index, users_BD, batch["seen_ids"], excluded_BS, allowed_BA)
+            found = search.lists(k, rerankers)
+        else:
+            found = index.search(users_BD, k, excluded_BS=excluded_BS, allowed_BA=allowed_BA)
         scores_BK, token_ids_BK = found[0].numpy(force=True), found[1].numpy(force=True)
         if not (scores_BK < np.inf).all():  # also false for NaN; empty places hold -inf
             require_finite(torch.from_numpy(np.where(scores_BK == -np.inf, 0, scores_BK)), what="Scores")

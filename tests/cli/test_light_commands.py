@@ -55,6 +55,8 @@ LIGHT = [
     ["recommend", "--model", "o/m", "--history", "1", "--index", "exat"],
     ["recommend", "--model", "o/m", "--history", "1", "--rank_by", "rating"],
     ["recommend", "--model", "o/m", "--history", "1", "--rerank_from", "9"],
+    ["recommend", "--model", "o/m", "--history", "1", "--diversity", "2"],
+    ["recommend", "--model", "o/m", "--history", "1", "--max_per", "genres"],
     ["predict", "--help"],
     ["predict", "--model", "o/m", "--input", "pairs.csv"],
     ["predict", "--model", "nowhere", "--input", "pairs.csv", "--output", "out.csv"],

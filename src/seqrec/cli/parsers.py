@@ -5,9 +5,9 @@ import difflib
 import math
 import re
 import shlex
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from seqrec.errors import InputError, SeqrecError
 
@@ -16,7 +16,9 @@ __all__ = [
     "close",
     "finite_number",
     "flag_names",
+    "integer",
     "join_ids",
+    "limits",
     "not_empty",
     "number_or_none",
     "positive_integer",
@@ -30,6 +32,7 @@ __all__ = [
 
 ID = re.compile(r'\s*(?:"((?:[^"]|"")*)"|((?!\s*")[^,]*?))\s*(?:,|\Z)')
 SETTING = re.compile(r"""(?<![\w.-])([a-z]\w*)=('[^']*'|"[^"]*"|[\w.+-]*[\w+-])""")
+Number = TypeVar("Number", int, float)
 QUOTES = "'\""
 CHOICE = re.compile(r"invalid choice: '(.*)' \(choose from (.*)\)")
 FIELD_CHOICE = re.compile(r"(\w+) must be one of (.*), but is '(.*)'\.")
@@ -166,12 +169,22 @@ def number_or_none(text: str) -> float | None:
 
 def weights(text: str) -> dict[str, float]:
     """Parse weights by name, such as `next_item=1,rating=0.2`."""
-    found: dict[str, float] = {}
+    return numbers_by_name(text, finite_number, "next_item=1,rating=0.2")
+
+
+def limits(text: str) -> dict[str, int]:
+    """Parse integers of at least 1 by name, such as `genres=3,brand=1`."""
+    return numbers_by_name(text, positive_integer, "genres=3,brand=1")
+
+
+def numbers_by_name(text: str, parse: Callable[[str], Number], example: str) -> dict[str, Number]:
+    """Parse numbers by name, separated by commas."""
+    found: dict[str, Number] = {}
     for part in text.split(","):
         name, separator, number = (word.strip() for word in part.partition("="))
         if not name or not separator or name in found:
-            raise argparse.ArgumentTypeError(f"{text!r} is not of the form next_item=1,rating=0.2, each name once")
-        found[name] = finite_number(number)
+            raise argparse.ArgumentTypeError(f"{text!r} is not of the form {example}, each name once")
+        found[name] = parse(number)
     return found
 
 
@@ -180,6 +193,14 @@ def positive_integer(text: str) -> int:
     if not text.strip().isascii() or not text.strip().isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
     return int(text)
+
+
+def integer(text: str) -> int:
+    """Parse an integer."""
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
 
 
 def true_or_false(text: str) -> bool:

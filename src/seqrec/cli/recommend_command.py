@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import get_args
 
 from seqrec.cli.console import json_text
+from seqrec.cli.diversity_flags import add_diversity_flags, diversity_of
 from seqrec.cli.output import WRITERS, require_output_file
 from seqrec.cli.parsers import FlagParser, not_empty, positive_integer, some_ids, split_ids, weights
 from seqrec.cli.shared_flags import (
@@ -69,8 +70,10 @@ def recommend_parser() -> FlagParser:
     parser.add_argument(
         "--rerank_from",
         type=positive_integer,
-        help=f"Number of best items that --rank_by ranks again (default: {DEFAULT_RERANKED}).",
+        help="Number of best items that --rank_by ranks again, and that diverse lists are chosen from (default: "
+        f"{DEFAULT_RERANKED}).",
     )
+    add_diversity_flags(parser)
     add_request_flags(parser)
     parser.add_argument("--allow", type=some_ids, help="Recommend only these ids.")
     parser.add_argument("--deny", type=some_ids, help="Never recommend these ids.")
@@ -109,6 +112,7 @@ def recommend(flags: argparse.Namespace) -> None:
         "unknown": flags.unknown,
         "rank_by": flags.rank_by,
         "rerank_from": DEFAULT_RERANKED if flags.rerank_from is None else flags.rerank_from,
+        **diversity_of(flags),
     }
     if flags.input is not None:
         progress = sys.stderr.isatty() and not flags.quiet
@@ -131,8 +135,8 @@ def require_one_source(flags: argparse.Namespace) -> None:
         raise InputError("Give either --history or --input.")
     if (flags.input is None) != (flags.output is None):
         raise InputError("--input and --output go together. Give both or neither.")
-    if flags.rerank_from is not None and flags.rank_by is None:
-        raise InputError("--rerank_from has no effect without --rank_by. Leave it out.")
+    if not diversity_of(flags) and flags.rerank_from is not None and flags.rank_by is None:
+        raise InputError("--rerank_from has no effect without --rank_by or an option of diverse lists. Leave it out.")
     columns = columns_of(flags)
     if flags.input is not None and flags.timestamps is not None:
         raise InputError("--timestamps goes with --history; the times of --input are in its column. Leave it out.")
