@@ -9,9 +9,9 @@ __all__ = ["is_finite_number", "is_integer"]
 
 def is_integer(value: Any) -> bool:
     """Return whether a value is an integer, not a bool."""
-    return isinstance(value, Integral) and not isinstance(value, bool)
+    return not isinstance(value, bool) and isinstance(value, Integral)
 
 
 def is_finite_number(value: Any) -> bool:
     """Return whether a value is a finite number, not a bool."""
-    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+    return not isinstance(value, bool) and isinstance(value, Real) and math.isfinite(value)
