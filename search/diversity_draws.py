@@ -24,7 +24,7 @@ def history_keys(seen_BS: Tensor, seed: int | None) -> Tensor:
     is_item_BS = seen_BS > 0
     place_BS = mixed(is_item_BS.cumsum(dim=1))
     events_BS = mixed(seen_BS ^ place_BS).where(is_item_BS, 0)
-    return mixed(events_BS.sum(dim=1, keepdim=True) + wrapped(seed * GOLDEN))
+    return mixed(events_BS.sum(dim=1, keepdim=True) + wrapped(int(seed) * GOLDEN))
 
 
 def gumbel_noise(keys_B1: Tensor, token_ids_BN: Tensor) -> Tensor:

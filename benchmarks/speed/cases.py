@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 from specs import (
     BEAUTY,
@@ -350,6 +351,59 @@ ADD_ITEMS = Case(
     notes=("Width 128. Features: genres, a number, and random vectors of dimension 384.",),
 )
 
+LISTS = {
+    "vectors, mmr": {"diversity": 0.3},
+    "vectors, dpp": {"diversity": 0.3, "method": "dpp"},
+    "genres, mmr": {"diversity": 0.3, "diversify_by": "genres"},
+    "genres, calibrated": {"diversity": 0.3, "diversify_by": "genres", "method": "calibrated"},
+    "at most 3 of a genre": {"max_per": {"genres": 3}},
+    "less popular": {"popularity_penalty": 0.3},
+    "drawn": {"exploration": 0.5, "seed": 0},
+}
+
+
+def diverse_lists(name: str, title: str, unit: str, quantity: Quantity, text: str, **more: Any) -> Case:
+    """Compare diverse lists, ten of the 100 best items, with the ten best items."""
+    settings = {"length": 200, "threads": 1, "worker": "seqrec_lists", **more.pop("settings"), **NARROW}
+    return Case(
+        name=name,
+        title=title,
+        unit=unit,
+        data="ml-1m",
+        contenders=(
+            seqrec("the best items", lists={}, **settings),
+            *(seqrec(lists, lists=options, **settings) for lists, options in LISTS.items()),
+        ),
+        ratios=tuple(Ratio(f"{text}: {lists}", lists, ("the best items",), quantity, False) for lists in LISTS),
+        **more,
+    )
+
+
+DIVERSITY = (
+    diverse_lists(
+        "diversity-frame",
+        "Ten of the 100 best items for each of 6,040 users, MovieLens-1M",
+        "users",
+        "cpu_seconds",
+        "users a second as a share of that without, by processor time",
+        settings={"task": "frame"},
+        warm_up=1,
+        count=1,
+        shown=("seconds", "cpu_seconds"),
+    ),
+    diverse_lists(
+        "diversity-request",
+        "One history of 50 items, ten of the 100 best items, MovieLens-1M",
+        "requests",
+        "p50_ms",
+        "speed of a median request as a share of that without",
+        settings={"task": "request", "history_length": 50},
+        warm_up=10,
+        count=100,
+        shown=("p50_ms", "p95_ms"),
+    ),
+)
+
 
 def time_to_quality(recipe: Path, quality: float, limit: float) -> Case:
     """Measure the time from the table on disk to a given validation NDCG@10 on MovieLens-1M."""
@@ -436,5 +490,6 @@ HSTU_QUALITY = (
 CASES = (
     *(TRAIN_ML_1M, TRAIN_SAMPLED, TRAIN_BEAUTY, *TRAIN_HSTU, RANK, REQUEST, MEMORY, RETRIEVE, MILLION, CURVES),
     *(TRAIN_FEATURES, REQUEST_FEATURES, ADD_ITEMS),
+    *DIVERSITY,
     *HSTU_QUALITY,
 )

@@ -3,11 +3,18 @@ import pytest
 
 from seqrec.interactions.data_arguments import DataArguments
 from seqrec.interactions.preparation import prepare
+from seqrec.search.diversity_options import DiversityOptions
 
 
 @pytest.mark.parametrize("name", ["floor", "gpt2", "seqrec", "seqrec_quality"])
 def test_every_worker_of_our_environment_can_be_loaded(load, name):
     assert load(f"{name}_worker").train
+
+
+def test_every_kind_of_list_that_is_measured_has_options_that_are_accepted(load):
+    assert load("seqrec_lists_worker").answer_tables
+    for options in load("cases").LISTS.values():
+        assert DiversityOptions(**options)
 
 
 def test_ratios_compare_contenders_of_their_case(load):
