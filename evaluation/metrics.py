@@ -24,6 +24,7 @@ __all__ = [
     "RANKING_METRICS",
     "average_precision",
     "checked_counts",
+    "checked_lists",
     "count_exposures",
     "coverage",
     "gini",
@@ -244,22 +245,8 @@ def count_exposures(top_UK: ArrayLike, k: int, *, num_items: int) -> np.ndarray:
     >>> count_exposures([[3, 5], [3, 0]], k=2, num_items=3)
     array([2, 0, 1])
     """
-    top_UK = np.asarray(top_UK)
-    if top_UK.ndim != 2 or not np.issubdtype(top_UK.dtype, np.integer) or len(top_UK) == 0:
-        raise InputError(
-            f"Lists must be integer token ids of shape (users, K), with at least one list, got {describe(top_UK)}."
-        )
-    if checked_k(k) > top_UK.shape[1]:
-        raise InputError(f"k={k} exceeds the length of the lists, {top_UK.shape[1]}. Make longer lists.")
-    ids_N = top_UK[:, :k][top_UK[:, :k] != PAD_ID].astype(np.int64)
-    rows_N = rows_of(ids_N)
-    wrong_N = ids_N[(rows_N < 0) | (rows_N >= num_items)]
-    if len(wrong_N):
-        raise InputError(
-            f"{len(wrong_N)} of {len(ids_N)} recommendations are not items (first: token id {wrong_N[0]}). "
-            f"Items have ids {NUM_SPECIAL_TOKENS} to {token_ids_of(num_items) - 1}; use 0 for an empty place."
-        )
-    return np.bincount(rows_N, minlength=num_items)
+    listed_UK = checked_lists(top_UK, k, num_items=num_items)
+    return np.bincount(rows_of(listed_UK[listed_UK != PAD_ID]), minlength=num_items)
 
 
 def mean_exposed(values_I: np.ndarray, exposures_I: np.ndarray) -> float:
@@ -301,6 +288,27 @@ def checked_k(k: int) -> int:
     if not isinstance(k, int | np.integer) or not 1 <= k < NOT_RANKED:
         raise InputError(f"k must be an integer >= 1 and < {NOT_RANKED}, got {k!r}.")
     return int(k)
+
+
+def checked_lists(top_UK: ArrayLike, k: int, *, num_items: int) -> np.ndarray:
+    """Check lists of token ids and cut them off: (U, k), int64."""
+    top_UK = np.asarray(top_UK)
+    if top_UK.ndim != 2 or not np.issubdtype(top_UK.dtype, np.integer) or len(top_UK) == 0:
+        raise InputError(
+            f"Lists must be integer token ids of shape (users, K), with at least one list, got {describe(top_UK)}."
+        )
+    if checked_k(k) > top_UK.shape[1]:
+        raise InputError(f"k={k} exceeds the length of the lists, {top_UK.shape[1]}. Make longer lists.")
+    listed_UK = top_UK[:, :k].astype(np.int64)
+    ids_N = listed_UK[listed_UK != PAD_ID]
+    rows_N = rows_of(ids_N)
+    wrong_N = ids_N[(rows_N < 0) | (rows_N >= num_items)]
+    if len(wrong_N):
+        raise InputError(
+            f"{len(wrong_N)} of {len(ids_N)} recommendations are not items (first: token id {wrong_N[0]}). "
+            f"Items have ids {NUM_SPECIAL_TOKENS} to {token_ids_of(num_items) - 1}; use 0 for an empty place."
+        )
+    return listed_UK
 
 
 def checked_counts(item_counts_V: ArrayLike) -> np.ndarray:
