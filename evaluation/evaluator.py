@@ -3,6 +3,7 @@
 Shape suffixes: U evaluated rows, B rows of a batch, K list length, D hidden size, V vocabulary.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -22,7 +23,7 @@ from seqrec.interactions.required_times import require_request_times, require_se
 from seqrec.search.interfaces import Encoder
 from seqrec.search.scoring import Scores
 
-__all__ = ["BAR_DELAY", "Ranking", "Scorer", "rank_dataset"]
+__all__ = ["BAR_DELAY", "Ranking", "ScoredRows", "Scorer", "rank_dataset", "score_rows"]
 
 DEFAULT_KS = (1, 5, 10, 20)
 BAR_DELAY = 0.5  # seconds; shorter rankings need no progress bar
@@ -127,6 +128,15 @@ class Ranking:
         return {**ranking_metrics(self.ranks_U, ks), **list_metrics(self.top_UK, item_counts_V, list_ks)}
 
 
+@dataclass(frozen=True)
+class ScoredRows:
+    """One batch of rows with their scores: where the rows are, their tensors on the scorer's device, and the scores."""
+
+    index_B: np.ndarray
+    batch: dict[str, Tensor]
+    scores: Scores
+
+
 @torch.no_grad()
 def rank_dataset(
     ranked: Encoder | Scorer,
@@ -163,6 +173,28 @@ def rank_dataset(
         raise InputError(
             f"max_length must be at least 1, got {max_length}, and list_length at least 0, got {list_length}."
         )
+    ranks_U = np.zeros(len(rows), dtype=np.int64)
+    top_UK = np.zeros((len(rows), list_length), dtype=np.int64)
+    options = {"exclude_seen": exclude_seen, "batch_size": batch_size, "progress": progress}
+    for found in score_rows(ranked, rows, max_length=max_length, **options):
+        ranks_U[found.index_B] = found.scores.rank(found.batch["targets"]).cpu()
+        if list_length:
+            top_UK[found.index_B] = found.scores.top_k(list_length)[1].cpu()
+    return Ranking(ranks_U, top_UK)
+
+
+@torch.no_grad()
+def score_rows(
+    ranked: Encoder | Scorer,
+    rows: Histories | Dataset,
+    *,
+    max_length: int,
+    exclude_seen: bool,
+    batch_size: int = 256,
+    progress: bool = False,
+    title: str = "Ranking",
+) -> Iterator[ScoredRows]:
+    """Yield batches of rows of similar length with their scores; for arguments and errors, see `rank_dataset`."""
     scorer = as_scorer(ranked)
     columns = tuple(getattr(getattr(ranked, "config", None), "event_columns", ("input_ids",)))  # baselines read items
     row_columns = tuple(getattr(scorer, "row_columns", ()))
@@ -172,16 +204,10 @@ def rank_dataset(
     require_request_times(histories.rows, columns)
     batches = list(batches_of_like_length(np.minimum(histories.lengths_R, max_length), batch_size))
     collate = HistoryCollator(max_length, columns)
-    ranks_U = np.zeros(len(histories), dtype=np.int64)
-    top_UK = np.zeros((len(histories), list_length), dtype=np.int64)
     bar = {"leave": False, "dynamic_ncols": True, "delay": BAR_DELAY}
-    for index_B in tqdm(batches, desc="Ranking", disable=not progress, **bar):
+    for index_B in tqdm(batches, desc=title, disable=not progress, **bar):
         batch = collate(histories.select(index_B))
         batch = {name: tensor.to(scorer.device) for name, tensor in batch.items()}
         of_rows = {name: torch.from_numpy(histories.rows[name][index_B]) for name in row_columns}
         found = scorer.score_users(**encoder_inputs(batch), **of_rows)
-        scores = found.masked(batch["seen_ids"] if exclude_seen else None)
-        ranks_U[index_B] = scores.rank(batch["targets"]).cpu()
-        if list_length:
-            top_UK[index_B] = scores.top_k(list_length)[1].cpu()
-    return Ranking(ranks_U, top_UK)
+        yield ScoredRows(index_B, batch, found.masked(batch["seen_ids"] if exclude_seen else None))

@@ -3,7 +3,6 @@
 Shape suffixes: U evaluated rows, V vocabulary.
 """
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -13,6 +12,7 @@ import numpy as np
 from seqrec.evaluation.confidence import confidence_intervals
 from seqrec.evaluation.evaluator import Ranking, rank_dataset
 from seqrec.evaluation.item_knn import ItemKnnBaseline
+from seqrec.evaluation.list_report import category_columns, known, list_quality
 from seqrec.evaluation.recent_popularity import RecentPopularityBaseline
 from seqrec.evaluation.slices import slice_metrics
 from seqrec.evaluation.targets import share_beyond_reach, warn_of_repeats
@@ -24,6 +24,7 @@ from seqrec.search.popularity import PopularityBaseline
 __all__ = ["LIST_LENGTH", "measure"]
 
 LIST_LENGTH = 20
+SHOWN_LENGTH = 10  # of the lists whose quality is measured
 
 
 def measure(
@@ -33,6 +34,7 @@ def measure(
     exclude_seen: bool,
     splits: Sequence[str] = HELD_OUT,
     request_protocol: Mapping[str, Any] | None = None,
+    vectors_VD: np.ndarray | None = None,
 ) -> dict[str, Any]:
     """Rank held-out splits with a model and with the baselines, under the same protocol.
 
@@ -44,12 +46,13 @@ def measure(
         exclude_seen: Whether to leave items of the history out of the ranking.
         splits: The splits to rank, of "validation" and "test".
         request_protocol: What the model knows of a request (`config.request_protocol`), for the protocol.
+        vectors_VD: The model's item vectors, for the distance of items within lists; None to leave it out.
 
     Returns:
         `"protocol"`; `"unreachable_targets"`, the share of targets by split that no model can hit: unknown items, and
         items excluded as seen (with a warning if there are many of these); `"model"`, `"popularity"`,
-        `"recent_popularity"` and `"item_knn"`, each with its metrics by split; and `"confidence"` and `"slices"`, each
-        by these names and by split.
+        `"recent_popularity"` and `"item_knn"`, each with its metrics by split; and `"confidence"`, `"slices"` and
+        `"lists"` (see `list_quality`), each by these names and by split.
     """
     held_out = {split: as_histories(data.sequences[split]) for split in splits}
     for split in splits:
@@ -66,6 +69,7 @@ def measure(
         **({"recent_popularity": partial(rank, recent_popularity, max_length=1)} if recent_popularity else {}),
         "item_knn": partial(rank, item_knn, max_length=longest),
     }
+    quality = partial(list_quality, k=SHOWN_LENGTH, vectors_VD=vectors_VD, categories=category_columns(data.items))
     figures: dict[str, Any] = {
         "protocol": {
             **data.protocol,
@@ -78,7 +82,12 @@ def measure(
     }
     for name, ranker in rankers.items():
         for split, histories in held_out.items():
-            for section, found in describe(ranker(histories), histories, item_counts_V).items():
+            ranking = ranker(histories)
+            sections = {
+                **describe(ranking, histories, item_counts_V),
+                "lists": quality(ranking.top_UK, histories, item_counts_V),
+            }
+            for section, found in sections.items():
                 by_ranker = figures if section == "metrics" else figures.setdefault(section, {})
                 by_ranker.setdefault(name, {})[split] = found
     return figures
@@ -86,9 +95,8 @@ def measure(
 
 def describe(ranking: Ranking, histories: Histories, item_counts_V: np.ndarray) -> dict[str, dict[str, Any]]:
     """Compute a ranking's metrics (None if undefined), their confidence intervals, and its slices."""
-    metrics = ranking.metrics(item_counts_V).items()
     return {
-        "metrics": {name: value if math.isfinite(value) else None for name, value in metrics},  # JSON has no NaN
+        "metrics": known(ranking.metrics(item_counts_V)),
         "confidence": dict(confidence_intervals(ranking.ranks_U)),
         "slices": slice_metrics(
             ranking.ranks_U,

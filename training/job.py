@@ -179,6 +179,7 @@ def conclude(
         data,
         exclude_seen=exclude_seen,
         request_protocol=trainer.bare_model.config.request_protocol,
+        vectors_VD=trainer.bare_model.item_vectors().float().numpy(force=True),
     )
     config = trainer.bare_model.config
     if config.label_tasks:

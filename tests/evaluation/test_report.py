@@ -2,6 +2,7 @@
 
 import json
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
@@ -17,6 +18,7 @@ from seqrec.interactions.data_arguments import DataArguments
 from seqrec.interactions.preparation import prepare
 from seqrec.interactions.prepared_sets import PreparedData
 from seqrec.interactions.tokenization_items import ItemTokenizer
+from seqrec.search.popularity import PopularityBaseline
 
 
 def prepared(num_items, train, held_out, validation=None):
@@ -145,7 +147,7 @@ def test_recent_popularity_is_measured_where_timestamps_are_times():
     figures = figures_of(prepare(DataArguments(), interactions=table))
     assert figures["recent_popularity"]["validation"]["hr@1"] == 39 / 40  # nobody came before the first user
     assert figures["popularity"]["validation"]["hr@1"] == 0
-    for section in ("confidence", "slices"):
+    for section in ("confidence", "slices", "lists"):
         assert list(figures[section]) == ["model", "popularity", "recent_popularity", "item_knn"]
     assert len(metrics_table(figures).splitlines()) == 9
     ordered = table.with_columns(timestamp=pl.int_range(pl.len()))
@@ -153,3 +155,27 @@ def test_recent_popularity_is_measured_where_timestamps_are_times():
     assert "recent_popularity" not in {*without, *without["confidence"], *without["slices"]}
     assert len(metrics_table(without).splitlines()) == 7
     assert without["popularity"] == figures["popularity"]
+
+
+def test_lists_are_measured_by_the_vectors_and_categories_that_exist():
+    data = prepared(12, [[3, 4, 4, 5]], [([3, 4], 5), ([6], 7)])
+    model = PopularityBaseline(data.items.counts_by_token)
+    assert set(lists_of(model, data)) == {"popularity_lift@10"}
+    genres = ["Comedy|War", "Drama", None] * 4
+    columns = {"genres": genres, "year": [1990] * 12, "plot": ["one of a kind"] * 12, "length": [90.5] * 12}
+    described = replace(
+        data,
+        items=Catalogue(data.items.frame.with_columns(**{name: pl.Series(values) for name, values in columns.items()})),
+    )
+    found = lists_of(model, described, vectors_VD=np.eye(15))
+    assert set(found) == {"popularity_lift@10", "intra_list_distance@10", "categories"}
+    assert found["intra_list_distance@10"] == 1
+    assert set(found["categories"]) == {"genres"}
+    assert found["categories"]["genres"]["category_coverage@10"] == 1
+
+
+def lists_of(model, data, **options):
+    def rank(rows):
+        return rank_dataset(model, rows, max_length=5, list_length=LIST_LENGTH)
+
+    return measure(rank, data, exclude_seen=True, **options)["lists"]["model"]["test"]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from seqrec.cli.console import json_text
 from seqrec.cli.declared_flags import data_flag_names
+from seqrec.cli.evaluate_curve import add_curve_flags, check_curve_flags, draw_curve
 from seqrec.cli.output import WRITERS, require_output_file, write_frame
 from seqrec.cli.parsers import FlagParser, flag_names, not_empty, require_flags
 from seqrec.cli.shared_flags import (
@@ -23,6 +24,7 @@ from seqrec.cli.shared_flags import (
     value_of,
 )
 from seqrec.evaluation.baseline_warning import BASELINE_WARNING, baseline_warning
+from seqrec.evaluation.diversity_table import curve_table
 from seqrec.evaluation.tables import metrics_table, terminal_width, wrap
 from seqrec.evaluation.task_tables import task_tables
 from seqrec.interactions.locations import require_model_name
@@ -62,6 +64,7 @@ def own_flags() -> FlagParser:
     parser.add_argument(
         "--ranks", type=not_empty, help=f"File for the rank of each user's held-out item ({', '.join(WRITERS)})."
     )
+    add_curve_flags(parser)
     add_quiet_flag(parser)
     add_import_flag(parser)
     return parser
@@ -72,9 +75,13 @@ def check_own_flags(parser: FlagParser, argv: Sequence[str]) -> None:
     flags = parser.parse_known_args(argv)[0]
     require_model_name(flags.model)
     check_dataset(argv)
+    where: dict[str, Any] = {
+        "model": flags.model,
+        "sources": {f"--{name}": value_of(name, argv) for name in ("dataset", "items")},
+    }
     if flags.ranks is not None:
-        sources = {f"--{name}": value_of(name, argv) for name in ("dataset", "items")}
-        require_output_file(flags.ranks, model=flags.model, sources=sources, flag="--ranks")
+        require_output_file(flags.ranks, **where, flag="--ranks")
+    check_curve_flags(flags, where)
 
 
 def full_parser(own: FlagParser) -> "DataclassParser":
@@ -114,7 +121,9 @@ def evaluate(parser: "DataclassParser", argv: Sequence[str]) -> None:
     )
     warn_of_other_data(protocol, data)
     set_training_events(recommender.model, as_histories(data.sequences["train"]))
-    figures, ranking = measure_saved(recommender, data, flags, protocol)
+    exclude_seen = protocol.get("exclude_seen", True) and not flags.include_seen
+    curve = draw_curve(recommender, data, flags, exclude_seen)
+    figures, ranking = measure_saved(recommender, data, flags, exclude_seen)
     if flags.ranks is not None:
         write_frame(ranks_table(ranking, as_histories(data.sequences[flags.split]), recommender.items), flags.ranks)
     warning = baseline_warning(figures, flags.split)
@@ -125,6 +134,8 @@ def evaluate(parser: "DataclassParser", argv: Sequence[str]) -> None:
     print(metrics_table(figures, width=width))
     if tables := task_tables(figures, width=width):
         print(f"\n{tables}")
+    if curve is not None:
+        print(f"\n{curve_table(curve, width=width)}")
     if warning is not None:
         print(f"\n{wrap(warning, width)}")
 
@@ -150,13 +161,12 @@ def warn_of_other_data(protocol: dict[str, Any], data: "PreparedData") -> None:
 
 
 def measure_saved(
-    recommender: "Recommender", data: "PreparedData", flags: argparse.Namespace, protocol: dict[str, Any]
+    recommender: "Recommender", data: "PreparedData", flags: argparse.Namespace, exclude_seen: bool
 ) -> tuple[dict[str, Any], "Ranking"]:
     """Evaluate on one split, in the same way as the training; return the figures and the model's ranking."""
     from seqrec.evaluation.evaluator import rank_dataset
     from seqrec.evaluation.report import LIST_LENGTH, measure
 
-    exclude_seen = protocol.get("exclude_seen", True) and not flags.include_seen
     ranking = rank_dataset(
         recommender.model,
         data.sequences[flags.split],
@@ -171,6 +181,7 @@ def measure_saved(
         exclude_seen=exclude_seen,
         splits=[flags.split],
         request_protocol=recommender.model.config.request_protocol,
+        vectors_VD=recommender.model.item_vectors().float().numpy(force=True),
     )
     if recommender.model.config.label_tasks:
         figures["tasks"] = measure_saved_tasks(recommender, data, flags)

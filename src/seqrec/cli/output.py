@@ -2,7 +2,7 @@
 
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,18 +26,27 @@ def write_frame(frame: "pl.DataFrame", path: str) -> None:
         getattr(frame, WRITERS[Path(path).suffix.lower()])(part)
 
 
-def require_output_file(path: str, *, model: str, sources: Mapping[str, str | None], flag: str = "--output") -> None:
-    """Raise an `InputError` unless a table can be written here without replacing its source or a file of the model.
+def require_output_file(
+    path: str,
+    *,
+    model: str,
+    sources: Mapping[str, str | None],
+    flag: str = "--output",
+    endings: Collection[str] = WRITERS,
+) -> None:
+    """Raise an `InputError` unless a file can be written here without replacing its source or a file of the model.
 
     Args:
         path: The file to write.
         model: The model's folder or repository.
         sources: The inputs by their flags: files, or folders of files; None for those not given.
         flag: The flag that gave the path.
+        endings: What the file's name may end in.
     """
     output = Path(path)
-    if output.suffix.lower() not in WRITERS:
-        raise InputError(f"{flag} {path!r} must end in one of {', '.join(WRITERS)}.")
+    if output.suffix.lower() not in endings:
+        one_of = "one of " if len(endings) > 1 else ""
+        raise InputError(f"{flag} {path!r} must end in {one_of}{', '.join(endings)}.")
     target = Path(os.path.realpath(output))  # writing follows links too
     if target.is_dir():
         raise InputError(f"{flag} {path!r} is a folder. Give the name of a file.")

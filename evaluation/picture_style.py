@@ -1,0 +1,134 @@
+"""The look of all pictures: colours, fonts, sizes, names of items, and saving as PNG."""
+
+import unicodedata
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+
+import matplotlib
+from matplotlib import font_manager
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+__all__ = [
+    "BLUE",
+    "CATEGORY_COLOURS",
+    "DARK_GREY",
+    "GREY",
+    "LIGHT_GREY",
+    "TEXT_GREY",
+    "new_figure",
+    "picture",
+    "readable_names",
+    "save_picture",
+    "shorten",
+]
+
+BLUE = "#1f6feb"  # of the model
+TEXT_GREY, DARK_GREY, GREY, LIGHT_GREY = "#57606a", "#7a7a7a", "#a8a8a8", "#d6d6d6"
+# Distinct for colour-blind people too: Okabe & Ito 2008, without black and the pale yellow; two are ours.
+CATEGORY_COLOURS = ("#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9", "#8c6bb1", "#a6761d")
+DPI = 120
+# Tried in this order for letters that the first lacks; those that are not installed are left out.
+FONTS = (
+    *("DejaVu Sans", "Noto Sans", "Noto Sans CJK JP", "Noto Sans CJK SC", "Noto Sans JP", "Noto Sans SC"),
+    *("Hiragino Sans", "PingFang SC", "Yu Gothic", "Microsoft YaHei", "Malgun Gothic", "WenQuanYi Zen Hei"),
+    *("IPAexGothic", "Arial Unicode MS", "Noto Sans Arabic", "Noto Sans Hebrew", "Noto Sans Devanagari"),
+)
+
+
+def new_figure(width: float, height: float, *, dpi: int = DPI) -> Figure:
+    """Return an empty white figure.
+
+    Args:
+        width: Inches.
+        height: Inches.
+        dpi: Pixels per inch.
+    """
+    figure = Figure(figsize=(width, height), dpi=dpi, layout="constrained", facecolor="white")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def save_picture(figure: Figure, path: str | Path, *, title: str) -> None:
+    """Write a PNG that says in its metadata what it shows, and that seqrec drew it."""
+    figure.savefig(path, format="png", metadata={"Title": title, "Software": f"seqrec {version('seqrec')}"})
+
+
+@contextmanager
+def picture(path: str | Path, width: float, height: float, *, title: str, dpi: int = DPI) -> Iterator[Figure]:
+    """Provide a figure to draw on, and save it; "$" in texts is no formula, and letters come from several fonts.
+
+    Args:
+        path: The PNG to write.
+        width: Inches.
+        height: Inches.
+        title: Says what the picture shows, in its metadata.
+        dpi: Pixels per inch.
+    """
+    with matplotlib.rc_context({"text.parse_math": False, "font.family": list(font_files())}):
+        figure = new_figure(width, height, dpi=dpi)
+        yield figure
+        save_picture(figure, path, title=title)
+
+
+def readable_names(titles: Sequence[str | None], item_ids: Sequence[str], width: int) -> list[str]:
+    """Return short names of items: titles, or ids where there is no title or no font can draw it.
+
+    Letters that no installed font has are left out, with a warning.
+
+    Args:
+        titles: Titles, None for items without one.
+        item_ids: The ids of the same items.
+        width: Most letters of a name; wide letters count as two.
+    """
+    names, num_undrawn = [], 0
+    for title, item_id in zip(titles, item_ids, strict=True):
+        whole = " ".join((title or item_id).split())
+        drawn = " ".join(drawable(whole).split())
+        num_undrawn += drawn != whole
+        names.append(shorten(drawn if any(map(str.isalnum, drawn)) else drawable(item_id) or "?", width))
+    if num_undrawn:
+        warnings.warn(
+            f"{num_undrawn} of {len(names)} names have letters that no installed font can draw, which are left out. "
+            "Install a font that has them, such as Noto Sans CJK.",
+            stacklevel=2,
+        )
+    return names
+
+
+def shorten(text: str, width: int) -> str:
+    """Cut a text to a width in letters, of which wide ones count as two.
+
+    >>> shorten("The Silence of the Lambs", 12)
+    'The Silence…'
+    """
+    sizes = [2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in text]
+    if sum(sizes) <= width:
+        return text
+    kept = 0
+    while sum(sizes[: kept + 1]) < width:
+        kept += 1
+    return f"{text[:kept].rstrip()}…"
+
+
+def drawable(text: str) -> str:
+    """Leave out letters that no installed font has."""
+    return "".join(letter for letter in text if ord(letter) in known_letters() and letter.isprintable())
+
+
+@cache
+def font_files() -> dict[str, str]:
+    """Return those of `FONTS` that are installed: family → file."""
+    found = {font.name: font.fname for font in reversed(font_manager.fontManager.ttflist)}
+    return {family: found[family] for family in FONTS if family in found}
+
+
+@cache
+def known_letters() -> frozenset[int]:
+    """Return the code points that the installed fonts can draw."""
+    charmaps = (font_manager.get_font(file).get_charmap() for file in font_files().values())
+    return frozenset(code for charmap in charmaps for code in charmap)
