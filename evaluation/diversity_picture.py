@@ -16,7 +16,7 @@ NAMES = {
     "mmr": "MMR",
     "dpp": "DPP",
     "calibrated": "calibrated",
-    "max_per": "at most n per {column}",
+    "max_per": "at most n per category",
     "popularity_penalty": "popularity penalty",
     "exposure": "minimum exposure",
 }
@@ -62,9 +62,8 @@ def draw_panel(axis: Axes, curve: Mapping[str, Any], path: Sequence[str]) -> Non
     for method, found in curve["methods"].items():
         points = [(value(point, path), value(point, accuracy)) for point in found["points"]]
         drawn = [own, *(point for point in points if None not in point and point[1] >= own[1] * (1 - MOST_LOSS))]
-        name = NAMES[method].format(column=curve["diversify_by"])
         style = {"marker": MARKERS[method], "color": COLOURS[method], "markevery": slice(1, None)}
-        axis.plot(*zip(*drawn, strict=True), **style, markersize=4.5, linewidth=1.4, label=name, alpha=0.9)
+        axis.plot(*zip(*drawn, strict=True), **style, markersize=4.5, linewidth=1.4, label=NAMES[method], alpha=0.9)
     axis.plot(*own, "*", color=BLUE, markersize=14, label="the model's own lists", zorder=5)
     axis.yaxis.set_major_formatter(FuncFormatter(lambda number, _: f"{number:.3f}".removeprefix("0")))
     axis.spines[["top", "right"]].set_visible(False)

@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 
 from seqrec.hub.weights_hash import model_sha256
+from seqrec.inference.exposed_lists import exposed_lists, require_exposure
 from seqrec.inference.label_predictor import LabelPredictor
 from seqrec.inference.recommend_file import RecommendedFile, recommend_file
 from seqrec.inference.recommendations import Recommendations, describe
@@ -180,6 +181,7 @@ class ListRecommender(LabelPredictor):
         popularity_penalty: float = 0.0,
         exploration: float = 0.0,
         seed: int | None = None,
+        min_exposure: float = 0.0,
         columns: Mapping[str, str] | None = None,
     ) -> pl.DataFrame:
         """Recommend for every user of a table of interactions.
@@ -205,6 +207,9 @@ class ListRecommender(LabelPredictor):
             popularity_penalty: See `recommend`.
             exploration: See `recommend`.
             seed: See `recommend`.
+            min_exposure: From 0 to 1: about the least number of lists that an item is in, relative to that with all
+                items in equally many. Items in fewer lists replace the last items of some: of those users, among whose
+                best `rerank_from` they are, for whom they are nearly good enough. Lists stay in the order of scores.
             columns: Other names of the table's columns, such as `{"user_id": "uid"}`.
 
         Returns:
@@ -220,6 +225,8 @@ class ListRecommender(LabelPredictor):
         k, exclude_seen = self.check_k(k), require_switch(exclude_seen, name="exclude_seen")
         options = DiversityOptions(diversity, method, diversify_by, max_per, popularity_penalty, exploration, seed)
         rerankers = self.rerankers(k, rank_by=rank_by, rerank_from=rerank_from, diversity=options)
+        require_exposure(min_exposure, rerank_from, k, others=bool(rerankers))
+        num_found = min(rerank_from, len(self.items)) if min_exposure else k
         allowed = self.allowed(self.encode_list(allow, where="allow"), where)
         denied = self.encode_list(deny, where="deny")
         table = read_user_table(
@@ -236,8 +243,12 @@ class ListRecommender(LabelPredictor):
         warn_of_empty(table.histories, BY_POPULARITY)
         self.warn_of_old_counts(table.histories)
         found = self.retriever.retrieve(
-            table.histories, k, exclude_seen=exclude_seen, allowed=allowed, denied=denied, rerankers=rerankers
+            table.histories, num_found, exclude_seen=exclude_seen, allowed=allowed, denied=denied, rerankers=rerankers
         )
+        if min_exposure:
+            has_items_R = table.histories.lengths_R > 0
+            sizes = {"k": k, "vocab_size": self.items.vocab_size}
+            found = exposed_lists(*found, **sizes, min_exposure=min_exposure, has_items_R=has_items_R)
         return user_lists(table.user_ids, *found, self.items)
 
     def recommend_file(
