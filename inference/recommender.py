@@ -19,6 +19,7 @@ from seqrec.hub.saved_catalogue import save_catalogue
 from seqrec.hub.saved_folder import load_record, load_saved, require_one_catalogue
 from seqrec.hub.sharing import push_folder
 from seqrec.hub.staging import staged
+from seqrec.inference.explainer import Explainer
 from seqrec.inference.hidden_items import hide, show
 from seqrec.inference.list_recommender import ListRecommender
 from seqrec.inference.new_catalogue import over_catalogue
@@ -44,7 +45,7 @@ from seqrec.search.retriever import Retriever
 __all__ = ["Recommender"]
 
 
-class Recommender(ListRecommender):
+class Recommender(ListRecommender, Explainer):
     """Recommend items by their raw ids.
 
     Ids can be in a list, tuple, NumPy array, iterator, or a Series or column of pandas, polars or pyarrow; for `allow`

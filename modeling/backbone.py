@@ -145,7 +145,13 @@ class NextItemBackbone(NextItemPreTrainedModel):
         """Turn item vectors and the events' other columns into hidden states: `forward` without captured outputs."""
         self.check_length(items_BLD.shape[1])
         layout = SequenceLayout(attention_mask_BL, position_ids_BL, *event_times(self.event_columns, columns))
-        hidden_BLD = sum_events(self.event_parts, items_BLD, columns, layout) * self.input_scale
+        return self.encode_sums(sum_events(self.event_parts, items_BLD, columns, layout), layout, query_position)
+
+    def encode_sums(
+        self, events_BLD: Tensor, layout: SequenceLayout, query_position: Tensor | int | None = None
+    ) -> Tensor:
+        """Turn the sums of the events' parts, not yet scaled, into hidden states; see `encode_events`."""
+        hidden_BLD = events_BLD * self.input_scale
         if query_position is None:
             return self.encode_sequences(hidden_BLD, layout)
         return self.encode_queries(hidden_BLD, layout, query_position)

@@ -24,6 +24,7 @@ from seqrec.interactions.request_options import require_list_length, require_swi
 from seqrec.interactions.request_reading import AllowDeny, Requests, read_requests, warn_of_empty
 from seqrec.interactions.special_tokens import UNK_ID
 from seqrec.interactions.tokenizer_settings import make_tokenizer
+from seqrec.modeling.explanation_methods import explain_lists
 from seqrec.modeling.forked_workers import use_one_thread_after_forks
 from seqrec.modeling.grown_models import grown_model, has_id_embedding
 from seqrec.modeling.pipeline_diversity import DiverseLists
@@ -143,15 +144,18 @@ class NextItemRecommendationPipeline(Pipeline):
                 each) asks for predictions for these items, as `Recommender.predict` gives.
             **kwargs: `top_k` (10), the number of items; `exclude_seen` (True), whether to leave out items of the
                 history; `allow`, the only ids that may be recommended, and `deny`, ids that may not: one list for all
-                histories, or one for each; `at`, for requests without their own; `diversity`, `method`,
-                `diversify_by`, `max_per`, `popularity_penalty`, `exploration`, `seed` and `rerank_from` (100) for
-                diverse lists, as in `Recommender.recommend`, columns of items being those of `items.parquet`, which
-                needs pyarrow. `batch_size` has no effect: a list of histories is batched by length.
+                histories, or one for each; `at`, for requests without their own; `explain`, True or the name of a
+                method of `Recommender.explain`; `diversity`, `method`, `diversify_by`, `max_per`,
+                `popularity_penalty`, `exploration`, `seed` and `rerank_from` (100) for diverse lists, as in
+                `Recommender.recommend`, columns of items being those of `items.parquet`, which needs pyarrow.
+                `batch_size` has no effect: a list of histories is batched by length.
 
         Returns:
             `[{"item_id": …, "score": …, "title": …}, …]`, best first, for one history; a list of such lists for
             several. The title is None for an item without one; if no item of the catalogue has a title, answers have no
-            `title`. Lists are shorter than `top_k` if fewer items may be recommended. For `candidates`,
+            `title`. Lists are shorter than `top_k` if fewer items may be recommended. With `explain`, each item has
+            `reasons`, the rows of `Recommender.explain` as dictionaries; none for histories without a known item. For
+            `candidates`,
             `[{"item_id": …, "rating": …, "click": …}, …]` in their order, with the tasks that the model predicts.
 
         Raises:
@@ -186,6 +190,7 @@ class NextItemRecommendationPipeline(Pipeline):
         allow: AllowDeny = None,
         deny: AllowDeny = None,
         at: Any = None,
+        explain: bool | str | None = None,
         rerank_from: int | None = None,
         diversity: float | None = None,
         method: DiversityMethod | None = None,
@@ -197,7 +202,7 @@ class NextItemRecommendationPipeline(Pipeline):
     ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
         lists = {name: as_lists(ids, name) for name, ids in given({"allow": allow, "deny": deny}).items()}
         preparing = lists | given({"at": at})
-        answering = {"top_k": top_k, "exclude_seen": exclude_seen, "rerank_from": rerank_from}
+        answering = {"top_k": top_k, "exclude_seen": exclude_seen, "explain": explain, "rerank_from": rerank_from}
         diverse = {
             "diversity": diversity,
             "method": method,
@@ -243,6 +248,7 @@ class NextItemRecommendationPipeline(Pipeline):
         input_tensors: dict[str, Any],
         top_k: int = 10,
         exclude_seen: bool = True,
+        explain: bool | str = False,
         rerank_from: int = 100,
         **diverse: Any,
     ) -> dict[str, Any]:
@@ -264,7 +270,11 @@ class NextItemRecommendationPipeline(Pipeline):
             denied=requests.denied,
             rerankers=[diversifier] if diversifier else (),
         )
-        return {"is_single": requests.is_single, "scores_BK": scores_BK, "token_ids_BK": token_ids_BK}
+        found = {"is_single": requests.is_single, "scores_BK": scores_BK, "token_ids_BK": token_ids_BK}
+        if explain is not False:
+            names, titles = self.item_ids, self.titles or [None] * len(self.item_ids)
+            found["reasons"] = explain_lists(self.retriever, requests.histories, token_ids_BK, explain, names, titles)
+        return found
 
     def postprocess(self, model_outputs: dict[str, Any]) -> list[Any]:
         """Turn scores and token ids into raw ids with scores and titles, without empty places; or list predictions."""
@@ -278,6 +288,9 @@ class NextItemRecommendationPipeline(Pipeline):
             ]
             for scores_K, token_ids_K in zip(model_outputs["scores_BK"], model_outputs["token_ids_BK"], strict=True)
         ]
+        for items, reasons in zip(found, model_outputs.get("reasons", ()), strict=False):
+            for item, own in zip(items, reasons, strict=True):
+                item["reasons"] = own
         return found[0] if model_outputs["is_single"] else found
 
     def describe(self, token_id: int, score: float) -> dict[str, Any]:
