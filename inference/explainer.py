@@ -21,7 +21,7 @@ from seqrec.interactions.polars_threads import require_polars
 from seqrec.interactions.raw_ids import ItemId, ItemIds, Unknown, id_text, may_hold_ids, read_ids
 from seqrec.interactions.request_reading import read_requests
 from seqrec.interactions.timed_requests import Unsorted
-from seqrec.modeling.explanation_methods import ITEM, explain_history, method_named, reasons_of
+from seqrec.modeling.explanation_methods import explain_history, method_named, most_important, reasons_of
 
 __all__ = ["Explainer"]
 
@@ -50,13 +50,13 @@ class Explainer(LabelPredictor):
         The score is that of `recommend`, before anything that ranks its items again (`rank_by`). Only the newest
         `model.config.max_history_length` events have a part in it; a warning says if there are older ones.
 
-        Methods:
+        The methods are:
 
         - `"leave_one_out"`: the score with all events minus the score without this one, as `recommend` would compute
           it. It needs no assumptions, and is the reference. Contributions do not sum to the score, because events act
           together. See `leave_one_out` for histories of one item.
         - `"integrated_gradients"`: shares that sum to the score minus that of average events (Sundararajan et al.,
-          ICML 2017), in 32 steps. They are divided by items' ids and features, and other columns of events.
+          ICML 2017), up to 1 %. They are divided by items' ids and features, and other columns of events.
         - `"attention_rollout"`: where the layers look (Abnar & Zuidema, ACL 2020), equal for all recommended items; not
           for HSTU, whose attention weights are no shares.
 
@@ -113,10 +113,9 @@ class Explainer(LabelPredictor):
         is_one = not may_hold_ids(item_id)
         names = [id_text(item_id, "item_id")] if is_one else read_ids(item_id, where="item_id")
         found = self.reasons(requests.histories, self.explained_ids(names), method)
-        lists = [pl.DataFrame(one, schema_overrides=TYPES, infer_schema_length=None) for one in found]
         if is_one:
-            return with_numbers(lists[0])
-        return with_numbers(joined(lists, {"recommended": names}))
+            return table_of(found[0])
+        return table_of([{"recommended": name, **one} for name, own in zip(names, found, strict=True) for one in own])
 
     def explain_frame(
         self,
@@ -186,13 +185,16 @@ class Explainer(LabelPredictor):
         for row in tqdm(wanted, desc="Explaining", delay=BAR_DELAY, disable=not progress):
             places = np.flatnonzero(row_P == row)
             found = self.reasons(rows.select([row]), pairs.token_ids_P[places], method)
-            kept = [most_important(reasons, num_reasons) for reasons in found]
-            told = pairs.table[places]
-            tables = [pl.DataFrame(one, schema_overrides=TYPES, infer_schema_length=None) for one in kept]
-            parts.append(joined(tables, {"user_id": told["user_id"], "recommended": told["item_id"]}))
+            users, names_P = pairs.table["user_id"][places], pairs.table["item_id"][places].to_list()
+            kept = [
+                {"user_id": user, "recommended": name, **one}
+                for user, name, own in zip(users.to_list(), names_P, found, strict=True)
+                for one in most_important(own, num_reasons)
+            ]
+            parts.append(table_of(kept, user_id=users.dtype))
         if not parts:
             raise InputError("No user of the recommendations has a known item in the histories. Check the user ids.")
-        return with_numbers(pl.concat(parts))
+        return pl.concat(parts)
 
     def reasons(self, history: Histories, token_ids_N: np.ndarray, method: str) -> list[list[dict[str, Any]]]:
         """Explain items for one history, both by token ids; see `reasons_of`."""
@@ -231,20 +233,7 @@ class Explainer(LabelPredictor):
             )
 
 
-def most_important(reasons: list[dict[str, Any]], number: int | None) -> list[dict[str, Any]]:
-    """Return the first past items of a list of reasons, and its other sources."""
-    num_items = sum(one["source"] == ITEM for one in reasons)
-    return reasons if number is None else reasons[:number] + reasons[max(number, num_items) :]
-
-
-def joined(tables: list[pl.DataFrame], names: Mapping[str, Any]) -> pl.DataFrame:
-    """Concatenate tables, each after its own value of further columns."""
-    lengths = [len(table) for table in tables]
-    first = pl.DataFrame({name: pl.Series(values) for name, values in names.items()})
-    rows = np.repeat(np.arange(len(tables)), lengths)
-    return pl.concat([first[rows], pl.concat(tables)], how="horizontal")
-
-
-def with_numbers(table: pl.DataFrame) -> pl.DataFrame:
-    """Store contributions as they are computed, in float32."""
-    return table.with_columns(pl.selectors.float().cast(pl.Float32))
+def table_of(rows: list[dict[str, Any]], **types: Any) -> pl.DataFrame:
+    """Return rows as a table, with contributions in float32, as they are computed."""
+    numbers = {name: pl.Float32 for name in rows[0] if name == "contribution" or name.startswith("from_")}
+    return pl.DataFrame(rows, schema_overrides={**TYPES, **numbers, **types})

@@ -3,6 +3,7 @@
 Shape suffixes: N explained items, L positions, D hidden size, S steps, P parts of events' vectors.
 """
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,13 +15,14 @@ from seqrec.interactions.history_collator import encoder_inputs
 from seqrec.interactions.special_tokens import NUM_SPECIAL_TOKENS
 from seqrec.modeling.event_parts import event_times
 from seqrec.modeling.explanation import BASELINE, RECENT_POPULARITY, Explanation
-from seqrec.modeling.explanation_parts import event_parts, item_parts
+from seqrec.modeling.explanation_parts import ITEM_ID, event_parts, item_parts
 from seqrec.modeling.sequence_layout import SequenceLayout
 from seqrec.search.retriever import Retriever
 
 __all__ = ["NUM_STEPS", "integrated_gradients"]
 
-NUM_STEPS = 32
+NUM_STEPS = (32, 128, 512)
+TOLERANCE = 0.01
 
 
 class Inputs(NamedTuple):
@@ -28,8 +30,8 @@ class Inputs(NamedTuple):
 
     Attributes:
         parts_PLD: Parts of the vectors at all positions.
-        baselines_PLD: Their baselines: the mean over the catalogue for parts of items, 0 for other columns. A mask token
-            after the history is its own baseline.
+        baselines_PLD: Their baselines: the mean over the catalogue for parts of items, 0 for other columns. A mask
+            token after the history is its own baseline.
         names: Names of the parts.
         layout: Times of the events.
         num_events: Number of positions that hold events; a mask token may follow.
@@ -43,7 +45,7 @@ class Inputs(NamedTuple):
 
 
 def integrated_gradients(
-    retriever: Retriever, history: Histories, items_ND: Tensor, *, num_steps: int = NUM_STEPS
+    retriever: Retriever, history: Histories, items_ND: Tensor, *, num_steps: Sequence[int] = NUM_STEPS
 ) -> Explanation:
     """Return the integrals of the scores' gradients on the way from average events to those of the history.
 
@@ -53,22 +55,37 @@ def integrated_gradients(
 
     where an average event has the mean vector of the catalogue, and no other columns. It is a better baseline than the
     vector 0, near which layer norms make scores jump. Positions, times and a mask token after the history stay as they
-    are, so their share is not known. Counts of recent popularity go from 0 to their values on the same way. The
-    integral is the sum of `num_steps` steps of Gauss–Legendre quadrature.
+    are, so their share is not known. Counts of recent popularity go from 0 to their values on the same way.
 
-    Contributions, with those in `others`, sum to the score: `baseline` is the score with average events and counts
-    of 0. The difference is below 1 % of the distance between both scores with trained models, and it vanishes with more
-    steps. `parts` holds the shares of the items' ids, of each of their features, and of the events' other columns.
+    Contributions, with those in `others`, sum to the score up to 1 % of its distance to `baseline`, or to 0.01: the
+    score with average events and counts of 0. The integral is a sum by Gauss–Legendre quadrature of 32 steps, or of up
+    to 512 if fewer leave a larger difference. `parts` holds the shares of the items' ids, of each of their features,
+    and of the events' other columns.
 
     Args:
         retriever: What answers requests.
         history: One row with at least one event.
         items_ND: Vectors of the items, from `encode_items`.
-        num_steps: Steps S, all computed in one batch.
+        num_steps: Numbers of steps to try in turn, each in one batch.
     """
-    model: Any = retriever.encoder
+    inputs = read_inputs(retriever.encoder, retriever.collate_to(retriever.index.device, history))
+    for number in num_steps:
+        found = integrate(retriever.encoder, inputs, items_ND, number)
+        if is_complete(found):
+            break
+    return found
+
+
+def is_complete(explanation: Explanation) -> bool:
+    """Return whether contributions sum to the scores, within the tolerance."""
+    totals_N = explanation.contributions_NL.sum(axis=1) + sum(explanation.others.values())
+    distances_N = np.abs(explanation.scores_N - explanation.others[BASELINE])
+    return bool((np.abs(totals_N - explanation.scores_N) <= TOLERANCE * np.maximum(distances_N, 1)).all())
+
+
+def integrate(model: Any, inputs: Inputs, items_ND: Tensor, num_steps: int) -> Explanation:
+    """Explain by one number of steps."""
     size = model.config.hidden_size
-    inputs = read_inputs(model, retriever.collate_to(retriever.index.device, history))
     points_S, weights_S = quadrature(num_steps, items_ND)
     whole_LD, base_LD = inputs.parts_PLD.sum(dim=0), inputs.baselines_PLD.sum(dim=0)
     way_SLD = base_LD + points_S[:, None, None] * (whole_LD - base_LD)
@@ -85,6 +102,8 @@ def integrated_gradients(
         ends_2D = encode(model, torch.stack([base_LD, whole_LD]), inputs.layout)
         baseline_N = ends_2D[0, :size] @ items_ND[:, :size].T
     parts = dict(zip(inputs.names, shares_PNL.numpy(force=True), strict=True))
+    if model.config.item_id_embedding == "none":
+        del parts[ITEM_ID]  # only special tokens have such vectors
     others = {BASELINE: baseline_N.numpy(force=True)}
     if model.recent_counts is not None:
         others[RECENT_POPULARITY] = (weights_S @ popularity_SN).numpy(force=True)
@@ -122,4 +141,4 @@ def encode(model: Any, events_SLD: Tensor, layout: SequenceLayout) -> Tensor:
 def quadrature(num_steps: int, like: Tensor) -> tuple[Tensor, Tensor]:
     """Return the points between 0 and 1, and the weights, of Gauss–Legendre quadrature: (S,) each."""
     points_S, weights_S = np.polynomial.legendre.leggauss(num_steps)
-    return tuple(torch.from_numpy(one / 2).to(like) for one in (points_S + 1, weights_S))
+    return torch.from_numpy((points_S + 1) / 2).to(like), torch.from_numpy(weights_S / 2).to(like)

@@ -18,7 +18,15 @@ from seqrec.modeling.explanation_gradients import integrated_gradients
 from seqrec.modeling.explanation_leave_one_out import leave_one_out
 from seqrec.search.retriever import Retriever
 
-__all__ = ["ITEM", "METHODS", "SIMPLE_METHODS", "explain_history", "explain_lists", "method_named", "reasons_of"]
+__all__ = [
+    "METHODS",
+    "contribution_functions",
+    "explain_history",
+    "explain_lists",
+    "method_named",
+    "most_important",
+    "reasons_of",
+]
 
 ITEM = "item"
 METHODS: dict[str, Callable[..., Explanation]] = {
@@ -26,6 +34,7 @@ METHODS: dict[str, Callable[..., Explanation]] = {
     "integrated_gradients": integrated_gradients,
     "attention_rollout": attention_rollout,
 }
+NEED_ATTENTION = ("attention_rollout", "last_attention")
 SIMPLE_METHODS = {"last_attention": last_attention}  # to compare the others with
 
 
@@ -59,6 +68,22 @@ def explain_history(
     with torch.no_grad():
         items_ND = retriever.encoder.encode_items(torch.from_numpy(token_ids_N).to(retriever.index.device))
     return {**METHODS, **SIMPLE_METHODS}[method](retriever, history, items_ND)
+
+
+def contribution_functions(retriever: Retriever) -> dict[str, Callable[[Histories, int], np.ndarray]]:
+    """Return functions from a history and an item's token id to contributions (L), by the methods that suit a model.
+
+    They include `last_attention`, to compare the others with.
+    """
+
+    def function(method: str) -> Callable[[Histories, int], np.ndarray]:
+        return lambda history, token_id: explain_history(
+            retriever, history, np.array([token_id]), method
+        ).contributions_NL[0]
+
+    model: Any = retriever.encoder
+    names = [name for name in (*METHODS, *SIMPLE_METHODS) if model.uses_attention or name not in NEED_ATTENTION]
+    return {name: function(name) for name in names}
 
 
 def reasons_of(
@@ -98,6 +123,12 @@ def reasons_of(
     return found
 
 
+def most_important(reasons: list[dict[str, Any]], number: int | None) -> list[dict[str, Any]]:
+    """Return the first past items of a list of reasons, and its other sources; all if `number` is None."""
+    num_items = sum(one["source"] == ITEM for one in reasons)
+    return reasons if number is None else reasons[:number] + reasons[max(number, num_items) :]
+
+
 def explain_lists(
     retriever: Retriever,
     histories: Histories,
@@ -116,7 +147,8 @@ def explain_lists(
         item_ids: Raw ids of the catalogue, in the order of the token ids.
         titles: Titles in the same order.
     """
-    name, found = method_named(method), []
+    name = method_named(method)
+    found: list[list[list[dict[str, Any]]]] = []
     for row, token_ids_K in enumerate(token_ids_RK):
         token_ids_N, history = token_ids_K[token_ids_K > 0], histories.select([row])
         if not histories.lengths_R[row]:
