@@ -7,7 +7,7 @@ what becomes of the recommended item. Random explanations are the yardstick.
 Shape suffixes: U users, L events of a history, C changed histories, S steps, V vocabulary.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -18,13 +18,12 @@ from tqdm.auto import tqdm
 from seqrec.errors import InputError
 from seqrec.evaluation.confidence import percentile_interval, resample_means
 from seqrec.evaluation.evaluator import BAR_DELAY
-from seqrec.evaluation.tables import align_within
 from seqrec.interactions.histories import Histories
 from seqrec.interactions.history_variants import variants_of
 from seqrec.search.retriever import Retriever
 from seqrec.search.scoring import Scores
 
-__all__ = ["RANDOM", "faithfulness_table", "measure_faithfulness"]
+__all__ = ["RANDOM", "measure_faithfulness"]
 
 RANDOM = "random"
 NUM_STEPS = 10
@@ -172,21 +171,3 @@ def entry(mean: float, means_R: np.ndarray, level: float) -> dict[str, float]:
     """Return a mean with the bounds of its interval."""
     low, high = percentile_interval(means_R, level)
     return {"mean": mean, "low": low, "high": high}
-
-
-SHOWN = ("drop", "drop_ratio", "del", "ins", "pos@10", "neg@10")
-
-
-def faithfulness_table(figures: dict[str, Any], *, width: int | None = None, shown: Sequence[str] = SHOWN) -> str:
-    """Format the result of `measure_faithfulness`, one line per method.
-
-    Args:
-        figures: The result.
-        width: Columns of the terminal; measures that do not fit are left out. None for no limit.
-        shown: The measures.
-    """
-    rows = [["", "users", *shown]]
-    for name, own in figures["methods"].items():
-        cells = ["{mean:.3f} [{low:.3f}, {high:.3f}]".format(**own[measure]) for measure in shown]
-        rows.append([name, str(figures["num_users"]), *cells])
-    return align_within(rows, width)

@@ -12,7 +12,7 @@ import polars as pl
 from tqdm.auto import tqdm
 
 from seqrec.errors import InputError
-from seqrec.inference.label_predictor import BAR_DELAY, LabelPredictor
+from seqrec.inference.label_predictor import LabelPredictor
 from seqrec.inference.pair_tables import histories_of_pairs, read_pairs
 from seqrec.interactions.catalogue import Catalogue
 from seqrec.interactions.histories import Histories
@@ -25,6 +25,7 @@ from seqrec.modeling.explanation_methods import explain_history, method_named, m
 
 __all__ = ["Explainer"]
 
+BAR_DELAY = 0.5  # seconds; shorter explanations need no progress bar
 TYPES = {"source": pl.String, "position": pl.Int64, "item_id": pl.String, "title": pl.String}
 
 

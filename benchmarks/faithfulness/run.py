@@ -15,7 +15,8 @@ import numpy as np
 import torch
 
 from seqrec import DataArguments, Histories, Recommender, prepare
-from seqrec.evaluation.faithfulness import faithfulness_table, measure_faithfulness
+from seqrec.evaluation.faithfulness import measure_faithfulness
+from seqrec.evaluation.faithfulness_tables import faithfulness_table
 from seqrec.modeling.explanation_methods import METHODS, contribution_functions
 
 RESULTS = Path(__file__).parent / "results"

@@ -1,6 +1,7 @@
 """`seqrec evaluate`."""
 
 import argparse
+import json
 import sys
 import warnings
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ from seqrec.cli.console import json_text
 from seqrec.cli.declared_flags import data_flag_names
 from seqrec.cli.evaluate_curve import add_curve_flags, check_curve_flags, draw_curve
 from seqrec.cli.output import WRITERS, require_output_file, write_frame
-from seqrec.cli.parsers import FlagParser, flag_names, not_empty, require_flags
+from seqrec.cli.parsers import FlagParser, flag_names, not_empty, positive_integer, require_flags
 from seqrec.cli.shared_flags import (
     add_device_flag,
     add_import_flag,
@@ -23,8 +24,10 @@ from seqrec.cli.shared_flags import (
     import_modules,
     value_of,
 )
+from seqrec.errors import InputError
 from seqrec.evaluation.baseline_warning import BASELINE_WARNING, baseline_warning
 from seqrec.evaluation.diversity_table import curve_table
+from seqrec.evaluation.faithfulness_tables import faithfulness_table
 from seqrec.evaluation.tables import metrics_table, terminal_width, wrap
 from seqrec.evaluation.task_tables import task_tables
 from seqrec.interactions.locations import require_model_name
@@ -36,6 +39,8 @@ if TYPE_CHECKING:
     from seqrec.interactions.prepared_sets import PreparedData
 
 __all__ = ["evaluate_command"]
+
+DEFAULT_USERS = 1000
 
 
 def evaluate_command(argv: Sequence[str]) -> None:
@@ -65,6 +70,17 @@ def own_flags() -> FlagParser:
         "--ranks", type=not_empty, help=f"File for the rank of each user's held-out item ({', '.join(WRITERS)})."
     )
     add_curve_flags(parser)
+    parser.add_argument(
+        "--faithfulness",
+        nargs="?",
+        const="",
+        metavar="FILE",
+        help="Measure how faithful the explanations of each method are, print a table, and write it as JSON if a file is "
+        "given. With --json, it is printed too.",
+    )
+    parser.add_argument(
+        "--users", type=positive_integer, help=f"Users to draw for --faithfulness (default: {DEFAULT_USERS})."
+    )
     add_quiet_flag(parser)
     add_import_flag(parser)
     return parser
@@ -82,6 +98,10 @@ def check_own_flags(parser: FlagParser, argv: Sequence[str]) -> None:
     if flags.ranks is not None:
         require_output_file(flags.ranks, **where, flag="--ranks")
     check_curve_flags(flags, where)
+    if flags.users is not None and flags.faithfulness is None:
+        raise InputError("--users has no effect without --faithfulness. Leave it out.")
+    if flags.faithfulness:
+        require_output_file(flags.faithfulness, **where, flag="--faithfulness", endings=[".json"])
 
 
 def full_parser(own: FlagParser) -> "DataclassParser":
@@ -126,6 +146,8 @@ def evaluate(parser: "DataclassParser", argv: Sequence[str]) -> None:
     figures, ranking = measure_saved(recommender, data, flags, exclude_seen)
     if flags.ranks is not None:
         write_frame(ranks_table(ranking, as_histories(data.sequences[flags.split]), recommender.items), flags.ranks)
+    if flags.faithfulness is not None:
+        figures["faithfulness"] = measure_explanations(recommender, data, flags)
     warning = baseline_warning(figures, flags.split)
     if flags.json:
         print(json_text(figures if warning is None else {**figures, BASELINE_WARNING: warning}, indent=2))
@@ -136,8 +158,29 @@ def evaluate(parser: "DataclassParser", argv: Sequence[str]) -> None:
         print(f"\n{tables}")
     if curve is not None:
         print(f"\n{curve_table(curve, width=width)}")
+    if "faithfulness" in figures:
+        print(f"\n{faithfulness_table(figures['faithfulness'], width=width)}")
     if warning is not None:
         print(f"\n{wrap(warning, width)}")
+
+
+def measure_explanations(recommender: "Recommender", data: "PreparedData", flags: argparse.Namespace) -> dict[str, Any]:
+    """Measure the faithfulness of explanations on one split, and write it to a file if one is given."""
+    from seqrec.evaluation.faithfulness import measure_faithfulness
+    from seqrec.interactions.histories import as_histories
+    from seqrec.interactions.whole_files import write_text_whole
+    from seqrec.modeling.explanation_methods import contribution_functions
+
+    found = measure_faithfulness(
+        recommender.retriever,
+        as_histories(data.sequences[flags.split]),
+        contribution_functions(recommender.retriever),
+        num_users=flags.users or DEFAULT_USERS,
+        progress=sys.stderr.isatty() and not flags.quiet,
+    )
+    if flags.faithfulness:
+        write_text_whole(flags.faithfulness, json.dumps(found, indent=2) + "\n")
+    return found
 
 
 def split_as_trained(parser: "DataclassParser", argv: Sequence[str], protocol: dict[str, Any]) -> None:

@@ -30,6 +30,7 @@ __all__ = ["recommend_command"]
 
 DEFAULT_K = 10
 DEFAULT_RERANKED = 100
+METHOD_NAMES = ("leave_one_out", "integrated_gradients", "attention_rollout")  # as in `Recommender.explain`
 
 
 def recommend_command(argv: Sequence[str]) -> None:
@@ -86,6 +87,14 @@ def recommend_parser() -> FlagParser:
         "--index", default="exact", choices=get_args(IndexName), help="How to search the catalogue (default: exact)."
     )
     parser.add_argument("--include_seen", action="store_true", help="Allow items in the history to be recommended.")
+    parser.add_argument(
+        "--explain",
+        nargs="?",
+        const="leave_one_out",
+        choices=METHOD_NAMES,
+        help="Print, under each item, the past items that contributed most to its score, by a method (default: "
+        "leave_one_out); --json prints all. Only with --history.",
+    )
     parser.add_argument("--json", action="store_true", help="Print JSON instead of a table.")
     add_quiet_flag(parser)
     add_import_flag(parser)
@@ -94,6 +103,7 @@ def recommend_parser() -> FlagParser:
 
 def recommend(flags: argparse.Namespace) -> None:
     """Recommend as the flags say, and print or write the result."""
+    from seqrec.cli.reasons import explained_table, reasons_for, with_reasons
     from seqrec.cli.summary import recommendations_table
     from seqrec.inference.recommender import Recommender
     from seqrec.modeling.devices import resolve_device
@@ -123,10 +133,15 @@ def recommend(flags: argparse.Namespace) -> None:
             print(f"Wrote {written} to {printable(flags.output)}.")
         return
     found = recommender.recommend(flags.history, k, timestamps=flags.timestamps, **options)
+    reasons = reasons_for(recommender, found, flags) if flags.explain else None
+    width = terminal_width(sys.stdout)
     if flags.json:
-        print(json_text([asdict(one) for one in found]))
+        told = [asdict(one) for one in found]
+        print(json_text(told if reasons is None else with_reasons(told, reasons)))
+    elif reasons is None:
+        print(recommendations_table(found, width=width))
     else:
-        print(recommendations_table(found, width=terminal_width(sys.stdout)))
+        print(explained_table(recommendations_table(found, width=width), reasons, width=width))
 
 
 def require_one_source(flags: argparse.Namespace) -> None:
@@ -138,6 +153,8 @@ def require_one_source(flags: argparse.Namespace) -> None:
     if not diversity_of(flags) and flags.rerank_from is not None and flags.rank_by is None:
         raise InputError("--rerank_from has no effect without --rank_by or an option of diverse lists. Leave it out.")
     columns = columns_of(flags)
+    if flags.input is not None and flags.explain is not None:
+        raise InputError("--explain goes with --history. For --input, use Recommender.explain_frame. Leave it out.")
     if flags.input is not None and flags.timestamps is not None:
         raise InputError("--timestamps goes with --history; the times of --input are in its column. Leave it out.")
     if flags.input is None and columns:
