@@ -27,6 +27,7 @@ __all__ = ["RANDOM", "measure_faithfulness"]
 
 RANDOM = "random"
 NUM_STEPS = 10
+NUM_SINGLES = 10  # events that are removed one by one to estimate the `drop` of random explanations
 KS = (1, 5, 10, 20)
 SHORTEST = 2  # events of a history in which there is anything to choose
 # Contributions (L,) of a history's events to the score of an item, by token id.
@@ -93,18 +94,35 @@ def measure_faithfulness(
         if target == 0:
             continue  # the user has seen everything
         contributions = {name: explain(history, target) for name, explain in methods.items()}
-        contributions[RANDOM] = generator.random(int(history.lengths_R[0]))
-        for name, found in follow(retriever, items_VD, full, target, contributions).items():
+        length = int(history.lengths_R[0])
+        contributions[RANDOM] = generator.random(length)
+        singles = generator.permutation(length)[:NUM_SINGLES]
+        for name, found in follow(retriever, items_VD, full, target, contributions, singles).items():
             values[name].append(found)
     return {"num_users": len(values[RANDOM]), "seed": seed, "methods": with_intervals(values, seed)}
 
 
 def follow(
-    retriever: Retriever, items_VD: Tensor, full: Histories, target: int, contributions: dict[str, np.ndarray]
+    retriever: Retriever,
+    items_VD: Tensor,
+    full: Histories,
+    target: int,
+    contributions: dict[str, np.ndarray],
+    singles: np.ndarray,
 ) -> dict[str, dict[str, float]]:
-    """Change one user's history as each explanation says, and measure what becomes of the recommended item."""
-    kept = np.concatenate([changes(values_L) for values_L in contributions.values()])
+    """Change one user's history as each explanation says, and measure what becomes of the recommended item.
+
+    Args:
+        retriever: What answers requests.
+        items_VD: Vectors of the catalogue.
+        full: One row, with all events.
+        target: Token id of the recommended item.
+        contributions: Contributions (L) by method, with random ones last.
+        singles: Events that are removed one by one, for the `drop` of random explanations.
+    """
     history = full.newest(retriever.max_length)
+    without_one = ~np.eye(int(history.lengths_R[0]), dtype=bool)[singles]
+    kept = np.concatenate([*map(changes, contributions.values()), without_one])
     with torch.inference_mode():
         users_CD = torch.cat([retriever.encode(history), retriever.encode(variants_of(history, kept))])
         scores = Scores.of_vectors(users_CD, items_VD)
@@ -117,6 +135,7 @@ def follow(
     for index, name in enumerate(contributions):
         own = slice(1 + index * per_method, 1 + (index + 1) * per_method)
         found[name] = measures(values[own] - values[0], ranks[own])
+    found[RANDOM]["drop"] = float((values[0] - values[-len(singles) :]).mean())
     return found
 
 

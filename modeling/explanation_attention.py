@@ -4,7 +4,6 @@ Shape suffixes: N explained items, L positions, D hidden size, H heads.
 """
 
 import copy
-from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -72,14 +71,17 @@ def attentions(retriever: Retriever, history: Histories, method: str) -> list[Te
         )
     inputs = encoder_inputs(retriever.collate_to(retriever.index.device, history))
     ids_1L, _, columns = model.objective.request(inputs.pop("input_ids"), None, inputs)
-    vectors_1LD = model.model.item_embedding(ids_1L)
-    outputs = eager_twin(model.model)(inputs_embeds=vectors_1LD, query_position=-1, output_attentions=True, **columns)
+    outputs = eager_twin(model.model)(ids_1L, query_position=-1, output_attentions=True, **columns)
     return [weights_1HLL[0].float().mean(dim=0) for weights_1HLL in outputs.attentions]
 
 
 def eager_twin(backbone: nn.Module) -> Any:
-    """Return a copy of a backbone with the same weights that returns attention weights; the backbone stays as it is."""
-    shared: dict[int, Any] = {id(tensor): tensor for tensor in chain(backbone.parameters(), backbone.buffers())}
+    """Return a copy of a backbone that returns attention weights; the backbone stays as it is.
+
+    Both share all weights, and the item encoder, which may keep vectors of the items.
+    """
+    tensors = [*backbone.parameters(), *backbone.buffers()]
+    shared: dict[int, Any] = {id(one): one for one in (*tensors, backbone.item_embedding)}
     twin: Any = copy.deepcopy(backbone, shared)
     twin.set_attn_implementation("eager")
     return twin

@@ -122,7 +122,7 @@ def read_inputs(model: Any, batch: dict[str, Tensor]) -> Inputs:
     backbone.check_length(ids_1L.shape[1])
     layout = SequenceLayout(None, None, *event_times(backbone.event_columns, columns))
     of_items = item_parts(backbone, ids_1L)
-    of_events = event_parts(backbone, columns, layout)
+    of_events = event_parts(backbone, ids_1L, columns, layout)
     catalogue = item_parts(backbone, torch.arange(NUM_SPECIAL_TOKENS, model.config.vocab_size, device=ids_1L.device))
     means = [catalogue[name].mean(dim=0).expand_as(part_1LD) for name, part_1LD in of_items.items()]
     parts_PLD = torch.cat([*of_items.values(), *of_events.values()])

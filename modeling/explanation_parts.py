@@ -6,10 +6,10 @@ Shape suffixes: B batch, L length, D hidden size; … any shape of token ids.
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from seqrec.modeling.bounded_sum import EPS
-from seqrec.modeling.past_labels import PastLabel
+from seqrec.modeling.event_parts import sum_events
 from seqrec.modeling.sequence_layout import SequenceLayout
 
 __all__ = ["ITEM_ID", "event_parts", "item_parts"]
@@ -34,9 +34,11 @@ def item_parts(backbone: Any, ids: Tensor) -> dict[str, Tensor]:
     return {ITEM_ID: whole - sum(parts.values()) if parts else whole, **parts}
 
 
-def event_parts(backbone: Any, columns: dict[str, Tensor], layout: SequenceLayout) -> dict[str, Tensor]:
+def event_parts(backbone: Any, ids: Tensor, columns: dict[str, Tensor], layout: SequenceLayout) -> dict[str, Tensor]:
     """Return the parts (B, L, D) of events' vectors other than their items, by `event_` and the column's name."""
+    nothing_BLD = torch.zeros(*ids.shape, backbone.config.hidden_size, device=ids.device, dtype=backbone.dtype)
+    read = {**columns, "input_ids": ids}
     return {
-        f"event_{name}": part(columns[name], layout) if isinstance(part, PastLabel) else part(columns[name])
+        f"event_{name}": sum_events(nn.ModuleDict({name: part}), nothing_BLD, read, layout)
         for name, part in backbone.event_parts.items()
     }

@@ -44,7 +44,7 @@ def main() -> None:
     }
     start = time.perf_counter()
     methods = contribution_functions(recommender.retriever)
-    figures |= measure_faithfulness(recommender.retriever, test, methods, num_users=flags.users, progress=True)
+    figures |= measure_faithfulness(recommender.retriever, test, methods, num_users=flags.users)
     figures["seconds"] = round(time.perf_counter() - start)
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / f"{flags.name}.json").write_text(json.dumps(figures, indent=1) + "\n")

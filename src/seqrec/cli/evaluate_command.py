@@ -73,10 +73,11 @@ def own_flags() -> FlagParser:
     parser.add_argument(
         "--faithfulness",
         nargs="?",
-        const="",
+        const=True,
+        type=not_empty,
         metavar="FILE",
-        help="Measure how faithful the explanations of each method are, print a table, and write it as JSON if a file is "
-        "given. With --json, it is printed too.",
+        help="Measure how faithful the explanations of each method are, and print a table; write it as JSON to a file, "
+        "if one is given.",
     )
     parser.add_argument(
         "--users", type=positive_integer, help=f"Users to draw for --faithfulness (default: {DEFAULT_USERS})."
@@ -100,7 +101,7 @@ def check_own_flags(parser: FlagParser, argv: Sequence[str]) -> None:
     check_curve_flags(flags, where)
     if flags.users is not None and flags.faithfulness is None:
         raise InputError("--users has no effect without --faithfulness. Leave it out.")
-    if flags.faithfulness:
+    if isinstance(flags.faithfulness, str):
         require_output_file(flags.faithfulness, **where, flag="--faithfulness", endings=[".json"])
 
 
@@ -178,7 +179,7 @@ def measure_explanations(recommender: "Recommender", data: "PreparedData", flags
         num_users=flags.users or DEFAULT_USERS,
         progress=sys.stderr.isatty() and not flags.quiet,
     )
-    if flags.faithfulness:
+    if isinstance(flags.faithfulness, str):
         write_text_whole(flags.faithfulness, json.dumps(found, indent=2) + "\n")
     return found
 

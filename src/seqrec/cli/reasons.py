@@ -56,7 +56,7 @@ def explained_table(table: str, reasons: Reasons, *, width: int | None = None) -
     for line, own in zip(lines, reasons, strict=False):
         past = [one for one in own if one["source"] == "item" and one["contribution"] > 0][:NUM_SHOWN]
         told = "; ".join(f"{one['title'] or one['item_id']} ({one['contribution']:+.3f})" for one in past)
-        shown += (
-            [line, " " * INDENT + fitting(f"because of {told}", width and max(1, width - INDENT))] if told else [line]
-        )
+        shown.append(line)
+        if told:
+            shown.append(" " * INDENT + fitting(f"because of {told}", width and max(1, width - INDENT)))
     return "\n".join(shown)
