@@ -17,7 +17,7 @@ from seqrec.interactions.seconds import to_datetimes
 from seqrec.training.job import TrainedModel
 from seqrec.training.train import log_baseline_warning
 
-__all__ = ["print_result", "print_summary", "recommendations_table"]
+__all__ = ["fitting", "print_result", "print_summary", "recommendations_table"]
 
 NUM_EXAMPLES, NUM_SHOWN = 3, 5  # users, and items per user
 SHORTEST = 12  # columns that a shortened title or id keeps
