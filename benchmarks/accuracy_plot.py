@@ -8,12 +8,11 @@ from statistics import mean
 from typing import Any
 
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
+from seqrec.evaluation.picture_style import BLUE, picture
 from seqrec.evaluation.tables import RANKERS
 
-OURS, PUBLISHED, BASELINE = "#1f6feb", "#444444", "#b0b0b0"
+OURS, PUBLISHED, BASELINE = BLUE, "#444444", "#b0b0b0"
 METRIC = "ndcg@10"
 COLUMNS = 2
 
@@ -42,19 +41,20 @@ def draw_results(results: Sequence[Mapping[str, Any]], published: Sequence[Mappi
     panels.sort(key=lambda panel: -len(panel[1]))
     rows = [panels[start : start + COLUMNS] for start in range(0, len(panels), COLUMNS)]
     heights = [1 + max(len(dots) for _, dots in row) for row in rows]
-    figure = Figure(figsize=(15, 0.26 * sum(heights) + 0.5 * len(rows)), dpi=110, layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.subplots(len(rows), COLUMNS, height_ratios=heights, squeeze=False)
-    for axis in axes.flat[len(panels) :]:
-        axis.set_axis_off()
-    for axis, (title, dots) in zip(axes.flat, panels, strict=False):
-        draw_panel(axis, title, dots)
-    figure.supxlabel(
-        "test NDCG@10 over the full catalogue: seqrec (blue, with the range over seeds), published results (dark), "
-        "baselines (grey)",
-        fontsize="medium",
-    )
-    figure.savefig(path)
+    height = 0.26 * sum(heights) + 0.5 * len(rows)
+    with picture(
+        path, 15, height, title="Test NDCG@10 of all recipes and baselines", dpi=110
+    ) as figure:
+        axes = figure.subplots(len(rows), COLUMNS, height_ratios=heights, squeeze=False)
+        for axis in axes.flat[len(panels) :]:
+            axis.set_axis_off()
+        for axis, (title, dots) in zip(axes.flat, panels, strict=False):
+            draw_panel(axis, title, dots)
+        figure.supxlabel(
+            "test NDCG@10 over the full catalogue: seqrec (blue, with the range over seeds), published results (dark), "
+            "baselines (grey)",
+            fontsize="medium",
+        )
 
 
 def split_title(dataset: str, protocol: str) -> str:

@@ -11,9 +11,9 @@ import textwrap
 from pathlib import Path
 
 import torch
-from matplotlib.figure import Figure
 
 from seqrec import Recommender, SasRecConfig, SasRecForNextItem, load_interactions, train
+from seqrec.evaluation.picture_style import new_figure, save_picture
 from seqrec.interactions.special_tokens import NUM_SPECIAL_TOKENS  # 3: padding, mask and unknown; then the items
 
 
@@ -83,7 +83,7 @@ def label(name, width=24):
 def heat_map(scores, users, items):
     """Draw scores (users, items) with a name for each row and column."""
     height, width = 2.6 + 0.45 * len(users), 3.2 + 0.5 * len(items)
-    figure = Figure(figsize=(width, height), dpi=120, layout="constrained", facecolor="white")
+    figure = new_figure(width, height)
     axis = figure.subplots()
     limit = scores.abs().max().item()
     image = axis.imshow(scores.numpy(), cmap="RdBu_r", vmin=-limit, vmax=limit, aspect="auto")
@@ -123,7 +123,7 @@ def main(arguments=None):
     names = [label(recommender.name_item(recommender.item_ids[column])) for column in columns]
     figure = heat_map(scores[:, columns], latest, names)
     flags.output.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(flags.output)
+    save_picture(figure, flags.output, title="Scores of users for items")
     print(f"Wrote the scores of {len(rows)} users for {len(columns)} items to {flags.output}.")
 
 

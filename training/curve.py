@@ -4,13 +4,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from seqrec.evaluation.picture_style import BLUE, DARK_GREY, picture
+
 __all__ = ["save_training_curve"]
 
-LOSS_COLOUR, METRIC_COLOUR = "#8a8a8a", "#1f6feb"
+LOSS_COLOUR, METRIC_COLOUR = DARK_GREY, BLUE
+
+Points = list[tuple[float, float]]
 
 
 def save_training_curve(log_history: Sequence[dict[str, Any]], path: Path, metric: str = "ndcg@10") -> None:
@@ -23,8 +26,12 @@ def save_training_curve(log_history: Sequence[dict[str, Any]], path: Path, metri
     """
     losses = [(entry["epoch"], entry["loss"]) for entry in log_history if "loss" in entry]
     metrics = [(entry["epoch"], entry[f"eval_{metric}"]) for entry in log_history if f"eval_{metric}" in entry]
-    figure = Figure(figsize=(7, 4), dpi=120, layout="constrained")
-    FigureCanvasAgg(figure)
+    with picture(path, 7, 4, title="Training loss and validation metric by epoch") as figure:
+        draw_curve(figure, losses, metrics, metric)
+
+
+def draw_curve(figure: Figure, losses: Points, metrics: Points, metric: str) -> None:
+    """Draw both curves over epochs, and mark the best epoch."""
     loss_axis = figure.add_subplot()
     loss_axis.set_xlabel("epoch")
     loss_axis.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -49,4 +56,3 @@ def save_training_curve(log_history: Sequence[dict[str, Any]], path: Path, metri
         metric_axis.set_ylim(0, 1.05 * best or None)  # keeps the marker of the best point inside
         metric_axis.spines[["top"]].set_visible(False)
     loss_axis.spines[["top"]].set_visible(False)
-    figure.savefig(path)

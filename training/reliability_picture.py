@@ -5,17 +5,15 @@ from pathlib import Path
 from typing import Any
 
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from seqrec.evaluation.picture_style import BLUE, GREY, picture
 from seqrec.evaluation.task_metrics import NUM_BINS
 from seqrec.hub.card_tables import dig
 from seqrec.hub.card_values import is_count, is_known, is_share, mapping
 
 __all__ = ["save_reliability_picture"]
 
-COLOUR, GREY = "#1f6feb", "#a8a8a8"
 MAX_COLUMNS = 3
 PANEL_WIDTH, PANEL_HEIGHT = 3.6, 4.2  # inches
 HEIGHT_RATIOS = (4, 1)  # of the shares and the numbers of rows
@@ -36,23 +34,21 @@ def save_reliability_picture(metrics: Mapping[str, Any], path: Path) -> None:
         return
     num_columns = min(len(panels), MAX_COLUMNS)
     num_rows = -(-len(panels) // num_columns)
-    size = (0.6 + PANEL_WIDTH * num_columns, PANEL_HEIGHT * num_rows)
-    figure = Figure(figsize=size, dpi=120, layout="constrained", facecolor="white")
-    FigureCanvasAgg(figure)
-    parts = figure.subfigures(num_rows, num_columns, squeeze=False).flat
-    for part, (task, bins) in zip(parts, panels.items(), strict=False):
-        upper, lower = part.subplots(2, 1, sharex=True, height_ratios=HEIGHT_RATIOS)
-        draw_shares(upper, bins)
-        upper.set_title(title(metrics, task, bins), fontsize=10)
-        draw_numbers(lower, bins)
-        lower.set_xlabel(f"predicted probability of {task}")
-    figure.savefig(path)
+    width, height = 0.6 + PANEL_WIDTH * num_columns, PANEL_HEIGHT * num_rows
+    with picture(path, width, height, title="Reliability of predicted probabilities on test") as figure:
+        parts = figure.subfigures(num_rows, num_columns, squeeze=False).flat
+        for part, (task, bins) in zip(parts, panels.items(), strict=False):
+            upper, lower = part.subplots(2, 1, sharex=True, height_ratios=HEIGHT_RATIOS)
+            draw_shares(upper, bins)
+            upper.set_title(title(metrics, task, bins), fontsize=10)
+            draw_numbers(lower, bins)
+            lower.set_xlabel(f"predicted probability of {task}")
 
 
 def draw_shares(axis: Axes, bins: Bins) -> None:
     """Draw the share of label 1 in each bin, and the line of perfect probabilities."""
     axis.plot([0, 1], [0, 1], "--", color=GREY, linewidth=1, label="perfect")
-    axis.plot(bins["predicted"], bins["observed"], "o-", color=COLOUR, markersize=4, clip_on=False, label="this model")
+    axis.plot(bins["predicted"], bins["observed"], "o-", color=BLUE, markersize=4, clip_on=False, label="this model")
     axis.set_xlim(0, 1)
     axis.set_ylim(0, 1)
     axis.set_ylabel("share that came true, on test")
@@ -63,7 +59,7 @@ def draw_shares(axis: Axes, bins: Bins) -> None:
 def draw_numbers(axis: Axes, bins: Bins) -> None:
     """Draw the number of rows in each bin."""
     starts = [min(int(predicted * NUM_BINS), NUM_BINS - 1) / NUM_BINS for predicted in bins["predicted"]]
-    axis.bar(starts, bins["num_rows"], 1 / NUM_BINS, align="edge", color=COLOUR, alpha=0.4, linewidth=0)
+    axis.bar(starts, bins["num_rows"], 1 / NUM_BINS, align="edge", color=BLUE, alpha=0.4, linewidth=0)
     axis.set_ylabel("rows")
     axis.yaxis.set_major_locator(MaxNLocator(2, integer=True))
     axis.yaxis.set_major_formatter("{x:,.0f}")

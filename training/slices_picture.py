@@ -5,9 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
+from seqrec.evaluation.picture_style import BLUE, DARK_GREY, GREY, LIGHT_GREY, picture
 from seqrec.evaluation.tables import RANKERS
 from seqrec.hub.card_tables import dig
 from seqrec.hub.card_values import is_count, is_known, mapping
@@ -21,7 +20,7 @@ PANELS = {
     "target_count": "training interactions of the held-out item",
 }
 # In this order, from the left.
-COLOURS = {"model": "#1f6feb", "item_knn": "#7a7a7a", "recent_popularity": "#a8a8a8", "popularity": "#d6d6d6"}
+COLOURS = {"model": BLUE, "item_knn": DARK_GREY, "recent_popularity": GREY, "popularity": LIGHT_GREY}
 NAMES = {**RANKERS, "model": "this model"}
 TICKS = {
     **{"head": "head (most popular)", "tail": "tail (rarest)"},
@@ -43,16 +42,14 @@ def save_slices_picture(metrics: Mapping[str, Any], path: Path) -> None:
     panels = {name: title for name, title in PANELS.items() if slices_of(metrics, "model", name)}
     if not panels:
         return
-    figure = Figure(figsize=(3 + 3 * len(panels), 3.4), dpi=120, layout="constrained", facecolor="white")
-    FigureCanvasAgg(figure)
-    axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
-    for axis, (name, title) in zip(axes, panels.items(), strict=True):
-        draw(axis, metrics, name)
-        axis.set_xlabel(title)
-    axes[0].set_ylabel("NDCG@10 on test")
-    handles, labels = axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), frameon=False)
-    figure.savefig(path)
+    with picture(path, 3 + 3 * len(panels), 3.4, title="NDCG@10 on test by slice") as figure:
+        axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+        for axis, (name, title) in zip(axes, panels.items(), strict=True):
+            draw(axis, metrics, name)
+            axis.set_xlabel(title)
+        axes[0].set_ylabel("NDCG@10 on test")
+        handles, labels = axes[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), frameon=False)
 
 
 def draw(axis: Axes, metrics: Mapping[str, Any], name: str) -> None:

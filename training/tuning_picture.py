@@ -7,18 +7,16 @@ from typing import Any
 
 import optuna
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from seqrec.evaluation.picture_style import BLUE, GREY, TEXT_GREY, picture
 from seqrec.training.tuning_study import DEFAULTS, best_value, ended_trials
 
 __all__ = ["importances", "save_tuning_picture"]
 
-COLOUR, PRUNED_COLOUR, TEXT_COLOUR = "#1f6feb", "#a8a8a8", "#57606a"
 FEWEST_TRIALS = 8  # of which importances say anything
 MOST_BARS = 10
 
@@ -34,12 +32,10 @@ def save_tuning_picture(study: optuna.Study, path: Path, *, metric: str) -> None
     trials = ended_trials(study)
     trials = [trial for trial in trials if best_value(study, trial) is not None]
     mattering = importances(study, trials)
-    figure = Figure(figsize=(11, 4.2), dpi=120, layout="constrained", facecolor="white")
-    FigureCanvasAgg(figure)
-    left, right = figure.subplots(1, 2, width_ratios=(3, 2))
-    draw_scores(left, study, trials, metric)
-    draw_importances(right, mattering)
-    figure.savefig(path, format="png")
+    with picture(path, 11, 4.2, title=f"Trials of a search: best validation {metric}") as figure:
+        left, right = figure.subplots(1, 2, width_ratios=(3, 2))
+        draw_scores(left, study, trials, metric)
+        draw_importances(right, mattering)
 
 
 def draw_scores(axis: Axes, study: optuna.Study, trials: list[FrozenTrial], metric: str) -> None:
@@ -49,17 +45,17 @@ def draw_scores(axis: Axes, study: optuna.Study, trials: list[FrozenTrial], metr
     values: list[Any] = [best_value(study, trial) for trial in trials]
     done = [trial.state == TrialState.COMPLETE for trial in trials]
     so_far = [choose(values[: end + 1]) for end in range(len(values))]
-    for is_done, colour, name in ((True, COLOUR, "trial"), (False, PRUNED_COLOUR, "pruned trial")):
+    for is_done, colour, name in ((True, BLUE, "trial"), (False, GREY, "pruned trial")):
         chosen = [(place, value) for place, value, one in zip(places, values, done, strict=True) if one == is_done]
         if chosen:
             axis.plot(*zip(*chosen, strict=True), "o", color=colour, markersize=4, label=name)
-    axis.step(places, so_far, where="post", color=COLOUR, linewidth=1, alpha=0.6, label="best so far")
+    axis.step(places, so_far, where="post", color=BLUE, linewidth=1, alpha=0.6, label="best so far")
     default = next((value for trial, value in zip(trials, values, strict=True) if trial.user_attrs.get(DEFAULTS)), None)
     if default is not None:
-        axis.axhline(default, color=TEXT_COLOUR, linewidth=1, linestyle=":", label=f"defaults: {default:.4f}")
+        axis.axhline(default, color=TEXT_GREY, linewidth=1, linestyle=":", label=f"defaults: {default:.4f}")
     if values:
         best = choose(values)
-        axis.plot([places[values.index(best)]], [best], "*", color=COLOUR, markersize=13, label=f"best: {best:.4f}")
+        axis.plot([places[values.index(best)]], [best], "*", color=BLUE, markersize=13, label=f"best: {best:.4f}")
     axis.set_xlabel("trial")
     axis.set_ylabel(f"best validation {metric}")
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -78,15 +74,15 @@ def draw_importances(axis: Axes, mattering: Mapping[str, float]) -> None:
             f"Fewer than {FEWEST_TRIALS} trials do not\nshow which settings matter.",
             ha="center",
             va="center",
-            color=TEXT_COLOUR,
+            color=TEXT_GREY,
             transform=axis.transAxes,
         )
         axis.set_xticks([])
         axis.set_yticks([])
         return
     shown = dict(list(mattering.items())[:MOST_BARS])
-    bars = axis.barh(list(shown), list(shown.values()), color=COLOUR, height=0.7)
-    axis.bar_label(bars, fmt="{:.0%}", padding=3, fontsize=8, color=TEXT_COLOUR)
+    bars = axis.barh(list(shown), list(shown.values()), color=BLUE, height=0.7)
+    axis.bar_label(bars, fmt="{:.0%}", padding=3, fontsize=8, color=TEXT_GREY)
     axis.invert_yaxis()
     axis.margins(x=0.12)  # room for the labels
     axis.tick_params(axis="y", length=0, labelsize=9)

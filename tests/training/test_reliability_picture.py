@@ -30,7 +30,7 @@ def test_bars_are_the_numbers_of_rows():
 def panels(monkeypatch, metrics, path):
     """Return the titles of the panels, and the labels of their x axes."""
     figures = []
-    monkeypatch.setattr(Figure, "savefig", lambda figure, path: figures.append(figure))
+    monkeypatch.setattr(Figure, "savefig", lambda figure, path, **options: figures.append(figure))
     save_reliability_picture(metrics, path)
     axes = [axis for figure in figures for axis in figure.axes]
     return [axis.get_title() or axis.get_xlabel() for axis in axes]
