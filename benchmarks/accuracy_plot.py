@@ -42,9 +42,7 @@ def draw_results(results: Sequence[Mapping[str, Any]], published: Sequence[Mappi
     rows = [panels[start : start + COLUMNS] for start in range(0, len(panels), COLUMNS)]
     heights = [1 + max(len(dots) for _, dots in row) for row in rows]
     height = 0.26 * sum(heights) + 0.5 * len(rows)
-    with picture(
-        path, 15, height, title="Test NDCG@10 of all recipes and baselines", dpi=110
-    ) as figure:
+    with picture(path, 15, height, title="Test NDCG@10 of all recipes and baselines", dpi=110) as figure:
         axes = figure.subplots(len(rows), COLUMNS, height_ratios=heights, squeeze=False)
         for axis in axes.flat[len(panels) :]:
             axis.set_axis_off()

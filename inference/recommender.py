@@ -19,14 +19,17 @@ from seqrec.hub.saved_catalogue import save_catalogue
 from seqrec.hub.saved_folder import load_record, load_saved, require_one_catalogue
 from seqrec.hub.sharing import push_folder
 from seqrec.hub.staging import staged
+from seqrec.inference.baskets import BasketRecommender
 from seqrec.inference.explainer import Explainer
 from seqrec.inference.hidden_items import hide, show
 from seqrec.inference.list_recommender import ListRecommender
 from seqrec.inference.new_catalogue import over_catalogue
 from seqrec.inference.new_items import grow, require_features_of
 from seqrec.inference.recommendations import Recommendations, describe
+from seqrec.inference.rollouts import RolloutRecommender
 from seqrec.inference.training_record import save_record, with_added_items
 from seqrec.inference.user_tables import read_user_table
+from seqrec.inference.vector_tables import VectorTables
 from seqrec.interactions.catalogue import Catalogue
 from seqrec.interactions.column_names import remembered_columns
 from seqrec.interactions.item_features import ItemFeatures
@@ -45,7 +48,7 @@ from seqrec.search.retriever import Retriever
 __all__ = ["Recommender"]
 
 
-class Recommender(ListRecommender, Explainer):
+class Recommender(ListRecommender, Explainer, VectorTables, RolloutRecommender, BasketRecommender):
     """Recommend items by their raw ids.
 
     Ids can be in a list, tuple, NumPy array, iterator, or a Series or column of pandas, polars or pyarrow; for `allow`

@@ -44,7 +44,8 @@ def test_long_names_are_cut(text, short):
 
 
 def test_items_are_named_by_titles_or_ids():
-    assert readable_names(["A  long\ntitle", None, "", "$5"], ["1", "2", "3", "4"], 20) == ["A long title", "2", "3", "$5"]
+    names = readable_names(["A  long\ntitle", None, "", "$5"], ["1", "2", "3", "4"], 20)
+    assert names == ["A long title", "2", "3", "$5"]
 
 
 def test_letters_that_no_font_has_are_left_out_with_a_warning(only_latin):
