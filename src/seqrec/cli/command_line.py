@@ -24,6 +24,8 @@ USAGE = """seqrec COMMAND [flags]
   evaluate    evaluate a saved model on held-out interactions
   recommend   recommend items for one history, or for every user in a file
   predict     predict ratings and other outcomes for the pairs in a file
+  embed       write the vectors of items, or of the users in a file
+  picture     draw a picture of a saved model and its recommendations
   add-items   add new items to a saved model, without training
   hide-items  never recommend some items of a saved model
   show-items  recommend hidden items again
@@ -95,6 +97,8 @@ COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
         "evaluate",
         "recommend",
         "predict",
+        "embed",
+        "picture",
         "add-items",
         "hide-items",
         "show-items",
