@@ -16,7 +16,7 @@ import yaml
 from accuracy_plot import draw_results
 from accuracy_tables import BASELINES, published_table, results_table, summary_table
 
-from seqrec.hub.model_card import CURVE, RELIABILITY_PICTURE, SLICES_PICTURE, save_model_card
+from seqrec.hub.model_card import CURVE, ITEM_MAP, RELIABILITY_PICTURE, SLICES_PICTURE, save_model_card
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"
@@ -77,7 +77,7 @@ def keep_card(model: Path, recipe: str) -> None:
         named = shutil.copytree(model, Path(folder, recipe))
         save_model_card(named)
         (CARDS / recipe).mkdir(exist_ok=True)
-        for name in ("README.md", CURVE, SLICES_PICTURE, RELIABILITY_PICTURE):
+        for name in ("README.md", CURVE, SLICES_PICTURE, RELIABILITY_PICTURE, ITEM_MAP):
             if (named / name).is_file():
                 shutil.copy(named / name, CARDS / recipe / name)
 

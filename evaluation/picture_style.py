@@ -6,12 +6,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from importlib.metadata import version
+from io import BytesIO
 from pathlib import Path
 
 import matplotlib
 from matplotlib import font_manager
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 __all__ = [
     "BLUE",
@@ -53,13 +56,32 @@ def new_figure(width: float, height: float, *, dpi: int = DPI) -> Figure:
     return figure
 
 
-def save_picture(figure: Figure, path: str | Path, *, title: str) -> None:
-    """Write a PNG that says in its metadata what it shows, and that seqrec drew it."""
-    figure.savefig(path, format="png", metadata={"Title": title, "Software": f"seqrec {version('seqrec')}"})
+def save_picture(figure: Figure, path: str | Path, *, title: str, num_colours: int | None = None) -> None:
+    """Write a PNG that says in its metadata what it shows, and that seqrec drew it.
+
+    Args:
+        figure: What to write.
+        path: The file.
+        title: Says what the picture shows.
+        num_colours: Reduce the picture to so many colours, at most 256: pictures of many points are then a third as
+            large. None for all.
+    """
+    told = {"Title": title, "Software": f"seqrec {version('seqrec')}"}
+    if num_colours is None:
+        figure.savefig(path, format="png", metadata=told)
+        return
+    figure.savefig(buffer := BytesIO(), format="png")
+    info = PngInfo()
+    for name, text in told.items():
+        info.add_text(name, text)
+    reduced = Image.open(buffer).convert("RGB").quantize(num_colours, dither=Image.Dither.NONE)
+    reduced.save(path, format="png", pnginfo=info, optimize=True)
 
 
 @contextmanager
-def picture(path: str | Path, width: float, height: float, *, title: str, dpi: int = DPI) -> Iterator[Figure]:
+def picture(
+    path: str | Path, width: float, height: float, *, title: str, dpi: int = DPI, num_colours: int | None = None
+) -> Iterator[Figure]:
     """Provide a figure to draw on, and save it; "$" in texts is no formula, and letters come from several fonts.
 
     Args:
@@ -68,11 +90,12 @@ def picture(path: str | Path, width: float, height: float, *, title: str, dpi: i
         height: Inches.
         title: Says what the picture shows, in its metadata.
         dpi: Pixels per inch.
+        num_colours: See `save_picture`.
     """
     with matplotlib.rc_context({"text.parse_math": False, "font.family": list(font_files())}):
         figure = new_figure(width, height, dpi=dpi)
         yield figure
-        save_picture(figure, path, title=title)
+        save_picture(figure, path, title=title, num_colours=num_colours)
 
 
 def readable_names(titles: Sequence[str | None], item_ids: Sequence[str], width: int) -> list[str]:

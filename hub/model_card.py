@@ -50,13 +50,14 @@ from seqrec.modeling.modeling_auto import MODEL_TYPES
 from seqrec.modeling.saved_items import ITEMS
 from seqrec.modeling.weight_files import read_tensors
 
-__all__ = ["CURVE", "METRICS", "RELIABILITY_PICTURE", "SLICES_PICTURE", "save_model_card"]
+__all__ = ["CURVE", "ITEM_MAP", "METRICS", "RELIABILITY_PICTURE", "SLICES_PICTURE", "save_model_card"]
 
 NUM_USAGE_ITEMS = 3
 METRICS = "metrics.json"
 CURVE = "training_curve.png"
 SLICES_PICTURE = "slices.png"
 RELIABILITY_PICTURE = "reliability.png"
+ITEM_MAP = "item_map.png"
 HOME_PAGE = "https://github.com/seqrec/seqrec"
 DATA_SETS = "https://huggingface.co/datasets/"
 SLICES = {
@@ -82,7 +83,8 @@ def save_model_card(
     """Write a saved model's card, `README.md`, replacing any earlier one.
 
     It is made from `config.json` and, if they exist, `metrics.json`, `items.parquet`, the shapes of the weights and
-    the pictures `training_curve.png`, `slices.png` and `reliability.png`. Sections without data are left out.
+    the pictures `training_curve.png`, `slices.png`, `reliability.png` and `item_map.png`. Sections without data are
+    left out.
 
     Args:
         folder: The saved model's folder.
@@ -120,6 +122,7 @@ def save_model_card(
         curve=CURVE if is_own and (folder / CURVE).is_file() else None,
         slices_picture=SLICES_PICTURE if is_own and (folder / SLICES_PICTURE).is_file() else None,
         reliability_picture=RELIABILITY_PICTURE if is_own and (folder / RELIABILITY_PICTURE).is_file() else None,
+        item_map=ITEM_MAP if is_own and (folder / ITEM_MAP).is_file() else None,
         model_name=repo_id.rpartition("/")[2] if repo_id else folder.resolve().name,
         load_from=repo_id,
     )
@@ -154,6 +157,7 @@ def build_model_card(
     curve: str | None,
     slices_picture: str | None = None,
     reliability_picture: str | None = None,
+    item_map: str | None = None,
     item_features: str = "",
     model_name: str,
     load_from: str | None = None,
@@ -168,6 +172,7 @@ def build_model_card(
         curve: File name of the training curve in the card's folder, or None.
         slices_picture: File name of the picture of accuracy by slice, or None.
         reliability_picture: File name of the reliability diagram of binary tasks, or None.
+        item_map: File name of the map of the items, or None.
         item_features: Table of the features of the items; empty if the model reads none.
         model_name: Name of the folder or repository.
         load_from: The repository that the usage example loads, `"org/name"`; if None, it loads the folder `model_name`.
@@ -216,6 +221,7 @@ def build_model_card(
         tasks=tasks,
         binary_tasks=[task.name for task in tasks if not task.is_rating],
         reliability_picture=reliability_picture,
+        item_map=item_map,
         samples=samples_table(metrics),
         curve=curve,
         training=training,

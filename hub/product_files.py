@@ -7,7 +7,7 @@ from typing import Any
 
 from seqrec.errors import InputError
 from seqrec.hub.json_objects import broken, read_json_object
-from seqrec.hub.model_card import CURVE, METRICS, RELIABILITY_PICTURE, SLICES_PICTURE
+from seqrec.hub.model_card import CURVE, ITEM_MAP, METRICS, RELIABILITY_PICTURE, SLICES_PICTURE
 from seqrec.interactions.item_features import ITEM_FEATURES
 from seqrec.interactions.prepared_sets import PREPARED_FILES
 from seqrec.modeling.saved_items import ITEMS, ITEMS_JSON
@@ -21,7 +21,7 @@ TOKENIZER = ("tokenizer.json", "tokenizer_config.json")
 # Files in addition to weights and code.
 COMPANIONS = (
     *("config.json", *ADAPTER, *TOKENIZER, ITEMS, ITEMS_JSON, ITEM_FEATURES),
-    *(METRICS, CURVE, SLICES_PICTURE, RELIABILITY_PICTURE, CARD),
+    *(METRICS, CURVE, SLICES_PICTURE, RELIABILITY_PICTURE, ITEM_MAP, CARD),
 )
 
 

@@ -20,7 +20,7 @@ from transformers.utils import (
 
 from seqrec.errors import InputError, SavedFolderError, SeqrecError
 from seqrec.hub.json_objects import MEND, broken, read_json_object
-from seqrec.hub.model_card import CURVE, METRICS, RELIABILITY_PICTURE, SLICES_PICTURE
+from seqrec.hub.model_card import CURVE, ITEM_MAP, METRICS, RELIABILITY_PICTURE, SLICES_PICTURE
 from seqrec.hub.saved_features import read_features
 from seqrec.hub.weights_hash import belongs_to
 from seqrec.interactions.catalogue import Catalogue
@@ -46,7 +46,7 @@ __all__ = [
     "saved_model_type",
 ]
 
-RECORD = (METRICS, CURVE, SLICES_PICTURE, RELIABILITY_PICTURE)
+RECORD = (METRICS, CURVE, SLICES_PICTURE, RELIABILITY_PICTURE, ITEM_MAP)
 
 
 def load_model(name: str, *, config_fields: Mapping[str, Any] | None = None, **kwargs: Any) -> NextItemHead:

@@ -15,7 +15,10 @@ __all__ = ["remove_leftovers", "staged"]
 
 CONFIG = "config.json"  # nothing loads without it
 # They describe one model only, so they are removed with it.
-RECORD = ("metrics.json", "training_curve.png", "slices.png", "reliability.png", "item_features.json")
+RECORD = (
+    *("metrics.json", "training_curve.png", "slices.png", "reliability.png", "item_map.png"),
+    "item_features.json",
+)
 WEIGHTS = (
     *("model.safetensors", "model.safetensors.index.json", "model-*-of-*.safetensors"),
     *("adapter_config.json", "adapter_model.safetensors"),

@@ -69,7 +69,7 @@ class Recommender(ListRecommender, Explainer, VectorTables, RolloutRecommender, 
         features: How a table of items becomes the features that the model reads (`config.item_features`), for
             `add_items`; saved with the model.
         record: Training record, saved with the model: the contents of `metrics.json`, `training_curve.png`,
-            `slices.png` and `reliability.png`, by file name. Omit it if the model was fine-tuned since.
+            `slices.png`, `reliability.png` and `item_map.png`, by file name. Omit it if the model was fine-tuned since.
 
     Raises:
         InputError: If model, tokenizer and items are not of the same catalogue, the features are not those that the

@@ -19,11 +19,12 @@ from seqrec.evaluation.task_evaluator import calibrations
 from seqrec.evaluation.task_report import measure_tasks
 from seqrec.evaluation.task_rows import rows_with_outcomes
 from seqrec.hub.card_tables import without_folders
-from seqrec.hub.model_card import CURVE, METRICS, RELIABILITY_PICTURE, SLICES_PICTURE
+from seqrec.hub.model_card import CURVE, ITEM_MAP, METRICS, RELIABILITY_PICTURE, SLICES_PICTURE
 from seqrec.hub.portable_command import portable_command
 from seqrec.hub.saved_folder import saved_columns
 from seqrec.hub.staging import staged
 from seqrec.hub.weights_hash import weights_sha256
+from seqrec.inference.item_map_picture import save_item_map
 from seqrec.inference.samples import sample_recommendations
 from seqrec.interactions.data_arguments import DataArguments
 from seqrec.interactions.preparation import prepare
@@ -360,6 +361,7 @@ def save(trainer: SequentialTrainer, metrics: dict[str, Any]) -> None:
         save_training_curve(trainer.state.log_history, stage / CURVE, trainer.args.metric_for_best_model or "ndcg@10")
         save_slices_picture(metrics, stage / SLICES_PICTURE)
         save_reliability_picture(metrics, stage / RELIABILITY_PICTURE)
+        save_item_map(trainer.bare_model, trainer.items, stage / ITEM_MAP)
         trainer.create_model_card(folder=stage)
     if trainer.args.push_to_hub:
         trainer.push_saved("Model save")

@@ -53,7 +53,7 @@ def test_train_leaves_everything_a_model_needs(trained):
     names = {path.name for path in trained.iterdir() if path.is_file()}
     assert names == {
         *("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "items.parquet", "items.json"),
-        *("metrics.json", "training_curve.png", "slices.png", "README.md"),
+        *("metrics.json", "training_curve.png", "slices.png", "item_map.png", "README.md"),
         *flatten_modules(class_.__module__ for class_ in (SasRecConfig, SasRecModel, SasRecForNextItem)),
     }
 

@@ -30,6 +30,7 @@ SECTIONS = (
     "License",
     "Citation",
 )
+WITH_MAP = (*SECTIONS[:6], "How it sees the items", *SECTIONS[6:])
 WITHOUT_METRICS = ("Architecture", "Limits and risks", "Citation")
 CONFIG = {"model_type": "sasrec", "vocab_size": 1685, "hidden_size": 64, "max_position_embeddings": 200}
 
@@ -118,7 +119,7 @@ def build(metrics, **changes):
 
 def sections(card):
     headings = re.findall(r"^##+ (.*)$", card.text, flags=re.MULTILINE)
-    return tuple(next(name for name in SECTIONS if heading.startswith(name)) for heading in headings)
+    return tuple(next(name for name in WITH_MAP if heading.startswith(name)) for heading in headings)
 
 
 def test_metadata_survives_a_round_trip(metrics, tmp_path):
@@ -237,8 +238,8 @@ def test_energy(kwh, written):
 
 
 def test_everything_measured_is_told(metrics):
-    card = build(metrics)
-    assert sections(card) == SECTIONS
+    card = build(metrics, item_map="item_map.png")
+    assert sections(card) == WITH_MAP
     text = card.text
     for ranker in ("model", "popularity", "recent_popularity", "item_knn"):
         for split, names in (("validation", MAIN), ("test", ACCURACY)):
@@ -443,15 +444,17 @@ def test_card_of_a_folder(recommender, items, metrics, tmp_path, monkeypatch):
     (folder / "metrics.json").write_text(json.dumps(metrics))
     (folder / "training_curve.png").touch()
     (folder / "slices.png").touch()
+    (folder / "item_map.png").touch()
     assert save_model_card(folder) == folder / "README.md"
     card = ModelCard.load(folder / "README.md")
-    assert sections(card) == SECTIONS
+    assert sections(card) == WITH_MAP
     assert card.data.model_name == "my recommender"
     assert f"{sum(weight.numel() for weight in recommender.model.parameters()):,} parameters" in card.text
     assert str(tmp_path) not in card.content
 
     monkeypatch.chdir(tmp_path)
     assert "(slices.png)" in card.text
+    assert "![Map of the 40 items, on which those with similar vectors lie together" in card.text
     recommend, load, pipe, tokenize = re.findall(r"```python\n(.*?)```", card.text, flags=re.DOTALL)
     shown = []
     exec(recommend, {"print": shown.append})

@@ -281,6 +281,7 @@ def test_training_pushes_a_whole_product(hub, client, tmp_path):
         "metrics.json",
         "training_curve.png",
         "slices.png",
+        "item_map.png",
         "items.json",
         "tokenizer_config.json",
     }

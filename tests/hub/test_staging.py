@@ -41,7 +41,14 @@ def test_new_files_replace_old_ones_and_others_stay(tmp_path):
 @pytest.mark.parametrize(
     "stale",
     [
-        *("metrics.json", "training_curve.png", "slices.png", "model.safetensors", "model.safetensors.index.json"),
+        *(
+            "metrics.json",
+            "training_curve.png",
+            "slices.png",
+            "item_map.png",
+            "model.safetensors",
+            "model.safetensors.index.json",
+        ),
         *("model-00001-of-00002.safetensors", "adapter_config.json", "adapter_model.safetensors"),
     ],
 )
@@ -101,7 +108,7 @@ def killed_after(monkeypatch):
 def test_killed_at_any_change_it_leaves_a_whole_model_or_none(tmp_path, killed_after):
     names = ["config_json", "model_safetensors", "items_parquet", "metrics_json"]
     configs = []
-    for num_changes in range(12):
+    for num_changes in range(13):
         folder = tmp_path / str(num_changes)
         save(folder, **dict.fromkeys(names, "old"))
         killed_after(num_changes, folder, **dict.fromkeys(names, "new"))

@@ -19,12 +19,13 @@ def folder(recommender, tmp_path):
     (folder / "metrics.json").write_text(json.dumps(metrics))
     (folder / "training_curve.png").write_bytes(b"a picture")
     (folder / "slices.png").write_bytes(b"another picture")
+    (folder / "item_map.png").write_bytes(b"a third picture")
     return folder
 
 
 def test_record_and_card_are_saved_along(folder, tmp_path):
     Recommender.from_pretrained(folder).save_pretrained(tmp_path / "second")
-    for name in ("metrics.json", "training_curve.png", "slices.png"):
+    for name in ("metrics.json", "training_curve.png", "slices.png", "item_map.png"):
         assert (tmp_path / "second" / name).read_bytes() == (folder / name).read_bytes()
     card = ModelCard.load(tmp_path / "second" / "README.md")
     assert [result.metric_value for result in card.data.eval_results] == [0.25]
@@ -34,7 +35,8 @@ def test_record_and_card_are_saved_along(folder, tmp_path):
 def test_saving_over_a_model_takes_its_record_away(folder, recommender):
     (folder / "notes.txt").write_text("mine")
     recommender.save_pretrained(folder)
-    assert not {"metrics.json", "training_curve.png", "slices.png"} & {path.name for path in folder.iterdir()}
+    record = {"metrics.json", "training_curve.png", "slices.png", "item_map.png"}
+    assert not record & {path.name for path in folder.iterdir()}
     assert (folder / "notes.txt").read_text() == "mine"
     assert ModelCard.load(folder / "README.md").data.eval_results is None
     assert "# first" in (folder / "README.md").read_text()

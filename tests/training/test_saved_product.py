@@ -95,6 +95,7 @@ def test_samples_are_recommendations_of_the_saved_model(product):
     card = (product / "README.md").read_text()
     assert "## Sample recommendations" in card
     assert "](slices.png)" in card
+    assert "](item_map.png)" in card
 
 
 def test_a_finished_training_has_nothing_to_resume_and_is_not_overwritten(product):

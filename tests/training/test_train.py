@@ -74,7 +74,7 @@ def test_nothing_is_left_on_disk(ratings, tmp_path, monkeypatch):
 def test_the_record_and_the_card_are_saved_later(trained, tmp_path):
     trained.save_pretrained(tmp_path / "films")
     assert json.loads((tmp_path / "films" / "metrics.json").read_text()) == trained.metrics
-    for picture in ("training_curve.png", "slices.png"):
+    for picture in ("training_curve.png", "slices.png", "item_map.png"):
         assert (tmp_path / "films" / picture).stat().st_size > 1000
     card = (tmp_path / "films" / "README.md").read_text()
     assert "## Results" in card
