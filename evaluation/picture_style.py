@@ -23,6 +23,7 @@ __all__ = [
     "GREY",
     "LIGHT_GREY",
     "TEXT_GREY",
+    "WIDTH",
     "new_figure",
     "picture",
     "readable_names",
@@ -35,6 +36,7 @@ TEXT_GREY, DARK_GREY, GREY, LIGHT_GREY = "#57606a", "#7a7a7a", "#a8a8a8", "#d6d6
 # Distinct for colour-blind people too: Okabe & Ito 2008, without black and the pale yellow; two are ours.
 CATEGORY_COLOURS = ("#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9", "#8c6bb1", "#a6761d")
 DPI = 120
+WIDTH = 7.2  # inches of pictures that are shown about 800 pixels wide
 # Tried in this order for letters that the first lacks; those that are not installed are left out.
 FONTS = (
     *("DejaVu Sans", "Noto Sans", "Noto Sans CJK JP", "Noto Sans CJK SC", "Noto Sans JP", "Noto Sans SC"),

@@ -16,7 +16,7 @@ from matplotlib.colors import LogNorm
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from seqrec.errors import InputError
-from seqrec.evaluation.picture_style import CATEGORY_COLOURS, LIGHT_GREY, TEXT_GREY, picture, readable_names
+from seqrec.evaluation.picture_style import CATEGORY_COLOURS, LIGHT_GREY, TEXT_GREY, WIDTH, picture, readable_names
 from seqrec.inference.neighbour_layout import place_neighbours
 from seqrec.inference.placed_labels import place_labels
 from seqrec.interactions.catalogue import Catalogue
@@ -71,7 +71,7 @@ def save_item_map(model: NextItemHead, items: Catalogue, path: str | Path, *, co
     places_N2 = place_neighbours(vectors_ND).numpy()
     counts_N = items.counts[rows_of(token_ids_N)]
     title = "Map of the items: similar ones lie together"
-    with picture(path, 7.2, 6.2, title=title, num_colours=NUM_COLOURS) as figure:
+    with picture(path, WIDTH, 6.2, title=title, num_colours=NUM_COLOURS) as figure:
         axis = figure.add_subplot()
         draw_points(axis, places_N2, counts_N, colouring)
         all_or_some = f"{len(items):,} items" if len(items) <= MOST_ITEMS else f"{MOST_ITEMS:,} most popular items"
