@@ -98,8 +98,8 @@ def attention_weights(recommender: Recommender, history: ItemIds, **request: Any
         found = model.model(input_ids, attention_mask=mask, output_attentions=True, **columns)
     rows = rows_of(input_ids[0]).tolist()
     items = recommender.items
-    names = [(items.titles[row], items.item_ids[row]) if row >= 0 else (NEXT, NEXT) for row in rows]
-    shown = readable_names(*zip(*names, strict=True), NAME_WIDTH)
+    titles = [items.titles[row] if row >= 0 else NEXT for row in rows]
+    shown = readable_names(titles, [items.item_ids[max(row, 0)] for row in rows], NAME_WIDTH)
     return [weights_BHLL[0].float().numpy(force=True) for weights_BHLL in found.attentions], shown
 
 

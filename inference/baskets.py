@@ -27,7 +27,11 @@ class BasketRecommender:
     model: NextItemHead
     tokenizer: ItemTokenizer
     items: Catalogue
-    directions: Index
+
+    @property
+    def directions(self) -> Index:
+        """Index of the item vectors at length 1."""
+        raise NotImplementedError
 
     @torch.no_grad()
     def recommend_basket(

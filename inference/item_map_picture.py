@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
+from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from seqrec.errors import InputError
@@ -115,8 +116,10 @@ def draw_points(axis: Axes, places_N2: np.ndarray, counts_N: np.ndarray, colouri
     options: dict[str, Any] = {"alpha": 0.75, "linewidths": 0}
     if colouring.numbers_N is not None:
         order_N = np.argsort(-counts_N, kind="stable")  # small points above large ones
+        across_N, up_N = places_N2[order_N].T
         points = axis.scatter(
-            *places_N2[order_N].T,
+            across_N,
+            up_N,
             s=sizes_N[order_N],
             c=colouring.numbers_N[order_N],
             cmap=SCALE,
@@ -147,24 +150,19 @@ def draw_categories(
     counted = Counter(names_N.tolist())
     common = sorted(counted.keys() - {OTHER, NONE}, key=lambda name: (-counted[name], name))
     colours = dict(zip(common, CATEGORY_COLOURS, strict=False))
-    grey = {OTHER: TEXT_GREY, NONE: LIGHT_GREY}
-    for name in (*(name for name in grey if name in counted), *reversed(common)):
+    grey = {name: shade for name, shade in ((OTHER, TEXT_GREY), (NONE, LIGHT_GREY)) if name in counted}
+    shades = {**colours, **grey}
+    for name in (*grey, *common):  # the rarest above the others
         is_here_N = names_N == name
-        shown = readable_names([name], [name], NAME_WIDTH)[0]
-        axis.scatter(
-            *places_N2[is_here_N].T, s=sizes_N[is_here_N], color=({**colours, **grey})[name], label=shown, **options
-        )
-    handles, labels = axis.get_legend_handles_labels()
-    num_grey = sum(name in counted for name in grey)
-    order = [*reversed(range(num_grey, len(handles))), *range(num_grey)]
-    legend = axis.figure.legend(
-        [handles[place] for place in order],
-        [labels[place] for place in order],
+        across_N, up_N = places_N2[is_here_N].T
+        axis.scatter(across_N, up_N, s=sizes_N[is_here_N], color=shades[name], **options)
+    shown = readable_names([*shades], [*shades], NAME_WIDTH)
+    axis.figure.legend(
+        [Line2D([], [], marker="o", linestyle="", markersize=5, color=shade) for shade in shades.values()],
+        shown,
         loc="outside right upper",
         title=title,
         frameon=False,
         fontsize=8,
         title_fontsize=9,
     )
-    for handle in legend.legend_handles:
-        handle.set_sizes([30])

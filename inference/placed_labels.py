@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from matplotlib.transforms import Bbox
 
@@ -30,9 +31,12 @@ def place_labels(axis: Axes, places_N2: np.ndarray, names: Sequence[str]) -> Non
         places_N2: The points.
         names: Their names, the most important first.
     """
-    axis.figure.draw_without_rendering()
-    axis.figure.set_layout_engine("none")
-    whole, taken = axis.get_window_extent(), []
+    figure = axis.figure
+    assert isinstance(figure, Figure)
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    whole = axis.get_window_extent()
+    taken: list[Bbox] = []
     for place, name in zip(places_N2, names, strict=True):
         if len(taken) == MOST_LABELS:
             return

@@ -361,7 +361,8 @@ def save(trainer: SequentialTrainer, metrics: dict[str, Any]) -> None:
         save_training_curve(trainer.state.log_history, stage / CURVE, trainer.args.metric_for_best_model or "ndcg@10")
         save_slices_picture(metrics, stage / SLICES_PICTURE)
         save_reliability_picture(metrics, stage / RELIABILITY_PICTURE)
-        save_item_map(trainer.bare_model, trainer.items, stage / ITEM_MAP)
+        if trainer.items is not None:
+            save_item_map(trainer.bare_model, trainer.items, stage / ITEM_MAP)
         trainer.create_model_card(folder=stage)
     if trainer.args.push_to_hub:
         trainer.push_saved("Model save")

@@ -83,5 +83,5 @@ def embed(flags: argparse.Namespace) -> None:
     write_vectors(frame, flags.output)
     if not flags.quiet:
         told = "items" if flags.items else "users"
-        size = frame.schema["vector"].shape[0]
+        size = frame["vector"].dtype.shape[0]  # type: ignore[attr-defined]
         print(f"Wrote the vectors of {len(frame)} {told} ({size} numbers each) to {printable(flags.output)}.")
