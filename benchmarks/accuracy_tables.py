@@ -1,4 +1,4 @@
-"""Tables of results: ours and published ones for `benchmarks/README.md`, and a summary for the main README."""
+"""Tables of results: ours and published ones for `benchmarks/README.md`, and a summary for the documentation."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby

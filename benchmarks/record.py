@@ -1,7 +1,8 @@
 """Record the results of a trained model: `python benchmarks/record.py runs/ml-1m --recipe sasrec-ml-1m`.
 
-Copies the results from the model's `metrics.json` to `benchmarks/results/` and updates the READMEs' tables and the plot
-with all recorded and published results; nothing is typed by hand.
+Copies the results from the model's `metrics.json` to `benchmarks/results/` and updates the tables of
+`benchmarks/README.md` and `docs/results.md` and the plot with all recorded and published results; nothing is typed by
+hand.
 """
 
 import argparse
@@ -52,14 +53,14 @@ def as_result(metrics: dict, *, model_type: str, recipe: str) -> dict:
 
 
 def lay_out_results() -> None:
-    """Update the tables of both READMEs and the plot with all recorded and published results."""
+    """Update the tables of README and documentation and the plot with all recorded and published results."""
     results = [json.loads(path.read_text(encoding="utf-8")) for path in RESULTS.glob("*.json")]
     results.sort(key=lambda result: (result["dataset"], result["protocol"], result["recipe"], result["seed"]))
     published, summary = (
         yaml.safe_load((HERE / name).read_text(encoding="utf-8")) for name in ("published.yaml", "summary.yaml")
     )
     put_tables(HERE / "README.md", {"results": results_table(results), "published": published_table(published)})
-    put_tables(HERE.parent / "README.md", {"summary": summary_table(summary, results, published)})
+    put_tables(HERE.parent / "docs" / "results.md", {"summary": summary_table(summary, results, published)})
     draw_results(results, published, RESULTS / "accuracy.png")
 
 

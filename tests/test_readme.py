@@ -7,7 +7,6 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-import seqrec
 from seqrec.interactions.sources import load_interactions
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
@@ -58,24 +57,6 @@ def test_it_prints_this_output(block, capsys):
     assert [printed[item_id][1] for item_id in common] == [expected[item_id][1] for item_id in common]
     scores = {item_id: expected[item_id][0] for item_id in common}
     assert {item_id: printed[item_id][0] for item_id in common} == pytest.approx(scores, abs=0.2)
-
-
-def test_its_search_for_hyper_parameters_runs(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    code = re.search(r"## With Trainer and optuna.*?```python\n(.*?)```", README, re.DOTALL)[1]
-    smaller = {
-        'dataset="ml-100k"': 'dataset="synthetic"',
-        "[32, 64]": "[8, 16]",
-        'output_dir="runs/search"': 'output_dir="runs/search", max_steps=5',
-        "n_trials=10": "n_trials=2",
-    }
-    for long, short in smaller.items():
-        assert code.count(long) == 1
-        code = code.replace(long, short)
-    names = {"seqrec": seqrec}
-    exec(compile(code, "README.md", "exec"), names)
-    assert names["best"].hyperparameters["hidden_size"] in (8, 16)
-    assert 0 < names["best"].objective < 1
 
 
 def test_its_blocks_fit_the_page():
