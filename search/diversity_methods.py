@@ -83,7 +83,7 @@ class CategorySimilarity:
 class MarginalRelevance:
     """Maximal marginal relevance: (1 − λ) · relevance − λ · similarity to the most similar chosen item.
 
-    Carbonell & Goldstein, SIGIR 1998, equation 1. Nothing is subtracted for the first item.
+    Carbonell & Goldstein, SIGIR 1998. Nothing is subtracted for the first item.
     """
 
     def __init__(self, similarity: Similarity, weight: float) -> None:
@@ -104,14 +104,14 @@ class Determinant:
     """Determinantal point process: (1 − λ) · relevance + λ · log d², summed over a list, is greedily maximal.
 
     The sum of log d² is the log-determinant of the chosen items' similarities: d² is the share of an item that is not
-    explained by the chosen ones, at least `LOWEST_VARIANCE`. Chen, Zhang & Zhou, NeurIPS 2018, equation 12 and
-    algorithm 1, with the Cholesky factor extended by one row for each chosen item.
+    explained by the chosen ones, at least `LOWEST_VARIANCE`. Chen, Zhang & Zhou, NeurIPS 2018, algorithm 1,
+    with the Cholesky factor extended by one row for each chosen item.
     """
 
     def __init__(self, similarity: Similarity, weight: float) -> None:
         self.similarity, self.weight = similarity, weight
         self.variance_BN: Tensor | None = None
-        self.factors: list[Tensor] = []
+        self.factors_BTN: Tensor | None = None
 
     def bonus(self) -> Tensor | None:
         """See `Method`."""
@@ -120,13 +120,14 @@ class Determinant:
     def add(self, place_B1: Tensor) -> None:
         """See `Method`."""
         factor_BN = self.similarity.to(place_B1)
-        if self.variance_BN is None:
-            self.variance_BN = torch.ones_like(factor_BN)
-        for earlier_BN in self.factors:
-            factor_BN = factor_BN - earlier_BN * earlier_BN.gather(1, place_B1)
+        if self.variance_BN is None or self.factors_BTN is None:
+            self.variance_BN, self.factors_BTN = 1 - factor_BN.square(), factor_BN[:, None]
+            return
+        own_B1T = self.factors_BTN.gather(2, place_B1[:, :, None].expand(-1, self.factors_BTN.shape[1], -1)).mT
+        factor_BN = factor_BN - torch.bmm(own_B1T, self.factors_BTN)[:, 0]
         factor_BN = factor_BN / self.variance_BN.gather(1, place_B1).clamp(min=LOWEST_VARIANCE).sqrt()
         self.variance_BN = self.variance_BN - factor_BN.square()
-        self.factors.append(factor_BN)
+        self.factors_BTN = torch.cat([self.factors_BTN, factor_BN[:, None]], dim=1)
 
 
 class Calibration:
@@ -134,7 +135,7 @@ class Calibration:
 
     p is the mix of categories in the history, q in the list: means over items, in which an item's categories share 1
     equally and items without any do not count. KL(p, q) = Σ p · log(p / q̃), with q̃ = (1 − α) q + α p and α = 0.01.
-    Steck, RecSys 2018, equations 2 to 6. Histories without categories leave the order to relevance.
+    Steck, RecSys 2018. Histories without categories leave the order to relevance.
     """
 
     def __init__(self, seen: BatchCategories, candidates: BatchCategories, weight: float) -> None:
