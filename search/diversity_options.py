@@ -1,7 +1,7 @@
 """Options that make a list more diverse, shared by everything that recommends."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from seqrec.errors import InputError
@@ -68,9 +68,8 @@ class DiversityOptions:
 
     def require_effects(self) -> None:
         """Raise an `InputError` for an option that has no effect, or lacks another one."""
-        defaults = {field.name: field.default for field in fields(self)}
         for name in ("method", "diversify_by"):
-            if not self.diversity and getattr(self, name) != defaults[name]:
+            if not self.diversity and getattr(self, name) != getattr(DiversityOptions, name):
                 raise InputError(
                     f"{name}={getattr(self, name)!r} has no effect without `diversity`. Give it a number from 0 to 1, "
                     f"or leave `{name}` out."
