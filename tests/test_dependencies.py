@@ -52,5 +52,6 @@ def imported_by(path):
 )
 def test_what_a_room_imports_is_declared(room):
     names = {name for path in (ROOT / room).glob("*.py") for name in imported_by(path)}
-    needed = {{"yaml": "pyyaml", "faiss": "faiss-cpu"}.get(name, canonicalize_name(name)) for name in names}
+    renamed = {"yaml": "pyyaml", "faiss": "faiss-cpu", "PIL": "pillow"}
+    needed = {renamed.get(name, canonicalize_name(name)) for name in names}
     assert needed - set(sys.stdlib_module_names) - {"seqrec"} <= set(LOWER_BOUNDS)
