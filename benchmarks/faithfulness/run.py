@@ -3,7 +3,8 @@
     python benchmarks/faithfulness/run.py --model runs/sasrec-ml-1m-quick --dataset ml-1m --name sasrec-ml-1m
 
 Writes `results/<name>.json`: the measures of `seqrec.evaluation.faithfulness` for 1,000 users of the test split, and
-the milliseconds of explaining 10 items for a history of 50 items in one thread.
+the milliseconds of explaining 10 items for a history of 50 items in one thread. The tables of benchmarks/README.md are
+made from all results; without arguments, the script only does that.
 """
 
 import argparse
@@ -20,17 +21,27 @@ from seqrec.evaluation.faithfulness_tables import faithfulness_table
 from seqrec.modeling.explanation_methods import METHODS, contribution_functions
 
 RESULTS = Path(__file__).parent / "results"
+README = RESULTS.parents[1] / "README.md"
+BEGIN, END = "<!-- faithfulness -->", "<!-- faithfulness end -->"
+SHOWN = ("drop", "drop_ratio", "del", "ins", "pos@10", "neg@10")
 HISTORY_LENGTH, NUM_ITEMS, REPETITIONS = 50, 10, 30
 
 
 def main() -> None:
     """Measure as the flags say."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", required=True, help="Folder of a trained model.")
-    parser.add_argument("--dataset", required=True, help="The interactions that it was trained on.")
-    parser.add_argument("--name", required=True, help="Name of the results.")
+    parser.add_argument("--model", help="Folder of a trained model.")
+    parser.add_argument("--dataset", help="The interactions that it was trained on.")
+    parser.add_argument("--name", help="Name of the results.")
     parser.add_argument("--users", type=int, default=1000, help="Number of users (default: 1000).")
     flags = parser.parse_args()
+    if flags.model is not None:
+        measure(flags)
+    update_readme()
+
+
+def measure(flags: argparse.Namespace) -> None:
+    """Measure one model, and write its results."""
     torch.set_num_threads(1)
     recommender = Recommender.from_pretrained(flags.model, device="cpu")
     protocol = recommender.protocol
@@ -75,6 +86,34 @@ def time_methods(recommender: Recommender) -> dict[str, dict[str, float]]:
             "processor_median": round(1000 * float(np.median(processor)), 1),
         }
     return found
+
+
+def update_readme() -> None:
+    """Put the tables of all results into benchmarks/README.md."""
+    results = [json.loads(path.read_text()) for path in sorted(RESULTS.glob("*.json"))]
+    head = ["model", "method", *SHOWN]
+    rows = [head, ["---"] * len(head)]
+    for figures in results:
+        for method, own in figures["methods"].items():
+            cells = ["{mean:.2f} ({low:.2f}–{high:.2f})".format(**own[measure]) for measure in SHOWN]
+            rows.append([figures["model"], method, *cells])
+    speed = [
+        ["model", "hidden size", "method", "items", "ms, median", "ms, lowest", "ms of processor time"],
+        ["---"] * 7,
+    ]
+    for figures in results:
+        for method, own in figures["milliseconds"].items():
+            times = [own[name] for name in ("items", "median", "lowest", "processor_median")]
+            speed.append([figures["model"], figures["config"]["hidden_size"], method, *times])
+    text = README.read_text()
+    before, rest = text.split(BEGIN)
+    after = rest.split(END)[1]
+    README.write_text(f"{before}{BEGIN}\n{markdown(rows)}\n\n{markdown(speed)}\n{END}{after}")
+
+
+def markdown(rows: list[list[object]]) -> str:
+    """Format a table."""
+    return "\n".join(f"| {' | '.join(map(str, row))} |" for row in rows)
 
 
 if __name__ == "__main__":
