@@ -72,12 +72,28 @@ def confidence_intervals(
     Raises:
         InputError: If ranks, ks, `level` or `num_resamples` are out of range.
     """
+    ranks, num_repeats = distinct_ranks(np.asarray(ranks), ks)
     values = {f"{name}@{k}": RANKING_METRICS[name](ranks, k) for k in ks for name in METRICS}
     if not values:
         raise InputError("ks is empty. Give at least one length at which lists are cut off.")
-    values_GM, num_users_G = np.unique(np.stack([*values.values()], axis=1), axis=0, return_counts=True)
+    values_GM = np.stack([*values.values()], axis=1)
+    if num_repeats is None:
+        values_GM, num_users_G = np.unique(values_GM, axis=0, return_counts=True)
+    else:
+        num_users_G = num_repeats
     means_RM = resample_means(values_GM, num_users_G, num_resamples=num_resamples, seed=seed)
     return {name: percentile_interval(means_RM[:, m], level) for m, name in enumerate(values)}
+
+
+def distinct_ranks(ranks: np.ndarray, ks: Sequence[int]) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return the kinds of users with one target each, by decreasing rank, and their numbers: faster than by values.
+
+    All ranks beyond the longest list are one kind. Ranks of several targets are returned as they are, with None.
+    """
+    if ranks.ndim != 1 or ranks.dtype.kind not in "iu" or not len(ranks) or not ks or ranks.min() < 1:
+        return ranks, None
+    ranks_G, num_users_G = np.unique(np.minimum(ranks, max(ks) + 1), return_counts=True)
+    return ranks_G[::-1], num_users_G[::-1]
 
 
 def resample_means(values_GM: np.ndarray, num_users_G: np.ndarray, *, num_resamples: int, seed: int) -> np.ndarray:

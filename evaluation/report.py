@@ -14,7 +14,7 @@ from seqrec.evaluation.evaluator import Ranking, rank_dataset
 from seqrec.evaluation.item_knn import ItemKnnBaseline
 from seqrec.evaluation.list_report import category_columns, known, list_quality
 from seqrec.evaluation.recent_popularity import RecentPopularityBaseline
-from seqrec.evaluation.slices import slice_metrics
+from seqrec.evaluation.slices import slice_confidence, slice_metrics
 from seqrec.evaluation.targets import share_beyond_reach, warn_of_repeats
 from seqrec.interactions.data_arguments import HELD_OUT
 from seqrec.interactions.histories import Histories, as_histories
@@ -51,8 +51,8 @@ def measure(
     Returns:
         `"protocol"`; `"unreachable_targets"`, the share of targets by split that no model can hit: unknown items, and
         items excluded as seen (with a warning if there are many of these); `"model"`, `"popularity"`,
-        `"recent_popularity"` and `"item_knn"`, each with its metrics by split; and `"confidence"`, `"slices"` and
-        `"lists"` (see `list_quality`), each by these names and by split.
+        `"recent_popularity"` and `"item_knn"`, each with its metrics by split; and `"confidence"`, `"slices"`,
+        `"slice_confidence"` and `"lists"` (see `list_quality`), each by these names and by split.
     """
     held_out = {split: as_histories(data.sequences[split]) for split in splits}
     for split in splits:
@@ -94,14 +94,15 @@ def measure(
 
 
 def describe(ranking: Ranking, histories: Histories, item_counts_V: np.ndarray) -> dict[str, dict[str, Any]]:
-    """Compute a ranking's metrics (None if undefined), their confidence intervals, and its slices."""
+    """Compute a ranking's metrics (None if undefined) and its slices, and the confidence intervals of both."""
+    rows = {
+        "lengths_U": histories.lengths_R,
+        "target_counts_U": item_counts_V[histories.rows["target"]],
+        "item_counts_V": item_counts_V,
+    }
     return {
         "metrics": known(ranking.metrics(item_counts_V)),
         "confidence": dict(confidence_intervals(ranking.ranks_U)),
-        "slices": slice_metrics(
-            ranking.ranks_U,
-            lengths_U=histories.lengths_R,
-            target_counts_U=item_counts_V[histories.rows["target"]],
-            item_counts_V=item_counts_V,
-        ),
+        "slices": slice_metrics(ranking.ranks_U, **rows),
+        "slice_confidence": slice_confidence(ranking.ranks_U, **rows),
     }

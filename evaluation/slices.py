@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from seqrec.errors import InputError
+from seqrec.evaluation.confidence import confidence_intervals
 from seqrec.evaluation.metrics import checked_counts, hit_rate, ndcg
 
-__all__ = ["popularity_thirds", "slice_metrics"]
+__all__ = ["popularity_thirds", "slice_confidence", "slice_metrics"]
 
 HISTORY_LENGTH_EDGES = (0, 10, 50, 200)  # the longest history in each slice except the last
 HISTORY_LENGTHS = ("0", "1-10", "11-50", "51-200", ">200")
@@ -57,7 +58,47 @@ def slice_metrics(
         InputError: If the arrays differ in length, or ranks, k or counts are out of range.
     """
     metrics = {f"hr@{k}": hit_rate(ranks_U, k), f"ndcg@{k}": ndcg(ranks_U, k)}
-    num_rows = len(np.asarray(ranks_U))
+    groups = slice_groups(
+        len(np.asarray(ranks_U)), lengths_U=lengths_U, target_counts_U=target_counts_U, item_counts_V=item_counts_V
+    )
+    return {group: average_slices(metrics, slice_U, names) for group, (slice_U, names) in groups.items()}
+
+
+def slice_confidence(
+    ranks_U: ArrayLike,
+    *,
+    lengths_U: ArrayLike,
+    target_counts_U: ArrayLike,
+    item_counts_V: ArrayLike,
+    k: int = 10,
+) -> dict[str, dict[str, dict[str, tuple[float, float]]]]:
+    """Compute 95% bootstrap intervals for each slice; for arguments and errors, see `slice_metrics`.
+
+    Returns:
+        `{"history_length": {"1-10": {"ndcg@10": (low, high), "hr@10": …}, …}, …}`, without empty slices.
+    """
+    ranks_U = np.asarray(ranks_U)
+    groups = slice_groups(
+        len(ranks_U), lengths_U=lengths_U, target_counts_U=target_counts_U, item_counts_V=item_counts_V
+    )
+    return {
+        group: {
+            name: confidence_intervals(ranks_U[slice_U == index], [k])
+            for index, name in enumerate(names)
+            if (slice_U == index).any()
+        }
+        for group, (slice_U, names) in groups.items()
+    }
+
+
+def slice_groups(
+    num_rows: int, *, lengths_U: ArrayLike, target_counts_U: ArrayLike, item_counts_V: ArrayLike
+) -> dict[str, tuple[np.ndarray, Sequence[str]]]:
+    """Divide rows into slices, in several ways: indices into the names of the slices (U), and these names.
+
+    Raises:
+        InputError: If the arrays differ in length, or are out of range.
+    """
     for name, values in (("lengths_U", lengths_U), ("target_counts_U", target_counts_U)):
         if np.shape(values) != (num_rows,):
             raise InputError(f"{name} must have shape ({num_rows},), one number per row, got {np.shape(values)}.")
@@ -66,12 +107,12 @@ def slice_metrics(
     by_length_U = np.searchsorted(HISTORY_LENGTH_EDGES, lengths_U)
     by_popularity_U = popularity_thirds(target_counts_U, checked_counts(item_counts_V))
     is_longer_U = (np.asarray(lengths_U) > LONGEST_SHORT).astype(np.int64)
-    by_shortness = average_slices(metrics, is_longer_U, ("short", "longer"))
+    by_shortness = {} if is_longer_U.all() else {"short_history": (is_longer_U, ("short", "longer"))}
     return {
-        "history_length": average_slices(metrics, by_length_U, HISTORY_LENGTHS),
-        **({"short_history": by_shortness} if "short" in by_shortness else {}),
-        "target_popularity": average_slices(metrics, by_popularity_U, POPULARITIES),
-        "target_count": average_slices(metrics, np.searchsorted(COUNT_EDGES, target_counts_U), COUNTS),
+        "history_length": (by_length_U, HISTORY_LENGTHS),
+        **by_shortness,
+        "target_popularity": (by_popularity_U, POPULARITIES),
+        "target_count": (np.searchsorted(COUNT_EDGES, target_counts_U), COUNTS),
     }
 
 

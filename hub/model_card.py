@@ -218,6 +218,7 @@ def build_model_card(
         catalogue_use=catalogue_table(metrics),
         slices=[found for name, title in SLICES.items() if (found := slice_table(metrics, name, title))],
         slices_picture=slices_picture,
+        slice_intervals=bool(metrics.get("slice_confidence")),
         tasks=tasks,
         binary_tasks=[task.name for task in tasks if not task.is_rating],
         reliability_picture=reliability_picture,

@@ -1,4 +1,4 @@
-"""A picture of the accuracy by slice: bars of the model and the baselines."""
+"""A picture of the accuracy by slice: bars of the model, with intervals, and of the baselines."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 
-from seqrec.evaluation.picture_style import BLUE, DARK_GREY, GREY, LIGHT_GREY, picture
+from seqrec.evaluation.picture_style import BLUE, DARK_GREY, GREY, LIGHT_GREY, TEXT_GREY, picture
 from seqrec.evaluation.tables import RANKERS
 from seqrec.hub.card_tables import dig
 from seqrec.hub.card_values import is_count, is_known, mapping
@@ -33,7 +33,7 @@ FULL_GROUPS = 3  # with fewer slices, bars do not get wider
 
 
 def save_slices_picture(metrics: Mapping[str, Any], path: Path) -> None:
-    """Draw NDCG@10 on test by slice, as a PNG.
+    """Draw NDCG@10 on test by slice, with 95% intervals of the model if they are known, as a PNG.
 
     Args:
         metrics: The content of `metrics.json`. Without slices of the model, nothing is written.
@@ -60,12 +60,14 @@ def draw(axis: Axes, metrics: Mapping[str, Any], name: str) -> None:
     for place, ranker in enumerate(rankers):
         found = slices_of(metrics, ranker, name)
         shift = (place - (len(rankers) - 1) / 2) * width
+        errors = errors_of(metrics, name, slices) if ranker == "model" else {}
         bars = axis.bar(
             [index + shift for index in range(len(slices))],
             [found.get(slice_, 0) for slice_ in slices],
             width,
             color=COLOURS[ranker],
             label=NAMES[ranker],
+            **errors,
         )
         if ranker == "model":
             axis.bar_label(bars, fmt="{:.3f}", padding=1, fontsize=8, color=COLOURS[ranker])
@@ -82,6 +84,16 @@ def slices_of(metrics: Mapping[str, Any], ranker: str, name: str) -> dict[str, f
     found = mapping(dig(metrics, "slices", ranker, "test", name))
     values: dict[str, Any] = {slice_: mapping(entry).get(METRIC) for slice_, entry in found.items()}
     return {slice_: value for slice_, value in values.items() if is_known(value)}
+
+
+def errors_of(metrics: Mapping[str, Any], name: str, slices: Mapping[str, float]) -> dict[str, Any]:
+    """Return how to draw the model's 95% intervals; nothing if they are not known for all slices."""
+    intervals = [dig(metrics, "slice_confidence", "model", "test", name, slice_, METRIC) for slice_ in slices]
+    if not all(isinstance(one, list | tuple) and len(one) == 2 and all(map(is_known, one)) for one in intervals):
+        return {}
+    below = [max(value - low, 0) for value, (low, _) in zip(slices.values(), intervals, strict=True)]
+    above = [max(high - value, 0) for value, (_, high) in zip(slices.values(), intervals, strict=True)]
+    return {"yerr": [below, above], "ecolor": TEXT_GREY, "capsize": 2, "error_kw": {"elinewidth": 1}}
 
 
 def tick(metrics: Mapping[str, Any], name: str, slice_: str) -> str:

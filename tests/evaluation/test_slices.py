@@ -3,8 +3,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from seqrec.evaluation.confidence import confidence_intervals
 from seqrec.evaluation.metrics import hit_rate, ndcg
-from seqrec.evaluation.slices import popularity_thirds, slice_metrics
+from seqrec.evaluation.slices import popularity_thirds, slice_confidence, slice_metrics
 
 # Items 3 to 8 have 30 interactions in all: 10 | 6, 4 | 4, 3, 3.
 ITEM_COUNTS = np.array([0, 0, 0, 10, 6, 4, 4, 3, 3])
@@ -45,6 +46,20 @@ def test_slices_have_known_answers():
             "frequent": {"num_users": 2, "hr@10": 1.0, "ndcg@10": 0.75},
         },
     }
+
+
+def test_intervals_are_those_of_each_slice_s_ranks():
+    ranks, lengths = np.array([1, 3, 11, 1, 2, 40, 5]), np.array([1, 10, 11, 201, 1000, 12, 13])
+    rows = {"lengths_U": lengths, "target_counts_U": np.array([10, 6, 4, 4, 3, 10, 0]), "item_counts_V": ITEM_COUNTS}
+    found, means = slice_confidence(ranks, **rows), slice_metrics(ranks, **rows)
+    assert {group: [*by] for group, by in found.items()} == {group: [*by] for group, by in means.items()}
+    assert found["history_length"]["11-50"] == confidence_intervals(ranks[[2, 5, 6]])
+    assert found["target_count"]["cold"] == confidence_intervals(ranks[[6]])
+    for group, by in found.items():
+        for name, intervals in by.items():
+            low, high = intervals["ndcg@10"]
+            assert low <= means[group][name]["ndcg@10"] + 1e-12
+            assert means[group][name]["ndcg@10"] <= high + 1e-12
 
 
 @pytest.mark.parametrize(

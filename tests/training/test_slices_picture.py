@@ -38,6 +38,28 @@ def test_bars_are_the_measured_values():
     assert {text.get_text() for text in axis.texts} == {"0.250", "0.500"}
 
 
+def test_intervals_of_the_model_are_drawn():
+    confidence = {"1-10": {"ndcg@10": [0.2, 0.35]}, "11-50": {"ndcg@10": [0.125, 0.75]}}
+    metrics = {**METRICS, "slice_confidence": {"model": {"test": {"history_length": confidence}}}}
+    axis = Figure().add_subplot()
+    draw(axis, metrics, "history_length")
+    (lines,) = [group for group in axis.collections if len(group.get_segments()) == 2]
+    assert [[end[1] for end in segment] for segment in lines.get_segments()] == [
+        pytest.approx([0.2, 0.35]),
+        pytest.approx([0.125, 0.75]),
+    ]
+    assert [text.xy[1] for text in axis.texts] == pytest.approx([0.35, 0.75])  # the numbers stand above
+
+
+@pytest.mark.parametrize("interval", [None, [], [0.1], ["a", "b"], [0.1, None], 0.2])
+def test_unusable_intervals_are_left_out(interval):
+    confidence = {"1-10": {"ndcg@10": [0.2, 0.35]}, "11-50": {"ndcg@10": interval}}
+    metrics = {**METRICS, "slice_confidence": {"model": {"test": {"history_length": confidence}}}}
+    axis = Figure().add_subplot()
+    draw(axis, metrics, "history_length")
+    assert not axis.collections
+
+
 def test_bars_do_not_overlap():
     axis = Figure().add_subplot()
     draw(axis, METRICS, "history_length")
