@@ -7,6 +7,9 @@ from typing import Any
 
 from accuracy_plot import known_of_requests, split_title
 
+from seqrec.evaluation.task_tables import TASK_RANKERS
+from seqrec.interactions.label_names import RATING
+
 BASELINES = ("item_knn", "popularity", "recent_popularity")  # older results lack the last
 METRICS = ("ndcg@10", "hr@10")
 RESULT_COLUMNS = (
@@ -23,6 +26,7 @@ RESULT_COLUMNS = (
     "time",
     "split",
 )
+TASK_COLUMNS = ("data", "recipe", "seeds", "task: metric", "on test", "baselines", "calibration error")
 PUBLISHED_COLUMNS = ("data", "model", "NDCG@10", "HR@10", "reported by")
 SUMMARY_COLUMNS = (
     "data",
@@ -68,6 +72,40 @@ def baseline_cell(results: Sequence[Result], baseline: str) -> str:
     """Format a baseline's NDCG@10 on test, which is the same for all seeds; empty if no result has it."""
     found = next((result[baseline] for result in results if baseline in result), None)
     return f"{found['test']['ndcg@10']:.4f}" if found else ""
+
+
+def tasks_table(results: Iterable[Result]) -> str:
+    """Format what recipes with label tasks predict on test, next to baselines; sorted as for `results_table`."""
+    recipes = groupby(
+        (result for result in results if "tasks" in result), key=lambda result: (result["dataset"], result["recipe"])
+    )
+    return as_table(TASK_COLUMNS, (cells for _, group in recipes for cells in task_rows(list(group))))
+
+
+def task_rows(results: Sequence[Result]) -> list[list[str]]:
+    """Format one recipe's tasks over its seeds: the error of ratings, or the area under the curve of a binary task."""
+    first = results[0]
+    rows = []
+    for task, found in first["tasks"].items():
+        name = "rmse" if task == RATING else "auc"
+        rankers = {ranker: [result["tasks"][task][ranker]["test"] for result in results] for ranker in found}
+        errors = [test["ece"] for test in rankers["model"]] if name == "auc" else []
+        rows.append(
+            [
+                split_title(first["dataset"], first["protocol"]),
+                first["recipe"],
+                ", ".join(str(result["seed"]) for result in results),
+                f"{task}: {name.upper()}",
+                spread([test[name] for test in rankers["model"]]),
+                "; ".join(
+                    f"{TASK_RANKERS[ranker]} {tests[0][name]:.4f}"
+                    for ranker, tests in rankers.items()
+                    if ranker != "model"
+                ),
+                spread(errors) if errors else "",
+            ]
+        )
+    return rows
 
 
 def published_table(published: Iterable[Mapping[str, Any]]) -> str:

@@ -12,11 +12,13 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import yaml
 from accuracy_plot import draw_results
-from accuracy_tables import BASELINES, published_table, results_table, summary_table
+from accuracy_tables import BASELINES, published_table, results_table, summary_table, tasks_table
 
+from seqrec.evaluation.task_tables import TASK_RANKERS
 from seqrec.hub.model_card import CURVE, ITEM_MAP, RELIABILITY_PICTURE, SLICES_PICTURE, save_model_card
 
 HERE = Path(__file__).parent
@@ -40,6 +42,7 @@ def as_result(metrics: dict, *, model_type: str, recipe: str) -> dict:
         "confidence": metrics["confidence"]["model"],
         "target_count": {split: families.get("target_count") for split, families in metrics["slices"]["model"].items()},
         **{baseline: metrics[baseline] for baseline in BASELINES if baseline in metrics},
+        **({"tasks": selected_tasks(metrics["tasks"])} if metrics.get("tasks") else {}),
         "best_epoch": training["best_epoch"],
         "num_epochs": training["num_epochs"],
         "num_parameters": training["num_parameters"],
@@ -52,6 +55,11 @@ def as_result(metrics: dict, *, model_type: str, recipe: str) -> dict:
     }
 
 
+def selected_tasks(tasks: Mapping[str, Any]) -> dict[str, Any]:
+    """Select the metrics of the model and the baselines in each label task."""
+    return {task: {name: found[name] for name in TASK_RANKERS if name in found} for task, found in tasks.items()}
+
+
 def lay_out_results() -> None:
     """Update the tables of README and documentation and the plot with all recorded and published results."""
     results = [json.loads(path.read_text(encoding="utf-8")) for path in RESULTS.glob("*.json")]
@@ -59,7 +67,8 @@ def lay_out_results() -> None:
     published, summary = (
         yaml.safe_load((HERE / name).read_text(encoding="utf-8")) for name in ("published.yaml", "summary.yaml")
     )
-    put_tables(HERE / "README.md", {"results": results_table(results), "published": published_table(published)})
+    tables = {"results": results_table(results), "tasks": tasks_table(results), "published": published_table(published)}
+    put_tables(HERE / "README.md", tables)
     put_tables(HERE.parent / "docs" / "results.md", {"summary": summary_table(summary, results, published)})
     draw_results(results, published, RESULTS / "accuracy.png")
 
@@ -68,7 +77,9 @@ def put_tables(page: Path, tables: Mapping[str, str]) -> None:
     """Insert tables into a page, each between its markers `<!-- name -->` and `<!-- end -->`."""
     text = page.read_text(encoding="utf-8")
     for name, table in tables.items():
-        text = re.sub(rf"(?<=<!-- {name} -->\n).*?(?=<!-- end -->)", lambda _, t=table: t + "\n", text, flags=re.S)
+        text = re.sub(
+            rf"(?<=<!-- {name} -->\n).*?(?=<!-- end -->)", lambda _, t=table: t + "\n", text, count=1, flags=re.S
+        )
     page.write_text(text, encoding="utf-8")
 
 
