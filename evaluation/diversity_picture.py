@@ -54,17 +54,30 @@ def save_diversity_picture(curve: Mapping[str, Any], path: str | Path, *, title:
 
 def draw_panel(axis: Axes, curve: Mapping[str, Any], path: Sequence[str]) -> None:
     """Draw the lines of all methods, which begin at the model's own lists, and mark a loss of 3 % of the NDCG."""
-    accuracy = [f"ndcg@{curve['k']}"]
-    own = value(curve["own"], path), value(curve["own"], accuracy)
-    if None in own:
+    accuracy = f"ndcg@{curve['k']}"
+    own_accuracy, own_variety = curve["own"][accuracy], value(curve["own"], path)
+    if own_variety is None:
         return
-    axis.axhline(own[1] * (1 - MARKED_LOSS), color=GREY, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
+    axis.axhline(own_accuracy * (1 - MARKED_LOSS), color=GREY, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
     for method, found in curve["methods"].items():
-        points = [(value(point, path), value(point, accuracy)) for point in found["points"]]
-        drawn = [own, *(point for point in points if None not in point and point[1] >= own[1] * (1 - MOST_LOSS))]
-        style = {"marker": MARKERS[method], "color": COLOURS[method], "markevery": slice(1, None)}
-        axis.plot(*zip(*drawn, strict=True), **style, markersize=4.5, linewidth=1.4, label=NAMES[method], alpha=0.9)
-    axis.plot(*own, "*", color=BLUE, markersize=14, label="the model's own lists", zorder=5)
+        varieties, accuracies = [own_variety], [own_accuracy]
+        for point in found["points"]:
+            variety = value(point, path)
+            if variety is not None and point[accuracy] >= own_accuracy * (1 - MOST_LOSS):
+                varieties.append(variety)
+                accuracies.append(point[accuracy])
+        axis.plot(
+            varieties,
+            accuracies,
+            marker=MARKERS[method],
+            markevery=slice(1, None),
+            markersize=4.5,
+            linewidth=1.4,
+            alpha=0.9,
+            color=COLOURS[method],
+            label=NAMES[method],
+        )
+    axis.plot(own_variety, own_accuracy, "*", color=BLUE, markersize=14, label="the model's own lists", zorder=5)
     axis.yaxis.set_major_formatter(FuncFormatter(lambda number, _: f"{number:.3f}".removeprefix("0")))
     axis.spines[["top", "right"]].set_visible(False)
     axis.margins(x=0.06, y=0.06)
@@ -86,6 +99,7 @@ def mark_loss(axis: Axes, own: float) -> None:
 
 def value(metrics: Mapping[str, Any], path: Sequence[str]) -> float | None:
     """Return a metric at a path of keys; None if it is undefined."""
+    found: Any = metrics
     for key in path:
-        metrics = metrics[key]
-    return metrics  # type: ignore[return-value]
+        found = found[key]
+    return found

@@ -175,8 +175,10 @@ def rank_dataset(
         )
     ranks_U = np.zeros(len(rows), dtype=np.int64)
     top_UK = np.zeros((len(rows), list_length), dtype=np.int64)
-    options = {"exclude_seen": exclude_seen, "batch_size": batch_size, "progress": progress}
-    for found in score_rows(ranked, rows, max_length=max_length, **options):
+    batches = score_rows(
+        ranked, rows, max_length=max_length, exclude_seen=exclude_seen, batch_size=batch_size, progress=progress
+    )
+    for found in batches:
         ranks_U[found.index_B] = found.scores.rank(found.batch["targets"]).cpu()
         if list_length:
             top_UK[found.index_B] = found.scores.top_k(list_length)[1].cpu()

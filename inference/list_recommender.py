@@ -246,9 +246,13 @@ class ListRecommender(LabelPredictor):
             table.histories, num_found, exclude_seen=exclude_seen, allowed=allowed, denied=denied, rerankers=rerankers
         )
         if min_exposure:
-            has_items_R = table.histories.lengths_R > 0
-            sizes = {"k": k, "vocab_size": self.items.vocab_size}
-            found = exposed_lists(*found, **sizes, min_exposure=min_exposure, has_items_R=has_items_R)
+            found = exposed_lists(
+                *found,
+                k,
+                min_exposure=min_exposure,
+                has_items_R=table.histories.lengths_R > 0,
+                vocab_size=self.items.vocab_size,
+            )
         return user_lists(table.user_ids, *found, self.items)
 
     def recommend_file(
