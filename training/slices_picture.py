@@ -6,7 +6,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 
-from seqrec.evaluation.picture_style import BLUE, DARK_GREY, GREY, LIGHT_GREY, TEXT_GREY, picture
+from seqrec.evaluation.picture_style import BLUE, DARK_GREY, GREY, LIGHT_GREY, TEXT_GREY, WIDTH, picture
 from seqrec.evaluation.tables import RANKERS
 from seqrec.hub.card_tables import dig
 from seqrec.hub.card_values import is_count, is_known, mapping
@@ -23,11 +23,13 @@ PANELS = {
 COLOURS = {"model": BLUE, "item_knn": DARK_GREY, "recent_popularity": GREY, "popularity": LIGHT_GREY}
 NAMES = {**RANKERS, "model": "this model"}
 TICKS = {
-    **{"head": "head (most popular)", "tail": "tail (rarest)"},
+    **{"head": "head\n(most popular)", "middle": "middle\n", "tail": "tail\n(rarest)"},
     **{"short": "≤2 items", "longer": ">2 items"},
-    **{"cold": "0 (cold)", "rare": "1–5 (rare)", "frequent": ">5"},
+    **{"cold": "0\n(cold)", "rare": "1–5\n(rare)", "frequent": ">5\n"},
 }
 METRIC = "ndcg@10"
+MAX_COLUMNS = 2
+NARROW_WIDTH = 5.0  # inches of a single panel
 GROUP_WIDTH = 0.8  # of the bars of one slice; the distance between slices is 1
 FULL_GROUPS = 3  # with fewer slices, bars do not get wider
 
@@ -42,14 +44,20 @@ def save_slices_picture(metrics: Mapping[str, Any], path: Path) -> None:
     panels = {name: title for name, title in PANELS.items() if slices_of(metrics, "model", name)}
     if not panels:
         return
-    with picture(path, 3 + 3 * len(panels), 3.4, title="NDCG@10 on test by slice") as figure:
-        axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
-        for axis, (name, title) in zip(axes, panels.items(), strict=True):
+    num_columns = min(len(panels), MAX_COLUMNS)
+    num_rows = -(-len(panels) // num_columns)
+    with picture(
+        path, WIDTH if num_columns > 1 else WIDTH - 2.2, 0.4 + 2.9 * num_rows, title="NDCG@10 on test by slice"
+    ) as figure:
+        axes = list(figure.subplots(num_rows, num_columns, sharey=True, squeeze=False).flat)
+        for axis, (name, title) in zip(axes, panels.items(), strict=False):
             draw(axis, metrics, name)
-            axis.set_xlabel(title)
-        axes[0].set_ylabel("NDCG@10 on test")
+            axis.set_xlabel(title, fontsize=9)
+        for axis in axes[len(panels) :]:
+            axis.set_axis_off()
+        figure.supylabel("NDCG@10 on test", fontsize=9)
         handles, labels = axes[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), frameon=False)
+        figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), frameon=False, fontsize=9)
 
 
 def draw(axis: Axes, metrics: Mapping[str, Any], name: str) -> None:
@@ -70,12 +78,13 @@ def draw(axis: Axes, metrics: Mapping[str, Any], name: str) -> None:
             **errors,
         )
         if ranker == "model":
-            axis.bar_label(bars, fmt="{:.3f}", padding=1, fontsize=8, color=COLOURS[ranker])
+            axis.bar_label(bars, fmt="{:.3f}", padding=1, fontsize=7, color=COLOURS[ranker])
     axis.set_xticks(range(len(slices)), [tick(metrics, name, slice_) for slice_ in slices], fontsize=8)
     room = max(FULL_GROUPS - len(slices), 0) / 2
-    axis.set_xlim(-0.5 - room, len(slices) - 0.5 + room)
+    axis.set_xlim(-0.6 - room, len(slices) - 0.4 + room)
     axis.margins(y=0.1)  # room for the labels
     axis.tick_params(axis="x", length=0)
+    axis.tick_params(axis="y", labelsize=8, labelleft=True)
     axis.spines[["top", "right"]].set_visible(False)
 
 
