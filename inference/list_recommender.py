@@ -28,7 +28,7 @@ from seqrec.interactions.timed_requests import Unsorted
 from seqrec.search.diversity import Diversifier, make_diversifier
 from seqrec.search.diversity_options import DiversityMethod, DiversityOptions
 from seqrec.search.interfaces import Reranker
-from seqrec.search.reranking import make_weighted_reranker
+from seqrec.search.reranking import make_rerankers
 
 __all__ = ["ListRecommender"]
 
@@ -308,14 +308,8 @@ class ListRecommender(LabelPredictor):
         self, k: int, *, rank_by: Mapping[str, float] | None, rerank_from: int, diversity: DiversityOptions
     ) -> list[Reranker]:
         """Return what ranks the best items again, in this order."""
-        found: list[Reranker] = []
-        if rank_by is not None:
-            tasks = ["next_item", *self.model.config.label_tasks]
-            sizes = {"k": k, "rerank_from": rerank_from, "num_items": len(self.items)}
-            found.append(make_weighted_reranker(self.model.predict_tasks, rank_by, tasks, **sizes))
-        if diversity:
-            found.append(self.diversifier(diversity, k=k, rerank_from=rerank_from))
-        return found
+        diversifier = partial(self.diversifier, diversity) if diversity else None
+        return make_rerankers(self.model, rank_by, diversifier, k=k, rerank_from=rerank_from)
 
     def diversifier(self, options: DiversityOptions, *, k: int, rerank_from: int) -> Diversifier:
         """Return what chooses diverse lists from the best items."""

@@ -5,6 +5,7 @@ Shape suffixes: B users, L length, V vocabulary, K list length.
 
 import shutil
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from types import GeneratorType
 from typing import Any
@@ -36,6 +37,7 @@ from seqrec.modeling.serving import make_retriever
 from seqrec.search.diversity_options import DiversityMethod, DiversityOptions
 from seqrec.search.exact_index import ExactIndex
 from seqrec.search.pair_predictions import require_label_tasks
+from seqrec.search.reranking import make_rerankers
 from seqrec.search.retriever import Retriever
 
 __all__ = ["TASK", "NextItemRecommendationPipeline"]
@@ -145,8 +147,8 @@ class NextItemRecommendationPipeline(Pipeline):
             **kwargs: `top_k` (10), the number of items; `exclude_seen` (True), whether to leave out items of the
                 history; `allow`, the only ids that may be recommended, and `deny`, ids that may not: one list for all
                 histories, or one for each; `at`, for requests without their own; `explain`, True or the name of a
-                method of `Recommender.explain`; `diversity`, `method`, `diversify_by`, `max_per`,
-                `popularity_penalty`, `exploration`, `seed` and `rerank_from` (100) for diverse lists, as in
+                method of `Recommender.explain`; `rank_by` and, for diverse lists, `diversity`, `method`,
+                `diversify_by`, `max_per`, `popularity_penalty`, `exploration`, `seed` and `rerank_from` (100), as in
                 `Recommender.recommend`, columns of items being those of `items.parquet`, which needs pyarrow.
                 `batch_size` has no effect: a list of histories is batched by length.
 
@@ -155,8 +157,8 @@ class NextItemRecommendationPipeline(Pipeline):
             several. The title is None for an item without one; if no item of the catalogue has a title, answers have no
             `title`. Lists are shorter than `top_k` if fewer items may be recommended. With `explain`, each item has
             `reasons`, the rows of `Recommender.explain` as dictionaries; none for histories without a known item. For
-            `candidates`,
-            `[{"item_id": …, "rating": …, "click": …}, …]` in their order, with the tasks that the model predicts.
+            `candidates`, `[{"item_id": …, "rating": …, "click": …}, …]` in their order, with the tasks that the model
+            predicts.
 
         Raises:
             InputError: If a history is invalid or ambiguous, an option is out of range, or an event column is missing
@@ -191,6 +193,7 @@ class NextItemRecommendationPipeline(Pipeline):
         deny: AllowDeny = None,
         at: Any = None,
         explain: bool | str | None = None,
+        rank_by: Mapping[str, float] | None = None,
         rerank_from: int | None = None,
         diversity: float | None = None,
         method: DiversityMethod | None = None,
@@ -202,7 +205,8 @@ class NextItemRecommendationPipeline(Pipeline):
     ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
         lists = {name: as_lists(ids, name) for name, ids in given({"allow": allow, "deny": deny}).items()}
         preparing = lists | given({"at": at})
-        answering = {"top_k": top_k, "exclude_seen": exclude_seen, "explain": explain, "rerank_from": rerank_from}
+        answering: dict[str, Any] = {"top_k": top_k, "exclude_seen": exclude_seen, "explain": explain}
+        answering |= {"rank_by": rank_by, "rerank_from": rerank_from}
         diverse = {
             "diversity": diversity,
             "method": method,
@@ -249,6 +253,7 @@ class NextItemRecommendationPipeline(Pipeline):
         top_k: int = 10,
         exclude_seen: bool = True,
         explain: bool | str = False,
+        rank_by: Mapping[str, float] | None = None,
         rerank_from: int = 100,
         **diverse: Any,
     ) -> dict[str, Any]:
@@ -258,7 +263,8 @@ class NextItemRecommendationPipeline(Pipeline):
         top_k = require_list_length(top_k, self.model.config.num_items, name="top_k")
         exclude_seen = require_switch(exclude_seen, name="exclude_seen")
         options = DiversityOptions(**diverse)
-        diversifier = self.diverse_lists.diversifier(options, k=top_k, rerank_from=rerank_from) if options else None
+        diversifier = partial(self.diverse_lists.diversifier, options) if options else None
+        rerankers = make_rerankers(self.model, rank_by, diversifier, k=top_k, rerank_from=rerank_from)
         requests: Requests = input_tensors["requests"]
         warn_of_empty(requests.histories, self.answers_empty)
         warn_of_old_counts(self.model.recent_counts, requests.histories.rows.get("target_timestamp"))
@@ -268,7 +274,7 @@ class NextItemRecommendationPipeline(Pipeline):
             exclude_seen=exclude_seen,
             allowed=requests.allowed,
             denied=requests.denied,
-            rerankers=[diversifier] if diversifier else (),
+            rerankers=rerankers,
         )
         found = {"is_single": requests.is_single, "scores_BK": scores_BK, "token_ids_BK": token_ids_BK}
         if explain is not False:

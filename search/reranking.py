@@ -5,6 +5,7 @@ Shape suffixes: B users, D hidden size, S seen items, N candidates, K list lengt
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,8 +14,9 @@ from seqrec.errors import InputError
 from seqrec.interactions.number_checks import is_finite_number
 from seqrec.interactions.request_options import require_candidates
 from seqrec.search.finite import require_finite
+from seqrec.search.interfaces import Reranker
 
-__all__ = ["WeightedReranker", "make_weighted_reranker", "standardise"]
+__all__ = ["WeightedReranker", "make_rerankers", "make_weighted_reranker", "standardise"]
 
 NEXT_ITEM = "next_item"
 
@@ -78,6 +80,36 @@ def standardise(values_BN: Tensor, is_item_BN: Tensor) -> Tensor:
     highest_B1 = values_BN.where(is_item_BN, -torch.inf).amax(dim=1, keepdim=True)
     lowest_B1 = values_BN.where(is_item_BN, torch.inf).amin(dim=1, keepdim=True)
     return (centred_BN / variance_B1.sqrt()).where(highest_B1 > lowest_B1, 0)
+
+
+def make_rerankers(
+    model: Any,
+    rank_by: Mapping[str, float] | None,
+    make_diversifier: Callable[..., Reranker] | None,
+    *,
+    k: int,
+    rerank_from: int,
+) -> list[Reranker]:
+    """Return what ranks the best items of a model again, in this order: weights of several scores, and diversity.
+
+    Args:
+        model: A `NextItemHead`.
+        rank_by: Weights by name, `next_item` or a task; None to keep the scores.
+        make_diversifier: Makes what chooses diverse lists, from k and `rerank_from`; None for lists as they are.
+        k: Length of the lists.
+        rerank_from: Number of best items that are ranked again.
+
+    Raises:
+        InputError: See `make_weighted_reranker`.
+    """
+    found: list[Reranker] = []
+    if rank_by is not None:
+        tasks = [NEXT_ITEM, *model.config.label_tasks]
+        sizes = {"k": k, "rerank_from": rerank_from, "num_items": model.config.num_items}
+        found.append(make_weighted_reranker(model.predict_tasks, rank_by, tasks, **sizes))
+    if make_diversifier is not None:
+        found.append(make_diversifier(k=k, rerank_from=rerank_from))
+    return found
 
 
 def make_weighted_reranker(

@@ -217,6 +217,16 @@ def test_pipelines_predict_the_same(recommender, folder):
         pipe({"history": HISTORY, "candidates": item_ids, "deny": ["item 4"]})
 
 
+def test_pipelines_rank_by_several_scores_too(recommender, folder):
+    pipe = pipeline("next-item-recommendation", model=str(folder), device="cpu")
+    options = {"rank_by": {"next_item": 1, "rating": 2}, "rerank_from": 20}
+    for history, found in zip(HISTORIES, pipe(HISTORIES, top_k=5, **options), strict=True):
+        expected = recommender.recommend(history, 5, **options)
+        assert [one["item_id"] for one in found] == [one.item_id for one in expected]
+        assert [one["score"] for one in found] == pytest.approx([one.score for one in expected], abs=1e-5)
+    assert recommender.recommend(HISTORY, 5) != recommender.recommend(HISTORY, 5, **options)
+
+
 @pytest.mark.parametrize("choices", [{}], ids=["next_item"])
 def test_a_pipeline_of_the_next_item_refuses_candidates(folder):
     pipe = pipeline("next-item-recommendation", model=str(folder), device="cpu")
