@@ -9,8 +9,9 @@ import numpy as np
 import torch
 
 from seqrec.errors import InputError
+from seqrec.interactions.number_checks import is_finite_number
+from seqrec.interactions.request_options import require_candidates
 from seqrec.search.exposure import ExposureReranker, exposure_bonuses
-from seqrec.search.reranking import is_finite_number, require_candidates
 
 __all__ = ["exposed_lists", "require_exposure"]
 
