@@ -21,7 +21,7 @@ from seqrec.search.retriever import Retriever
 
 __all__ = ["NUM_STEPS", "integrated_gradients"]
 
-NUM_STEPS = (32, 128, 512)
+NUM_STEPS = (32, 64, 128, 256, 512)
 TOLERANCE = 0.01
 
 

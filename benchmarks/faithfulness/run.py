@@ -95,7 +95,7 @@ def update_readme() -> None:
     rows = [head, ["---"] * len(head)]
     for figures in results:
         for method, own in figures["methods"].items():
-            cells = ["{mean:.2f} ({low:.2f}–{high:.2f})".format(**own[measure]) for measure in SHOWN]
+            cells = ["{mean:.2f} ({low:.2f} to {high:.2f})".format(**own[measure]) for measure in SHOWN]
             rows.append([figures["model"], method, *cells])
     speed = [
         ["model", "hidden size", "method", "items", "ms, median", "ms, lowest", "ms of processor time"],
