@@ -167,7 +167,7 @@ class Recommender(ListRecommender, Explainer, VectorTables, RolloutRecommender, 
                 similar item is unknown.
 
         Example:
-            >>> new = pl.DataFrame({"item_id": ["1683"], "title": ["New"], "similar_to": ["50|181"]})
+            >>> new = pl.DataFrame({"item_id": ["1683"], "title": ["New"], "similar_to": ["50|181"]})  # doctest: +SKIP
             >>> recommender.add_items(new)  # doctest: +SKIP
         """
         grown = grow(
