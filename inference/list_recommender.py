@@ -297,7 +297,7 @@ class ListRecommender(LabelPredictor):
             output,
             settings=lambda: {
                 **{"k": k, "columns": columns, "options": options},
-                **{"model": model_sha256(self.model), "hidden": self.items.hidden_token_ids.tolist()},
+                **{"model": model_sha256(self.model), "items": self.items.sha256()},
             },
             columns=columns,
             remembered=self.columns,

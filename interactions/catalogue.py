@@ -3,6 +3,8 @@
 Shape suffixes: I items, H hidden items, V vocabulary.
 """
 
+import hashlib
+import io
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
@@ -87,7 +89,7 @@ class Catalogue:
             raise InputError(f"{path} {problem}.")
         return cls(frame)
 
-    def save(self, path: str | Path) -> None:
+    def save(self, path: str | Path | io.BytesIO) -> None:
         """Write a Parquet file, without starting polars' threads."""
         columns = {column.name: column.to_arrow() for column in self.frame.get_columns()}
         pq.write_table(pa.table(columns), path, compression="zstd")
@@ -221,6 +223,12 @@ class Catalogue:
         codes = pl.DataFrame({"value": counted, "code": np.arange(len(counted))})
         codes_E = pairs.join(codes, on="value", maintain_order="left")["code"].to_numpy()
         return ItemCategories.of_pairs(tuple(counted), token_ids_of(pairs["row"].to_numpy()), codes_E, self.vocab_size)
+
+    def sha256(self) -> str:
+        """Return a hash of all columns, as 64 hexadecimal digits."""
+        content = io.BytesIO()
+        self.save(content)
+        return hashlib.sha256(content.getvalue()).hexdigest()
 
     def row_of(self, token_id: int) -> int | None:
         """Return the row of a token id; None for a special token."""

@@ -11,7 +11,7 @@ from seqrec.interactions.locations import table_suffix
 from seqrec.interactions.one_line import one_line
 from seqrec.interactions.table_files import read_file
 
-__all__ = ["read_parts"]
+__all__ = ["chosen_parts", "read_parts"]
 
 DEEPEST, MOST_ENTRIES = 3, 20_000  # levels and entries searched for parts
 # Extensions that are not only used for tables: such files count as parts only if they are named the way Spark does.
