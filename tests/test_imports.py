@@ -38,6 +38,11 @@ def test_importing_the_package_imports_nothing_heavy():
     assert loaded_by("import seqrec; assert seqrec.__version__; dir(seqrec)") == []
 
 
+def test_recommending_and_training_load_no_drawing_library():
+    code = "import sys; from seqrec import Recommender, SequentialTrainer; import seqrec.cli.recommend_command"
+    subprocess.run([sys.executable, "-c", f"{code}; assert 'matplotlib' not in sys.modules"], check=True)
+
+
 def test_auto_config_loads_no_models():
     code = "import sys, seqrec; from transformers import AutoConfig; AutoConfig.for_model('sasrec', vocab_size=103)"
     heavy = "[name for name in ('transformers.modeling_utils', 'seqrec.modeling.pretrained') if name in sys.modules]"
