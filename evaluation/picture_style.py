@@ -148,8 +148,8 @@ def drawable(text: str) -> str:
 @cache
 def font_files() -> dict[str, str]:
     """Return those of `FONTS` that are installed: family → file."""
-    found = {font.name: font.fname for font in reversed(font_manager.fontManager.ttflist)}
-    return {family: found[family] for family in FONTS if family in found}
+    installed = set(font_manager.fontManager.get_font_names())
+    return {family: str(font_manager.findfont(family)) for family in FONTS if family in installed}
 
 
 @cache

@@ -73,3 +73,4 @@ def test_installed_fonts_are_found():
     files = {font.fname for font in font_manager.fontManager.ttflist}
     assert "DejaVu Sans" in picture_style.font_files()
     assert set(picture_style.font_files().values()) <= files
+    assert set(map(ord, "Aé–…Ямت")) <= picture_style.known_letters()  # those of the upright regular font
