@@ -1,6 +1,6 @@
 """Explain recommendations by raw ids: the part of `Recommender` for it.
 
-Shape suffixes: N explained items, L events that the model reads.
+Shape suffixes: N explained items, L events that the model reads, P recommendations, R histories.
 """
 
 import warnings
@@ -181,10 +181,11 @@ class Explainer(LabelPredictor):
                 "popularity, and have no rows in the result.",
                 stacklevel=2,
             )
+        places_R = np.split(row_P.argsort(kind="stable"), np.bincount(row_P, minlength=len(rows)).cumsum()[:-1])
         parts = []
         wanted = [row for row in range(len(rows)) if rows.lengths_R[row]]
         for row in tqdm(wanted, desc="Explaining", delay=BAR_DELAY, disable=not progress):
-            places = np.flatnonzero(row_P == row)
+            places = places_R[row]
             found = self.reasons(rows.select([row]), pairs.token_ids_P[places], method)
             users, names_P = pairs.table["user_id"][places], pairs.table["item_id"][places].to_list()
             kept = [
