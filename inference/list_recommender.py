@@ -11,6 +11,7 @@ from typing import Any, overload
 import numpy as np
 import polars as pl
 
+from seqrec.errors import InputError
 from seqrec.hub.weights_hash import model_sha256
 from seqrec.inference.exposed_lists import exposed_lists, require_exposure
 from seqrec.inference.label_predictor import LabelPredictor
@@ -276,14 +277,14 @@ class ListRecommender(LabelPredictor):
             k: Number of items for each user.
             columns: Other names of the table's columns; see `recommend_frame`.
             progress: Whether to show a progress bar.
-            **options: Further options of `recommend_frame`.
+            **options: Further options of `recommend_frame`, except `min_exposure`.
 
         Returns:
             The number of rows written, and of users.
 
         Raises:
-            InputError: If the output cannot be written, or parts of another call are beside it; otherwise as in
-                `recommend_frame`.
+            InputError: If the output cannot be written, `min_exposure` is given, or parts of another call are beside
+                the output; otherwise as in `recommend_frame`.
             NonFiniteError: If scores are infinite or NaN.
             RuntimeError: In a process forked from one that had already used polars.
 
@@ -291,6 +292,11 @@ class ListRecommender(LabelPredictor):
             >>> recommender.recommend_file("big.parquet", "lists.parquet", k=10)  # doctest: +SKIP
         """
         require_polars()
+        if "min_exposure" in options:
+            raise InputError(
+                "min_exposure balances the lists of all users, but recommend_file never holds them all. Leave it out, "
+                "or call recommend_frame."
+            )
         return recommend_file(
             partial(self.recommend_frame, k=self.check_k(k), columns=columns, **options),
             source,

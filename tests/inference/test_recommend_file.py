@@ -129,6 +129,8 @@ def test_mistakes_show_before_the_work(recommender, log, tmp_path):
     log.write_parquet(source)
     with pytest.raises(InputError, match="no column 'year'"):
         in_parts(recommender, source, output, where="year > 3")
+    with pytest.raises(InputError, match="never holds them all"):
+        in_parts(recommender, source, output, min_exposure=0.2)
     with pytest.raises(InputError, match=r"must end in one of .parquet, .csv, .jsonl"):
         in_parts(recommender, source, tmp_path / "lists.txt")
     with pytest.raises(InputError, match="The table has no column 'uid'"):
