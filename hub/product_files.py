@@ -13,11 +13,22 @@ from seqrec.interactions.prepared_sets import PREPARED_FILES
 from seqrec.modeling.saved_items import ITEMS, ITEMS_JSON
 from seqrec.modeling.weight_files import INDEX, SINGLE, shard_names
 
-__all__ = ["ADAPTER", "CARD", "COMPANIONS", "prepared_set_files", "product_files"]
+__all__ = [
+    "ADAPTER",
+    "CARD",
+    "COMPANIONS",
+    "HANDLER",
+    "REQUIREMENTS",
+    "is_our_handler",
+    "prepared_set_files",
+    "product_files",
+]
 
 CARD = "README.md"
 ADAPTER = ("adapter_config.json", "adapter_model.safetensors")
 TOKENIZER = ("tokenizer.json", "tokenizer_config.json")
+HANDLER, REQUIREMENTS = "handler.py", "requirements.txt"  # of an inference endpoint
+HANDLER_BEGINS = b'"""Handler of an inference endpoint of the Hub: answers requests with the model in its folder.'
 # Files in addition to weights and code.
 COMPANIONS = (
     *("config.json", *ADAPTER, *TOKENIZER, ITEMS, ITEMS_JSON, ITEM_FEATURES),
@@ -34,7 +45,18 @@ def product_files(folder: Path) -> list[Path]:
     """
     config_file = folder / "config.json"
     config = read_json_object(str(config_file)) if config_file.is_file() else {}
-    return present(folder, {*COMPANIONS, *weight_names(folder), *code_names(folder, config)})
+    names = {*COMPANIONS, *weight_names(folder), *code_names(folder, config), *endpoint_names(folder)}
+    return present(folder, names)
+
+
+def endpoint_names(folder: Path) -> tuple[str, ...]:
+    """Return the names of the files of an inference endpoint, if `seqrec endpoint` wrote them."""
+    return (HANDLER, REQUIREMENTS) if is_our_handler(folder / HANDLER) else ()
+
+
+def is_our_handler(path: Path) -> bool:
+    """Return whether `seqrec endpoint` wrote a `handler.py`."""
+    return path.is_file() and path.read_bytes().startswith(HANDLER_BEGINS)
 
 
 def prepared_set_files(folder: Path) -> list[Path]:

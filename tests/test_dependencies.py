@@ -15,7 +15,8 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
 DECLARED = [
     Requirement(text)
-    for text in (*PROJECT["dependencies"], *EXTRAS["index"], *EXTRAS["text"], *EXTRAS["tune"], *EXTRAS["test"])
+    for part in (PROJECT["dependencies"], *(EXTRAS[extra] for extra in ("index", "text", "tune", "serve", "test")))
+    for text in part
 ]
 LOWER_BOUNDS = {
     canonicalize_name(one.name): Version(next(iter(one.specifier)).version) for one in DECLARED if one.name != "seqrec"
@@ -48,7 +49,10 @@ def imported_by(path):
 
 @pytest.mark.parametrize(
     "room",
-    ["configuration", "evaluation", "hub", "inference", "interactions", "modeling", "search", "src/seqrec", "training"],
+    [
+        *("configuration", "evaluation", "hub", "inference", "inference/service", "interactions", "modeling", "search"),
+        *("src/seqrec", "training"),
+    ],
 )
 def test_what_a_room_imports_is_declared(room):
     names = {name for path in (ROOT / room).glob("*.py") for name in imported_by(path)}

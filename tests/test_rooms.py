@@ -10,7 +10,7 @@ ROOMS = ("interactions", "configuration", "search", "modeling", "evaluation", "h
 
 def imported_rooms(room):
     """Name the other rooms that a room's modules import from."""
-    nodes = (node for path in (ROOT / room).glob("*.py") for node in ast.walk(ast.parse(path.read_text())))
+    nodes = (node for path in (ROOT / room).rglob("*.py") for node in ast.walk(ast.parse(path.read_text())))
     names = {node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module}
     return {name.split(".")[1] for name in names if name.startswith("seqrec.")} & set(ROOMS) - {room}
 
@@ -24,8 +24,10 @@ def test_the_table_of_rooms_tells_what_each_imports():
 def modules():
     """Read the package's modules: name → syntax tree."""
     folders = [*(ROOT / room for room in ROOMS), ROOT / "src/seqrec/cli"]
+    services = [path for path in (ROOT / "inference/service").glob("*.py") if path.stem != "__init__"]
     paths = [path for folder in folders for path in folder.glob("*.py") if path.stem != "__main__"]
     named = {f"seqrec.{path.parent.name}.{path.stem}": path for path in paths if path.stem != "__init__"}
+    named |= {f"seqrec.inference.service.{path.stem}": path for path in services}
     named |= {f"seqrec.{path.stem}": path for path in (ROOT / "src/seqrec").glob("*.py") if path.stem != "__init__"}
     return {name: ast.parse(path.read_text()) for name, path in named.items()}
 

@@ -30,6 +30,8 @@ USAGE = """seqrec COMMAND [flags]
   hide-items  never recommend some items of a saved model
   show-items  recommend hidden items again
   push        share a saved model on the Hub
+  serve       answer HTTP requests for recommendations
+  endpoint    make a saved model ready for an inference endpoint of the Hub
 
 `seqrec COMMAND --help` lists a command's flags; `seqrec --version` prints the version."""
 
@@ -103,5 +105,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
         "hide-items",
         "show-items",
         "push",
+        "serve",
+        "endpoint",
     )
 }
