@@ -113,8 +113,8 @@ def create_app(
     add_operations(app, service)
     add_pages(app, service)
     plain_document = app.openapi
-    app.openapi = lambda: describe_requests(plain_document(), OPERATIONS, slot.model)  # type: ignore[method-assign]
-    paths = {route.path for route in app.routes}  # type: ignore[attr-defined]
+    app.openapi = lambda: describe_requests(plain_document(), OPERATIONS, slot.model)
+    paths = {route.path for route in app.routes}
     app.add_middleware(Gate, limits=limits, keys=keys, metrics=metrics, paths=paths)
     return app
 

@@ -109,6 +109,7 @@ def load_model_to_serve(model: str, *, device: Any) -> LoadedModel:
         SeqrecError: As in `Recommender.from_pretrained`.
     """
     recommender = Recommender.from_pretrained(model, device=device)
+    own_weights(recommender)
     version, weights = version_of(model), (recommender.metrics or {}).get(WEIGHTS_SHA256)
     if version is not None:
         weights = weights_sha256(model)
@@ -117,6 +118,17 @@ def load_model_to_serve(model: str, *, device: Any) -> LoadedModel:
         warnings.simplefilter("ignore")
         recommender.recommend([[]], 1)
     return LoadedModel(recommender, name, version or (weights or "unknown")[:VERSION_LENGTH], weights, now())
+
+
+def own_weights(recommender: Recommender) -> None:
+    """Copy a model's weights into memory of this process.
+
+    Loaded weights may be views of the file. If that is overwritten in place, as `cp` does, answers would change without
+    notice, or the process would be killed.
+    """
+    for tensor in (*recommender.model.parameters(), *recommender.model.buffers()):
+        tensor.data = tensor.data.clone()
+    recommender.retriever = recommender.make_retriever()
 
 
 def now() -> str:

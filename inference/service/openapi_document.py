@@ -18,7 +18,7 @@ def describe_requests(document: dict[str, Any], operations: Sequence[Operation],
     """Return a copy of an OpenAPI document with the bodies of requests, which are read without FastAPI."""
     document = deepcopy(document)
     models = [(operation.request, "validation") for operation in operations]
-    references, schemas = models_json_schema(models, ref_template=REFERENCE)  # type: ignore[arg-type]
+    references, schemas = models_json_schema(models, ref_template=REFERENCE)
     document["components"]["schemas"].update(schemas["$defs"])
     for operation in operations:
         document["paths"][operation.path]["post"]["requestBody"] = {

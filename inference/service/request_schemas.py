@@ -3,7 +3,7 @@
 A new option of recommending is one field of `RecommendRequest`, by the name that `Recommender.recommend` gives it.
 """
 
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, StrictBool, StrictInt, StrictStr, model_validator
 
@@ -12,11 +12,11 @@ from seqrec.inference.service.limits import Limits
 
 __all__ = ["HistoriesRequest", "PredictRequest", "RecommendRequest", "Request", "SimilarRequest"]
 
-ItemId = StrictStr | StrictInt
-ItemIdList = list[ItemId]
-OneOrEach = ItemIdList | list[ItemIdList]  # a list of ids for all histories, or one for each
+ItemId: TypeAlias = StrictStr | StrictInt
+ItemIdList: TypeAlias = list[ItemId]
+OneOrEach: TypeAlias = ItemIdList | list[ItemIdList]  # a list of ids for all histories, or one for each
 Number = Annotated[FiniteFloat, Field(strict=True)]
-Time = StrictStr | StrictInt | Number
+Time: TypeAlias = StrictStr | StrictInt | Number
 ListLength = Annotated[StrictInt, Field(ge=1)]
 
 

@@ -1,7 +1,6 @@
-"""Run the service: its port, its signals, its end."""
+"""Run the service: its signals and its end."""
 
 import asyncio
-import errno
 import logging
 import signal
 import socket
@@ -10,39 +9,10 @@ from typing import Any
 import uvicorn
 from fastapi import FastAPI
 
-from seqrec.errors import InputError
-
-__all__ = ["open_port", "run_app"]
+__all__ = ["run_app"]
 
 logger = logging.getLogger("seqrec.service")
 LAST_SECONDS = 30  # for answers that are under way when the service is told to stop
-
-
-def open_port(host: str, port: int) -> socket.socket:
-    """Reserve a port; 0 for any free one.
-
-    Raises:
-        InputError: If it is in use, or may not be opened, or the host is not one of this machine.
-    """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    opened = socket.socket(family, socket.SOCK_STREAM)
-    opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        opened.bind((host, port))
-    except (OSError, OverflowError) as error:
-        opened.close()
-        raise InputError(refusal(host, port, error)) from error
-    return opened
-
-
-def refusal(host: str, port: int, error: Exception) -> str:
-    """Say why a port cannot be opened."""
-    number = getattr(error, "errno", None)
-    if number == errno.EADDRINUSE:
-        return f"Port {port} of {host} is in use. Stop the program that uses it, or choose another with --port."
-    if number == errno.EACCES:
-        return f"Port {port} may not be opened by this user. Choose one of at least 1024 with --port."
-    return f"{host} and port {port} cannot be opened ({error}). Give an address of this machine with --host."
 
 
 def run_app(app: FastAPI, opened: socket.socket) -> None:
@@ -87,5 +57,5 @@ class Server(uvicorn.Server):
         await super().startup(sockets)
         host, port = self.opened.getsockname()[:2]
         address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-        version = self.config.app.state.service.slot.model.version  # type: ignore[union-attr]
+        version = self.config.app.state.service.slot.model.version
         logger.info("ready", extra={"facts": {"event": "ready", "address": address, "model_version": version}})

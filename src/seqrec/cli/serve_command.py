@@ -3,10 +3,14 @@
 import argparse
 from collections.abc import Sequence
 from importlib.util import find_spec
+from socket import socket
 
 from seqrec.cli.parsers import FlagParser, finite_number, not_empty, positive_integer
 from seqrec.cli.shared_flags import add_device_flag, add_import_flag, add_model_flag, import_modules
 from seqrec.errors import InputError
+from seqrec.inference.service.api_keys import ApiKeys
+from seqrec.inference.service.limits import Limits
+from seqrec.inference.service.ports import open_port
 from seqrec.interactions.locations import require_model_name
 
 __all__ = ["serve_command"]
@@ -74,30 +78,33 @@ def require_packages() -> None:
 
 
 def serve(flags: argparse.Namespace) -> None:
-    """Load the model and answer requests until told to stop."""
+    """Open the port, load the model, and answer requests until told to stop."""
+    keys = None if flags.api_keys is None else ApiKeys.read(flags.api_keys)
+    given = {field: getattr(flags, name) for name, (field, _) in LIMITS.items() if getattr(flags, name) is not None}
+    limits = Limits(seconds=flags.timeout, **given)
+    with open_port(flags.host, flags.port) as opened:
+        answer_at(opened, flags, limits, keys)
+
+
+def answer_at(opened: socket, flags: argparse.Namespace, limits: Limits, keys: ApiKeys | None) -> None:
+    """Load the model, and answer requests at an open port."""
     import torch
 
-    from seqrec.inference.service.api_keys import ApiKeys
     from seqrec.inference.service.app import create_app
     from seqrec.inference.service.json_log import log_as_json
-    from seqrec.inference.service.limits import Limits
     from seqrec.inference.service.loaded_model import load_model_to_serve
-    from seqrec.inference.service.server import open_port, run_app
+    from seqrec.inference.service.server import run_app
     from seqrec.modeling.devices import resolve_device
 
     device = resolve_device(flags.device)
-    given = {field: getattr(flags, name) for name, (field, _) in LIMITS.items() if getattr(flags, name) is not None}
-    limits = Limits(seconds=flags.timeout, **given)
-    keys = None if flags.api_keys is None else ApiKeys.read(flags.api_keys)
     if flags.num_threads is not None:
         torch.set_num_threads(flags.num_threads)
-    with open_port(flags.host, flags.port) as opened:
-        log_as_json(flags.log_level)
-        app = create_app(
-            flags.model,
-            lambda: load_model_to_serve(flags.model, device=device),
-            limits=limits,
-            keys=keys,
-            watch_seconds=flags.watch_seconds,
-        )
-        run_app(app, opened)
+    log_as_json(flags.log_level)
+    app = create_app(
+        flags.model,
+        lambda: load_model_to_serve(flags.model, device=device),
+        limits=limits,
+        keys=keys,
+        watch_seconds=flags.watch_seconds,
+    )
+    run_app(app, opened)
