@@ -20,6 +20,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from urllib.request import urlopen
 
 import polars as pl
 
@@ -84,8 +85,16 @@ class Client:
         return time.perf_counter() - begun
 
 
-async def saturate(port: int, bodies: list[bytes], connections: int, seconds: float) -> float:
-    """Ask without a pause on many connections, and return answers per second."""
+def cpu_seconds(port: int) -> float:
+    """Return the processor time that the service has used."""
+    with urlopen(f"http://{HOST}:{port}/metrics") as answer:
+        found = re.search(r"^process_cpu_seconds_total (\S+)", answer.read().decode(), re.MULTILINE)
+    assert found is not None
+    return float(found[1])
+
+
+async def saturate(port: int, bodies: list[bytes], connections: int, seconds: float) -> tuple[float, float]:
+    """Ask without a pause on many connections; return answers per second, and processor seconds for each."""
     clients = [Client() for _ in range(connections)]
     await asyncio.gather(*(client.connect(port) for client in clients))
 
@@ -96,10 +105,10 @@ async def saturate(port: int, bodies: list[bytes], connections: int, seconds: fl
             answers += 1
         return answers
 
-    async def run(duration: float) -> float:
-        begun = time.perf_counter()
+    async def run(duration: float) -> tuple[float, float]:
+        used, begun = cpu_seconds(port), time.perf_counter()
         counts = await asyncio.gather(*(ask_on(one, row * 7, begun + duration) for row, one in enumerate(clients)))
-        return sum(counts) / (time.perf_counter() - begun)
+        return sum(counts) / (time.perf_counter() - begun), (cpu_seconds(port) - used) / sum(counts)
 
     await run(1.0)
     return await run(seconds)
@@ -144,12 +153,10 @@ def main() -> None:
     bodies = requests(item_ids, given.length)
     flags = ["--num_threads", str(given.num_threads)]
     found: dict[str, object] = {"items": len(item_ids), "length": given.length, "load": os.getloadavg()[0]}
-    per_second = {}
     for name, batch in (("alone", "1"), ("batched", "64")):
         with service(given.model, *flags, "--max_batch", batch) as port:
-            per_second[name] = asyncio.run(saturate(port, bodies, given.connections, given.seconds))
-    found |= {f"requests/s, {name}": round(value) for name, value in per_second.items()}
-    found["gain"] = round(per_second["batched"] / per_second["alone"], 2)
+            rate, seconds = asyncio.run(saturate(port, bodies, given.connections, given.seconds))
+        found |= {f"requests/s, {name}": round(rate), f"processor ms per request, {name}": round(1000 * seconds, 2)}
     with service(given.model, *flags) as port:
         times = sorted(asyncio.run(steady(port, bodies, given.rate, given.seconds)))
     cuts = statistics.quantiles(times, n=100)
