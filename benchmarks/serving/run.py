@@ -145,22 +145,27 @@ def main() -> None:
     parser.add_argument("--model", required=True)
     parser.add_argument("--length", type=int, default=50, help="items of a history (default: 50)")
     parser.add_argument("--connections", type=int, default=64)
-    parser.add_argument("--seconds", type=float, default=8.0)
+    parser.add_argument("--seconds", type=float, default=4.0)
     parser.add_argument("--rate", type=float, default=50.0)
+    parser.add_argument("--rounds", type=int, default=5, help="the best of so many counts (default: 5)")
     parser.add_argument("--num_threads", type=int, default=1)
     given = parser.parse_args()
     item_ids = pl.read_parquet(f"{given.model}/items.parquet")["item_id"].to_list()
     bodies = requests(item_ids, given.length)
     flags = ["--num_threads", str(given.num_threads)]
-    found: dict[str, object] = {"items": len(item_ids), "length": given.length, "load": os.getloadavg()[0]}
-    for name, batch in (("alone", "1"), ("batched", "64")):
-        with service(given.model, *flags, "--max_batch", batch) as port:
-            rate, seconds = asyncio.run(saturate(port, bodies, given.connections, given.seconds))
-        found |= {f"requests/s, {name}": round(rate), f"processor ms per request, {name}": round(1000 * seconds, 2)}
-    with service(given.model, *flags) as port:
-        times = sorted(asyncio.run(steady(port, bodies, given.rate, given.seconds)))
-    cuts = statistics.quantiles(times, n=100)
-    found |= {f"p{percent} at {given.rate:g}/s, ms": round(1000 * cuts[percent - 1], 2) for percent in (50, 95, 99)}
+    rates: dict[str, list[tuple[float, float]]] = {"alone": [], "batched": []}
+    cuts = []
+    with service(given.model, *flags, "--max_batch", "1") as alone, service(given.model, *flags) as batched:
+        for _ in range(given.rounds):
+            for name, port in (("alone", alone), ("batched", batched)):
+                rates[name].append(asyncio.run(saturate(port, bodies, given.connections, given.seconds)))
+            cuts.append(statistics.quantiles(asyncio.run(steady(batched, bodies, given.rate, given.seconds)), n=100))
+    found: dict[str, object] = {"items": len(item_ids), "length": given.length, "load": round(os.getloadavg()[0], 1)}
+    for name, pairs in rates.items():
+        found[f"requests/s, {name}"] = round(max(rate for rate, _ in pairs))
+        found[f"processor ms per request, {name}"] = round(1000 * min(seconds for _, seconds in pairs), 2)
+    for percent in (50, 95, 99):
+        found[f"p{percent} at {given.rate:g}/s, ms"] = round(1000 * min(cut[percent - 1] for cut in cuts), 2)
     print(json.dumps(found, indent=1))
 
 

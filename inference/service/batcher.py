@@ -65,11 +65,11 @@ class Batcher:
         self.worker.start()
 
     def stop(self) -> None:
-        """Stop the worker once it has answered everything that waits."""
+        """Stop the worker once it has answered everything that waits; give up when nobody waits any longer."""
         with self.changed:
             self.is_stopping = True
             self.changed.notify()
-        self.worker.join()
+        self.worker.join(self.limits.seconds)
 
     @property
     def is_alive(self) -> bool:

@@ -1,6 +1,7 @@
 """`seqrec serve`."""
 
 import argparse
+import gc
 from collections.abc import Sequence
 from importlib.util import find_spec
 from socket import socket
@@ -92,7 +93,7 @@ def answer_at(opened: socket, flags: argparse.Namespace, limits: Limits, keys: A
 
     from seqrec.inference.service.app import create_app
     from seqrec.inference.service.json_log import log_as_json
-    from seqrec.inference.service.loaded_model import load_model_to_serve
+    from seqrec.inference.service.loaded_model import LoadedModel, load_model_to_serve
     from seqrec.inference.service.server import run_app
     from seqrec.modeling.devices import resolve_device
 
@@ -100,11 +101,12 @@ def answer_at(opened: socket, flags: argparse.Namespace, limits: Limits, keys: A
     if flags.num_threads is not None:
         torch.set_num_threads(flags.num_threads)
     log_as_json(flags.log_level)
-    app = create_app(
-        flags.model,
-        lambda: load_model_to_serve(flags.model, device=device),
-        limits=limits,
-        keys=keys,
-        watch_seconds=flags.watch_seconds,
-    )
+
+    def load() -> LoadedModel:
+        loaded = load_model_to_serve(flags.model, device=device)
+        gc.collect()
+        gc.freeze()  # a later collection of all that libraries hold would halt answers for a fifth of a second
+        return loaded
+
+    app = create_app(flags.model, load, limits=limits, keys=keys, watch_seconds=flags.watch_seconds)
     run_app(app, opened)
