@@ -32,6 +32,6 @@ class Limits:
     def __post_init__(self) -> None:
         if self.waiting < self.histories:
             raise InputError(
-                f"waiting={self.waiting} is less than histories={self.histories}, so the largest requests could never "
+                f"max_waiting={self.waiting} is less than max_histories={self.histories}, so the largest requests could never "
                 "be answered. Raise it, or lower the other."
             )

@@ -118,7 +118,7 @@ def test_limits(plain_folder):
 
 
 def test_limits_that_contradict_each_other_are_refused():
-    with pytest.raises(InputError, match="waiting=5 is less than histories=10"):
+    with pytest.raises(InputError, match="max_waiting=5 is less than max_histories=10"):
         Limits(histories=10, waiting=5)
 
 
