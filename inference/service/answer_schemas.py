@@ -4,7 +4,16 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-__all__ = ["Failure", "ModelAnswer", "PredictAnswer", "RecommendAnswer", "ReloadAnswer", "SimilarAnswer", "Status"]
+__all__ = [
+    "ExplainAnswer",
+    "Failure",
+    "ModelAnswer",
+    "PredictAnswer",
+    "RecommendAnswer",
+    "ReloadAnswer",
+    "SimilarAnswer",
+    "Status",
+]
 
 
 class Failure(BaseModel):
@@ -75,6 +84,33 @@ class SimilarAnswer(Answer):
     """Similar items."""
 
     items: list[Item] = Field(description="The score is the cosine similarity of the items' vectors.")
+
+
+class Reason(BaseModel):
+    """A past item, or another source, and what it contributes to a score; see `Recommender.explain`."""
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, float | None]
+
+    source: str = Field(description="`item` for a past item.")
+    position: int | None = Field(description="0 for the newest item of the history.")
+    item_id: str | None
+    title: str | None
+    contribution: float
+
+
+class Explained(BaseModel):
+    """The reasons for one item, the highest contribution first."""
+
+    item_id: str
+    reasons: list[Reason]
+
+
+class ExplainAnswer(Answer):
+    """Reasons."""
+
+    results: list[Explained] = Field(description="One for each item, in their order.")
+    unknown_items: list[str]
 
 
 class Status(BaseModel):

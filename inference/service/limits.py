@@ -32,6 +32,6 @@ class Limits:
     def __post_init__(self) -> None:
         if self.waiting < self.histories:
             raise InputError(
-                f"max_waiting={self.waiting} is less than max_histories={self.histories}, so the largest requests could never "
-                "be answered. Raise it, or lower the other."
+                f"max_waiting={self.waiting} is less than max_histories={self.histories}, so the largest requests "
+                "could never be answered. Raise it, or lower the other."
             )

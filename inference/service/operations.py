@@ -1,7 +1,7 @@
 """What the service computes. A further operation is a request schema, a function and an entry of `OPERATIONS`."""
 
 import warnings
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,9 +9,10 @@ from pydantic import BaseModel
 
 from seqrec.errors import InputError
 from seqrec.inference.recommendations import Recommendation, Recommendations
-from seqrec.inference.service.answer_schemas import PredictAnswer, RecommendAnswer, SimilarAnswer
+from seqrec.inference.service.answer_schemas import ExplainAnswer, PredictAnswer, RecommendAnswer, SimilarAnswer
 from seqrec.inference.service.loaded_model import LoadedModel
 from seqrec.inference.service.request_schemas import (
+    ExplainRequest,
     HistoriesRequest,
     PredictRequest,
     RecommendRequest,
@@ -128,21 +129,55 @@ def similar(loaded: LoadedModel, request: SimilarRequest) -> Answer:
     return {"items": list(map(described, found)), "model_version": loaded.version}
 
 
+def explain_each(loaded: LoadedModel, requests: Sequence[ExplainRequest]) -> list[Answer]:
+    """Explain the scores of items."""
+    return [explained(loaded, request) for request in requests]
+
+
+def explained(loaded: LoadedModel, request: ExplainRequest) -> Answer:
+    """Explain the scores of the items of one request."""
+    require_columns(loaded, request.columns or ())
+    item_ids = list(dict.fromkeys(map(str, request.item_ids)))
+    frame = loaded.recommender.explain(
+        request.history,
+        item_ids,
+        method=request.method,
+        timestamps=request.timestamps,
+        at=request.at,
+        unsorted=request.unsorted,
+        unknown=request.unknown,
+        **(request.columns or {}),
+    )
+    reasons: dict[str, list[Answer]] = {item_id: [] for item_id in item_ids}
+    for row in frame.rows(named=True):
+        reasons[row.pop("recommended")].append(row)
+    return {
+        "results": [{"item_id": item_id, "reasons": own} for item_id, own in reasons.items()],
+        "unknown_items": loaded.unknown_items([request.history])[0],
+        "model_version": loaded.version,
+    }
+
+
 def merged(loaded: LoadedModel, requests: Sequence[HistoriesRequest]) -> tuple[list[Any], dict[str, Any]]:
     """Return the histories of all requests, and what is given for each, as the recommender reads it.
 
     Raises:
-        InputError: If the model does not read a column. The recommender cannot tell, if it has an option of that name.
+        InputError: If the model does not read a column.
     """
     options: dict[str, list[Any]] = {}
     for request in requests:
         for name, values in request.per_history().items():
             options.setdefault(name.removeprefix(COLUMN), []).extend(values)
-    for name in requests[0].columns or ():
+    require_columns(loaded, requests[0].columns or ())
+    return [history for request in requests for history in request.rows], options
+
+
+def require_columns(loaded: LoadedModel, names: Iterable[str]) -> None:
+    """Raise an `InputError` for a column that the model does not read: the recommender could take it for an option."""
+    for name in names:
         if name not in loaded.further_columns:
             known = ", ".join(loaded.further_columns) or "none"
             raise InputError(f"The model does not read the column {name!r}; it reads {known}. Leave it out.")
-    return [history for request in requests for history in request.rows], options
 
 
 def divided(loaded: LoadedModel, requests: Sequence[HistoriesRequest], results: Iterator[Answer]) -> list[Answer]:
@@ -173,6 +208,11 @@ def predict_example(loaded: LoadedModel) -> Answer:
     return {**loaded.example_history, "candidates": loaded.item_ids[-2:]}
 
 
+def explain_example(loaded: LoadedModel) -> Answer:
+    """Return a request for reasons."""
+    return {**loaded.example_history, "item_ids": loaded.item_ids[-1:]}
+
+
 def similar_example(loaded: LoadedModel) -> Answer:
     """Return a request for similar items."""
     return {"item_id": loaded.item_ids[0], "k": min(5, len(loaded.item_ids))}
@@ -196,6 +236,14 @@ OPERATIONS = (
         predict_together,
         predict_example,
         is_batched=True,
+    ),
+    Operation(
+        "/explain",
+        "Tell how much each past item contributes to the scores of items.",
+        ExplainRequest,
+        ExplainAnswer,
+        explain_each,
+        explain_example,
     ),
     Operation(
         "/similar",

@@ -10,13 +10,14 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, StrictBool, Stri
 from seqrec.errors import InputError
 from seqrec.inference.service.limits import Limits
 
-__all__ = ["HistoriesRequest", "PredictRequest", "RecommendRequest", "Request", "SimilarRequest"]
+__all__ = ["ExplainRequest", "HistoriesRequest", "PredictRequest", "RecommendRequest", "Request", "SimilarRequest"]
 
 ItemId: TypeAlias = StrictStr | StrictInt
 ItemIdList: TypeAlias = list[ItemId]
 OneOrEach: TypeAlias = ItemIdList | list[ItemIdList]  # a list of ids for all histories, or one for each
 Number = Annotated[FiniteFloat, Field(strict=True)]
 Time: TypeAlias = StrictStr | StrictInt | Number
+MOST_EXPLAINED = 20  # items in one request: each takes as long as many lists
 ListLength = Annotated[StrictInt, Field(ge=1)]
 
 
@@ -150,7 +151,21 @@ class RecommendRequest(HistoriesRequest):
         description="Weights by which the best items are ranked again, for models with tasks, such as "
         '`{"next_item": 1, "rating": 0.2}`.',
     )
-    rerank_from: ListLength = Field(100, description="Number of best items that `rank_by` ranks again.")
+    rerank_from: ListLength = Field(
+        100, description="Number of best items that `rank_by` ranks again and diverse lists are chosen from."
+    )
+    where: StrictStr | None = Field(
+        None, description="A condition on the columns of the items, such as `year >= 1990 and 'Comedy' in genres`."
+    )
+    diversity: Number = Field(0.0, ge=0, le=1, description="From 0, the best items, to 1, the most diverse ones.")
+    method: Literal["mmr", "dpp", "calibrated"] = Field("mmr", description="How lists become diverse.")
+    diversify_by: StrictStr = Field("vectors", description="`vectors`, or the column of the items to compare them by.")
+    max_per: dict[str, ListLength] | None = Field(
+        None, description='Most items of one category in a list, by column, such as `{"genres": 3}`.'
+    )
+    popularity_penalty: Number = Field(0.0, ge=0, description="Strength of preferring less popular items.")
+    exploration: Number = Field(0.0, ge=0, description="Temperature of drawing items instead of taking the best.")
+    seed: Annotated[StrictInt, Field(ge=0)] | None = Field(None, description="Makes what is drawn the same each time.")
 
 
 class PredictRequest(HistoriesRequest):
@@ -162,6 +177,30 @@ class PredictRequest(HistoriesRequest):
     candidates: OneOrEach = Field(
         description="Ids of the items to predict for: one list for all histories, or one for each."
     )
+
+
+class ExplainRequest(Request):
+    """A request for reasons: how much each past item contributes to the scores of items."""
+
+    history: Annotated[list[ItemId], Field(min_length=1)] = Field(
+        description="Raw ids of one user's items, oldest first."
+    )
+    item_ids: Annotated[list[ItemId], Field(min_length=1, max_length=MOST_EXPLAINED)] = Field(
+        description="Ids of the items whose scores are explained."
+    )
+    method: Literal["leave_one_out", "integrated_gradients", "attention_rollout"] = Field(
+        "leave_one_out", description="How contributions are computed."
+    )
+    timestamps: list[Time] | None = Field(None, description="As in `/recommend`.")
+    at: Time | None = Field(None, description="As in `/recommend`.")
+    columns: dict[str, list[Any]] | None = Field(None, description="As in `/recommend`.")
+    unsorted: Literal["sort", "error"] = Field("sort", description="As in `/recommend`.")
+    unknown: Literal["skip", "error"] = Field("skip", description="As in `/recommend`.")
+
+    def check(self, limits: Limits) -> None:
+        """Raise an `InputError` if the history is too long."""
+        if len(self.history) > limits.history_length:
+            raise InputError(f"The history has more than {limits.history_length:,} items. Give only the newest ones.")
 
 
 class SimilarRequest(Request):

@@ -21,13 +21,21 @@ MEANINGS = {
     "allow": "a list of item ids, or one list for each history",
     "deny": "a list of item ids, or one list for each history",
     "candidates": "a list of item ids, or one list for each history",
+    "item_ids": "1 to 20 item ids, which are texts or integers",
+    "where": 'a text, such as "year >= 1990"',
+    "diversity": "a number from 0 to 1",
+    "diversify_by": '"vectors", or the name of a column of the items',
+    "max_per": "an object: the name of each column and a number of items of at least 1",
+    "popularity_penalty": "a number of at least 0",
+    "exploration": "a number of at least 0",
+    "seed": "an integer of at least 0",
     "item_id": "an item id, which is a text or an integer",
     "k": "an integer of at least 1",
     "rerank_from": "an integer of at least 1",
     "exclude_seen": "true or false",
     "rank_by": "an object: the name of each score and its weight, a number",
 }
-NAMED = ("rank_by", "columns")  # objects with keys of the client
+NAMED = ("rank_by", "max_per", "columns")  # objects with keys of the client
 Body = TypeVar("Body", bound=Request)
 
 

@@ -42,6 +42,9 @@ def test_one_history(client, plain):
         {"allow": [["item 1"], ["item 2", "item 5"]]},
         {"deny": [[], ["item 7"]]},
         {"unknown": "error"},
+        {"where": "count > 20"},
+        {"diversity": 0.5, "method": "dpp", "rerank_from": 20},
+        {"popularity_penalty": 0.5, "exploration": 0.5, "seed": 3},
     ],
 )
 def test_options(client, plain, options):
@@ -85,6 +88,20 @@ def test_predictions(task_client, with_tasks):
     assert [one["answered_by"] for one in found] == ["model", "model", "popularity"]
 
 
+def test_reasons(task_client, with_tasks):
+    body = {"history": ["new", *HISTORY], "timestamps": [TIMES[0], *TIMES], "at": AT, "item_ids": ["item 5", "item 1"]}
+    answer = task_client.post("/explain", json=body)
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["unknown_items"] == ["new"]
+    for found in answer.json()["results"]:
+        expected = with_tasks.explain(HISTORY, found["item_id"], timestamps=TIMES, at=AT).rows(named=True)
+        assert [one["item_id"] for one in found["reasons"]] == [one["item_id"] for one in expected]
+        assert [one["contribution"] for one in found["reasons"]] == pytest.approx(
+            [one["contribution"] for one in expected], abs=1e-5
+        )
+    assert [found["item_id"] for found in answer.json()["results"]] == ["item 5", "item 1"]
+
+
 def test_similar_items(client, plain):
     answer = client.post("/similar", json={"item_id": "item 3", "k": 4})
     assert answer.json()["items"] == items_of(plain.similar_items("item 3", 4))
@@ -110,7 +127,7 @@ def test_the_service_tells_its_state(client):
 def test_examples_of_the_documentation_work(client, task_client):
     for one in (client, task_client):
         document = one.get("/openapi.json").json()
-        for path in ("/recommend", "/predict", "/similar"):
+        for path in ("/recommend", "/predict", "/explain", "/similar"):
             if path == "/predict" and one is client:  # it has no tasks
                 continue
             body = document["paths"][path]["post"]["requestBody"]["content"]["application/json"]["example"]
