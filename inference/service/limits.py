@@ -16,6 +16,7 @@ class Limits:
         histories: Histories in one request.
         history_length: Items in one history, and in a list of allowed, denied or candidate items for one history.
         k: Length of a list.
+        items: Items in one answer: those of all its lists.
         waiting: Histories that may wait for an answer; further requests are refused with status 429.
         batch: Histories of different requests that are answered together; 1 answers each request alone.
         seconds: Time to answer a request, and to receive its body.
@@ -25,6 +26,7 @@ class Limits:
     histories: int = 1000
     history_length: int = 5000
     k: int = 1000
+    items: int = 100_000
     waiting: int = 4000
     batch: int = 64
     seconds: float = 10.0

@@ -96,6 +96,11 @@ class HistoriesRequest(Request):
         """Number of histories."""
         return 1 if self.histories is None else len(self.histories)
 
+    @property
+    def num_answered(self) -> int:
+        """Number of items in the answer, at most."""
+        raise NotImplementedError
+
     def per_history(self) -> dict[str, list[Any]]:
         """Return the fields and columns that were given, with one entry for each history."""
         is_single = self.histories is None
@@ -130,6 +135,11 @@ class HistoriesRequest(Request):
         for name in self.LISTS:
             if max(map(len, given.get(name, [[]]))) > limits.history_length:
                 raise InputError(f"{name} has more than {limits.history_length:,} items. Shorten it.")
+        if self.num_answered > limits.items:
+            raise InputError(
+                f"The answer would list {self.num_answered:,} items, more than {limits.items:,}. Divide the request "
+                "into several."
+            )
 
 
 class RecommendRequest(HistoriesRequest):
@@ -167,6 +177,11 @@ class RecommendRequest(HistoriesRequest):
     exploration: Number = Field(0.0, ge=0, description="Temperature of drawing items instead of taking the best.")
     seed: Annotated[StrictInt, Field(ge=0)] | None = Field(None, description="Makes what is drawn the same each time.")
 
+    @property
+    def num_answered(self) -> int:
+        """Number of items in the answer, at most."""
+        return self.size * self.k
+
 
 class PredictRequest(HistoriesRequest):
     """A request for predictions of ratings, clicks and other outcomes."""
@@ -177,6 +192,11 @@ class PredictRequest(HistoriesRequest):
     candidates: OneOrEach = Field(
         description="Ids of the items to predict for: one list for all histories, or one for each."
     )
+
+    @property
+    def num_answered(self) -> int:
+        """Number of items in the answer."""
+        return sum(map(len, self.per_history()["candidates"]))
 
 
 class ExplainRequest(Request):

@@ -22,6 +22,7 @@ LIMITS = {
     "max_histories": ("histories", "Histories in one request (default: 1000)."),
     "max_history_length": ("history_length", "Items in one history, or list of ids (default: 5000)."),
     "max_k": ("k", "Length of a list (default: 1000)."),
+    "max_items": ("items", "Items in one answer: those of all its lists (default: 100,000)."),
     "max_waiting": ("waiting", "Histories that may wait; further requests get status 429 (default: 4000)."),
     "max_batch": ("batch", "Histories of waiting requests that are answered together (default: 64)."),
 }

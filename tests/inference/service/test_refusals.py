@@ -7,9 +7,10 @@ from service_models import app_of
 from seqrec.errors import InputError
 from seqrec.inference.service.api_keys import ApiKeys
 from seqrec.inference.service.limits import Limits
+from seqrec.inference.service.request_schemas import PredictRequest
 
 KEY = "a-key-of-enough-length"
-SMALL = Limits(body_bytes=2000, histories=3, history_length=5, k=20)
+SMALL = Limits(body_bytes=2000, histories=3, history_length=5, k=20, items=50)
 
 
 def refusal(answer, status):
@@ -111,10 +112,18 @@ def test_limits(plain_folder):
         assert "more than 5 items. Give only the newest" in ask(histories=[[], ["item 1"] * 6])
         assert "deny has more than 5 items" in ask(history=[], deny=["item 1"] * 6)
         assert "k=21 is more than 20" in ask(history=[], k=21)
+        assert "would list 60 items, more than 50" in ask(histories=[[]] * 3, k=20)
         assert "more than 2,000 bytes" in refusal(client.post("/recommend", content=b" " * 2001), 413)
         parts = (b" " * 500 for _ in range(5))  # without a length
         assert "more than 2,000 bytes" in refusal(client.post("/recommend", content=parts), 413)
         assert client.post("/recommend", json={"history": [], "k": 20}).status_code == 200
+
+
+def test_predictions_are_limited():
+    request = PredictRequest(histories=[[], []], candidates=["1", "2", "3"])
+    request.check(Limits(items=6))
+    with pytest.raises(InputError, match="would list 6 items, more than 5"):
+        request.check(Limits(items=5))
 
 
 def test_limits_that_contradict_each_other_are_refused():
