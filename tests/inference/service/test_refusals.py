@@ -95,7 +95,7 @@ def test_other_operations(client, task_client):
 
 
 def test_wrong_paths_and_methods(client):
-    assert "The paths are /recommend, /predict" in refusal(client.get("/recomend"), 404)
+    assert "The paths are /recommend, /predict" in refusal(client.get("/recommendations"), 404)
     answer = client.get("/recommend")
     assert refusal(answer, 405) == "/recommend has the method POST, not GET."
     assert answer.headers["allow"] == "POST"
