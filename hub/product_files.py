@@ -17,6 +17,7 @@ __all__ = [
     "ADAPTER",
     "CARD",
     "COMPANIONS",
+    "EXPORT_RECORD",
     "HANDLER",
     "REQUIREMENTS",
     "is_our_handler",
@@ -26,6 +27,11 @@ __all__ = [
 
 CARD = "README.md"
 ADAPTER = ("adapter_config.json", "adapter_model.safetensors")
+EXPORT_RECORD = "seqrec_export.json"
+EXPORTS = (  # graphs; archives of torch.export hold pickles
+    *(f"onnx/{name}" for name in ("model.onnx", "model.onnx.data", EXPORT_RECORD)),
+    *(f"openvino/{name}" for name in ("openvino_model.xml", "openvino_model.bin", EXPORT_RECORD)),
+)
 TOKENIZER = ("tokenizer.json", "tokenizer_config.json")
 HANDLER, REQUIREMENTS = "handler.py", "requirements.txt"  # of an inference endpoint
 HANDLER_BEGINS = b'"""Handler of an inference endpoint of the Hub: answers requests with the model in its folder.'
@@ -45,7 +51,7 @@ def product_files(folder: Path) -> list[Path]:
     """
     config_file = folder / "config.json"
     config = read_json_object(str(config_file)) if config_file.is_file() else {}
-    names = {*COMPANIONS, *weight_names(folder), *code_names(folder, config), *endpoint_names(folder)}
+    names = {*COMPANIONS, *EXPORTS, *weight_names(folder), *code_names(folder, config), *endpoint_names(folder)}
     return present(folder, names)
 
 
@@ -71,7 +77,8 @@ def prepared_set_files(folder: Path) -> list[Path]:
 def present(folder: Path, names: Iterable[str]) -> list[Path]:
     """Return the named files that exist; refuse links, which would publish files from elsewhere."""
     paths = [folder / name for name in sorted(names)]
-    links = [path.name for path in paths if path.is_symlink()]
+    folders = {path.parent for path in paths} - {folder}
+    links = [path.name for path in (*paths, *folders) if path.is_symlink()]
     if links:
         raise InputError(
             f"{folder} holds {links[0]} as a link, which would publish a file from elsewhere. Replace it by the file "

@@ -44,6 +44,7 @@ __all__ = [
     "require_one_catalogue",
     "saved_columns",
     "saved_model_type",
+    "saved_weights",
 ]
 
 RECORD = (METRICS, CURVE, SLICES_PICTURE, RELIABILITY_PICTURE, ITEM_MAP)

@@ -74,7 +74,7 @@ def push_folder(
             api.create_branch(repo_id, branch=revision, exist_ok=True)
         commit = api.create_commit(
             repo_id,
-            [CommitOperationAdd(path.name, content_to_push(path, repo_id)) for path in paths],
+            [CommitOperationAdd(path.relative_to(folder).as_posix(), content_to_push(path, repo_id)) for path in paths],
             commit_message=commit_message or "Upload a sequential recommender with seqrec",
             revision=revision,
             create_pr=create_pr,

@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 
 from seqrec.errors import InputError
 
-__all__ = ["remove_leftovers", "staged"]
+__all__ = ["STAGE", "remove_leftovers", "staged"]
 
 CONFIG = "config.json"  # nothing loads without it
 # They describe one model only, so they are removed with it.

@@ -12,7 +12,7 @@ from transformers.utils import ADAPTER_SAFE_WEIGHTS_NAME
 from seqrec.errors import SavedFolderError
 from seqrec.modeling.weight_files import INDEX, SINGLE, read_tensors, shard_names
 
-__all__ = ["WEIGHTS_SHA256", "belongs_to", "model_sha256", "weight_files", "weights_sha256"]
+__all__ = ["WEIGHTS_SHA256", "belongs_to", "hash_of_files", "model_sha256", "weight_files", "weights_sha256"]
 
 CHUNK_BYTES = 2**20
 WEIGHTS_SHA256 = "weights_sha256"  # the entry of `metrics.json`

@@ -21,6 +21,8 @@ from seqrec.hub.sharing import push_folder
 from seqrec.hub.staging import staged
 from seqrec.inference.baskets import BasketRecommender
 from seqrec.inference.explainer import Explainer
+from seqrec.inference.exported_model import ExportedModel, device_of, load_exported
+from seqrec.inference.graph_formats import Backend
 from seqrec.inference.hidden_items import hide, show
 from seqrec.inference.list_recommender import ListRecommender
 from seqrec.inference.new_catalogue import over_catalogue
@@ -35,7 +37,6 @@ from seqrec.interactions.column_names import remembered_columns
 from seqrec.interactions.item_features import ItemFeatures
 from seqrec.interactions.raw_ids import ItemId, ItemIds, id_text, look_up
 from seqrec.interactions.tokenization_items import ItemTokenizer
-from seqrec.modeling.devices import resolve_device
 from seqrec.modeling.forked_workers import use_one_thread_after_forks
 from seqrec.modeling.modeling_next_item import NextItemHead
 from seqrec.modeling.serving import make_retriever
@@ -68,6 +69,7 @@ class Recommender(ListRecommender, Explainer, VectorTables, RolloutRecommender, 
             moving the model, create a new `Recommender`.
         features: How a table of items becomes the features that the model reads (`config.item_features`), for
             `add_items`; saved with the model.
+        exported: Graph exported from the model, which computes in its place wherever it can; see `from_pretrained`.
         record: Training record, saved with the model: the contents of `metrics.json`, `training_curve.png`,
             `slices.png`, `reliability.png` and `item_map.png`, by file name. Omit it if the model was fine-tuned since.
 
@@ -90,6 +92,7 @@ class Recommender(ListRecommender, Explainer, VectorTables, RolloutRecommender, 
         *,
         index: IndexName = "exact",
         features: ItemFeatures | None = None,
+        exported: ExportedModel | None = None,
         record: Mapping[str, bytes] | None = None,
     ) -> None:
         self.items = Catalogue.of(items)
@@ -98,6 +101,7 @@ class Recommender(ListRecommender, Explainer, VectorTables, RolloutRecommender, 
         use_one_thread_after_forks()
         self.model = model.eval()
         self.index_name = index
+        self.exported = exported
         self.features = features
         self.record = dict(record or {})
         self.tokenizer = tokenizer
@@ -105,12 +109,15 @@ class Recommender(ListRecommender, Explainer, VectorTables, RolloutRecommender, 
 
     def make_retriever(self) -> Retriever:
         """Build the index of the model's item vectors, and what searches it."""
-        return make_retriever(
+        retriever = make_retriever(
             self.model,
             partial(build_index, self.index_name),
             counts_V=self.items.counts_by_token,
             hidden_H=self.items.hidden_token_ids,
         )
+        if self.exported is None:
+            return retriever
+        return self.exported.retriever(retriever, self.model, self.items, self.index_name)
 
     def update_popularity(self, frame: Any, *, columns: Mapping[str, str] | None = None) -> None:
         """Replace the counts of recent interactions that a model with `popularity_windows` reads.
@@ -162,14 +169,19 @@ class Recommender(ListRecommender, Explainer, VectorTables, RolloutRecommender, 
             item_text_model: Folder of the model that encoded texts in training, if it is not where it was then.
 
         Raises:
-            InputError: If the table cannot be read, lacks a column, or has unusable values; if an item is already
-                known, occurs twice, or has neither a feature nor, in a model without features, a similar item; or if a
-                similar item is unknown.
+            InputError: If the recommender runs an exported graph; if the table cannot be read, lacks a column, or has
+                unusable values; if an item is already known, occurs twice, or has neither a feature nor, in a model
+                without features, a similar item; or if a similar item is unknown.
 
         Example:
             >>> new = pl.DataFrame({"item_id": ["1683"], "title": ["New"], "similar_to": ["50|181"]})  # doctest: +SKIP
             >>> recommender.add_items(new)  # doctest: +SKIP
         """
+        if self.exported is not None:
+            raise InputError(
+                f"This recommender runs a graph (backend={self.exported.backend!r}), which cannot have new items. Load "
+                "the model with backend='torch', add them, save it, and export it again."
+            )
         grown = grow(
             self.model,
             self.tokenizer,
@@ -259,6 +271,7 @@ class Recommender(ListRecommender, Explainer, VectorTables, RolloutRecommender, 
         *,
         device: str | torch.device = "auto",
         index: IndexName = "exact",
+        backend: Backend = "torch",
         **kwargs: Any,
     ) -> Self:
         """Load a folder written by `seqrec train` or `save_pretrained`, or a repository of the Hub.
@@ -268,17 +281,22 @@ class Recommender(ListRecommender, Explainer, VectorTables, RolloutRecommender, 
             device: Where the model runs: `"auto"` for CUDA, MPS or else the CPU, or a device's name. Choose `"cpu"`
                 before forking workers, which cannot use CUDA.
             index: How the catalogue is searched; see `Recommender`.
+            backend: What computes user vectors and lists: `"torch"`, or a graph that `seqrec export` wrote, by
+                `"onnx"` (extra `[onnx]`) or `"openvino"` (extra `[openvino]`), on the CPU. The answers are the same.
+                Lists with `allow`, `rank_by` or `exclude_seen=False`, or after items were hidden or counts updated,
+                are found by torch among the user vectors of the graph, as are predictions of tasks.
             **kwargs: Where and how to look, as in `transformers`: `revision`, `token`, `cache_dir`, …
 
         Raises:
-            InputError: If the name is a mistyped path, or the device or index does not exist.
-            SavedFolderError: If a part of the model is missing or damaged, the parts do not fit together, or the
-                weights are a pickle.
+            InputError: If the name is a mistyped path; the device, index or backend does not exist; a backend is not
+                installed; or another device than the CPU was chosen for a graph.
+            SavedFolderError: If a part of the model is missing or damaged, the parts do not fit together, the weights
+                are a pickle, or the model has no graph for the backend, or one of earlier weights.
             NonFiniteError: If a weight or an item vector is infinite or NaN.
             HubError: If the Hub refuses.
             HubConnectionError: If the Hub cannot be reached, or fails.
         """
-        name, found_device = str(name_or_path), resolve_device(device)
+        name, found_device = str(name_or_path), device_of(backend, device)
         saved = load_saved(name, **kwargs)
         record = load_record(name, **kwargs)
         return cls(
@@ -287,6 +305,7 @@ class Recommender(ListRecommender, Explainer, VectorTables, RolloutRecommender, 
             saved.items,
             index=index,
             features=saved.features,
+            exported=load_exported(name, backend, **kwargs),
             record=record,
         )
 

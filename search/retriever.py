@@ -17,7 +17,7 @@ from seqrec.search.finite import require_finite
 from seqrec.search.interfaces import Encoder, Index, Reranker
 from seqrec.search.ranked_search import RankedSearch
 
-__all__ = ["Retriever", "lists_of"]
+__all__ = ["Retriever", "TokenLists", "lists_of", "require_finite_lists"]
 
 BATCH_SIZE = 256
 TokenLists = Sequence[np.ndarray]
@@ -148,9 +148,14 @@ class Retriever:
         else:
             found = index.search(users_BD, k, excluded_BS=excluded_BS, allowed_BA=allowed_BA)
         scores_BK, token_ids_BK = found[0].numpy(force=True), found[1].numpy(force=True)
-        if not (scores_BK < np.inf).all():  # also false for NaN; empty places hold -inf
-            require_finite(torch.from_numpy(np.where(scores_BK == -np.inf, 0, scores_BK)), what="Scores")
+        require_finite_lists(scores_BK)
         return scores_BK, token_ids_BK
+
+
+def require_finite_lists(scores_BK: np.ndarray) -> None:
+    """Raise a `NonFiniteError` if a score is infinite or NaN; empty places hold −inf."""
+    if not (scores_BK < np.inf).all():  # also false for NaN
+        require_finite(torch.from_numpy(np.where(scores_BK == -np.inf, 0, scores_BK)), what="Scores")
 
 
 @overload

@@ -13,10 +13,11 @@ from packaging.version import Version
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
+FEATURES = ("index", "onnx", "openvino", "serve", "text", "tune")
 DECLARED = [
     Requirement(text)
-    for part in (PROJECT["dependencies"], *(EXTRAS[extra] for extra in ("index", "text", "tune", "serve", "test")))
-    for text in part
+    for texts in (PROJECT["dependencies"], *(EXTRAS[name] for name in FEATURES), EXTRAS["test"])
+    for text in texts
 ]
 LOWER_BOUNDS = {
     canonicalize_name(one.name): Version(next(iter(one.specifier)).version) for one in DECLARED if one.name != "seqrec"

@@ -55,6 +55,25 @@ def test_only_what_was_written_for_the_model_is_shared(recommender, tmp_path):
     assert {path.name for path in product_files(tmp_path)} == written | {"my_helper.py"}
 
 
+def test_exported_graphs_are_shared(recommender, tmp_path):
+    recommender.save_pretrained(tmp_path)
+    graphs = {
+        "onnx/model.onnx",
+        "onnx/seqrec_export.json",
+        "openvino/openvino_model.xml",
+        "openvino/openvino_model.bin",
+    }
+    for name in (*graphs, "onnx/notes.txt", "torch-export/model.pt2"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("graph")
+    names = {path.relative_to(tmp_path).as_posix() for path in product_files(tmp_path)}
+    assert {name for name in names if "/" in name} == graphs
+    (tmp_path / "onnx").rename(tmp_path / "elsewhere")
+    (tmp_path / "onnx").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(ValueError, match="holds onnx as a link"):
+        product_files(tmp_path)
+
+
 def test_shards_are_shared_as_their_index_names_them(recommender, tmp_path):
     recommender.model.save_pretrained(tmp_path, max_shard_size="2kB")
     shards = {path.name for path in tmp_path.glob("*.safetensors")}

@@ -29,6 +29,7 @@ USAGE = """seqrec COMMAND [flags]
   add-items   add new items to a saved model, without training
   hide-items  never recommend some items of a saved model
   show-items  recommend hidden items again
+  export      export a saved model to ONNX, OpenVINO or torch.export
   push        share a saved model on the Hub
   serve       answer HTTP requests for recommendations
   endpoint    make a saved model ready for an inference endpoint of the Hub
@@ -104,6 +105,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
         "add-items",
         "hide-items",
         "show-items",
+        "export",
         "push",
         "serve",
         "endpoint",

@@ -1,0 +1,122 @@
+"""Write a graph in one of the formats."""
+
+import logging
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import torch
+from torch.export import ExportedProgram
+
+from seqrec.inference.exported_graph import OUTPUTS, ExportedGraph, graph_inputs
+from seqrec.inference.graph_formats import FORMATS, import_extra
+from seqrec.inference.graph_tracing import trace
+
+__all__ = ["OPSET", "quantise_onnx", "write_graph"]
+
+OPSET = 20  # of ONNX; the first with GELU
+LARGEST_FILE = 2**30  # bytes of weights in an ONNX file, which cannot hold more than 2 GiB; others lie next to it
+
+
+def write_graph(graph: ExportedGraph, max_length: int, format_name: str, folder: Path) -> None:
+    """Trace a graph, and write it to a folder.
+
+    Args:
+        graph: The graph.
+        max_length: Length of the longest history that the model reads.
+        format_name: Name of the format.
+        folder: An empty folder.
+
+    Raises:
+        InputError: If the graph cannot be traced, or a package is not installed.
+    """
+    names = [one.name for one in graph_inputs(("input_ids", *graph.column_names))]
+    write = WRITERS[format_name]
+    with quiet_torch():
+        write(trace(graph, max_length), names, folder / FORMATS[format_name].main_file)
+
+
+def write_onnx(traced: ExportedProgram, input_names: list[str], path: Path) -> None:
+    """Write ONNX, with large weights in a file of their own."""
+    import_extra("onnxscript", "onnx")
+    program = torch.onnx.export(
+        traced,
+        dynamo=True,
+        opset_version=OPSET,
+        verbose=False,
+        input_names=input_names,
+        output_names=list(OUTPUTS),
+    )
+    assert program is not None
+    program.save(str(path), external_data=size_of(traced) > LARGEST_FILE)
+
+
+def write_openvino(traced: ExportedProgram, input_names: list[str], path: Path) -> None:
+    """Write OpenVINO's format, with weights in float32."""
+    openvino = import_extra("openvino", "openvino")
+    converted = openvino.convert_model(traced)
+    for port, name in zip(converted.inputs, input_names, strict=True):
+        port.set_names({name})
+        port.get_node().set_friendly_name(name)
+    for port, name in zip(converted.outputs, OUTPUTS, strict=True):
+        port.set_names({name})
+    openvino.save_model(converted, str(path), compress_to_fp16=False)
+
+
+def write_torch_export(traced: ExportedProgram, input_names: list[str], path: Path) -> None:
+    """Write an archive of `torch.export`."""
+    torch.export.save(traced, str(path))
+
+
+WRITERS: dict[str, Callable[[ExportedProgram, list[str], Path], None]] = {
+    "onnx": write_onnx,
+    "openvino": write_openvino,
+    "torch-export": write_torch_export,
+}
+
+
+def quantise_onnx(path: Path) -> None:
+    """Replace an ONNX graph by one whose matrices are int8; activations are quantised as they occur.
+
+    Weights are unsigned: sums of products of signed ones would overflow on processors without VNNI instructions.
+    """
+    quantization = import_extra("onnxruntime.quantization", "onnx")
+    is_large = sum(file.stat().st_size for file in path.parent.iterdir()) > LARGEST_FILE
+    with TemporaryDirectory(dir=path.parent) as aside, quiet_torch():
+        small = Path(aside, path.name)
+        quantization.quantize_dynamic(
+            str(path),
+            str(small),
+            per_channel=True,
+            weight_type=quantization.QuantType.QUInt8,
+            use_external_data_format=is_large,
+        )
+        for file in path.parent.iterdir():
+            if file.is_file():
+                file.unlink()
+        for file in small.parent.iterdir():
+            file.rename(path.parent / file.name)
+
+
+def size_of(traced: ExportedProgram) -> int:
+    """Return the size of the weights in bytes, each counted once."""
+    storages = {tensor.untyped_storage().data_ptr(): tensor.nbytes for tensor in traced.state_dict.values()}
+    return sum(storages.values())
+
+
+@contextmanager
+def quiet_torch() -> Iterator[None]:
+    """Hide warnings and messages of the exporters, which are about themselves."""
+    loggers = [logging.getLogger(name) for name in ("torch", "torch.onnx", "torch.export", "onnxscript", "root")]
+    levels = [logger.level for logger in loggers]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for logger in loggers:
+            logger.setLevel(logging.CRITICAL)
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)

@@ -1,0 +1,71 @@
+"""The formats of exported graphs: their folders, files and packages."""
+
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any, Literal
+
+from seqrec.errors import InputError
+from seqrec.interactions.one_line import one_line
+
+__all__ = ["BACKENDS", "FORMATS", "Backend", "FormatName", "GraphFormat", "format_named", "import_extra"]
+
+Backend = Literal["torch", "onnx", "openvino"]
+FormatName = Literal["onnx", "openvino", "torch-export"]
+
+
+@dataclass(frozen=True)
+class GraphFormat:
+    """A format of exported graphs.
+
+    Attributes:
+        name: Its name, which is also that of its folder in a model's folder.
+        main_file: The file that is loaded.
+        packages: Packages that wrote the graph or run it.
+        extra: The extra of seqrec that installs those besides torch.
+    """
+
+    name: str
+    main_file: str
+    packages: tuple[str, ...]
+    extra: str | None = None
+
+    def path(self, file_name: str) -> str:
+        """Return the path of one of its files in a model's folder."""
+        return f"{self.name}/{file_name}"
+
+
+FORMATS = {
+    one.name: one
+    for one in (
+        GraphFormat("onnx", "model.onnx", ("torch", "onnx", "onnxscript", "onnxruntime"), extra="onnx"),
+        GraphFormat("openvino", "openvino_model.xml", ("torch", "openvino"), extra="openvino"),
+        GraphFormat("torch-export", "model.pt2", ("torch",)),
+    )
+}
+BACKENDS = ("torch", "onnx", "openvino")
+
+
+def format_named(name: str, *, known: tuple[str, ...] = tuple(FORMATS), what: str = "format") -> GraphFormat:
+    """Look up a format.
+
+    Raises:
+        InputError: If there is none of that name.
+    """
+    if name not in known or name not in FORMATS:
+        raise InputError(f"{what} must be one of {', '.join(known)}, got {name!r}.")
+    return FORMATS[name]
+
+
+def import_extra(module: str, extra: str | None) -> Any:
+    """Import a module of a package that an extra of seqrec installs.
+
+    Raises:
+        InputError: If it cannot be imported.
+    """
+    try:
+        return import_module(module)
+    except ImportError as error:
+        package = module.partition(".")[0]
+        raise InputError(
+            f'The format {extra!r} needs {package} ({one_line(error)}). Install it with: pip install "seqrec[{extra}]"'
+        ) from error
