@@ -115,15 +115,15 @@ def write_measured(
         "parity": measure_parity(recommender.retriever, exported, compared),
         "quantised": quantise,
     }
-    found = {"model": recommender.retriever}
+    name = "exported"
     if quantise is not None:
         quantise_onnx(stage / kind.main_file)
-        exported = found["quantised"] = retriever_of(recommender.retriever, kind, stage)
+        exported, name = retriever_of(recommender.retriever, kind, stage), "quantised"
         measured["quantised_overlap@10"] = overlap(recommender.retriever, exported, compared)
     if requests is not None:
-        found.setdefault("exported", exported)
         how = {"exclude_seen": requests.exclude_seen}
-        measured["accuracy"] = {name: accuracy(one, histories, **how) for name, one in found.items()}
+        pairs = {"model": recommender.retriever, name: exported}
+        measured["accuracy"] = {one: accuracy(retriever, histories, **how) for one, retriever in pairs.items()}
     return measured
 
 

@@ -106,6 +106,7 @@ class OpenVinoSession(GraphSession):
             "INFERENCE_NUM_THREADS": torch.get_num_threads(),
             "INFERENCE_PRECISION_HINT": "f32",
             "PERFORMANCE_HINT": "LATENCY",
+            "ENABLE_CPU_PINNING": False,  # a pinned thread waits for whatever else runs on its core
         }
         model = core.read_model(str(self.path))
         users = openvino.Model([model.output(USERS)], model.get_parameters())

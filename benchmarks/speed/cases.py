@@ -333,6 +333,32 @@ REQUEST_FEATURES = Case(
     notes=("Features: genres, a number, and random vectors of dimension 384.",),
 )
 
+EXPORTS = {
+    "torch": {},
+    "onnx": {"export": {"format": "onnx"}},
+    "onnx, int8": {"export": {"format": "onnx", "quantise": "int8"}},
+    "openvino": {"export": {"format": "openvino"}},
+}
+REQUEST_EXPORTS = Case(
+    name="export-request",
+    title="One history of 50 items, ten recommendations by exported graphs, MovieLens-1M, one thread",
+    unit="requests",
+    data="ml-1m",
+    warm_up=10,
+    count=100,
+    shown=("p50_ms", "p95_ms"),
+    contenders=tuple(
+        seqrec(name, length=200, task="request", threads=1, history_length=50, hidden_size=128, **export)
+        for name, export in EXPORTS.items()
+    ),
+    ratios=tuple(
+        Ratio(f"{name}: median time of a request against torch", name, ("torch",), "p50_ms", against_peers=False)
+        for name in list(EXPORTS)[1:]
+    ),
+    by_default=False,
+    notes=("Models of width 128 with two layers, by `recommend`. Needs the extras [onnx] and [openvino].",),
+)
+
 ADD_ITEMS = Case(
     name="features-add-items",
     title="Adding 10,000 items with features to a recommender, MovieLens-1M",
@@ -489,7 +515,7 @@ HSTU_QUALITY = (
 
 CASES = (
     *(TRAIN_ML_1M, TRAIN_SAMPLED, TRAIN_BEAUTY, *TRAIN_HSTU, RANK, REQUEST, MEMORY, RETRIEVE, MILLION, CURVES),
-    *(TRAIN_FEATURES, REQUEST_FEATURES, ADD_ITEMS),
+    *(TRAIN_FEATURES, REQUEST_FEATURES, REQUEST_EXPORTS, ADD_ITEMS),
     *DIVERSITY,
     *HSTU_QUALITY,
 )

@@ -74,7 +74,7 @@ class Case:
 BATCH_SIZE = 128
 PRECISIONS = {"float32": False, "bf16": True}
 OF_CONTENDERS = ("threads", "point")
-OF_WORKERS = ("synthetic", "features", "history_length", "lists", "new_items")
+OF_WORKERS = ("synthetic", "features", "history_length", "lists", "new_items", "export")
 
 
 def seqrec(

@@ -7,6 +7,7 @@ are loaded in the training process.
 import time
 from copy import copy
 from functools import partial
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import polars as pl
@@ -18,6 +19,7 @@ from trainer_callback import ONLY_TRAINING, GateCallback, output_folder
 
 from seqrec import AutoModelForNextItem, Recommender, SequentialTrainer, SequentialTrainingArguments
 from seqrec.evaluation.evaluator import rank_dataset
+from seqrec.inference.export import export_model
 from seqrec.interactions.item_features import ItemFeatures
 from seqrec.interactions.tokenization_items import ItemTokenizer
 from seqrec.modeling.modeling_auto import MODEL_TYPES
@@ -63,12 +65,17 @@ def rank(request: Message, channel: Channel) -> None:
 
 
 def answer_requests(request: Message, channel: Channel) -> None:
-    """Recommend ten items for one history of raw ids at a time."""
+    """Recommend ten items for one history of raw ids at a time, by an exported graph if `export` is set."""
     recommender, _ = make_recommender(request)
     rng = np.random.default_rng(42)
     length = request["settings"]["history_length"]
     lists = [rng.choice(recommender.item_ids, length, replace=False).tolist() for _ in range(100)]
-    serve_turns(channel, timed_requests(partial(recommender.recommend, k=10), lists))
+    with TemporaryDirectory() as folder:
+        if export := request["settings"].get("export"):
+            recommender.save_pretrained(folder)
+            export_model(folder, **export)
+            recommender = Recommender.from_pretrained(folder, backend=export["format"])
+        serve_turns(channel, timed_requests(partial(recommender.recommend, k=10), lists))
 
 
 def add_items(request: Message, channel: Channel) -> None:
