@@ -8,7 +8,7 @@ import torch
 from seqrec.errors import InputError
 from seqrec.inference.export_record import ITEMS_SHA256, find_export, items_sha256
 from seqrec.inference.exported_retriever import ExportedRetriever
-from seqrec.inference.graph_formats import BACKENDS, Backend, format_named, import_extra
+from seqrec.inference.graph_formats import BACKENDS, Backend, format_named, require_installed
 from seqrec.inference.graph_sessions import GraphSession, open_session
 from seqrec.interactions.catalogue import Catalogue
 from seqrec.modeling.devices import resolve_device
@@ -78,6 +78,6 @@ def load_exported(name: str, backend: Backend, **kwargs: Any) -> ExportedModel |
     if backend == "torch":
         return None
     kind = format_named(backend, known=BACKENDS, what="backend")
-    import_extra({"onnx": "onnxruntime"}.get(backend, backend), kind.extra)
+    require_installed({"onnx": "onnxruntime"}.get(backend, backend), kind.extra)
     path, record = find_export(name, kind, **kwargs)
     return ExportedModel(backend, open_session(kind.name, path), record)

@@ -2,12 +2,22 @@
 
 from dataclasses import dataclass
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Any, Literal
 
 from seqrec.errors import InputError
 from seqrec.interactions.one_line import one_line
 
-__all__ = ["BACKENDS", "FORMATS", "Backend", "FormatName", "GraphFormat", "format_named", "import_extra"]
+__all__ = [
+    "BACKENDS",
+    "FORMATS",
+    "Backend",
+    "FormatName",
+    "GraphFormat",
+    "format_named",
+    "import_extra",
+    "require_installed",
+]
 
 Backend = Literal["torch", "onnx", "openvino"]
 FormatName = Literal["onnx", "openvino", "torch-export"]
@@ -65,7 +75,19 @@ def import_extra(module: str, extra: str | None) -> Any:
     try:
         return import_module(module)
     except ImportError as error:
-        package = module.partition(".")[0]
-        raise InputError(
-            f'The format {extra!r} needs {package} ({one_line(error)}). Install it with: pip install "seqrec[{extra}]"'
-        ) from error
+        raise not_installed(module.partition(".")[0], extra, f" ({one_line(error)})") from error
+
+
+def require_installed(package: str, extra: str | None) -> None:
+    """Make sure that a package is installed, without importing it: its threads would not survive a fork.
+
+    Raises:
+        InputError: If it is not installed.
+    """
+    if find_spec(package) is None:
+        raise not_installed(package, extra)
+
+
+def not_installed(package: str, extra: str | None, reason: str = "") -> InputError:
+    """Build the error that names an extra."""
+    return InputError(f'The format {extra!r} needs {package}{reason}. Install it with: pip install "seqrec[{extra}]"')

@@ -3,6 +3,7 @@
 Shape suffixes: B histories, D size of user vectors, K list length.
 """
 
+import ctypes
 import os
 import threading
 from abc import ABC, abstractmethod
@@ -27,7 +28,7 @@ Arrays = Mapping[str, np.ndarray]
 class GraphSession(ABC):
     """Runs a graph; it may be used by several threads.
 
-    Forked processes and copies load the graph again, on first use: threads do not survive a fork. Each process has as
+    The graph is loaded on first use, by each process and copy again: threads do not survive a fork. Each process has as
     many threads as torch.
 
     Args:
@@ -52,6 +53,7 @@ class GraphSession(ABC):
         if self.process != os.getpid():
             with self.lock:
                 if self.process != os.getpid():
+                    never_free(self.loaded)
                     self.loaded = self.load_or_explain()
                     self.process = os.getpid()
         return self.compute(inputs, outputs)
@@ -139,6 +141,11 @@ class TorchExportSession(GraphSession):
         with torch.no_grad():
             found = self.loaded(*arguments(tensors, columns))
         return [found[OUTPUTS.index(name)].numpy(force=True) for name in outputs]
+
+
+def never_free(loaded: Any) -> None:
+    """Let a graph that a fork inherited outlive the process: freeing it would wait for the threads of the parent."""
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(loaded))
 
 
 SESSIONS: dict[str, type[GraphSession]] = {

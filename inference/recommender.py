@@ -284,7 +284,9 @@ class Recommender(ListRecommender, Explainer, VectorTables, RolloutRecommender, 
             backend: What computes user vectors and lists: `"torch"`, or a graph that `seqrec export` wrote, by
                 `"onnx"` (extra `[onnx]`) or `"openvino"` (extra `[openvino]`), on the CPU. The answers are the same.
                 Lists with `allow`, `rank_by` or `exclude_seen=False`, or after items were hidden or counts updated,
-                are found by torch among the user vectors of the graph, as are predictions of tasks.
+                are found by torch among the user vectors of the graph, as are predictions of tasks. A graph is loaded
+                with the first request: if a server forks workers, answer none before, since onnxruntime's threads do
+                not survive a fork.
             **kwargs: Where and how to look, as in `transformers`: `revision`, `token`, `cache_dir`, …
 
         Raises:

@@ -21,6 +21,12 @@ def test_a_graph_is_written_and_compared(folder, capsys):
     assert record["files"] == ["model.pt2"]
 
 
+def test_a_missing_graph_is_named(folder, capsys):
+    pytest.importorskip("onnxruntime", reason="the extra [onnx] is not installed")
+    assert main(["recommend", "--model", str(folder), "--history", "item 1", "--backend", "onnx"]) == 2
+    assert f"Make one with `seqrec export --model {folder} --format onnx`." in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("flags", "message"),
     [

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from seqrec.cli.output import WRITERS, require_output_file, write_frame
 from seqrec.cli.parsers import FlagParser, not_empty
 from seqrec.cli.shared_flags import (
+    add_backend_flag,
     add_column_flags,
     add_device_flag,
     add_import_flag,
@@ -43,6 +44,7 @@ def predict_parser() -> FlagParser:
     )
     add_model_flag(parser)
     add_device_flag(parser)
+    add_backend_flag(parser)
     parser.add_argument(
         "--input",
         type=not_empty,
@@ -68,9 +70,8 @@ def predict_parser() -> FlagParser:
 def predict(flags: argparse.Namespace) -> None:
     """Predict as the flags say, and write the result."""
     from seqrec.inference.recommender import Recommender
-    from seqrec.modeling.devices import resolve_device
 
-    recommender = Recommender.from_pretrained(flags.model, device=resolve_device(flags.device))
+    recommender = Recommender.from_pretrained(flags.model, device=flags.device, backend=flags.backend)
     if flags.recent is not None:
         recommender.update_popularity(flags.recent)
     frame = recommender.predict_frame(

@@ -12,6 +12,7 @@ from seqrec.cli.output import WRITERS, require_output_file
 from seqrec.cli.parsers import FlagParser, not_empty, positive_integer, some_ids, split_ids, weights
 from seqrec.cli.shared_flags import (
     COLUMNS,
+    add_backend_flag,
     add_column_flags,
     add_device_flag,
     add_import_flag,
@@ -51,6 +52,7 @@ def recommend_parser() -> FlagParser:
     )
     add_model_flag(parser)
     add_device_flag(parser)
+    add_backend_flag(parser)
     parser.add_argument("--history", type=split_ids, help="Raw item ids, oldest first, separated by commas.")
     parser.add_argument(
         "--timestamps",
@@ -106,10 +108,9 @@ def recommend(flags: argparse.Namespace) -> None:
     from seqrec.cli.reasons import explained_table, reasons_for, with_reasons
     from seqrec.cli.summary import recommendations_table
     from seqrec.inference.recommender import Recommender
-    from seqrec.modeling.devices import resolve_device
 
-    device = resolve_device(flags.device)
-    recommender = Recommender.from_pretrained(flags.model, index=flags.index, device=device)
+    how = {"device": flags.device, "index": flags.index, "backend": flags.backend}
+    recommender = Recommender.from_pretrained(flags.model, **how)
     if flags.recent is not None:
         recommender.update_popularity(flags.recent)
     k = min(DEFAULT_K, len(recommender.items)) if flags.k is None else flags.k

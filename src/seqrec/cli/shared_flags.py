@@ -13,6 +13,7 @@ from seqrec.interactions.one_line import one_line
 
 __all__ = [
     "COLUMNS",
+    "add_backend_flag",
     "add_column_flags",
     "add_device_flag",
     "add_import_flag",
@@ -41,6 +42,16 @@ def add_device_flag(parser: FlagParser) -> None:
     """Add the device to run on."""
     parser.add_argument(
         "--device", default="auto", help="auto (default: the GPU if there is one), cpu, cuda, cuda:1, mps, …"
+    )
+
+
+def add_backend_flag(parser: FlagParser) -> None:
+    """Add what computes recommendations."""
+    parser.add_argument(
+        "--backend",
+        default="torch",
+        choices=("torch", "onnx", "openvino"),
+        help="torch (default), or the graph that `seqrec export` wrote, by onnx or openvino.",
     )
 
 
