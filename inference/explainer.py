@@ -200,7 +200,7 @@ class Explainer(LabelPredictor):
 
     def reasons(self, history: Histories, token_ids_N: np.ndarray, method: str) -> list[list[dict[str, Any]]]:
         """Explain items for one history, both by token ids; see `reasons_of`."""
-        explanation = explain_history(self.retriever, history, token_ids_N, method)
+        explanation = explain_history(self.retriever.in_torch, history, token_ids_N, method)
         newest = history.newest(self.retriever.max_length)
         rows_L = rows_of(newest.compact(["input_ids"])[0]["input_ids"]).tolist()
         item_ids, titles = self.items.item_ids, self.items.titles

@@ -73,7 +73,12 @@ class ExportedRetriever(Retriever):
             max_length=retriever.max_length,
             columns=retriever.columns,
         )
-        self.lists_items = lists_items
+        self.of_model, self.lists_items = retriever, lists_items
+
+    @property
+    def in_torch(self) -> Retriever:
+        """See `Retriever.in_torch`."""
+        return self.of_model
 
     def retrieve_batch(
         self,

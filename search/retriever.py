@@ -48,6 +48,11 @@ class Retriever:
         self.columns = tuple(columns)
         self.collate = HistoryCollator(max_length, self.columns)
 
+    @property
+    def in_torch(self) -> "Retriever":
+        """The retriever whose encoder is a torch module, to be explained: this one, unless it runs a graph."""
+        return self
+
     def retrieve(
         self,
         histories: Histories,

@@ -126,6 +126,12 @@ def test_frames_predictions_and_similar_items_are_those_of_the_model(rated):
     assert onnx_one.similar_items("item 3") == torch_one.similar_items("item 3")
 
 
+@pytest.mark.parametrize("method", ["attention_rollout", "integrated_gradients", "leave_one_out"])
+def test_reasons_are_those_of_the_model(rated, method):
+    expected, found = (one.explain(HISTORY, "item 3", method=method, rating=[1, 2, 3]) for one in both(rated))
+    assert str(found) == str(expected)
+
+
 def test_hidden_items_of_later_are_left_out(rated):
     torch_one, onnx_one = both(rated)
     for one in (torch_one, onnx_one):
