@@ -1,6 +1,5 @@
 """Trace a model's graph, with histories of any number and length."""
 
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -31,8 +30,7 @@ def trace(graph: ExportedGraph, max_length: int) -> ExportedProgram:
         [{index: axes[name] for index, name in enumerate(one.axes)} for one in inputs], graph.column_names
     )
     try:
-        with torch.no_grad(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of torch, about itself
+        with torch.no_grad():
             return torch.export.export(graph, examples, dynamic_shapes=shapes, strict=False)
     except Exception as error:  # torch raises exceptions of many classes
         raise InputError(

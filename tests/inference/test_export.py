@@ -276,6 +276,21 @@ def test_a_graph_that_differs_is_not_saved(tmp_path, monkeypatch):
     assert files(tmp_path) == before
 
 
+def test_a_network_that_is_no_graph_is_refused_in_one_line(tmp_path, monkeypatch, capfd):
+    make("sasrec", tmp_path)
+    before, forward = files(tmp_path), ExportedGraph.forward
+
+    def by_value(self, ids, others, k, columns):
+        return forward(self, ids, others, k, columns) if ids.sum() > 5 else ids
+
+    monkeypatch.setattr(ExportedGraph, "forward", by_value)
+    capfd.readouterr()
+    with pytest.raises(InputError, match=r"This sasrec model cannot be exported: its computation cannot be traced by"):
+        export_model(tmp_path, "torch-export")
+    assert "def forward" not in capfd.readouterr().err
+    assert files(tmp_path) == before
+
+
 def test_parity_allows_no_more_than_other_orders_of_equal_scores(rated, monkeypatch):
     monkeypatch.setattr(export_parity, "LIST_LENGTH", 12)
     torch_one, onnx_one = both(rated)
