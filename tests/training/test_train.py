@@ -196,8 +196,11 @@ def test_a_prepared_folder_remembers_the_columns(ratings, movies, tmp_path):
             r"no column 'user_id' and 'item_id' and 'timestamp'. It has: userId, movieId",
         ),
         ({"columns": {**COLUMNS, "user_id": "who"}}, r"no column 'who' \(for user_id\). It has: userId.* `columns`"),
-        ({"columns": {"user": "userId"}}, r"`columns` maps 'user' to 'userId'. Map user_id, item_id, timestamp to"),
-        ({"columns": "userId"}, r"`columns` is a str. Map user_id, item_id, timestamp to"),
+        (
+            {"columns": {"user": "userId"}},
+            r"`columns` maps 'user' to 'userId'. Map user_id, item_id, timestamp",
+        ),
+        ({"columns": "userId"}, r"`columns` is a str. Map user_id, item_id, timestamp"),
         ({"user_id_column": "userId"}, r"`columns` maps user_id, which user_id_column names too. Leave one out"),
         ({"learning_rat": 1}, r"There is no setting 'learning_rat'. Did you mean 'learning_rate'\?"),
         ({"hiden_size": 1}, r"There is no setting 'hiden_size'. Did you mean 'hidden_size'\?"),

@@ -5,7 +5,7 @@ import json
 import sys
 import warnings
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -140,6 +140,7 @@ def evaluate(parser: "DataclassParser", argv: Sequence[str]) -> None:
         held_out=[flags.split],
         event_columns=recommender.model.config.data_columns,
     )
+    data = replace(data, items=data.items.with_descriptions_of(recommender.items))
     warn_of_other_data(protocol, data)
     set_training_events(recommender.model, as_histories(data.sequences["train"]))
     exclude_seen = protocol.get("exclude_seen", True) and not flags.include_seen
