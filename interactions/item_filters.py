@@ -40,7 +40,8 @@ def find_items(where: str, items: pl.DataFrame) -> pl.Series:
     asks for one of several values. `'Comedy' in genres` asks whether a column that lists values, as lists or as text
     with "|" or ";", has this one; in other text, it asks for a part of the text. `year is None` asks for a missing
     value, which meets no other comparison (`not (year > 1990)` is true for it, `year <= 1990` is not). Times are
-    compared with ISO text. A column whose name is not a Python name is written `column('release year')`.
+    compared with ISO text. Text is compared with numbers if most of its values are numbers; the others are then like
+    missing ones. A column whose name is not a Python name is written `column('release year')`.
 
     Args:
         where: The condition.
@@ -130,7 +131,11 @@ class Condition:
 
     def order(self, column: pl.Series, compare: Callable[[Any, Any], pl.Series], other: ast.expr) -> pl.Series:
         """Compare a column with a value or another column."""
-        value = self.column(other) if is_column(other) else self.constant(other, column)
+        if is_column(other):
+            value: Any = self.column(other)
+        else:
+            column = comparable(column, self.value(other))
+            value = self.constant(other, column)
         try:
             return compare(column, value).fill_null(value=False)
         except (pl.exceptions.PolarsError, TypeError, NotImplementedError):
@@ -140,6 +145,8 @@ class Condition:
         """Return where a column is one of several values, or where a value is in a column."""
         if isinstance(right, ast.List | ast.Tuple | ast.Set):
             column = self.column(left)
+            for value in right.elts:
+                column = comparable(column, self.value(value))
             return column.is_in(
                 pl.Series([self.constant(value, column) for value in right.elts], dtype=column.dtype).implode()
             )
@@ -207,6 +214,15 @@ class Condition:
             f"`where` cannot be read at character {place + 1} ({one_line(near, 40)}): {one_line(problem, 200)}. "
             f"Write a condition such as {EXAMPLE}."
         )
+
+
+def comparable(column: pl.Series, value: Any) -> pl.Series:
+    """Return a column of text as numbers if it is compared with a number and most of its values are numbers."""
+    if not isinstance(column.dtype, pl.String) or isinstance(value, bool) or not isinstance(value, int | float):
+        return column
+    numbers = column.str.strip_chars().cast(pl.Float64, strict=False)
+    num_others = numbers.null_count() - column.null_count()
+    return column if 2 * num_others >= len(column) - column.null_count() else numbers
 
 
 def is_column(node: ast.expr) -> bool:
