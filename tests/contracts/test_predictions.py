@@ -23,11 +23,11 @@ def choices():
 
 
 @pytest.fixture
-def tiny_model(tiny_model):
+def tiny_model(tiny_config, tiny_model):
     """A model whose heads predict different values; one of them is calibrated."""
     torch.manual_seed(0)
     with_numbers(tiny_model)
-    if "like" in tiny_model.config.label_tasks:
+    if "like" in tiny_config.label_tasks:
         tiny_model.set_calibration("like", 0.5, -1.0)
     return tiny_model
 
