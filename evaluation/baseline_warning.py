@@ -6,6 +6,7 @@ from typing import Any
 from seqrec.evaluation.tables import RANKERS
 from seqrec.evaluation.task_metric_names import is_lower_better
 from seqrec.evaluation.task_tables import METRIC_LABELS, TASK_RANKERS, main_metric
+from seqrec.interactions.joined_words import joined
 
 __all__ = ["BASELINE_WARNING", "baseline_warning"]
 
@@ -44,7 +45,7 @@ def task_warning(metrics: Mapping[str, Any], split: str, task: str) -> str | Non
     if not better:
         return None
     names = sorted(better, key=lambda name: -sign * better[name])
-    told = joined([f"{TASK_RANKERS[name]} ({better[name]:.4f})" for name in names], "and")
+    told = joined([f"{TASK_RANKERS[name]} ({better[name]:.4f})" for name in names])
     verb = "predicts" if len(names) == 1 else "predict"
     reads_them = value_at(metrics, "tasks", task, "reads_past_labels")
     advice = [] if reads_them else ["`past_labels` (the model then reads the labels of past events too)"]
@@ -63,7 +64,7 @@ def ranking_warning(metrics: Mapping[str, Any], split: str) -> str | None:
     if not better:
         return None
     names = sorted(better, key=lambda name: -better[name])
-    told = joined([f"{RANKERS[name]} ({better[name]:.4f})" for name in names], "and")
+    told = joined([f"{RANKERS[name]} ({better[name]:.4f})" for name in names])
     verb = "has" if len(names) == 1 else "have"
     advice = advice_for(metrics, names)
     return f"On {split}, {told} {verb} a better NDCG@10 than the model ({model:.4f}). Try {joined(advice, 'or')}."
@@ -83,12 +84,6 @@ def advice_for(metrics: Mapping[str, Any], better: list[str]) -> list[str]:
         advice.append("more `num_train_epochs` (the last epoch was the best)")
     advice.append("more time for `seqrec tune`" if metrics.get("tuning") else "`seqrec tune`")
     return advice
-
-
-def joined(parts: list[str], word: str) -> str:
-    """Join parts: `a`, `a and b`, `a, b and c`."""
-    *others, last = parts
-    return f"{', '.join(others)} {word} {last}" if others else last
 
 
 def value_at(value: Any, *keys: str) -> Any:

@@ -15,6 +15,7 @@ import polars as pl
 from seqrec.errors import InputError
 from seqrec.interactions.events import event_column
 from seqrec.interactions.histories import IMPRESSION_IDS, IMPRESSION_PLACES, Histories
+from seqrec.interactions.joined_words import joined
 from seqrec.interactions.label_columns import is_label
 from seqrec.interactions.label_names import CLICK, target_key
 from seqrec.interactions.special_tokens import UNK_ID
@@ -235,9 +236,4 @@ def report_unused(num_impressions: int, num_early: int, num_unknown: int, num_la
     }
     told = [f"{count:,} {reason}" for reason, count in reasons.items() if count]
     if told:
-        logger.warning("Of %s impressions (click = 0), %s; they are left out.", f"{num_impressions:,}", and_(told))
-
-
-def and_(words: Sequence[str]) -> str:
-    """Join words by commas and "and"."""
-    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+        logger.warning("Of %s impressions (click = 0), %s; they are left out.", f"{num_impressions:,}", joined(told))
