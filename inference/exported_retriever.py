@@ -88,11 +88,12 @@ class ExportedRetriever(Retriever):
         allowed: TokenLists | None,
         denied: TokenLists | None,
         rerankers: Sequence[Reranker] = (),
+        users_BD: Tensor | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Encode one batch, in which all or no histories are empty, and list the best items for each."""
-        can_list = self.lists_items and exclude_seen and allowed is None and not rerankers
+        can_list = self.lists_items and exclude_seen and allowed is None and not rerankers and users_BD is None
         if not can_list or not histories.lengths_R[0]:
-            return super().retrieve_batch(histories, k, exclude_seen, allowed, denied, rerankers)
+            return super().retrieve_batch(histories, k, exclude_seen, allowed, denied, rerankers, users_BD)
         batch = self.collate(histories)
         excluded_BS = excluded_items(batch, denied)
         inputs = self.encoder.inputs(batch, excluded_BS, np.array(k, dtype=np.int64))

@@ -17,6 +17,7 @@ from seqrec.inference.exposed_lists import exposed_lists, require_exposure
 from seqrec.inference.label_predictor import LabelPredictor
 from seqrec.inference.recommend_file import RecommendedFile, recommend_file
 from seqrec.inference.recommendations import Recommendations, describe
+from seqrec.inference.sessions import Session, encode_sessions, requests_of, sessions_in
 from seqrec.inference.user_tables import read_user_table, user_lists
 from seqrec.interactions.catalogue import Catalogue
 from seqrec.interactions.item_filters import find_items
@@ -42,14 +43,16 @@ class ListRecommender(LabelPredictor):
     items: Catalogue
 
     @overload
-    def recommend(self, history: ItemIds, k: int = ..., **options: Any) -> Recommendations: ...
+    def recommend(self, history: ItemIds | Session, k: int = ..., **options: Any) -> Recommendations: ...
 
     @overload
-    def recommend(self, history: Iterable[ItemIds], k: int = ..., **options: Any) -> list[Recommendations]: ...
+    def recommend(
+        self, history: Iterable[ItemIds] | Sequence[Session], k: int = ..., **options: Any
+    ) -> list[Recommendations]: ...
 
     def recommend(
         self,
-        history: ItemIds | Iterable[ItemIds],
+        history: ItemIds | Iterable[ItemIds] | Session | Sequence[Session],
         k: int = 10,
         *,
         timestamps: Any = None,
@@ -75,7 +78,7 @@ class ListRecommender(LabelPredictor):
 
         Args:
             history: Raw ids of one user's items, oldest first; or a list of such histories. An empty list is one empty
-                history.
+                history. A session, or a list of them, in place of histories.
             k: Number of items to recommend; lists are shorter if fewer items may be recommended.
             timestamps: When the user took each item, laid out like `history`: numbers of seconds, milliseconds,
                 microseconds or nanoseconds since 1970, datetimes, or ISO text, without a time zone in UTC. Required by
@@ -132,18 +135,24 @@ class ListRecommender(LabelPredictor):
         k, exclude_seen = self.check_k(k), require_switch(exclude_seen, name="exclude_seen")
         options = DiversityOptions(diversity, method, diversify_by, max_per, popularity_penalty, exploration, seed)
         rerankers = self.rerankers(k, rank_by=rank_by, rerank_from=rerank_from, diversity=options)
-        requests = read_requests(
-            history,
-            self.tokenizer.look_up,
-            timestamps=timestamps,
-            at=at,
-            unsorted=unsorted,
-            columns=columns,
-            wanted_columns=self.retriever.columns,
-            allow=allow,
-            deny=deny,
-            unknown=unknown,
-        )
+        sessions = sessions_in(history)
+        if sessions:
+            given = {"timestamps": timestamps, **columns}
+            is_single = sessions[0] is history
+            requests = requests_of(sessions, is_single=is_single, at=at, allow=allow, deny=deny, given=given)
+        else:
+            requests = read_requests(
+                history,
+                self.tokenizer.look_up,
+                timestamps=timestamps,
+                at=at,
+                unsorted=unsorted,
+                columns=columns,
+                wanted_columns=self.retriever.columns,
+                allow=allow,
+                deny=deny,
+                unknown=unknown,
+            )
         warn_of_empty(requests.histories, BY_POPULARITY)
         self.warn_of_old_counts(requests.histories)
         scores_RK, token_ids_RK = self.retriever.retrieve(
@@ -153,6 +162,7 @@ class ListRecommender(LabelPredictor):
             allowed=self.allowed(requests.allowed, where),
             denied=requests.denied,
             rerankers=rerankers,
+            users_RD=encode_sessions(sessions, requests.histories) if sessions else None,
         )
         lists = describe(scores_RK, token_ids_RK, self.items)
         lengths = requests.histories.lengths_R.tolist()

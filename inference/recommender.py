@@ -24,11 +24,11 @@ from seqrec.inference.explainer import Explainer
 from seqrec.inference.exported_model import ExportedModel, device_of, load_exported
 from seqrec.inference.graph_formats import Backend
 from seqrec.inference.hidden_items import hide, show
-from seqrec.inference.list_recommender import ListRecommender
 from seqrec.inference.new_catalogue import over_catalogue
 from seqrec.inference.new_items import grow, require_features_of
 from seqrec.inference.recommendations import Recommendations, describe
 from seqrec.inference.rollouts import RolloutRecommender
+from seqrec.inference.session_recommender import SessionRecommender
 from seqrec.inference.training_record import save_record, with_added_items
 from seqrec.inference.user_tables import read_user_table
 from seqrec.inference.vector_tables import VectorTables
@@ -49,7 +49,7 @@ from seqrec.search.retriever import Retriever
 __all__ = ["Recommender"]
 
 
-class Recommender(ListRecommender, Explainer, VectorTables, RolloutRecommender, BasketRecommender):
+class Recommender(SessionRecommender, Explainer, VectorTables, RolloutRecommender, BasketRecommender):
     """Recommend items by their raw ids.
 
     Ids can be in a list, tuple, NumPy array, iterator, or a Series or column of pandas, polars or pyarrow; for `allow`

@@ -41,13 +41,15 @@ class Requests:
         allowed: The only items that may be recommended: one array for all histories, or one for each; None for all
             items.
         denied: Items that may not be recommended: one array for all histories, or one for each; None for no items.
+        has_zone: Whether the timestamps have a time zone; None if they are numbers, or there are none.
     """
 
     histories: Histories
     unknown_items: list[list[str]]
     is_single: bool
-    allowed: list[np.ndarray] | None
-    denied: list[np.ndarray] | None
+    allowed: list[np.ndarray] | None = None
+    denied: list[np.ndarray] | None = None
+    has_zone: bool | None = None
 
 
 def read_requests(
@@ -62,6 +64,7 @@ def read_requests(
     allow: AllowDeny = None,
     deny: AllowDeny = None,
     unknown: Unknown = "skip",
+    is_asked: bool = True,
 ) -> Requests:
     """Read histories, their times and further event columns, and allow and deny lists.
 
@@ -78,6 +81,7 @@ def read_requests(
         allow: The only raw ids that may be recommended: one list for all histories, or one for each.
         deny: Raw ids that may not be recommended: one list for all histories, or one for each.
         unknown: `"skip"` to leave out unknown items of a history with a warning, `"error"` to raise.
+        is_asked: Whether items are asked for now, rather than later (see `ask_at`), as in a session.
 
     Raises:
         InputError: If input is invalid or ambiguous, a column is missing or not read by the model, values do not fit
@@ -99,7 +103,9 @@ def read_requests(
     if "timestamps" in wanted_columns:
         lists["timestamps"], has_zone = read_event_times(timestamps, list(map(len, token_ids)), is_single=is_single)
         lists = sort_by_time(lists, unsorted=unsorted)
-    found = ask_at(histories_of(lists), at, wanted_columns, is_single=is_single, has_zone=has_zone)
+    found = histories_of(lists)
+    if is_asked:
+        found = ask_at(found, at, wanted_columns, is_single=is_single, has_zone=has_zone)
     if any(unknown_items):
         found = found.keep(found.columns["input_ids"] != UNK_ID)
     return Requests(
@@ -108,6 +114,7 @@ def read_requests(
         is_single,
         encode_lists(allow, len(histories), encode, where="allow"),
         encode_lists(deny, len(histories), encode, where="deny"),
+        has_zone,
     )
 
 

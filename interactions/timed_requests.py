@@ -16,7 +16,15 @@ from seqrec.interactions.histories import Histories
 from seqrec.interactions.raw_ids import entries_of, may_hold_ids
 from seqrec.interactions.seconds import read_times, shown, spelled
 
-__all__ = ["Unsorted", "ask_at", "last_times", "read_event_times", "require_unsorted", "sort_by_time"]
+__all__ = [
+    "Unsorted",
+    "ask_at",
+    "last_times",
+    "one_kind_of_zone",
+    "read_event_times",
+    "require_unsorted",
+    "sort_by_time",
+]
 
 Unsorted = Literal["sort", "error"]
 SLACK = 86_400  # seconds by which clocks and unstated time zones may differ from ours

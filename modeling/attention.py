@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from transformers import PreTrainedConfig
+from transformers import DynamicCache, PreTrainedConfig
 from transformers.modeling_flash_attention_utils import prepare_fa_kwargs_from_position_ids
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
@@ -25,6 +25,7 @@ __all__ = [
     "learned_mask_attention",
     "packed_lengths",
     "require_usable_attention",
+    "with_earlier",
 ]
 
 MATRIX_MASKS = ("eager", "sdpa")  # implementations whose mask is a matrix
@@ -41,6 +42,7 @@ class AttentionContext(NamedTuple):
         query_position: The one position to compute in each row; all if None.
         is_causal: Whether queries cannot see later keys; used if there is no mask.
         implementation: Name of the attention implementation in transformers.
+        cache: Keys and values of the events before those of the hidden states, to which theirs are added.
     """
 
     mask: AttentionMask = None
@@ -50,6 +52,7 @@ class AttentionContext(NamedTuple):
     query_position: Tensor | int | None = None
     is_causal: bool = True
     implementation: str = "sdpa"
+    cache: DynamicCache | None = None
 
     def with_biased_mask(self, dtype: torch.dtype) -> "AttentionContext":
         """Return the context with its bias, if any, added to its mask, once for all layers.
@@ -91,6 +94,8 @@ class SelfAttention(nn.Module):
             query_BLHE, key_BLHE = rotate(query_BLHE, context.rotary), rotate(key_BLHE, context.rotary)
         if context.query_position is not None:
             query_BLHE = take_position(query_BLHE, context.query_position)
+        if context.cache is not None:
+            key_BLHE, value_BLHE = with_earlier(context.cache, key_BLHE, value_BLHE, self.layer_idx)
         if hidden_BLD.device.type == "cpu" and torch.is_autocast_enabled("cpu"):
             # On a CPU the fused kernel's backward pass takes twice as long in bfloat16.
             with torch.autocast("cpu", enabled=False):
@@ -120,6 +125,12 @@ class SelfAttention(nn.Module):
             is_causal=context.is_causal,
             **(context.packed or {}),
         )
+
+
+def with_earlier(cache: DynamicCache, key_BLHE: Tensor, value_BLHE: Tensor, layer_idx: int) -> tuple[Tensor, Tensor]:
+    """Add keys and values to those of earlier events in a cache; return all of them."""
+    keys_BHLE, values_BHLE = cache.update(key_BLHE.transpose(1, 2), value_BLHE.transpose(1, 2), layer_idx)
+    return keys_BHLE.transpose(1, 2), values_BHLE.transpose(1, 2)
 
 
 def eager_attention(

@@ -3,12 +3,13 @@
 Shape suffixes: B batch, L length, V vocabulary, D hidden size, W windows of recent popularity.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from transformers import DynamicCache
 from transformers.modeling_outputs import BaseModelOutput
 from transformers.utils import logging
 from transformers.utils.output_capturing import capture_outputs
@@ -213,6 +214,65 @@ class NextItemBackbone(NextItemPreTrainedModel):
         columns = {**columns, "input_ids": input_ids}
         hidden_B1D = self.encode_events(self.item_embedding(input_ids), columns, attention_mask, query_position=newest)
         return self.as_users(hidden_B1D[:, 0])
+
+    @property
+    def supports_cache(self) -> bool:
+        """Whether `encode_users_with_cache` works: whether events added to a history leave the states of others alone.
+
+        It takes causal attention, positions and times that count relative to the event that reads them, and the
+        attention implementations "sdpa" or "eager".
+        """
+        return False
+
+    def encode_users_with_cache(
+        self,
+        caches: Sequence[DynamicCache],
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        **columns: Tensor,
+    ) -> Tensor:
+        """Return the vectors of `encode_users` for histories that grow, computing only the states of new events.
+
+        Args:
+            caches: One for each history, of length 1, with keys and values of its first events: at first an empty
+                `DynamicCache()`. Those of the other events, of which there must be at least one, are added to it. If
+                the model reads the time of a request (`request_time` is "target"), the newest event's depend on it:
+                remove them again by `crop(-1)`.
+            input_ids: Token ids of whole histories (B, L), oldest first, padded on the right.
+            attention_mask: 1 for items, 0 for padding (B, L); None if nothing is padded.
+            **columns: The events' other columns (B, L) that the model reads.
+
+        Returns:
+            User vectors (B, D + W).
+
+        Raises:
+            InputError: If the model cannot do this (`supports_cache`), or as in `encode_users`.
+        """
+        if not self.supports_cache:
+            raise InputError(
+                "This model has no use for a cache: each new event changes the states of all earlier ones. Call "
+                "encode_users, or train a causal model with position_embedding_type 'rotary' or 'relative'."
+            )
+        refuse_unread_columns(self.event_columns, columns)
+        self.check_length(input_ids.shape[1])
+        layout = SequenceLayout(attention_mask, None, *event_times(self.event_columns, columns))
+        items_BLD, columns = self.item_embedding(input_ids), {**columns, "input_ids": input_ids}
+        events_BLD = sum_events(self.event_parts, items_BLD, columns, layout) * self.input_scale
+        lengths_B = [input_ids.shape[1]] * len(input_ids) if attention_mask is None else attention_mask.sum(1).tolist()
+        return self.as_users(self.encode_growing(events_BLD, layout, caches, lengths_B)[:, 0])
+
+    def encode_growing(
+        self, events_BLD: Tensor, layout: SequenceLayout, caches: Sequence[DynamicCache], lengths_B: Sequence[int]
+    ) -> Tensor:
+        """Return the hidden state (B, 1, D) of each history's newest event; define it if `supports_cache`.
+
+        Args:
+            events_BLD: As in `encode_sequences`.
+            layout: As in `encode_sequences`, padded on the right.
+            caches: See `encode_users_with_cache`.
+            lengths_B: Number of events of each history, more than its cache holds.
+        """
+        raise NotImplementedError(f"{type(self).__name__} supports a cache, so it needs a method encode_growing.")
 
     def encode_items(self, ids: Tensor | None = None) -> Tensor:
         """Return the vectors by which items are scored for a request made now.

@@ -8,11 +8,11 @@ from torch import Tensor, nn
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from seqrec.configuration.configuration_hstu import HstuConfig
-from seqrec.modeling.attention import AttentionContext
+from seqrec.modeling.attention import AttentionContext, with_earlier
 from seqrec.modeling.dropout import Dropout
 from seqrec.modeling.modeling_next_item import NextItemHead
-from seqrec.modeling.positions import PositionTerms, rotate
-from seqrec.modeling.sequence_layout import SequenceLayout, take_position
+from seqrec.modeling.positions import rotate
+from seqrec.modeling.sequence_layout import take_position
 from seqrec.modeling.transformer import TransformerBackbone
 
 __all__ = ["HstuBlock", "HstuForNextItem", "HstuModel"]
@@ -26,8 +26,9 @@ class PointwiseAttention(nn.Module):
     n is `max_position_embeddings`, as in the authors' code, so that padding and packing change nothing.
     """
 
-    def __init__(self, config: HstuConfig) -> None:
+    def __init__(self, config: HstuConfig, layer_idx: int) -> None:
         super().__init__()
+        self.layer_idx = layer_idx
         self.num_heads = config.num_attention_heads
         self.longest = config.max_position_embeddings
         self.dropout = Dropout(config.attention_dropout)
@@ -41,6 +42,8 @@ class PointwiseAttention(nn.Module):
             query_BLHE, key_BLHE = rotate(query_BLHE, context.rotary), rotate(key_BLHE, context.rotary)
         if context.query_position is not None:
             query_BLHE = take_position(query_BLHE, context.query_position)
+        if context.cache is not None:
+            key_BLHE, value_BLHE = with_earlier(context.cache, key_BLHE, value_BLHE, self.layer_idx)
         scores_BHLL = query_BLHE.transpose(1, 2) @ key_BLHE.permute(0, 2, 3, 1)
         scores_BHLL += context.mask  # in place: a copy of these matrices would cost as much as SiLU
         weights_BHLL = self.dropout(nn.functional.silu(scores_BHLL))
@@ -63,7 +66,7 @@ class HstuBlock(GradientCheckpointingLayer):
         self.widths = [config.intermediate_size] * 2 + [config.hidden_size] * 2
         self.input_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self.projection = nn.Linear(config.hidden_size, sum(self.widths))
-        self.attention = PointwiseAttention(config)
+        self.attention = PointwiseAttention(config, layer_idx)
         self.mixed_norm = nn.LayerNorm(config.intermediate_size, eps=config.layer_norm_eps)
         self.dropout = Dropout(config.hidden_dropout)
         self.output = nn.Linear(config.intermediate_size, config.hidden_size)
@@ -95,14 +98,12 @@ class HstuModel(TransformerBackbone):
     _supports_attention_backend = False
     _can_record_outputs = {"hidden_states": HstuBlock}  # noqa: RUF012
 
-    def attention_context(
-        self, hidden_BLD: Tensor, layout: SequenceLayout, positions: PositionTerms
-    ) -> AttentionContext:
-        """Gather the inputs of attention, with a mask that `PointwiseAttention` can add to scores of any type."""
-        context = super().attention_context(hidden_BLD, layout, positions)
-        assert isinstance(context.mask, Tensor)  # as of eager attention
+    def final_context(self, context: AttentionContext, hidden_BLD: Tensor) -> AttentionContext:
+        """Return the context with a mask that `PointwiseAttention` can add to scores of any type."""
+        mask = hidden_BLD.new_zeros(1, 1, 1, 1) if context.mask is None else context.mask
+        assert isinstance(mask, Tensor)  # as of eager attention
         dtype = score_dtype(hidden_BLD)
-        return context._replace(mask=context.mask.clamp(min=UNSEEN).to(dtype)).with_biased_mask(dtype)
+        return context._replace(mask=mask.clamp(min=UNSEEN).to(dtype)).with_biased_mask(dtype)
 
 
 def score_dtype(hidden_BLD: Tensor) -> torch.dtype:

@@ -5,7 +5,7 @@ M tokens per group, S sampled negatives, W windows of recent popularity.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from transformers import DynamicCache
 from transformers.utils import ModelOutput
 from transformers.utils.generic import can_return_tuple
 
@@ -118,6 +119,21 @@ class NextItemHead(TaskPredictions, NextItemPreTrainedModel):
     def encode_users(self, input_ids: Tensor, attention_mask: Tensor | None = None, **columns: Tensor) -> Tensor:
         """See `NextItemBackbone.encode_users`."""
         return self.model.encode_users(input_ids, attention_mask, **columns)
+
+    @property
+    def supports_cache(self) -> bool:
+        """See `NextItemBackbone.supports_cache`."""
+        return self.model.supports_cache
+
+    def encode_users_with_cache(
+        self,
+        caches: Sequence[DynamicCache],
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        **columns: Tensor,
+    ) -> Tensor:
+        """See `NextItemBackbone.encode_users_with_cache`."""
+        return self.model.encode_users_with_cache(caches, input_ids, attention_mask, **columns)
 
     def encode_items(self, ids: Tensor | None = None) -> Tensor:
         """See `NextItemBackbone.encode_items`."""

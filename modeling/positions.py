@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from seqrec.errors import InputError
+from seqrec.modeling.growing_histories import GrowingHistories
 
 __all__ = ["LearnedPositions", "PositionTerms", "Rotary", "RotaryPositions", "positions_from_newest", "rotate"]
 
@@ -71,6 +72,10 @@ class RotaryPositions(nn.Module):
     def forward(self, positions_BL: Tensor) -> PositionTerms:
         """Return the angles for positions counted back from each sequence's newest item."""
         return PositionTerms(rotary=rotary_table(positions_BL, self.head_dim))
+
+    def between(self, histories: GrowingHistories) -> PositionTerms:
+        """Return the angles of new events; only differences matter, so positions count back from the oldest event."""
+        return self(-histories.queries_BQ)
 
 
 def positions_from_newest(

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from seqrec.modeling.growing_histories import GrowingHistories
 from seqrec.modeling.positions import PositionTerms
 
 __all__ = ["BiasTable", "RelativePositions"]
@@ -55,3 +56,8 @@ class RelativePositions(nn.Module):
         back_LL = index_L[:, None] - index_L
         rows_LL = (back_LL + self.farthest_ahead).clamp(min=0)  # the mask of causal models hides all later keys
         return PositionTerms(bias_BHLL=self.bias(rows_LL[None]))
+
+    def between(self, histories: GrowingHistories) -> PositionTerms:
+        """Return the bias (B, H, Q, K) of new events."""
+        back_BQK = histories.queries_BQ[:, :, None] - histories.keys_BK[:, None]
+        return PositionTerms(bias_BHLL=self.bias((back_BQK + self.farthest_ahead).clamp(min=0)))

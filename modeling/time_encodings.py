@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from seqrec.interactions.seconds import SECONDS_PER_DAY
+from seqrec.modeling.growing_histories import GrowingHistories
 from seqrec.modeling.positions import PositionTerms
 from seqrec.modeling.relative_bias import BiasTable
 from seqrec.modeling.sequence_layout import SequenceLayout
@@ -39,6 +40,14 @@ class RelativeTimes(nn.Module):
         assert happened_BL is not None
         return PositionTerms(bias_BHLL=self.bias(gap_buckets(asked_BL[:, :, None] - happened_BL[:, None])))
 
+    def between(self, histories: GrowingHistories, layout: SequenceLayout) -> PositionTerms:
+        """Return the bias (B, H, Q, K) of the requests after new events."""
+        assert layout.request_times_BL is not None
+        assert layout.timestamps_BL is not None
+        asked_BQ = histories.of_queries(layout.request_times_BL)
+        happened_BK = histories.of_keys(layout.timestamps_BL)
+        return PositionTerms(bias_BHLL=self.bias(gap_buckets(asked_BQ[:, :, None] - happened_BK[:, None])))
+
 
 class EmbeddedTimes(nn.Module):
     """Embeddings of gaps, and of the request's hour and weekday, added to the vectors of events.
@@ -67,6 +76,11 @@ class EmbeddedTimes(nn.Module):
         if self.gap_after is not None:
             added_BLD = added_BLD + self.gap_after(gap_buckets(asked_BL - happened_BL))
         return PositionTerms(added_BLD=added_BLD)
+
+    def between(self, histories: GrowingHistories, layout: SequenceLayout) -> PositionTerms:
+        """Return the sums of embeddings (B, Q, D) of new events."""
+        added_BLD = self(layout).added_BLD
+        return PositionTerms(added_BLD=histories.of_queries(added_BLD))
 
 
 def gaps_before(happened_BL: Tensor, layout: SequenceLayout) -> Tensor:

@@ -3,10 +3,11 @@
 Shape suffixes: B batch, L length, D hidden size.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
+from transformers import DynamicCache
 from transformers.utils.generic import is_flash_attention_requested
 
 from seqrec.configuration.configuration_transformer import TransformerConfig
@@ -20,6 +21,7 @@ from seqrec.modeling.attention import (
 )
 from seqrec.modeling.backbone import NextItemBackbone
 from seqrec.modeling.blocks import TransformerBlock
+from seqrec.modeling.growing_histories import GrowingHistories, join_caches, keep_new
 from seqrec.modeling.masks import additive_mask
 from seqrec.modeling.positions import LearnedPositions, PositionTerms, RotaryPositions, positions_from_newest
 from seqrec.modeling.relative_bias import RelativePositions
@@ -94,7 +96,13 @@ class TransformerBackbone(NextItemBackbone):
         if positions.added_BLD is not None:
             events_BLD = events_BLD + positions.added_BLD
         hidden_BLD = self.embedding_dropout(events_BLD)
-        context = self.attention_context(hidden_BLD, layout, positions).with_biased_mask(attention_dtype(hidden_BLD))
+        return self.apply_blocks(hidden_BLD, self.attention_context(hidden_BLD, layout, positions), query_position)
+
+    def apply_blocks(
+        self, hidden_BLD: Tensor, context: AttentionContext, query_position: Tensor | int | None
+    ) -> Tensor:
+        """Apply all blocks and the final norm to the input; see `run_blocks`."""
+        context = self.final_context(context, hidden_BLD)
         *layers, last_layer = self.layers
         for layer in layers:
             hidden_BLD = layer(hidden_BLD, context)
@@ -136,3 +144,44 @@ class TransformerBackbone(NextItemBackbone):
             is_causal=self.objective.is_causal,
             implementation=implementation,
         )
+
+    def final_context(self, context: AttentionContext, hidden_BLD: Tensor) -> AttentionContext:
+        """Return the context in the form that the blocks take."""
+        return context.with_biased_mask(attention_dtype(hidden_BLD))
+
+    @property
+    def supports_cache(self) -> bool:
+        """See `NextItemBackbone.supports_cache`."""
+        encodings = [self.position_embedding, *([] if self.time_encoding is None else [self.time_encoding])]
+        is_relative = all(hasattr(encoding, "between") for encoding in encodings)
+        return is_relative and self.objective.is_causal and self.config._attn_implementation in MATRIX_MASKS
+
+    def encode_growing(
+        self, events_BLD: Tensor, layout: SequenceLayout, caches: Sequence[DynamicCache], lengths_B: Sequence[int]
+    ) -> Tensor:
+        """See `NextItemBackbone.encode_growing`."""
+        known_B = [cache.get_seq_length() for cache in caches]
+        histories = GrowingHistories.of(known_B, lengths_B, events_BLD.device)
+        positions = self.locate_new(histories, layout)
+        hidden_BQD = histories.of_queries(events_BLD)
+        if positions.added_BLD is not None:
+            hidden_BQD = hidden_BQD + positions.added_BLD
+        joined = join_caches(caches)
+        context = AttentionContext(
+            mask=additive_mask(histories.mask(), hidden_BQD.dtype),
+            bias_BHLL=positions.bias_BHLL,
+            rotary=positions.rotary,
+            is_causal=False,  # the mask says it all
+            implementation=self.config._attn_implementation,
+            cache=joined,
+        )
+        hidden_B1D = self.apply_blocks(self.embedding_dropout(hidden_BQD), context, query_position=-1)
+        keep_new(caches, joined, [length - known for known, length in zip(known_B, lengths_B, strict=True)])
+        return hidden_B1D
+
+    def locate_new(self, histories: GrowingHistories, layout: SequenceLayout) -> PositionTerms:
+        """Return the terms of `locate` for new events."""
+        position_embedding: Any = self.position_embedding
+        time_encoding: Any = self.time_encoding
+        terms: PositionTerms = position_embedding.between(histories)
+        return terms if time_encoding is None else terms.plus(time_encoding.between(histories, layout))

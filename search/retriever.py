@@ -62,6 +62,7 @@ class Retriever:
         allowed: TokenLists | None = None,
         denied: TokenLists | None = None,
         rerankers: Sequence[Reranker] = (),
+        users_RD: Tensor | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Find the k best items for each history.
 
@@ -75,6 +76,7 @@ class Retriever:
             denied: Token ids that may not be listed: one array for all histories, or one for each.
             rerankers: Rank the best items again, one after the other; those that read user vectors leave out empty
                 histories.
+            users_RD: The vectors of the histories, if they are known; those of empty ones are not read.
 
         Returns:
             `scores_RK` and `token_ids_RK`; the token id is 0 where no item was left to recommend.
@@ -84,7 +86,7 @@ class Retriever:
         """
         with torch.inference_mode():
             if len(histories) == 1:
-                return self.retrieve_batch(histories, k, exclude_seen, allowed, denied, rerankers)
+                return self.retrieve_batch(histories, k, exclude_seen, allowed, denied, rerankers, users_RD)
             scores_RK = np.zeros((len(histories), k), dtype=np.float32)
             token_ids_RK = np.zeros((len(histories), k), dtype=np.int64)
             for batch in self.batches(histories.lengths_R):
@@ -95,6 +97,7 @@ class Retriever:
                     lists_of(allowed, batch),
                     lists_of(denied, batch),
                     rerankers,
+                    None if users_RD is None else users_RD[torch.from_numpy(batch).to(users_RD.device)],
                 )
             return scores_RK, token_ids_RK
 
@@ -131,12 +134,13 @@ class Retriever:
         allowed: TokenLists | None,
         denied: TokenLists | None,
         rerankers: Sequence[Reranker] = (),
+        users_BD: Tensor | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Encode one batch, in which all or no histories are empty, and list the best items for each."""
         index = self.index if histories.lengths_R[0] else self.popularity
         batch = self.collate_to(index.device, histories)
         if histories.lengths_R[0]:
-            users_BD = self.encoder.encode_users(**encoder_inputs(batch))
+            users_BD = self.encoder.encode_users(**encoder_inputs(batch)) if users_BD is None else users_BD
         else:
             users_BD = torch.ones(len(histories), 1, device=index.device)
             rerankers = [reranker for reranker in rerankers if not reranker.reads_users]

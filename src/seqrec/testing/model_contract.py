@@ -12,6 +12,7 @@ from seqrec.interactions.tokenization_items import ItemTokenizer
 from seqrec.modeling.modeling_auto import HEADS, AutoModelForNextItem
 from seqrec.modeling.objectives import training_collator
 from seqrec.testing.attention_contract import AttentionContract
+from seqrec.testing.cache_contract import CacheContract
 from seqrec.testing.feature_contract import FeatureContract, feature_values
 from seqrec.testing.popularity_contract import PopularityContract
 from seqrec.testing.product_contract import ProductContract
@@ -38,7 +39,13 @@ __all__ = ["NUM_ITEMS", "TINY", "ModelContract"]
 
 
 class ModelContract(
-    AttentionContract, TimeContract, PopularityContract, FeatureContract, TaskContract, ProductContract
+    AttentionContract,
+    CacheContract,
+    TimeContract,
+    PopularityContract,
+    FeatureContract,
+    TaskContract,
+    ProductContract,
 ):
     """Tests that every architecture must pass.
 

@@ -21,6 +21,7 @@ from seqrec.interactions.label_names import RATING
 __all__ = [
     "HISTORIES",
     "NUM_ITEMS",
+    "TIMES",
     "TINY",
     "every_encoding",
     "every_loss",
