@@ -18,7 +18,7 @@ from seqrec.interactions.hub_errors import explained
 from seqrec.interactions.locations import similar
 from seqrec.modeling.weight_files import INDEX, SINGLE
 
-__all__ = ["push_folder", "push_prepared_set"]
+__all__ = ["push_folder", "push_prepared_set", "refuse_pickles", "require_model"]
 
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.pickle", "*.joblib")
 # A card's example names its folder, which has no slash; names of other repositories are left unchanged.

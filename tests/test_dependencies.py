@@ -13,7 +13,7 @@ from packaging.version import Version
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
-FEATURES = ("index", "onnx", "openvino", "serve", "text", "tune")
+FEATURES = ("demo", "index", "onnx", "openvino", "serve", "text", "tune")
 DECLARED = [
     Requirement(text)
     for texts in (PROJECT["dependencies"], *(EXTRAS[name] for name in FEATURES), EXTRAS["test"])
@@ -51,7 +51,17 @@ def imported_by(path):
 @pytest.mark.parametrize(
     "room",
     [
-        *("configuration", "evaluation", "hub", "inference", "inference/service", "interactions", "modeling", "search"),
+        *(
+            "configuration",
+            "evaluation",
+            "hub",
+            "inference",
+            "inference/demo",
+            "inference/service",
+            "interactions",
+            "modeling",
+            "search",
+        ),
         *("src/seqrec", "training"),
     ],
 )

@@ -24,10 +24,15 @@ def test_the_table_of_rooms_tells_what_each_imports():
 def modules():
     """Read the package's modules: name → syntax tree."""
     folders = [*(ROOT / room for room in ROOMS), ROOT / "src/seqrec/cli"]
-    services = [path for path in (ROOT / "inference/service").glob("*.py") if path.stem != "__init__"]
+    parts = [
+        path
+        for part in ("demo", "service")
+        for path in (ROOT / "inference" / part).glob("*.py")
+        if path.stem != "__init__"
+    ]
     paths = [path for folder in folders for path in folder.glob("*.py") if path.stem != "__main__"]
     named = {f"seqrec.{path.parent.name}.{path.stem}": path for path in paths if path.stem != "__init__"}
-    named |= {f"seqrec.inference.service.{path.stem}": path for path in services}
+    named |= {f"seqrec.inference.{path.parent.name}.{path.stem}": path for path in parts}
     named |= {f"seqrec.{path.stem}": path for path in (ROOT / "src/seqrec").glob("*.py") if path.stem != "__init__"}
     return {name: ast.parse(path.read_text()) for name, path in named.items()}
 

@@ -31,6 +31,8 @@ USAGE = """seqrec COMMAND [flags]
   show-items  recommend hidden items again
   export      export a saved model to ONNX, OpenVINO or torch.export
   push        share a saved model on the Hub
+  demo        try a saved model in the browser
+  space       write a Space of the Hub with the same page
   serve       answer HTTP requests for recommendations
   endpoint    make a saved model ready for an inference endpoint of the Hub
 
@@ -107,6 +109,8 @@ COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
         "show-items",
         "export",
         "push",
+        "demo",
+        "space",
         "serve",
         "endpoint",
     )

@@ -1,0 +1,182 @@
+"""The page that Gradio shows: the only module here that imports it. What it shows is decided by the others."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # must be set before Gradio is imported
+
+import gradio as gr
+
+from seqrec.inference.demo.demo_html import found_html, header_html, history_html, list_html
+from seqrec.inference.demo.demo_model import Choices, DemoModel
+from seqrec.inference.demo.page_state import PageState, after_click, refreshed
+from seqrec.inference.demo.shown_card import ShownCard
+
+__all__ = ["build_page", "launch_options"]
+
+FOLDER = Path(__file__).parent
+BY_SCORE = "score"
+FONTS = ("Segoe UI", "Roboto", "Helvetica Neue", "Arial", "sans-serif")  # none is downloaded
+PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+ONE_AT_A_TIME: dict[str, Any] = {**PRIVATE, "concurrency_id": "model", "concurrency_limit": 1}
+
+
+def build_page(model: DemoModel, card: ShownCard) -> gr.Blocks:
+    """Lay the page out, and connect its parts.
+
+    Args:
+        model: Answers the page.
+        card: The model's card.
+    """
+    model.found("")  # indexes the titles, before anybody waits for it
+    with gr.Blocks(title=f"{model.name} · seqrec", analytics_enabled=False) as page:
+        gr.HTML(header_html(model.name, model.num_items, card.facts, card.address), **html("header.js"))
+        with gr.Row(equal_height=False):
+            with gr.Column(scale=2, min_width=300, elem_classes=["sr-panel"]):
+                query = gr.Textbox(label="Search items", placeholder="Title or id", autofocus=True, elem_id="search")
+                found = clickable("found")
+                history = clickable("history")
+            with gr.Column(scale=3, min_width=300, elem_classes=["sr-panel"]):
+                settings = Settings(model)
+                recommended = clickable("recommended")
+        if card.text:
+            with gr.Accordion("Model card", open=False, elem_id="model-card", elem_classes=["sr-panel"]):
+                gr.Markdown(card.text)
+        Connections(model, query, settings, (found, history, recommended)).connect(page)
+    return page
+
+
+def launch_options() -> dict[str, Any]:
+    """Return the looks of the page, as arguments of `launch`."""
+    return {
+        "theme": gr.themes.Base(primary_hue="indigo", neutral_hue="slate", font=FONTS, font_mono=("monospace",)),
+        "css_paths": [FOLDER / "page.css"],
+        "footer_links": [],
+        "ssr_mode": False,
+        "enable_monitoring": False,
+        "run_history": False,
+        "show_error": False,
+        "quiet": True,
+    }
+
+
+def html(script: str) -> dict[str, Any]:
+    """Return arguments of HTML with our own looks and a script."""
+    return {
+        "apply_default_css": False,
+        "elem_classes": ["sr"],
+        "js_on_load": (FOLDER / script).read_text(encoding="utf-8"),
+    }
+
+
+def clickable(name: str) -> gr.HTML:
+    """Return HTML whose buttons tell what was clicked."""
+    return gr.HTML(elem_id=name, **html("buttons.js"))
+
+
+class Settings:
+    """The settings above the list."""
+
+    def __init__(self, model: DemoModel) -> None:
+        facts = model.facts
+        with gr.Row(elem_classes=["sr-settings"]):
+            self.k = slider("Length", 1, model.most_listed, min(10, model.most_listed), 1)
+            self.diversity = slider("Diversity", 0, 1, 0, 0.1)
+            self.with_reasons = gr.Checkbox(label="Give reasons", elem_id="reasons", container=False, min_width=120)
+        tasks = [BY_SCORE, *model.tasks]
+        with gr.Accordion("Filter and columns", open=False, elem_id="filter"):
+            with gr.Row():
+                self.where = gr.Textbox(
+                    label="Only items where", placeholder=facts.example(facts.columns[0]), elem_id="where", scale=3
+                )
+                self.column = gr.Dropdown(
+                    facts.columns, value=None, label="Example for a column", elem_id="column", scale=2, min_width=140
+                )
+            with gr.Row():
+                self.columns = gr.Dropdown(
+                    facts.columns, value=facts.first_columns, multiselect=True, label="Show columns", elem_id="columns"
+                )
+                self.rank_by = gr.Dropdown(
+                    tasks, value=BY_SCORE, label="Rank by", elem_id="rank_by", visible=len(tasks) > 1, min_width=140
+                )
+
+    @property
+    def inputs(self) -> list[gr.components.Component]:
+        """The settings, in the order of `choices_of`."""
+        return [self.k, self.diversity, self.where, self.columns, self.with_reasons, self.rank_by]
+
+
+def slider(label: str, least: float, most: float, value: float, step: float) -> gr.Slider:
+    """Return a slider."""
+    return gr.Slider(least, most, value, step=step, label=label, elem_id=label.lower(), buttons=[], min_width=130)
+
+
+def choices_of(
+    k: float, diversity: float, where: str | None, columns: Sequence[str], with_reasons: bool, rank_by: str
+) -> Choices:
+    """Return the settings as the page has them."""
+    task = "" if rank_by == BY_SCORE else rank_by
+    return Choices(int(k), float(diversity), where or "", tuple(columns), bool(with_reasons), task)
+
+
+class Connections:
+    """Connects the parts of the page with the model.
+
+    Args:
+        model: Answers the page.
+        query: The text to search for.
+        settings: The settings.
+        shown: Where found items, the history and the list are shown.
+    """
+
+    def __init__(
+        self, model: DemoModel, query: gr.Textbox, settings: Settings, shown: tuple[gr.HTML, gr.HTML, gr.HTML]
+    ) -> None:
+        self.model, self.query, self.settings, self.shown = model, query, settings, shown
+
+    def connect(self, page: gr.Blocks) -> None:
+        """Show the first list, and answer clicks, typing and changed settings."""
+        settings = self.settings
+        state = gr.State(PageState())
+        inputs, outputs = [state, self.query, *settings.inputs], [state, *self.shown]
+        page.load(self.refresh, inputs, outputs, **ONE_AT_A_TIME)
+        for one in self.shown:
+            one.click(self.click, inputs, outputs, **ONE_AT_A_TIME)
+        typing = {**PRIVATE, "queue": False, "trigger_mode": "always_last"}
+        self.query.change(self.search, [state, self.query, settings.columns], self.shown[0], **typing)
+        changed = [settings.k.release, settings.diversity.release, settings.with_reasons.input]
+        changed += [settings.where.submit, settings.where.blur, settings.columns.input, settings.rank_by.input]
+        for event in (*changed, settings.k.input, settings.diversity.input):
+            event(self.refresh, inputs, outputs, trigger_mode="always_last", **ONE_AT_A_TIME)
+        filled = settings.column.input(self.model.facts.example, settings.column, settings.where, **PRIVATE)
+        filled.then(self.refresh, inputs, outputs, **ONE_AT_A_TIME)
+
+    def search(self, state: PageState, query: str, columns: Sequence[str]) -> str:
+        """Return the found items."""
+        return found_html(query, self.model.found(query, columns), state.history)
+
+    def refresh(self, state: PageState, query: str, *settings: Any) -> tuple[PageState, str, str, str]:
+        """Answer the history again."""
+        choices = choices_of(*settings)
+        return self.display(refreshed(self.model, state, choices), query, choices)
+
+    def click(
+        self, state: PageState, query: str, event: gr.EventData, *settings: Any
+    ) -> tuple[PageState, str, str, str]:
+        """Answer a click."""
+        choices = choices_of(*settings)
+        clicked = after_click(self.model, state, str(event.act), str(event.key), choices)
+        return self.display(clicked, query, choices)
+
+    def display(self, state: PageState, query: str, choices: Choices) -> tuple[PageState, str, str, str]:
+        """Return a state and how it is shown."""
+        model = self.model
+        examples = [] if state.history else [model.listed(one) for one in model.examples]
+        return (
+            state,
+            self.search(state, query, choices.columns),
+            history_html(model.listed(state.history), examples, state.opened),
+            list_html(state.answer, state.problem, len(state.history), state.opened),
+        )
