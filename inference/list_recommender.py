@@ -5,20 +5,14 @@ Shape suffixes: R histories, K list length.
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any, overload
 
 import numpy as np
-import polars as pl
 
-from seqrec.errors import InputError
-from seqrec.hub.weights_hash import model_sha256
-from seqrec.inference.exposed_lists import exposed_lists, require_exposure
+from seqrec.inference.item_columns import require_item_columns
 from seqrec.inference.label_predictor import LabelPredictor
-from seqrec.inference.recommend_file import RecommendedFile, recommend_file
 from seqrec.inference.recommendations import Recommendations, describe
 from seqrec.inference.sessions import Session, encode_sessions, requests_of, sessions_in
-from seqrec.inference.user_tables import read_user_table, user_lists
 from seqrec.interactions.catalogue import Catalogue
 from seqrec.interactions.item_filters import find_items
 from seqrec.interactions.item_rows import by_token
@@ -31,8 +25,9 @@ from seqrec.search.diversity import Diversifier, make_diversifier
 from seqrec.search.diversity_options import DiversityMethod, DiversityOptions
 from seqrec.search.interfaces import Reranker
 from seqrec.search.reranking import make_rerankers
+from seqrec.search.score_floor import read_min_score
 
-__all__ = ["ListRecommender"]
+__all__ = ["BY_POPULARITY", "ListRecommender"]
 
 BY_POPULARITY = "the most popular items are recommended for them"
 
@@ -62,6 +57,8 @@ class ListRecommender(LabelPredictor):
         allow: AllowDeny = None,
         deny: AllowDeny = None,
         where: str | None = None,
+        min_score: float | None = None,
+        item_columns: Sequence[str] = (),
         unknown: Unknown = "skip",
         rank_by: Mapping[str, float] | None = None,
         rerank_from: int = 100,
@@ -93,6 +90,10 @@ class ListRecommender(LabelPredictor):
             deny: Ids that may not be recommended: one list for all, or one for each history.
             where: A condition on the columns of the items (`items.frame`), such as
                 `"year >= 1990 and 'Comedy' in genres"`; only items that meet it are recommended. See `find_items`.
+            min_score: Items that score lower are left out, so lists may be shorter than k. The scores of popular items,
+                for histories without a known item, are of another kind; see `Recommendations`.
+            item_columns: Columns of the items (`items.frame`), such as `["year", "genres"]`, whose values come with
+                each recommendation, in `columns`.
             unknown: `"skip"` to leave out unknown items of a history with a warning, `"error"` to raise.
             rank_by: Weights of several scores, such as `{"next_item": 1, "click": 0.5, "rating": 0.2}`: the items with
                 the highest scores (`rerank_from` of them) are ranked again by the weighted sum of their z-scores in
@@ -125,7 +126,8 @@ class ListRecommender(LabelPredictor):
 
         Raises:
             InputError: If the history is invalid or ambiguous, k is less than 1 or greater than the number of items,
-                `where` is no condition on the items, a column is missing or not read by the model, times are missing,
+                `where` is no condition on the items, `min_score` is not a finite number, `item_columns` names a column
+                that the items lack, a column is missing or not read by the model, times are missing,
                 cannot be read, do not fit the items or contradict each other, `at` has no effect, or, with
                 `unknown="error"`, an item is unknown; if `rank_by` names a task that the model lacks, or a weight is
                 not finite, or all are 0; if `rerank_from` is less than k; or if an option of diverse lists is out of
@@ -134,7 +136,9 @@ class ListRecommender(LabelPredictor):
         """
         k, exclude_seen = self.check_k(k), require_switch(exclude_seen, name="exclude_seen")
         options = DiversityOptions(diversity, method, diversify_by, max_per, popularity_penalty, exploration, seed)
-        rerankers = self.rerankers(k, rank_by=rank_by, rerank_from=rerank_from, diversity=options)
+        min_score = read_min_score(min_score)
+        rerankers = self.rerankers(k, rank_by=rank_by, rerank_from=rerank_from, diversity=options, min_score=min_score)
+        item_columns = require_item_columns(item_columns, self.items)
         sessions = sessions_in(history)
         if sessions:
             given = {"timestamps": timestamps, **columns}
@@ -163,8 +167,9 @@ class ListRecommender(LabelPredictor):
             denied=requests.denied,
             rerankers=rerankers,
             users_RD=encode_sessions(sessions, requests.histories) if sessions else None,
+            min_score=min_score,
         )
-        lists = describe(scores_RK, token_ids_RK, self.items)
+        lists = describe(scores_RK, token_ids_RK, self.items, item_columns)
         lengths = requests.histories.lengths_R.tolist()
         found = [
             Recommendations(one, unknown_items=missing, is_popularity=length == 0)
@@ -172,160 +177,18 @@ class ListRecommender(LabelPredictor):
         ]
         return found[0] if requests.is_single else found
 
-    def recommend_frame(
-        self,
-        frame: Any,
-        k: int = 10,
-        *,
-        at: Any = None,
-        exclude_seen: bool = True,
-        allow: ItemIds | None = None,
-        deny: ItemIds | None = None,
-        where: str | None = None,
-        unknown: Unknown = "skip",
-        rank_by: Mapping[str, float] | None = None,
-        rerank_from: int = 100,
-        diversity: float = 0.0,
-        method: DiversityMethod = "mmr",
-        diversify_by: str = "vectors",
-        max_per: Mapping[str, int] | None = None,
-        popularity_penalty: float = 0.0,
-        exploration: float = 0.0,
-        seed: int | None = None,
-        min_exposure: float = 0.0,
-        columns: Mapping[str, str] | None = None,
-    ) -> pl.DataFrame:
-        """Recommend for every user of a table of interactions.
-
-        Args:
-            frame: A file or frame with `user_id`, `item_id`, `timestamp` and the event columns that the model reads
-                besides the items; see `read_interactions`. Columns may also have the names of the training table
-                (`self.columns`). Labels of past events, such as ratings, may be missing. Rows of impressions (`click`
-                0, if the model predicts clicks) are no part of histories, and their items not seen.
-            k: Number of items for each user.
-            at: When the items are asked for, one time for all users; see `recommend`.
-            exclude_seen: Whether to leave out the items in the user's rows.
-            allow: The only ids that may be recommended.
-            deny: Ids that may not be recommended.
-            where: See `recommend`.
-            unknown: See `recommend`.
-            rank_by: See `recommend`.
-            rerank_from: See `recommend`.
-            diversity: See `recommend`.
-            method: See `recommend`.
-            diversify_by: See `recommend`.
-            max_per: See `recommend`.
-            popularity_penalty: See `recommend`.
-            exploration: See `recommend`.
-            seed: See `recommend`.
-            min_exposure: From 0 to 1: about the least number of lists that an item is in, relative to that with all
-                items in equally many. Items in fewer lists replace the last items of some: of those users, among whose
-                best `rerank_from` they are, for whom they are nearly good enough. Lists stay in the order of scores.
-            columns: Other names of the table's columns, such as `{"user_id": "uid"}`.
-
-        Returns:
-            `user_id`, `rank` (from 1), `item_id`, `score`, always by these names, ordered by user and
-            rank. User ids keep the table's type; item ids are text. Users without a known item get
-            the most popular items; for their scores, see `Recommendations`.
-
-        Raises:
-            InputError: If the table cannot be read; otherwise as in `recommend`.
-            NonFiniteError: If scores are infinite or NaN.
-            RuntimeError: In a process forked from one that had already used polars.
-        """
-        k, exclude_seen = self.check_k(k), require_switch(exclude_seen, name="exclude_seen")
-        options = DiversityOptions(diversity, method, diversify_by, max_per, popularity_penalty, exploration, seed)
-        rerankers = self.rerankers(k, rank_by=rank_by, rerank_from=rerank_from, diversity=options)
-        require_exposure(min_exposure, rerank_from, k, others=bool(rerankers))
-        num_found = min(rerank_from, len(self.items)) if min_exposure else k
-        allowed = self.allowed(self.encode_list(allow, where="allow"), where)
-        denied = self.encode_list(deny, where="deny")
-        table = read_user_table(
-            frame,
-            self.tokenizer,
-            event_columns=self.retriever.columns,
-            label_tasks=self.model.config.label_tasks,
-            at=at,
-            columns=columns,
-            remembered=self.columns,
-            protocol=self.protocol,
-            unknown=unknown,
-        )
-        warn_of_empty(table.histories, BY_POPULARITY)
-        self.warn_of_old_counts(table.histories)
-        found = self.retriever.retrieve(
-            table.histories, num_found, exclude_seen=exclude_seen, allowed=allowed, denied=denied, rerankers=rerankers
-        )
-        if min_exposure:
-            found = exposed_lists(
-                *found,
-                k,
-                min_exposure=min_exposure,
-                has_items_R=table.histories.lengths_R > 0,
-                vocab_size=self.items.vocab_size,
-            )
-        return user_lists(table.user_ids, *found, self.items)
-
-    def recommend_file(
-        self,
-        source: str | Path,
-        output: str | Path,
-        k: int = 10,
-        *,
-        columns: Mapping[str, str] | None = None,
-        progress: bool = False,
-        **options: Any,
-    ) -> RecommendedFile:
-        """Recommend for every user of a file of any size, in bounded memory, and write the lists to another file.
-
-        The lists are those of `recommend_frame`. The same call after an interruption goes on where it stopped; see the
-        function `recommend_file`.
-
-        Args:
-            source: A file of interactions, or a folder with parts of one table; see `recommend_frame`.
-            output: A file ending in .parquet, .csv or .jsonl.
-            k: Number of items for each user.
-            columns: Other names of the table's columns; see `recommend_frame`.
-            progress: Whether to show a progress bar.
-            **options: Further options of `recommend_frame`, except `min_exposure`.
-
-        Returns:
-            The number of rows written, and of users.
-
-        Raises:
-            InputError: If the output cannot be written, `min_exposure` is given, or parts of another call are beside
-                the output; otherwise as in `recommend_frame`.
-            NonFiniteError: If scores are infinite or NaN.
-            RuntimeError: In a process forked from one that had already used polars.
-
-        Example:
-            >>> recommender.recommend_file("big.parquet", "lists.parquet", k=10)  # doctest: +SKIP
-        """
-        require_polars()
-        if "min_exposure" in options:
-            raise InputError(
-                "min_exposure balances the lists of all users, but recommend_file never holds them all. Leave it out, "
-                "or call recommend_frame."
-            )
-        return recommend_file(
-            partial(self.recommend_frame, k=self.check_k(k), columns=columns, **options),
-            source,
-            output,
-            settings=lambda: {
-                **{"k": k, "columns": columns, "options": options},
-                **{"model": model_sha256(self.model), "items": self.items.sha256()},
-            },
-            columns=columns,
-            remembered=self.columns,
-            progress=progress,
-        )
-
     def rerankers(
-        self, k: int, *, rank_by: Mapping[str, float] | None, rerank_from: int, diversity: DiversityOptions
+        self,
+        k: int,
+        *,
+        rank_by: Mapping[str, float] | None,
+        rerank_from: int,
+        diversity: DiversityOptions,
+        min_score: float | None,
     ) -> list[Reranker]:
         """Return what ranks the best items again, in this order."""
         diversifier = partial(self.diversifier, diversity) if diversity else None
-        return make_rerankers(self.model, rank_by, diversifier, k=k, rerank_from=rerank_from)
+        return make_rerankers(self.model, rank_by, diversifier, k=k, rerank_from=rerank_from, min_score=min_score)
 
     def diversifier(self, options: DiversityOptions, *, k: int, rerank_from: int) -> Diversifier:
         """Return what chooses diverse lists from the best items."""

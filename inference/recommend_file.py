@@ -160,6 +160,16 @@ def write_lists(tables: Iterator[pa.Table] | Sequence[pa.Table], schema: pa.Sche
                 frame = pl.from_arrow(table)
                 assert isinstance(frame, pl.DataFrame)
                 if kind == ".csv":
+                    frame = frame.with_columns(listing_as_text(frame))
                     frame.write_csv(file, include_header=place == 0)
                 else:
                     frame.write_ndjson(file)
+
+
+def listing_as_text(frame: pl.DataFrame) -> list[pl.Series]:
+    """Return columns of lists as text with "|", as CSV holds no lists."""
+    return [
+        column.cast(pl.List(pl.String)).list.join("|", ignore_nulls=True)
+        for column in frame.get_columns()
+        if isinstance(column.dtype, pl.List | pl.Array)
+    ]

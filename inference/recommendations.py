@@ -3,8 +3,9 @@
 Shape suffixes: R histories, K list length.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -16,11 +17,19 @@ __all__ = ["Recommendation", "Recommendations", "describe"]
 
 @dataclass(frozen=True)
 class Recommendation:
-    """One recommended item. The score is the model's logit; compare scores only within one list."""
+    """One recommended item. The score is the model's logit; compare scores only within one list.
+
+    `columns` holds the values of the `item_columns` that were asked for, by name; None if there were none.
+    """
 
     item_id: str
     score: float
     title: str | None = None
+    columns: Mapping[str, Any] | None = field(default=None, hash=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return id, score and title, followed by the columns that were asked for."""
+        return {"item_id": self.item_id, "score": self.score, "title": self.title, **(self.columns or {})}
 
 
 class Recommendations(list[Recommendation]):
@@ -43,16 +52,31 @@ class Recommendations(list[Recommendation]):
         self.is_popularity = is_popularity
 
 
-def describe(scores_RK: np.ndarray, token_ids_RK: np.ndarray, items: Catalogue) -> list[list[Recommendation]]:
+def describe(
+    scores_RK: np.ndarray, token_ids_RK: np.ndarray, items: Catalogue, item_columns: Sequence[str] = ()
+) -> list[list[Recommendation]]:
     """Turn lists of scores and token ids into lists of recommendations, without empty places.
 
     Args:
         scores_RK: Scores.
         token_ids_RK: Token ids, 0 in empty places.
         items: The catalogue.
+        item_columns: Columns of the items whose values are told.
     """
+    if item_columns:
+        return describe_with_columns(scores_RK, token_ids_RK, items, item_columns)
     item_ids, titles = items.item_ids, items.titles
     return [
         [Recommendation(item_ids[row], score, titles[row]) for score, row in zip(scores, rows, strict=True) if row >= 0]
         for scores, rows in zip(scores_RK.tolist(), rows_of(token_ids_RK).tolist(), strict=True)
     ]
+
+
+def describe_with_columns(
+    scores_RK: np.ndarray, token_ids_RK: np.ndarray, items: Catalogue, item_columns: Sequence[str]
+) -> list[list[Recommendation]]:
+    """Do as `describe` does, with columns of the items."""
+    plain = describe(scores_RK, token_ids_RK, items)
+    rows = rows_of(token_ids_RK[token_ids_RK > 0])
+    values = iter(items.frame.select(item_columns)[rows].iter_rows(named=True))
+    return [[replace(one, columns=next(values)) for one in found] for found in plain]

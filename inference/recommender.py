@@ -29,6 +29,7 @@ from seqrec.inference.new_items import grow, require_features_of
 from seqrec.inference.recommendations import Recommendations, describe
 from seqrec.inference.rollouts import RolloutRecommender
 from seqrec.inference.session_recommender import SessionRecommender
+from seqrec.inference.table_recommender import TableRecommender
 from seqrec.inference.training_record import save_record, with_added_items
 from seqrec.inference.user_tables import read_user_table
 from seqrec.inference.vector_tables import VectorTables
@@ -49,7 +50,7 @@ from seqrec.search.retriever import Retriever
 __all__ = ["Recommender"]
 
 
-class Recommender(SessionRecommender, Explainer, VectorTables, RolloutRecommender, BasketRecommender):
+class Recommender(TableRecommender, SessionRecommender, Explainer, VectorTables, RolloutRecommender, BasketRecommender):
     """Recommend items by their raw ids.
 
     Ids can be in a list, tuple, NumPy array, iterator, or a Series or column of pandas, polars or pyarrow; for `allow`

@@ -119,8 +119,17 @@ def with_all_labels(interactions: pl.DataFrame, event_columns: Sequence[str], pr
     return interactions.with_columns([pl.lit(None).alias(name) for name in absent])
 
 
-def user_lists(user_ids: pl.Series, scores_RK: np.ndarray, token_ids_RK: np.ndarray, items: Catalogue) -> pl.DataFrame:
-    """Return lists as a table of `user_id`, `rank`, `item_id` and `score`; warn of users whose list is empty."""
+def user_lists(
+    user_ids: pl.Series,
+    scores_RK: np.ndarray,
+    token_ids_RK: np.ndarray,
+    items: Catalogue,
+    item_columns: Sequence[str] = (),
+) -> pl.DataFrame:
+    """Return lists as a table of `user_id`, `rank`, `item_id`, `score` and columns of the items.
+
+    Warns of users whose list is empty.
+    """
     num_without = int((token_ids_RK == 0).all(axis=1).sum())
     if num_without:
         warnings.warn(
@@ -128,11 +137,13 @@ def user_lists(user_ids: pl.Series, scores_RK: np.ndarray, token_ids_RK: np.ndar
             stacklevel=3,
         )
     rows, places = np.nonzero(token_ids_RK)
+    item_rows = rows_of(token_ids_RK[rows, places])
     return pl.DataFrame(
         {
             "user_id": user_ids[rows],
             "rank": places + 1,
-            "item_id": [items.item_ids[row] for row in rows_of(token_ids_RK[rows, places]).tolist()],
+            "item_id": items.frame["item_id"][item_rows],
             "score": scores_RK[rows, places],
+            **{name: items.frame[name][item_rows] for name in item_columns},
         }
     )

@@ -39,6 +39,7 @@ from seqrec.search.exact_index import ExactIndex
 from seqrec.search.pair_predictions import require_label_tasks
 from seqrec.search.reranking import make_rerankers
 from seqrec.search.retriever import Retriever
+from seqrec.search.score_floor import read_min_score
 
 __all__ = ["TASK", "NextItemRecommendationPipeline"]
 
@@ -148,9 +149,9 @@ class NextItemRecommendationPipeline(Pipeline):
                 history; `allow`, the only ids that may be recommended, and `deny`, ids that may not: one list for all
                 histories, or one for each; `at`, for requests without their own; `explain`, True or the name of a
                 method of `Recommender.explain`; `rank_by` and, for diverse lists, `diversity`, `method`,
-                `diversify_by`, `max_per`, `popularity_penalty`, `exploration`, `seed` and `rerank_from` (100), as in
-                `Recommender.recommend`, columns of items being those of `items.parquet`, which needs pyarrow.
-                `batch_size` has no effect: a list of histories is batched by length.
+                `diversify_by`, `max_per`, `popularity_penalty`, `exploration`, `seed` and `rerank_from` (100); and
+                `min_score`: as in `Recommender.recommend`, columns of items being those of `items.parquet`, which needs
+                pyarrow. `batch_size` has no effect: a list of histories is batched by length.
 
         Returns:
             `[{"item_id": …, "score": …, "title": …}, …]`, best first, for one history; a list of such lists for
@@ -202,11 +203,12 @@ class NextItemRecommendationPipeline(Pipeline):
         popularity_penalty: float | None = None,
         exploration: float | None = None,
         seed: int | None = None,
+        min_score: float | None = None,
     ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
         lists = {name: as_lists(ids, name) for name, ids in given({"allow": allow, "deny": deny}).items()}
         preparing = lists | given({"at": at})
         answering: dict[str, Any] = {"top_k": top_k, "exclude_seen": exclude_seen, "explain": explain}
-        answering |= {"rank_by": rank_by, "rerank_from": rerank_from}
+        answering |= {"rank_by": rank_by, "rerank_from": rerank_from, "min_score": min_score}
         diverse = {
             "diversity": diversity,
             "method": method,
@@ -255,6 +257,7 @@ class NextItemRecommendationPipeline(Pipeline):
         explain: bool | str = False,
         rank_by: Mapping[str, float] | None = None,
         rerank_from: int = 100,
+        min_score: float | None = None,
         **diverse: Any,
     ) -> dict[str, Any]:
         if "candidates" in input_tensors:
@@ -264,7 +267,10 @@ class NextItemRecommendationPipeline(Pipeline):
         exclude_seen = require_switch(exclude_seen, name="exclude_seen")
         options = DiversityOptions(**diverse)
         diversifier = partial(self.diverse_lists.diversifier, options) if options else None
-        rerankers = make_rerankers(self.model, rank_by, diversifier, k=top_k, rerank_from=rerank_from)
+        min_score = read_min_score(min_score)
+        rerankers = make_rerankers(
+            self.model, rank_by, diversifier, k=top_k, rerank_from=rerank_from, min_score=min_score
+        )
         requests: Requests = input_tensors["requests"]
         warn_of_empty(requests.histories, self.answers_empty)
         warn_of_old_counts(self.model.recent_counts, requests.histories.rows.get("target_timestamp"))
@@ -275,6 +281,7 @@ class NextItemRecommendationPipeline(Pipeline):
             allowed=requests.allowed,
             denied=requests.denied,
             rerankers=rerankers,
+            min_score=min_score,
         )
         found = {"is_single": requests.is_single, "scores_BK": scores_BK, "token_ids_BK": token_ids_BK}
         if explain is not False:

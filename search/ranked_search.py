@@ -58,8 +58,8 @@ class RankedSearch:
         found = self.index.search(
             self.users_BD, num_candidates, excluded_BS=self.excluded_BS, allowed_BA=self.allowed_BA
         )
-        has_more_B = found[1][:, -1] > 0
         for reranker in rerankers:
+            has_more_B = found[1][:, -1] > 0  # false too if the last candidate scores too low, as further ones then do
             num_kept = k if reranker is rerankers[-1] else num_candidates
             found = reranker.rank(self.users_BD, self.seen_BS, *found, num_kept)
         return *found, has_more_B & (found[1][:, -1] == 0)

@@ -15,6 +15,7 @@ from seqrec.interactions.number_checks import is_finite_number
 from seqrec.interactions.request_options import require_candidates
 from seqrec.search.finite import require_finite
 from seqrec.search.interfaces import Reranker
+from seqrec.search.score_floor import ScoreFloor
 
 __all__ = ["WeightedReranker", "make_rerankers", "make_weighted_reranker", "standardise"]
 
@@ -89,6 +90,7 @@ def make_rerankers(
     *,
     k: int,
     rerank_from: int,
+    min_score: float | None = None,
 ) -> list[Reranker]:
     """Return what ranks the best items of a model again, in this order: weights of several scores, and diversity.
 
@@ -98,6 +100,7 @@ def make_rerankers(
         make_diversifier: Makes what chooses diverse lists, from k and `rerank_from`; None for lists as they are.
         k: Length of the lists.
         rerank_from: Number of best items that are ranked again.
+        min_score: Minimum score of the items that diverse lists are chosen from.
 
     Raises:
         InputError: See `make_weighted_reranker`.
@@ -108,6 +111,7 @@ def make_rerankers(
         sizes = {"k": k, "rerank_from": rerank_from, "num_items": model.config.num_items}
         found.append(make_weighted_reranker(model.predict_tasks, rank_by, tasks, **sizes))
     if make_diversifier is not None:
+        found += [] if min_score is None else [ScoreFloor(min_score)]
         found.append(make_diversifier(k=k, rerank_from=rerank_from))
     return found
 

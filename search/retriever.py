@@ -3,7 +3,7 @@
 Shape suffixes: B users, R histories, L length, K list length, S excluded items, A allowed items.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import overload
 
 import numpy as np
@@ -16,6 +16,7 @@ from seqrec.interactions.special_tokens import PAD_ID
 from seqrec.search.finite import require_finite
 from seqrec.search.interfaces import Encoder, Index, Reranker
 from seqrec.search.ranked_search import RankedSearch
+from seqrec.search.score_floor import drop_below
 
 __all__ = ["Retriever", "TokenLists", "lists_of", "require_finite_lists"]
 
@@ -63,6 +64,8 @@ class Retriever:
         denied: TokenLists | None = None,
         rerankers: Sequence[Reranker] = (),
         users_RD: Tensor | None = None,
+        min_score: float | None = None,
+        advance: Callable[[int], object] | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Find the k best items for each history.
 
@@ -77,6 +80,8 @@ class Retriever:
             rerankers: Rank the best items again, one after the other; those that read user vectors leave out empty
                 histories.
             users_RD: The vectors of the histories, if they are known; those of empty ones are not read.
+            min_score: Items that score lower are left out, after all ranking; see `read_min_score`.
+            advance: Called with the number of histories of each batch when it is done.
 
         Returns:
             `scores_RK` and `token_ids_RK`; the token id is 0 where no item was left to recommend.
@@ -85,21 +90,38 @@ class Retriever:
             NonFiniteError: If a score is infinite or NaN.
         """
         with torch.inference_mode():
-            if len(histories) == 1:
-                return self.retrieve_batch(histories, k, exclude_seen, allowed, denied, rerankers, users_RD)
-            scores_RK = np.zeros((len(histories), k), dtype=np.float32)
-            token_ids_RK = np.zeros((len(histories), k), dtype=np.int64)
-            for batch in self.batches(histories.lengths_R):
-                scores_RK[batch], token_ids_RK[batch] = self.retrieve_batch(
-                    histories.select(batch),
-                    k,
-                    exclude_seen,
-                    lists_of(allowed, batch),
-                    lists_of(denied, batch),
-                    rerankers,
-                    None if users_RD is None else users_RD[torch.from_numpy(batch).to(users_RD.device)],
-                )
-            return scores_RK, token_ids_RK
+            found = self.retrieve_all(histories, k, exclude_seen, allowed, denied, rerankers, users_RD, advance)
+        return found if min_score is None else drop_below(*found, min_score)
+
+    def retrieve_all(
+        self,
+        histories: Histories,
+        k: int,
+        exclude_seen: bool,
+        allowed: TokenLists | None,
+        denied: TokenLists | None,
+        rerankers: Sequence[Reranker],
+        users_RD: Tensor | None,
+        advance: Callable[[int], object] | None,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Find the best items for each history, batch by batch."""
+        if len(histories) == 1:
+            return self.retrieve_batch(histories, k, exclude_seen, allowed, denied, rerankers, users_RD)
+        scores_RK = np.zeros((len(histories), k), dtype=np.float32)
+        token_ids_RK = np.zeros((len(histories), k), dtype=np.int64)
+        for batch in self.batches(histories.lengths_R):
+            scores_RK[batch], token_ids_RK[batch] = self.retrieve_batch(
+                histories.select(batch),
+                k,
+                exclude_seen,
+                lists_of(allowed, batch),
+                lists_of(denied, batch),
+                rerankers,
+                None if users_RD is None else users_RD[torch.from_numpy(batch).to(users_RD.device)],
+            )
+            if advance is not None:
+                advance(len(batch))
+        return scores_RK, token_ids_RK
 
     def encode(self, histories: Histories) -> Tensor:
         """Return the user vectors (R, D) of histories; zeros for empty ones.

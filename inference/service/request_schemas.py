@@ -167,6 +167,7 @@ class RecommendRequest(HistoriesRequest):
     where: StrictStr | None = Field(
         None, description="A condition on the columns of the items, such as `year >= 1990 and 'Comedy' in genres`."
     )
+    min_score: Number | None = Field(None, description="Items that score lower are left out.")
     diversity: Number = Field(0.0, ge=0, le=1, description="From 0, the best items, to 1, the most diverse ones.")
     method: Literal["mmr", "dpp", "calibrated"] = Field("mmr", description="How lists become diverse.")
     diversify_by: StrictStr = Field("vectors", description="`vectors`, or the column of the items to compare them by.")

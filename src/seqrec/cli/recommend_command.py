@@ -3,13 +3,12 @@
 import argparse
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import get_args
 
 from seqrec.cli.console import json_text
 from seqrec.cli.diversity_flags import add_diversity_flags, diversity_of
 from seqrec.cli.output import WRITERS, require_output_file
-from seqrec.cli.parsers import FlagParser, not_empty, positive_integer, some_ids, split_ids, weights
+from seqrec.cli.parsers import FlagParser, finite_number, not_empty, positive_integer, some_ids, split_ids, weights
 from seqrec.cli.shared_flags import (
     COLUMNS,
     add_backend_flag,
@@ -85,6 +84,12 @@ def recommend_parser() -> FlagParser:
         type=not_empty,
         help="Recommend only items whose columns meet a condition, such as \"year >= 1990 and 'Comedy' in genres\".",
     )
+    parser.add_argument("--min_score", type=finite_number, help="Leave out items that score lower.")
+    parser.add_argument(
+        "--item_columns",
+        type=split_ids,
+        help="Columns of the items to add to the result, separated by commas, such as title,year.",
+    )
     parser.add_argument(
         "--index", default="exact", choices=get_args(IndexName), help="How to search the catalogue (default: exact)."
     )
@@ -119,6 +124,8 @@ def recommend(flags: argparse.Namespace) -> None:
         "allow": flags.allow,
         "deny": flags.deny,
         "where": flags.where,
+        "min_score": flags.min_score,
+        "item_columns": flags.item_columns or (),
         "exclude_seen": not flags.include_seen,
         "unknown": flags.unknown,
         "rank_by": flags.rank_by,
@@ -137,7 +144,7 @@ def recommend(flags: argparse.Namespace) -> None:
     reasons = reasons_for(recommender, found, flags) if flags.explain else None
     width = terminal_width(sys.stdout)
     if flags.json:
-        told = [asdict(one) for one in found]
+        told = [one.to_dict() for one in found]
         print(json_text(told if reasons is None else with_reasons(told, reasons)))
     elif reasons is None:
         print(recommendations_table(found, width=width))

@@ -67,18 +67,20 @@ def recommendations_table(found: Sequence[Recommendation], *, width: int | None 
 
     Args:
         found: The recommendations.
-        width: Columns of the terminal. Titles are shortened to fit; if that is not enough, scores, then titles are
-            left out, and ids are shortened. None for no limit.
+        width: Columns of the terminal. Titles are shortened to fit; if that is not enough, columns of the items, then
+            scores, then titles are left out, and ids are shortened. None for no limit.
     """
     if not found:
         return fitting("(no item is left to recommend)", width)
+    further = [name for name in found[0].columns or () if name not in ("item_id", "title")]
     columns = {
         "rank": [str(rank) for rank in range(1, len(found) + 1)],
         "item_id": [displayed(one.item_id) for one in found],
         "score": [f"{one.score:.3f}" for one in found],
+        **{name: [displayed(cell_of((one.columns or {})[name])) for one in found] for name in further},
         "title": [displayed(one.title or "") for one in found],
     }
-    for left_out in ("score", "title", ""):
+    for left_out in (*reversed(further), "score", "title", ""):
         last = list(columns)[-1] if "title" in columns else "item_id"
         others = sum(column_width(name, cells) + 2 for name, cells in columns.items() if name != last)
         needed = column_width(last, columns[last])
@@ -87,6 +89,13 @@ def recommendations_table(found: Sequence[Recommendation], *, width: int | None 
             break
         del columns[left_out]
     return align([list(columns), *zip(*columns.values(), strict=True)], left_columns=len(columns))
+
+
+def cell_of(value: Any) -> str:
+    """Return a value of an item's column as text; those of a list are separated by "|"."""
+    if isinstance(value, list):
+        return "|".join(map(cell_of, value))
+    return "" if value is None else str(value)
 
 
 def column_width(name: str, cells: Sequence[str]) -> int:

@@ -1,7 +1,5 @@
 """Answers equal those of the recommender."""
 
-from dataclasses import asdict
-
 import pytest
 
 HISTORY = ["item 3", "item 9"]
@@ -17,7 +15,7 @@ def results(answer):
 
 def items_of(found):
     """Describe recommendations as answers do."""
-    return [asdict(one) for one in found]
+    return [one.to_dict() for one in found]
 
 
 def assert_items(found, expected):

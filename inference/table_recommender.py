@@ -1,0 +1,195 @@
+"""Recommend for the users of tables and of files of any size: the part of `Recommender` for it.
+
+Shape suffix: K list length.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from seqrec.errors import InputError
+from seqrec.hub.weights_hash import model_sha256
+from seqrec.inference.exposed_lists import exposed_lists, require_exposure
+from seqrec.inference.item_columns import require_item_columns
+from seqrec.inference.list_recommender import BY_POPULARITY, ListRecommender
+from seqrec.inference.recommend_file import RecommendedFile, recommend_file
+from seqrec.inference.user_tables import read_user_table, user_lists
+from seqrec.interactions.polars_threads import require_polars
+from seqrec.interactions.raw_ids import ItemIds, Unknown
+from seqrec.interactions.request_options import require_switch
+from seqrec.interactions.request_reading import warn_of_empty
+from seqrec.search.diversity_options import DiversityMethod, DiversityOptions
+from seqrec.search.score_floor import read_min_score
+
+__all__ = ["TableRecommender"]
+
+
+class TableRecommender(ListRecommender):
+    """Recommends lists of items for tables of interactions; `Recommender` is one."""
+
+    def recommend_frame(
+        self,
+        frame: Any,
+        k: int = 10,
+        *,
+        at: Any = None,
+        exclude_seen: bool = True,
+        allow: ItemIds | None = None,
+        deny: ItemIds | None = None,
+        where: str | None = None,
+        min_score: float | None = None,
+        item_columns: Sequence[str] = (),
+        unknown: Unknown = "skip",
+        rank_by: Mapping[str, float] | None = None,
+        rerank_from: int = 100,
+        diversity: float = 0.0,
+        method: DiversityMethod = "mmr",
+        diversify_by: str = "vectors",
+        max_per: Mapping[str, int] | None = None,
+        popularity_penalty: float = 0.0,
+        exploration: float = 0.0,
+        seed: int | None = None,
+        min_exposure: float = 0.0,
+        columns: Mapping[str, str] | None = None,
+        advance: Callable[[int], object] | None = None,
+    ) -> pl.DataFrame:
+        """Recommend for every user of a table of interactions.
+
+        Args:
+            frame: A file or frame with `user_id`, `item_id`, `timestamp` and the event columns that the model reads
+                besides the items; see `read_interactions`. Columns may also have the names of the training table
+                (`self.columns`). Labels of past events, such as ratings, may be missing. Rows of impressions (`click`
+                0, if the model predicts clicks) are no part of histories, and their items not seen.
+            k: Number of items for each user.
+            at: When the items are asked for, one time for all users; see `recommend`.
+            exclude_seen: Whether to leave out the items in the user's rows.
+            allow: The only ids that may be recommended.
+            deny: Ids that may not be recommended.
+            where: See `recommend`.
+            min_score: See `recommend`. Users for whom no item scores high enough have no row, with a warning.
+            item_columns: Columns of the items (`items.frame`), such as `["title", "year"]`, to add to the result.
+            unknown: See `recommend`.
+            rank_by: See `recommend`.
+            rerank_from: See `recommend`.
+            diversity: See `recommend`.
+            method: See `recommend`.
+            diversify_by: See `recommend`.
+            max_per: See `recommend`.
+            popularity_penalty: See `recommend`.
+            exploration: See `recommend`.
+            seed: See `recommend`.
+            min_exposure: From 0 to 1: about the least number of lists that an item is in, relative to that with all
+                items in equally many. Items in fewer lists replace the last items of some: of those users, among whose
+                best `rerank_from` they are, for whom they are nearly good enough. Lists stay in the order of scores.
+            columns: Other names of the table's columns, such as `{"user_id": "uid"}`.
+            advance: Called with the number of users after each batch that was answered, such as `update` of a progress
+                bar.
+
+        Returns:
+            `user_id`, `rank` (from 1), `item_id`, `score`, always by these names, and `item_columns`, ordered by user
+            and rank. User ids keep the table's type; item ids are text. Users without a known item get the most
+            popular items; for their scores, see `Recommendations`.
+
+        Raises:
+            InputError: If the table cannot be read; otherwise as in `recommend`.
+            NonFiniteError: If scores are infinite or NaN.
+            RuntimeError: In a process forked from one that had already used polars.
+        """
+        k, exclude_seen = self.check_k(k), require_switch(exclude_seen, name="exclude_seen")
+        options = DiversityOptions(diversity, method, diversify_by, max_per, popularity_penalty, exploration, seed)
+        min_score = read_min_score(min_score)
+        rerankers = self.rerankers(k, rank_by=rank_by, rerank_from=rerank_from, diversity=options, min_score=min_score)
+        item_columns = require_item_columns(item_columns, self.items, taken=("user_id", "rank", "item_id", "score"))
+        require_exposure(min_exposure, rerank_from, k, others=bool(rerankers))
+        num_found = min(rerank_from, len(self.items)) if min_exposure else k
+        allowed = self.allowed(self.encode_list(allow, where="allow"), where)
+        denied = self.encode_list(deny, where="deny")
+        table = read_user_table(
+            frame,
+            self.tokenizer,
+            event_columns=self.retriever.columns,
+            label_tasks=self.model.config.label_tasks,
+            at=at,
+            columns=columns,
+            remembered=self.columns,
+            protocol=self.protocol,
+            unknown=unknown,
+        )
+        warn_of_empty(table.histories, BY_POPULARITY)
+        self.warn_of_old_counts(table.histories)
+        found = self.retriever.retrieve(
+            table.histories,
+            num_found,
+            exclude_seen=exclude_seen,
+            allowed=allowed,
+            denied=denied,
+            rerankers=rerankers,
+            min_score=min_score,
+            advance=advance,
+        )
+        if min_exposure:
+            found = exposed_lists(
+                *found,
+                k,
+                min_exposure=min_exposure,
+                has_items_R=table.histories.lengths_R > 0,
+                vocab_size=self.items.vocab_size,
+            )
+        return user_lists(table.user_ids, *found, self.items, item_columns)
+
+    def recommend_file(
+        self,
+        source: str | Path,
+        output: str | Path,
+        k: int = 10,
+        *,
+        columns: Mapping[str, str] | None = None,
+        progress: bool = False,
+        **options: Any,
+    ) -> RecommendedFile:
+        """Recommend for every user of a file of any size, in bounded memory, and write the lists to another file.
+
+        The lists are those of `recommend_frame`. The same call after an interruption goes on where it stopped; see the
+        function `recommend_file`.
+
+        Args:
+            source: A file of interactions, or a folder with parts of one table; see `recommend_frame`.
+            output: A file ending in .parquet, .csv or .jsonl.
+            k: Number of items for each user.
+            columns: Other names of the table's columns; see `recommend_frame`.
+            progress: Whether to show a progress bar.
+            **options: Further options of `recommend_frame`, except `min_exposure`.
+
+        Returns:
+            The number of rows written, and of users.
+
+        Raises:
+            InputError: If the output cannot be written, `min_exposure` is given, or parts of another call are beside
+                the output; otherwise as in `recommend_frame`.
+            NonFiniteError: If scores are infinite or NaN.
+            RuntimeError: In a process forked from one that had already used polars.
+
+        Example:
+            >>> recommender.recommend_file("big.parquet", "lists.parquet", k=10)  # doctest: +SKIP
+        """
+        require_polars()
+        if "min_exposure" in options:
+            raise InputError(
+                "min_exposure balances the lists of all users, but recommend_file never holds them all. Leave it out, "
+                "or call recommend_frame."
+            )
+        return recommend_file(
+            partial(self.recommend_frame, k=self.check_k(k), columns=columns, **options),
+            source,
+            output,
+            settings=lambda: {
+                **{"k": k, "columns": columns, "options": options},
+                **{"model": model_sha256(self.model), "items": self.items.sha256()},
+            },
+            columns=columns,
+            remembered=self.columns,
+            progress=progress,
+        )
