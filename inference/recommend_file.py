@@ -1,22 +1,23 @@
 """Recommend for all users of a file of any size, part by part; after an interruption, go on where it stopped."""
 
 import json
-import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import polars as pl
-import pyarrow as pa
 import pyarrow.parquet as pq
 from tqdm.auto import tqdm
 
 from seqrec.errors import InputError
+from seqrec.inference.list_outputs import ListOutput, write_table
 from seqrec.interactions.one_line import one_line
-from seqrec.interactions.user_partitions import first_rows, num_rows_of, partition_by_user, table_files
-from seqrec.interactions.whole_files import whole_file, write_text_whole
+from seqrec.interactions.user_partitions import Advance, UsersPart, UserTables, num_rows_of, table_files
+from seqrec.interactions.whole_files import write_text_whole
 
 __all__ = ["RecommendedFile", "recommend_file"]
 
@@ -25,7 +26,6 @@ BYTES_PER_ROW = 10  # of a file whose number of rows is unknown, at the least
 BAR_DELAY = 0.5  # seconds
 PLAN = "plan.json"
 DIVIDED = "divided.json"
-FORMATS = (".parquet", ".csv", ".jsonl")
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class RecommendedFile:
 
 
 def recommend_file(
-    recommend_frame: Callable[[Any], pl.DataFrame],
+    recommend_frame: Callable[..., pl.DataFrame],
     source: str | Path,
     output: str | Path,
     *,
@@ -48,128 +48,156 @@ def recommend_file(
 ) -> RecommendedFile:
     """Recommend for every user of a file of interactions, or of a folder with parts of one table.
 
-    A large table is divided by users into parts, which are answered one after the other, so that memory is bounded.
-    The parts lie in the folder `<output>.parts` until the last one is done; the output is then put together and
-    renamed. The same call after an interruption goes on with the first part that is missing. The result is that of
-    `Recommender.recommend_frame`, whatever the number of parts.
+    A large table is divided by users into parts, which are answered one after the other, so that memory is bounded. The
+    result is that of `Recommender.recommend_frame`, whatever the number of parts. The same call after an interruption,
+    such as a crash or a full disk, goes on with the first part that is missing.
+
+    The output is a file or a folder. Parts for a file lie in the folder `<output>.parts` until the last one is done;
+    the file is then put together and renamed. In a folder, the lists of each part are a shard of the result,
+    `part-00000.parquet` and so on, which is there as soon as it is done; the folder `.parts` in it is removed at the
+    end.
 
     Args:
-        recommend_frame: Returns the lists for a table, such as `Recommender.recommend_frame` with its options.
-        source: The file or folder. Parquet files are read in batches; of other files, each must fit in memory.
-        output: A file ending in .parquet, .csv or .jsonl.
+        recommend_frame: Returns the lists for a table, such as `Recommender.recommend_frame` with its options; calls
+            `advance` with the number of users of each batch.
+        source: The file or folder. Parquet, delimited text and JSON lines are read in batches; see `open_table`.
+        output: A file ending in .parquet, .csv or .jsonl; or a folder, which exists or whose name ends in "/".
         settings: Returns what determines the lists, besides the table: the model and the options. Parts of an
             interrupted call are only used if it had the same.
         columns: Other names of the table's columns; see `read_interactions`.
         remembered: Names in the training table; see `read_interactions`.
-        progress: Whether to show a progress bar.
+        progress: Whether to show progress bars.
 
     Raises:
         InputError: If the table cannot be read, the output cannot be written, or there are parts of another call.
     """
-    if Path(output).suffix.lower() not in FORMATS:
-        raise InputError(f"The output '{output}' must end in one of {', '.join(FORMATS)}.")
-    files = table_files(source)
+    target, files = ListOutput.of(output), table_files(source)
+    bar = partial(tqdm, unit_scale=True, delay=BAR_DELAY, disable=not progress)
     num_rows = num_rows_of(files)
     at_most = sum(path.stat().st_size for path in files if path.is_file()) // BYTES_PER_ROW
-    num_parts = -(-(at_most if num_rows is None else num_rows) // ROWS_PER_PART)
-    if num_parts <= 1:
-        found = recommend_frame(source)
-        table = found.to_arrow()
-        write_lists([table], table.schema, output)
-        return RecommendedFile(len(found), found["user_id"].n_unique())
-    recommend_frame(first_rows(files))  # so that a mistake in the options or columns shows before the work
-    folder = Path(f"{output}.parts")
-    begin(folder, {"files": [stamp(path) for path in files], "rows_per_part": ROWS_PER_PART, **settings()})
-    users = divided(folder, lambda: partition_by_user(files, folder, num_parts, columns=columns, remembered=remembered))
-    with tqdm(total=len(users), desc="Recommending", unit="part", delay=BAR_DELAY, disable=not progress) as bar:
-        lists = []
-        for path in users:
-            part = path.with_name(path.name.replace("users", "lists"))
-            if not part.exists():
-                with whole_file(part) as new:
-                    recommend_frame(path).write_parquet(new)
-            lists.append(part)
-            bar.update()
-    return put_together(folder, lists, output)
+    if (at_most if num_rows is None else num_rows) <= ROWS_PER_PART:
+        return recommend_at_once(recommend_frame, source, target)
+    plan = digest_of({"files": [stamp(path) for path in files], "rows_per_part": ROWS_PER_PART, **settings()})
+    if not has_begun(target, plan):
+        target.require_empty()
+    parts = divided_before(target, plan)
+    if parts is None:
+        with bar(total=num_rows, desc="Reading", unit=" rows") as read:
+            tables = UserTables(files, columns=columns, remembered=remembered, advance=read.update)
+        num_parts = -(-tables.num_rows // ROWS_PER_PART)
+        if num_parts <= 1:
+            return recommend_at_once(recommend_frame, source, target)
+        recommend_frame(tables.first_rows())  # so that a mistake in the options or columns shows before the work
+        with bar(total=tables.num_rows, desc="Dividing", unit=" rows") as divided:
+            parts = divide(tables, target, plan, num_parts, divided.update)
+    done = [part for number, part in enumerate(parts) if target.list_part(number).exists()]
+    with bar(total=num_users_of(parts), initial=num_users_of(done), desc="Recommending", unit=" users") as answered:
+        return recommend_parts(recommend_frame, parts, target, answered.update)
 
 
-def begin(folder: Path, plan: Mapping[str, Any]) -> None:
-    """Make the folder of the parts, or make sure that an existing one is of the same call."""
-    digest = sha256(json.dumps(plan, sort_keys=True, default=str).encode()).hexdigest()
-    told = folder / PLAN
-    if told.is_file() and json.loads(told.read_bytes()) == {"sha256": digest}:
-        return
-    if folder.exists():
-        raise InputError(
-            f"'{folder}' holds parts of another run, with another table, model or options. Repeat that run, or delete "
-            "the folder."
-        )
+def num_users_of(parts: Iterable[UsersPart]) -> int:
+    """Count the users of parts."""
+    return sum(part.num_users for part in parts)
+
+
+def recommend_at_once(
+    recommend_frame: Callable[..., pl.DataFrame], source: str | Path, target: ListOutput
+) -> RecommendedFile:
+    """Recommend for a table that needs no division."""
+    target.require_empty()
+    found = recommend_frame(source)
+    target.write_only(found.to_arrow())
+    return RecommendedFile(len(found), found["user_id"].n_unique())
+
+
+def recommend_parts(
+    recommend_frame: Callable[..., pl.DataFrame],
+    parts: list[UsersPart],
+    target: ListOutput,
+    advance: Callable[[int], object],
+) -> RecommendedFile:
+    """Recommend for those parts that have no lists yet; then put all lists together, and remove the parts."""
+    lists, num_rows, num_users = [], 0, 0
+    for number, part in enumerate(parts):
+        path = target.list_part(number)
+        if not path.exists():
+            found = recommend_frame(part.path, advance=advance)
+            with kept_parts():
+                write_table(found, path)
+        part.path.unlink(missing_ok=True)
+        lists.append(path)
+    for path in lists:
+        users = pq.read_table(path, columns=["user_id"])["user_id"]
+        num_rows, num_users = num_rows + len(users), num_users + len(users.unique())
+    with kept_parts():
+        target.put_together(lists)
+    remove_work(target.work)
+    return RecommendedFile(num_rows, num_users)
+
+
+@contextmanager
+def kept_parts() -> Iterator[None]:
+    """Add to errors of writing that the parts are kept."""
     try:
-        folder.mkdir()
+        yield
+    except InputError as error:
+        raise InputError(f"{error} Parts that are done are kept: repeat the call to go on.") from error
+
+
+def remove_work(folder: Path) -> None:
+    """Remove the folder of the parts, the plan last, so that a folder without a plan is not ours."""
+    for path in sorted(folder.iterdir(), key=lambda path: path.name == PLAN):
+        path.unlink()
+    folder.rmdir()
+
+
+def has_begun(target: ListOutput, plan: str) -> bool:
+    """Return whether there are parts of an interrupted call.
+
+    Raises:
+        InputError: If they are of another call.
+    """
+    told = target.work / PLAN
+    if not told.is_file() and not any(target.work.glob("[!.]*")):
+        return False
+    if not told.is_file() or json.loads(told.read_bytes()) != {"sha256": plan}:
+        raise InputError(
+            f"'{target.work}' holds parts of another run, with another table, model or options. Repeat that run, or "
+            "delete the folder."
+        )
+    return True
+
+
+def divided_before(target: ListOutput, plan: str) -> list[UsersPart] | None:
+    """Return the parts of an interrupted call; None if the table was not divided."""
+    told = target.work / DIVIDED
+    if not has_begun(target, plan) or not told.is_file():
+        return None
+    target.remove_leftovers()
+    return [UsersPart(target.work / name, num_users) for name, num_users in json.loads(told.read_bytes()).items()]
+
+
+def divide(tables: UserTables, target: ListOutput, plan: str, num_parts: int, advance: Advance) -> list[UsersPart]:
+    """Divide a table, and note when it is done."""
+    target.make_work_folder()
+    target.remove_leftovers()
+    write_text_whole(target.work / PLAN, json.dumps({"sha256": plan}))
+    try:
+        parts = tables.divide(target.work, num_parts, advance)
     except OSError as error:
-        raise InputError(f"'{folder}' could not be created: {one_line(error)}.") from error
-    write_text_whole(told, json.dumps({"sha256": digest}))
+        for path in target.work.glob("users-*.parquet"):
+            path.unlink(missing_ok=True)
+        raise InputError(f"The parts in '{target.work}' could not be written: {one_line(error)}.") from error
+    write_text_whole(target.work / DIVIDED, json.dumps({part.path.name: part.num_users for part in parts}))
+    return parts
+
+
+def digest_of(settings: Mapping[str, Any]) -> str:
+    """Return a hash of what determines the result."""
+    return sha256(json.dumps(settings, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def stamp(path: Path) -> list[Any]:
     """Return what shows that a file is still the same."""
     found = path.stat()
     return [str(path.resolve()), found.st_size, found.st_mtime_ns]
-
-
-def divided(folder: Path, divide: Callable[[], Sequence[Path]]) -> list[Path]:
-    """Return the parts of the table, and make them if they are not complete."""
-    told = folder / DIVIDED
-    if not told.is_file():
-        try:
-            paths = divide()
-        except OSError as error:
-            raise InputError(f"The parts in '{folder}' could not be written: {one_line(error)}.") from error
-        write_text_whole(told, json.dumps([path.name for path in paths]))
-    return [folder / name for name in json.loads(told.read_bytes())]
-
-
-def put_together(folder: Path, lists: Sequence[Path], output: str | Path) -> RecommendedFile:
-    """Write all lists to one file, and remove the parts."""
-    num_rows = num_users = 0
-
-    def tables() -> Iterator[pa.Table]:
-        nonlocal num_rows, num_users
-        for path in lists:
-            table = pq.read_table(path)
-            num_rows += len(table)
-            num_users += len(table["user_id"].unique())
-            yield table
-
-    write_lists(tables(), pq.read_schema(lists[0]), output)
-    shutil.rmtree(folder)
-    return RecommendedFile(num_rows, num_users)
-
-
-def write_lists(tables: Iterator[pa.Table] | Sequence[pa.Table], schema: pa.Schema, output: str | Path) -> None:
-    """Write tables one after the other, in the format given by the file's extension."""
-    kind = Path(output).suffix.lower()
-    with whole_file(output) as new:
-        if kind == ".parquet":
-            with pq.ParquetWriter(new, schema, compression="zstd") as writer:
-                for table in tables:
-                    writer.write_table(table)
-            return
-        with new.open("wb") as file:
-            for place, table in enumerate(tables):
-                frame = pl.from_arrow(table)
-                assert isinstance(frame, pl.DataFrame)
-                if kind == ".csv":
-                    frame = frame.with_columns(listing_as_text(frame))
-                    frame.write_csv(file, include_header=place == 0)
-                else:
-                    frame.write_ndjson(file)
-
-
-def listing_as_text(frame: pl.DataFrame) -> list[pl.Series]:
-    """Return columns of lists as text with "|", as CSV holds no lists."""
-    return [
-        column.cast(pl.List(pl.String)).list.join("|", ignore_nulls=True)
-        for column in frame.get_columns()
-        if isinstance(column.dtype, pl.List | pl.Array)
-    ]

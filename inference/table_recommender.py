@@ -157,10 +157,11 @@ class TableRecommender(ListRecommender):
 
         Args:
             source: A file of interactions, or a folder with parts of one table; see `recommend_frame`.
-            output: A file ending in .parquet, .csv or .jsonl.
+            output: A file ending in .parquet, .csv or .jsonl; or a folder, which exists and is empty or whose name ends
+                in "/", for Parquet files `part-00000.parquet` and so on, which are there as soon as they are done.
             k: Number of items for each user.
             columns: Other names of the table's columns; see `recommend_frame`.
-            progress: Whether to show a progress bar.
+            progress: Whether to show progress bars.
             **options: Further options of `recommend_frame`, except `min_exposure`.
 
         Returns:

@@ -4,11 +4,12 @@ import codecs
 import gzip
 import warnings
 import zlib
+from dataclasses import dataclass
 from pathlib import Path
 
 from seqrec.errors import InputError
 
-__all__ = ["HEAD_BYTES", "explain_bad_text", "first_bytes", "is_gzip", "read_bytes", "utf8_content"]
+__all__ = ["HEAD_BYTES", "explain_bad_text", "first_bytes", "is_gzip", "read_bytes", "read_head", "utf8_content"]
 
 GZIP_MAGIC = b"\x1f\x8b"
 HEAD_BYTES = 2**16
@@ -30,8 +31,42 @@ MARKS = {
 }
 
 
+@dataclass(frozen=True)
+class Head:
+    """The beginning of a text file, and how the file is written."""
+
+    content: bytes
+    encoding: str
+    has_old_line_ends: bool
+
+    @property
+    def text(self) -> str:
+        """The beginning as text, with the usual line breaks; a character may be cut off at the end."""
+        text = self.content.decode(self.encoding, errors="replace")
+        return text.replace("\r", "\n") if self.has_old_line_ends else text
+
+
 def utf8_content(path: Path) -> Path | bytes:
     """Return the path itself if a text file is UTF-8, or its content converted to UTF-8 otherwise.
+
+    Raises:
+        InputError: If the file is empty or is not text.
+        OSError: If its compression is damaged or incomplete.
+    """
+    head = read_head(path)
+    if head.encoding == "utf-8" and not head.has_old_line_ends:
+        return path
+    try:
+        text = read_bytes(path).decode(head.encoding)
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"'{path}' begins as {head.encoding.upper()} text but is not valid. Save it as UTF-8."
+        ) from error
+    return (text.replace("\r", "\n") if head.has_old_line_ends else text).encode()
+
+
+def read_head(path: Path) -> Head:
+    """Read the beginning of a text file, and tell its encoding; warn unless that is UTF-8.
 
     Raises:
         InputError: If the file is empty or is not text.
@@ -46,18 +81,11 @@ def utf8_content(path: Path) -> Path | bytes:
     encoding = tell_encoding(head)
     if head in MARKS:
         raise InputError(f"'{path}' is empty. Expected a header and one row for each interaction or item.")
-    has_old_line_ends = b"\r" in head and b"\n" not in head
-    if encoding == "utf-8" and not has_old_line_ends:
-        return path
     if encoding not in ("utf-8", "utf-8-sig"):
         warnings.warn(
-            f"The encoding of '{path.name}' is {encoding.upper()}, not UTF-8; it was decoded accordingly.", stacklevel=2
+            f"The encoding of '{path.name}' is {encoding.upper()}, not UTF-8; it was decoded accordingly.", stacklevel=3
         )
-    try:
-        text = read_bytes(path).decode(encoding)
-    except UnicodeDecodeError as error:
-        raise InputError(f"'{path}' begins as {encoding.upper()} text but is not valid. Save it as UTF-8.") from error
-    return (text.replace("\r", "\n") if has_old_line_ends else text).encode()
+    return Head(head, encoding, has_old_line_ends=b"\r" in head and b"\n" not in head)
 
 
 def tell_encoding(head: bytes) -> str:
@@ -99,12 +127,18 @@ def read_bytes(path: Path, size: int = -1) -> bytes:
         raise OSError("its gzip compression is damaged or cut off") from error
 
 
-def explain_bad_text(path: Path, content: bytes) -> str | None:
-    """Describe where a text stops being UTF-8; None if all of it is."""
+def explain_bad_text(path: Path, content: bytes, num_before: int = 0) -> str | None:
+    """Describe where a text stops being UTF-8; None if all of it is.
+
+    Args:
+        path: The file.
+        content: The text.
+        num_before: Number of lines of the file after the first that the text leaves out.
+    """
     try:
         content.decode()
     except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
+        line = content.count(b"\n", 0, error.start) + 1 + num_before
         return (
             f"The encoding of '{path}' is not UTF-8: line {line} contains the byte 0x{content[error.start]:02x}. "
             "Convert it to UTF-8, for instance with `iconv -f latin1 -t utf-8`."

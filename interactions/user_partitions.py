@@ -3,8 +3,9 @@
 Shape suffix: P parts.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,16 +16,24 @@ from seqrec.errors import InputError
 from seqrec.interactions.column_names import choose_columns, possible_columns
 from seqrec.interactions.locations import local_path, table_suffix
 from seqrec.interactions.one_line import one_line
-from seqrec.interactions.table_files import read_file
 from seqrec.interactions.table_parts import chosen_parts
+from seqrec.interactions.table_streams import TableStream, open_parquet, open_table
 
-__all__ = ["first_rows", "num_rows_of", "partition_by_user", "table_files"]
+__all__ = ["Advance", "UserTables", "UsersPart", "num_rows_of", "table_files"]
 
-BATCH_ROWS = 500_000  # rows of a Parquet file held at once
 FIRST_ROWS = 100
 SAMPLE_ROWS = 100_000  # users drawn to find the bounds of the parts
 
 Names = Mapping[str, str] | None
+Advance = Callable[[int], object]
+
+
+@dataclass(frozen=True)
+class UsersPart:
+    """A part of a table: a file, and the number of its users."""
+
+    path: Path
+    num_users: int
 
 
 def table_files(source: str | Path) -> list[Path]:
@@ -48,106 +57,120 @@ def num_rows_of(files: Sequence[Path]) -> int | None:
     return sum(open_parquet(path).metadata.num_rows for path in files)
 
 
-def first_rows(files: Sequence[Path]) -> pl.DataFrame:
-    """Return some rows of a table, the first ones.
+class UserTables:
+    """The files of a table, read twice: once for their types and a sample of their users, and once to be divided.
 
-    Raises:
-        InputError: If a file cannot be read.
-    """
-    return next(batches_of(files[0], ())).head(FIRST_ROWS)
-
-
-def partition_by_user(
-    files: Sequence[Path],
-    folder: Path,
-    num_parts: int,
-    *,
-    columns: Names = None,
-    remembered: Names = None,
-) -> list[Path]:
-    """Write the rows of a table to parts, by ranges of user ids.
-
-    The parts hold about the same number of rows, each in the order of the table; all rows of a user are in one part.
-    Parquet files are read in batches, others one by one, so that memory is bounded.
+    Memory is bounded, except for files that can only be read as a whole; see `open_table`.
 
     Args:
         files: The table's files, all with the same columns.
-        folder: Where the parts are written, as Parquet files.
-        num_parts: P, the number of parts; fewer are written if there are fewer users.
         columns: Other names of the table's columns; see `read_interactions`.
         remembered: Names in the training table; see `read_interactions`.
-
-    Returns:
-        The parts, in the order of their users.
+        advance: Called with the number of rows of each batch that was read.
 
     Raises:
         InputError: If a file cannot be read, has other columns than the first one, or has no column of users, or a user
             id is missing.
     """
-    bounds = find_bounds(files, num_parts, columns, remembered)
-    paths = [folder / f"users-{part:05d}.parquet" for part in range(len(bounds) + 1)]
-    writers: dict[int, pq.ParquetWriter] = {}
-    with ExitStack() as stack:
-        for table, user in user_batches(files, columns, remembered):
-            parts = bounds.search_sorted(user, side="right").to_numpy() if len(bounds) else np.zeros(len(table), int)
-            for part in np.unique(parts).tolist():
-                own = table.filter(pl.Series(parts == part)).to_arrow()
-                if part not in writers:
-                    writers[part] = stack.enter_context(pq.ParquetWriter(paths[part], own.schema))
-                writers[part].write_table(own)
-    return [path for part, path in enumerate(paths) if part in writers]
+
+    def __init__(
+        self,
+        files: Sequence[Path],
+        *,
+        columns: Names = None,
+        remembered: Names = None,
+        advance: Advance = lambda num_rows: None,
+    ) -> None:
+        self.files, self.columns, self.remembered = files, columns, remembered
+        self.num_rows, sample = 0, []
+        possible = possible_columns(columns, remembered)
+        text_columns = [own for name in ("user_id", "item_id") for own in possible[name]]
+        self.tables: list[TableStream] = []
+        random = np.random.default_rng(0)
+        for path in files:
+            table = open_table(path, text_columns)
+            for user in table.users(self.user_column(table)):
+                require_users(path, user)
+                self.num_rows += len(user)
+                share = min(1.0, SAMPLE_ROWS / max(1, self.num_rows))
+                sample.append(comparable(user.filter(pl.Series(random.random(len(user)) < share))))
+                advance(len(user))
+            self.tables.append(table)
+            self.require_same_columns(path, table)
+        self.sample = pl.concat(sample).sort()
+
+    def user_column(self, table: TableStream) -> str:
+        """Return the name of a table's column of users."""
+        name = choose_columns(table.columns, self.columns, self.remembered)["user_id"]
+        if name not in table.columns:
+            raise InputError(
+                f"The table has no column '{name}'. It has: {one_line(', '.join(table.columns))}. Use `columns` "
+                "(--user_id_column) to name the right one."
+            )
+        return name
+
+    def require_same_columns(self, path: Path, table: TableStream) -> None:
+        """Refuse a table that has other columns than the first one."""
+        first = self.tables[0].schema
+        if table.schema != first:
+            raise InputError(
+                f"'{path}' has the columns {one_line(str(dict(table.schema)))}, and '{self.files[0]}' has "
+                f"{one_line(str(dict(first)))}. All files must be parts of one table."
+            )
+
+    def first_rows(self) -> pl.DataFrame:
+        """Return some rows of the table, the first ones."""
+        return next(self.tables[0].batches()).head(FIRST_ROWS)
+
+    def divide(self, folder: Path, num_parts: int, advance: Advance = lambda num_rows: None) -> list[UsersPart]:
+        """Write the rows of the table to parts, by ranges of user ids.
+
+        The parts hold about the same number of rows, each in the order of the table; all rows of a user are in one
+        part.
+
+        Args:
+            folder: Where the parts are written, as Parquet files.
+            num_parts: P, the number of parts; fewer are written if there are fewer users.
+            advance: Called with the number of rows of each batch that was divided.
+
+        Returns:
+            The parts, in the order of their users.
+        """
+        bounds = self.bounds(num_parts)
+        paths = [folder / f"users-{part:05d}.parquet" for part in range(len(bounds) + 1)]
+        writers: dict[int, pq.ParquetWriter] = {}
+        with ExitStack() as stack:
+            for table in self.batches():
+                user = comparable(table[self.user_column(self.tables[0])])
+                parts = bounds.search_sorted(user, side="right").to_numpy() if len(bounds) else np.zeros(len(user), int)
+                for part in np.unique(parts).tolist():
+                    own = table.filter(pl.Series(parts == part)).to_arrow()
+                    if part not in writers:
+                        writers[part] = stack.enter_context(pq.ParquetWriter(paths[part], own.schema))
+                    writers[part].write_table(own)
+                advance(len(table))
+        return [UsersPart(paths[part], self.num_users(paths[part])) for part in sorted(writers)]
+
+    def batches(self) -> Iterator[pl.DataFrame]:
+        """Read all rows in batches."""
+        return (batch for table in self.tables for batch in table.batches())
+
+    def bounds(self, num_parts: int) -> pl.Series:
+        """Return the first user of each part but the first, by the sample."""
+        places = (np.arange(1, num_parts) * len(self.sample)) // num_parts
+        return self.sample[places].unique().sort() if len(self.sample) else self.sample
+
+    def num_users(self, part: Path) -> int:
+        """Return the number of users in a part."""
+        return pl.read_parquet(part, columns=[self.user_column(self.tables[0])]).to_series().n_unique()
 
 
-def find_bounds(files: Sequence[Path], num_parts: int, columns: Names, remembered: Names) -> pl.Series:
-    """Return the first user of each part but the first, by a sample of the rows."""
-    random, sample, num_rows = np.random.default_rng(0), [], 0
-    for _, user in user_batches(files, columns, remembered):
-        num_rows += len(user)
-        share = min(1.0, SAMPLE_ROWS / num_rows)
-        sample.append(user.filter(pl.Series(random.random(len(user)) < share)))
-    users = pl.concat(sample).sort()
-    places = (np.arange(1, num_parts) * len(users)) // num_parts
-    return users[places].unique().sort() if len(users) else users
+def require_users(path: Path, user: pl.Series) -> None:
+    """Refuse users that are missing."""
+    if user.null_count():
+        raise InputError(f"{user.null_count()} rows of '{path}' have no user_id. Fill them in.")
 
 
-def user_batches(files: Sequence[Path], columns: Names, remembered: Names) -> Iterator[tuple[pl.DataFrame, pl.Series]]:
-    """Read a table in batches; yield the rows and their users."""
-    schema: pl.Schema | None = None
-    text_columns = [own for name in ("user_id", "item_id") for own in possible_columns(columns, remembered)[name]]
-    for path in files:
-        for table in batches_of(path, text_columns):
-            schema = schema or table.schema
-            if table.schema != schema:
-                raise InputError(
-                    f"'{path}' has the columns {one_line(str(dict(table.schema)))}, and '{files[0]}' has "
-                    f"{one_line(str(dict(schema)))}. All files must be parts of one table."
-                )
-            name = choose_columns(table.columns, columns, remembered)["user_id"]
-            if name not in table.columns:
-                raise InputError(
-                    f"The table has no column '{name}'. It has: {one_line(', '.join(table.columns))}. Use `columns` "
-                    "(--user_id_column) to name the right one."
-                )
-            if table[name].null_count():
-                raise InputError(f"{table[name].null_count()} rows of '{path}' have no user_id. Fill them in.")
-            user = table[name]
-            yield table, user.cast(pl.String) if isinstance(user.dtype, pl.Categorical | pl.Enum) else user
-
-
-def batches_of(path: Path, text_columns: Sequence[str]) -> Iterator[pl.DataFrame]:
-    """Read a file: in batches if it is a Parquet file, else as a whole."""
-    if table_suffix(path) != ".parquet":
-        yield read_file(path, text_columns)
-        return
-    for batch in open_parquet(path).iter_batches(BATCH_ROWS):
-        table = pl.from_arrow(batch)
-        assert isinstance(table, pl.DataFrame)
-        yield table
-
-
-def open_parquet(path: Path) -> pq.ParquetFile:
-    """Open a Parquet file."""
-    try:
-        return pq.ParquetFile(path)
-    except (OSError, ValueError) as error:  # ArrowInvalid is a ValueError
-        raise InputError(f"'{path}' could not be read as parquet: {one_line(error)}.") from error
+def comparable(user: pl.Series) -> pl.Series:
+    """Return users as text or numbers."""
+    return user.cast(pl.String) if isinstance(user.dtype, pl.Categorical | pl.Enum) else user

@@ -105,7 +105,7 @@ class Retriever:
         advance: Callable[[int], object] | None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Find the best items for each history, batch by batch."""
-        if len(histories) == 1:
+        if len(histories) == 1 and advance is None:
             return self.retrieve_batch(histories, k, exclude_seen, allowed, denied, rerankers, users_RD)
         scores_RK = np.zeros((len(histories), k), dtype=np.float32)
         token_ids_RK = np.zeros((len(histories), k), dtype=np.int64)

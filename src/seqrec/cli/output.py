@@ -12,7 +12,7 @@ from seqrec.interactions.one_line import one_line
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["WRITERS", "require_folder", "require_new_folder", "require_output_file", "write_frame"]
+__all__ = ["WRITERS", "require_folder", "require_new_folder", "require_output", "require_output_file", "write_frame"]
 
 # For each ending, the method of a polars frame that writes it.
 WRITERS = {".csv": "write_csv", ".parquet": "write_parquet", ".jsonl": "write_ndjson"}
@@ -26,6 +26,22 @@ def write_frame(frame: "pl.DataFrame", path: str) -> None:
         getattr(frame, WRITERS[Path(path).suffix.lower()])(part)
 
 
+def require_output(path: str, *, model: str, sources: Mapping[str, str | None]) -> None:
+    """Raise an `InputError` unless lists can be written: to a file, or to a folder; see `require_output_file`."""
+    if not path.endswith(("/", os.sep)) and not os.path.isdir(path):
+        require_output_file(path, model=model, sources=sources, or_folder=True)
+        return
+    target = Path(os.path.realpath(path))
+    if target.exists() and not target.is_dir():
+        raise InputError(f"--output {path!r} is a file. Leave out the '/' to replace it.")
+    if not target.parent.is_dir():
+        raise InputError(f"--output {path!r} is in a folder that does not exist. Create '{target.parent}' first.")
+    for given, source in {**sources, "--model": model}.items():
+        if source is not None and is_same(target, Path(source)):
+            raise InputError(f"--output {path!r} would add to {given} {source!r}. Give another folder.")
+    require_writable(target if target.exists() else target.parent, f"--output {path!r}")
+
+
 def require_output_file(
     path: str,
     *,
@@ -33,6 +49,7 @@ def require_output_file(
     sources: Mapping[str, str | None],
     flag: str = "--output",
     endings: Collection[str] = WRITERS,
+    or_folder: bool = False,
 ) -> None:
     """Raise an `InputError` unless a file can be written here without replacing its source or a file of the model.
 
@@ -42,11 +59,13 @@ def require_output_file(
         sources: The inputs by their flags: files, or folders of files; None for those not given.
         flag: The flag that gave the path.
         endings: What the file's name may end in.
+        or_folder: Whether a name that ends in "/" would be a folder, for the message.
     """
     output = Path(path)
     if output.suffix.lower() not in endings:
         one_of = "one of " if len(endings) > 1 else ""
-        raise InputError(f"{flag} {path!r} must end in {one_of}{', '.join(endings)}.")
+        folder = ", or in '/' for a folder" if or_folder else ""
+        raise InputError(f"{flag} {path!r} must end in {one_of}{', '.join(endings)}{folder}.")
     target = Path(os.path.realpath(output))  # writing follows links too
     if target.is_dir():
         raise InputError(f"{flag} {path!r} is a folder. Give the name of a file.")

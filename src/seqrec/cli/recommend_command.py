@@ -7,7 +7,7 @@ from typing import get_args
 
 from seqrec.cli.console import json_text
 from seqrec.cli.diversity_flags import add_diversity_flags, diversity_of
-from seqrec.cli.output import WRITERS, require_output_file
+from seqrec.cli.output import WRITERS, require_output
 from seqrec.cli.parsers import FlagParser, finite_number, not_empty, positive_integer, some_ids, split_ids, weights
 from seqrec.cli.shared_flags import (
     COLUMNS,
@@ -61,7 +61,10 @@ def recommend_parser() -> FlagParser:
     )
     parser.add_argument("--input", type=not_empty, help="File of interactions, instead of --history.")
     add_column_flags(parser, "--input")
-    parser.add_argument("--output", help=f"File for the recommendations for --input ({', '.join(WRITERS)}).")
+    parser.add_argument(
+        "--output",
+        help=f"File for the recommendations for --input ({', '.join(WRITERS)}), or folder for Parquet files (lists/).",
+    )
     parser.add_argument("--k", type=positive_integer, help=f"Number of items per history (default: {DEFAULT_K}).")
     parser.add_argument(
         "--rank_by",
@@ -170,4 +173,4 @@ def require_one_source(flags: argparse.Namespace) -> None:
     if flags.input is not None:
         if flags.json:
             raise InputError("--json only applies to printing, not to --output. For JSON, let --output end in .jsonl.")
-        require_output_file(flags.output, model=flags.model, sources={"--input": flags.input})
+        require_output(flags.output, model=flags.model, sources={"--input": flags.input})
