@@ -71,7 +71,8 @@ def history_html(items: Sequence[Listed], examples: Sequence[Sequence[Listed]], 
         opened: The item whose similar items are shown.
     """
     if not items:
-        return f'<h2>History</h2><p class="sr-empty">Click items in the order in which somebody took them.</p>{examples_html(examples)}'
+        told = '<p class="sr-empty">Click items in the order in which somebody took them.</p>'
+        return f"<h2>History</h2>{told}{examples_html(examples)}"
     lines = "".join(event_html(number, item, opened) for number, item in enumerate(items))
     return (
         '<div class="sr-row"><h2>History</h2><span class="sr-caption">oldest first</span>'

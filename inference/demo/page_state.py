@@ -39,21 +39,25 @@ class PageState:
 
     Attributes:
         history: Raw ids, oldest first.
+        choices: The settings of the answer; None if the history is not yet answered.
         answer: The last answer.
         problem: Why there is no answer, as a sentence; empty if there is one.
         opened: See `Opened`.
     """
 
     history: tuple[str, ...] = ()
+    choices: Choices | None = None
     answer: Answer = NO_ANSWER
     problem: str = ""
     opened: Opened | None = None
 
 
 def refreshed(model: DemoModel, state: PageState, choices: Choices) -> PageState:
-    """Return the state with the answer to its history."""
+    """Return the state with the answer to its history; the same state if it has that answer."""
+    if state.choices == choices:
+        return state
     answer, problem = attempt(lambda: model.recommend(state.history, choices), NO_ANSWER)
-    return replace(state, answer=answer, problem=problem, opened=None)
+    return replace(state, choices=choices, answer=answer, problem=problem, opened=None)
 
 
 def after_click(model: DemoModel, state: PageState, act: str, key: str, choices: Choices) -> PageState:
@@ -70,7 +74,9 @@ def after_click(model: DemoModel, state: PageState, act: str, key: str, choices:
     if act in ("history", "list"):
         return with_similar(model, state, act, key, choices)
     history = changed_history(model, state.history, act, key)
-    return state if history == state.history else refreshed(model, replace(state, history=history), choices)
+    if history == state.history:
+        return state
+    return refreshed(model, replace(state, history=history, choices=None), choices)
 
 
 def changed_history(model: DemoModel, history: tuple[str, ...], act: str, key: str) -> tuple[str, ...]:
