@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from seqrec.interactions.special_tokens import NUM_SPECIAL_TOKENS
+from seqrec.search.coarse_items import coarse_items, largest_of_blocks
 from seqrec.search.largest import BLOCK, largest
 from seqrec.search.scoring import CACHED_SCORES, cells_of, top_k
 
@@ -15,18 +16,15 @@ __all__ = ["ExactIndex", "rescore"]
 
 LARGE_CATALOGUE = 100_000  # minimum number of items for which a coarse first pass saves time
 BLOCKS_PER_ITEM = 4  # blocks searched for each item of a list
-# The error of a product of bfloat16 vectors is less than this share of |u|·|v|: both factors and the result are rounded
-# to 8 bits, by at most 2⁻⁸ each. The last term covers float32 sums and products of errors.
-COARSE_ERROR = 3 * 2**-8 + 2**-13
 
 
 class ExactIndex:
     """The items of a catalogue, prepared to return the same lists as `scoring.top_k` faster.
 
-    On a CPU, a large catalogue is first scored in bfloat16, and only the maximum of each block of items is kept. Blocks
-    with the highest maxima are scored again in float32. A user's list is certain if its last score exceeds the maxima
-    of all other blocks by more than the error of bfloat16. The few users for whom it does not, because many items score
-    almost the same, are answered by `top_k`.
+    On a CPU, a large catalogue is first scored in few bits, int8 or bfloat16, and only the maximum of each block of
+    items is kept. With the largest error of its scores, it bounds the exact scores of the block. Blocks with the
+    highest bounds are scored again in float32. A user's list is certain if its last score exceeds the bounds of all
+    other blocks. The few users for whom it does not, because many items score almost the same, are answered by `top_k`.
 
     Args:
         items_VD: Item vectors; row i belongs to token id i.
@@ -40,8 +38,7 @@ class ExactIndex:
         self.hidden_H = None if hidden_H is None else hidden_H.to(self.device)
         self.is_coarse = len(items_VD) >= LARGE_CATALOGUE and items_VD.device.type == "cpu"
         if self.is_coarse:
-            self.coarse_VD = self.items_VD.bfloat16()
-            self.longest = self.items_VD.norm(dim=1).max()
+            self.coarse = coarse_items(self.items_VD)
 
     def search(
         self, users_BD: Tensor, k: int, *, excluded_BS: Tensor | None = None, allowed_BA: Tensor | None = None
@@ -53,14 +50,13 @@ class ExactIndex:
             return top_k(
                 users_BD, self.items_VD, k, excluded_BS=excluded_BS, allowed_BA=allowed_BA, hidden_H=self.hidden_H
             )
-        maxima_BK, block_BK = self.block_maxima(users_BD, excluded_BS).topk(num_blocks + 1, dim=1)
+        bounds_BK, block_BK = self.block_bounds(users_BD, excluded_BS).topk(num_blocks + 1, dim=1)
         block_BK = block_BK[:, :-1].sort(dim=1).values
         ids_BM = (block_BK[:, :, None] * BLOCK + torch.arange(BLOCK)).flatten(start_dim=1)
         if self.hidden_H is not None:
             ids_BM = ids_BM.where(~torch.isin(ids_BM, self.hidden_H), -1)
         scores_BK, ids_BK = rescore(users_BD, self.items_VD, ids_BM, k, excluded_BS)
-        unseen_B = maxima_BK[:, -1] + COARSE_ERROR * users_BD.norm(dim=1) * self.longest
-        doubtful_B = ~(scores_BK[:, -1] > unseen_B)
+        doubtful_B = ~(scores_BK[:, -1] > bounds_BK[:, -1])
         if doubtful_B.any():
             excluded = excluded_BS if excluded_BS is None or len(excluded_BS) == 1 else excluded_BS[doubtful_B]
             scores_BK[doubtful_B], ids_BK[doubtful_B] = top_k(
@@ -68,20 +64,19 @@ class ExactIndex:
             )
         return scores_BK, ids_BK
 
-    def block_maxima(self, users_BD: Tensor, excluded_BS: Tensor | None) -> Tensor:
-        """Return the highest coarse score in each block, among items that are neither excluded nor hidden: (B, N)."""
-        coarse_users_BD = users_BD.bfloat16()
+    def block_bounds(self, users_BD: Tensor, excluded_BS: Tensor | None) -> Tensor:
+        """Return bounds of the scores in each block (B, N), among items that are neither excluded nor hidden."""
+        num_items, coarse_users = len(self.items_VD), self.coarse.round(users_BD)
         chunk_items = max(1, CACHED_SCORES // max(1, len(users_BD)) // BLOCK) * BLOCK
         maxima = []
-        for start in range(0, len(self.coarse_VD), chunk_items):
-            scores_BC = (coarse_users_BD @ self.coarse_VD[start : start + chunk_items].T).float()
+        for start in range(0, num_items, chunk_items):
+            scores_BC = self.coarse.multiply(coarse_users, start, min(start + chunk_items, num_items))
             scores_BC[:, : max(0, NUM_SPECIAL_TOKENS - start)] = -torch.inf
             for ids_BS in (excluded_BS, None if self.hidden_H is None else self.hidden_H[None]):
                 if ids_BS is not None:
                     scores_BC[cells_of(ids_BS, start, scores_BC)] = -torch.inf
-            scores_BC = nn.functional.pad(scores_BC, (0, -scores_BC.shape[1] % BLOCK), value=-torch.inf)
-            maxima.append(scores_BC.view(len(users_BD), -1, BLOCK).amax(dim=2))
-        return torch.cat(maxima, dim=1)
+            maxima.append(largest_of_blocks(scores_BC))
+        return self.coarse.bounds(coarse_users, torch.cat(maxima, dim=1))
 
 
 def rescore(

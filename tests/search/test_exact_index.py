@@ -4,18 +4,26 @@ import pytest
 import torch
 
 from seqrec.search import exact_index, scoring
+from seqrec.search.coarse_items import Bfloat16Items, Int8Items, coarse_items
 from seqrec.search.exact_index import ExactIndex, rescore
 from seqrec.search.scoring import top_k
 
 NUM_ITEMS, WIDTH, NUM_USERS = 20_000, 16, 5
 
 
-@pytest.fixture(autouse=True)
-def _small_is_large(monkeypatch):
-    """Search a catalogue of a test's size as if it were large, in several chunks."""
+@pytest.fixture(autouse=True, params=[Int8Items, Bfloat16Items])
+def _small_is_large(request, monkeypatch):
+    """Search a catalogue of a test's size as if it were large, in several chunks, with items of either kind."""
+    if request.param is Int8Items and not has_vnni():
+        pytest.skip("products of int8 may overflow on this processor")
+    monkeypatch.setattr(exact_index, "coarse_items", request.param)
     monkeypatch.setattr(exact_index, "LARGE_CATALOGUE", 1000)
     monkeypatch.setattr(exact_index, "CACHED_SCORES", 10_000)
     monkeypatch.setattr(scoring, "CACHED_SCORES", 2_000)
+
+
+def has_vnni():
+    return isinstance(coarse_items(torch.ones(1, 1)), Int8Items)
 
 
 @pytest.fixture
@@ -103,7 +111,7 @@ def test_users_who_are_asked_again_keep_their_own_exclusions(asked_again):
     assert asked_again == [2]
 
 
-def test_items_that_bfloat16_cannot_tell_apart_are_still_ranked_exactly(asked_again):
+def test_items_that_few_bits_cannot_tell_apart_are_still_ranked_exactly(asked_again):
     users, items = clustered()
     items[3:] = items[3] * (1 + 1e-4 * torch.rand(NUM_ITEMS - 3, 1))
     assert_same_lists(ExactIndex(items).search(users, 5), top_k(users, items, 5))
@@ -119,12 +127,44 @@ def test_special_tokens_and_rows_beyond_the_end_are_never_listed():
     assert_same_lists((scores, token_ids), top_k(users, items, 5))
 
 
-def test_the_coarse_error_is_within_its_bound():
+@pytest.mark.parametrize("shape", ["plain", "one large component", "one large item", "zeros"])
+def test_bounds_of_blocks_are_kept_and_close(shape):
     generator = torch.Generator().manual_seed(0)
-    users, items = torch.randn(50, 64, generator=generator), torch.randn(400, 64, generator=generator)
-    coarse = (users.bfloat16() @ items.bfloat16().T).double()
-    bound = exact_index.COARSE_ERROR * users.norm(dim=1)[:, None] * items.norm(dim=1)
-    assert ((coarse - users.double() @ items.double().T).abs() < bound).all()
+    users, items = torch.randn(50, 64, generator=generator), torch.randn(1000, 64, generator=generator)
+    if shape == "one large component":
+        users[:, 3], items[:, 5] = 30 * users[:, 3], 30 * items[:, 5]
+    if shape == "one large item":
+        items[700] *= 100
+    if shape == "zeros":
+        users[7], items[64:130] = 0, 0
+    index = ExactIndex(items)
+    naive = users.double() @ items.double().T
+    naive[:, :3] = -torch.inf
+    naive = torch.nn.functional.pad(naive, (0, 24), value=-torch.inf).view(50, 16, 64).amax(dim=2)
+    bounds = index.block_bounds(users, None)
+    room = users.norm(dim=1)[:, None] * torch.nn.functional.pad(items.norm(dim=1), (0, 24)).view(16, 64).amax(dim=1)
+    assert (bounds >= naive).all()
+    assert (bounds - naive <= 0.2 * room).all()
+    assert (bounds - naive)[:, :10].mean() < (0.2 if shape == "one large component" else 0.03) * room.mean()
+
+
+def test_other_processors_than_those_with_vnni_multiply_in_bfloat16(monkeypatch):
+    for instructions, kind in (
+        ({"avx512_vnni": True}, Int8Items),
+        ({"avx_vnni": True}, Int8Items),
+        ({}, Bfloat16Items),
+    ):
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda found=instructions: found)
+        assert type(coarse_items(torch.ones(1, 1))) is kind
+
+
+def test_vectors_that_are_not_finite_reach_the_list():
+    """What asks for the list then refuses it."""
+    users, items = clustered()
+    items[9000, 2] = torch.nan
+    assert ExactIndex(items).search(users, 5)[0][:, 0].isnan().all()
+    users[1, 3] = torch.inf
+    assert not ExactIndex(items).search(users, 5)[0][1].isfinite().any()
 
 
 def test_weights_of_bfloat16_are_scored_in_float32():
@@ -147,7 +187,7 @@ def test_many_equal_items_are_listed_in_the_order_of_their_ids(num_users, num_di
 
 
 def test_a_tie_with_blocks_that_were_not_searched_is_doubtful(asked_again):
-    """Scores that bfloat16 holds exactly, and vectors of no error: the last place's equals lie in blocks unseen."""
+    """Scores that few bits hold exactly, and vectors of no error: the last place's equals lie in blocks unseen."""
     items = torch.zeros(NUM_ITEMS, WIDTH)
     found = ExactIndex(items).search(torch.zeros(1, WIDTH), 5)
     assert found[1].tolist() == [[3, 4, 5, 6, 7]]
