@@ -164,8 +164,10 @@ def predictions_html(item: Listed) -> str:
 
 def reasons_html(item: Listed) -> str:
     """Return the past items that speak for an item."""
-    if not item.reasons:
+    if item.reasons is None:
         return ""
+    if not item.reasons:
+        return '<div class="sr-reasons"><span class="sr-caption">no event of the history speaks for it</span></div>'
     told = "".join(
         f'<span class="sr-reason">{one.number}. {text(one.name)} <b>{one.contribution:+.2f}</b></span>'
         for one in item.reasons

@@ -22,6 +22,7 @@ from seqrec.interactions.label_columns import is_label
 __all__ = ["Answer", "Choices", "DemoModel", "Listed", "Reason"]
 
 MOST_REASONS = 3  # past items that explain a recommendation
+LEAST_CONTRIBUTION = 0.005  # less would be shown as 0.00
 NUM_SIMILAR = 8
 MOST_LISTED = 50
 
@@ -72,7 +73,7 @@ class Listed:
         facts: Text of the chosen columns; see `ItemFacts`.
         score: Score in this list; None where there is none.
         predictions: What the model predicts of it, by task.
-        reasons: Past items with the highest contributions.
+        reasons: Past items with the highest contributions; None if nobody asked for reasons.
     """
 
     item_id: str
@@ -80,7 +81,7 @@ class Listed:
     facts: tuple[str, ...] = ()
     score: float | None = None
     predictions: tuple[tuple[str, float], ...] = ()
-    reasons: tuple[Reason, ...] = ()
+    reasons: tuple[Reason, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -236,7 +237,7 @@ class DemoModel:
         reasons: dict[str, list[Reason]] = {item.item_id: [] for item in items}
         for row in table.iter_rows(named=True):
             own = reasons[row["recommended"]]
-            if row["source"] == "item" and row["contribution"] > 0 and len(own) < MOST_REASONS:
+            if row["source"] == "item" and row["contribution"] >= LEAST_CONTRIBUTION and len(own) < MOST_REASONS:
                 number = len(history) - row["position"]
                 own.append(Reason(number, names[number - 1], row["contribution"]))
         return [replace(item, reasons=tuple(reasons[item.item_id])) for item in items]

@@ -50,8 +50,9 @@ def build_page(model: DemoModel, card: ShownCard) -> gr.Blocks:
 
 def launch_options() -> dict[str, Any]:
     """Return the looks of the page, as arguments of `launch`."""
+    theme = gr.themes.Base(primary_hue="indigo", neutral_hue="slate", font=FONTS, font_mono=("monospace",))
     return {
-        "theme": gr.themes.Base(primary_hue="indigo", neutral_hue="slate", font=FONTS, font_mono=("monospace",)),
+        "theme": theme.set(body_text_color_subdued="*neutral_500", body_text_color_subdued_dark="*neutral_400"),
         "css_paths": [FOLDER / "page.css"],
         "footer_links": [],
         "ssr_mode": False,
@@ -107,6 +108,12 @@ class Settings:
         """The settings, in the order of `choices_of`."""
         return [self.k, self.diversity, self.where, self.columns, self.with_reasons, self.rank_by]
 
+    @property
+    def events(self) -> list[Any]:
+        """The events that change the list."""
+        sliders = [event for one in (self.k, self.diversity) for event in (one.input, one.release)]
+        return [*sliders, self.with_reasons.input, self.where.submit, self.where.blur, self.rank_by.input]
+
 
 def slider(label: str, least: float, most: float, value: float, step: float) -> gr.Slider:
     """Return a slider."""
@@ -140,15 +147,22 @@ class Connections:
         """Show the first list, and answer clicks, typing and changed settings."""
         settings = self.settings
         state = gr.State(PageState())
-        inputs, outputs = [state, self.query, *settings.inputs], [state, *self.shown]
-        page.load(self.refresh, inputs, outputs, **ONE_AT_A_TIME)
+        found, history, recommended = self.shown
+        inputs, outputs = [state, *settings.inputs], [state, history, recommended]
+        searching = {
+            "fn": self.search,
+            "inputs": [state, self.query, settings.columns],
+            "outputs": found,
+            "queue": False,
+            **PRIVATE,
+        }
+        self.query.change(trigger_mode="always_last", **searching)
+        # Marks of found items follow an answer by a search for the text of that moment, which may be a newer one.
+        page.load(self.refresh, inputs, outputs, **ONE_AT_A_TIME).then(**searching)
         for one in self.shown:
-            one.click(self.click, inputs, outputs, **ONE_AT_A_TIME)
-        typing = {**PRIVATE, "queue": False, "trigger_mode": "always_last"}
-        self.query.change(self.search, [state, self.query, settings.columns], self.shown[0], **typing)
-        changed = [settings.k.release, settings.diversity.release, settings.with_reasons.input]
-        changed += [settings.where.submit, settings.where.blur, settings.columns.input, settings.rank_by.input]
-        for event in (*changed, settings.k.input, settings.diversity.input):
+            one.click(self.click, inputs, outputs, **ONE_AT_A_TIME).then(**searching)
+        settings.columns.input(self.refresh, inputs, outputs, **ONE_AT_A_TIME).then(**searching)
+        for event in settings.events:
             event(self.refresh, inputs, outputs, trigger_mode="always_last", **ONE_AT_A_TIME)
         filled = settings.column.input(self.model.facts.example, settings.column, settings.where, **PRIVATE)
         filled.then(self.refresh, inputs, outputs, **ONE_AT_A_TIME)
@@ -157,26 +171,20 @@ class Connections:
         """Return the found items."""
         return found_html(query, self.model.found(query, columns), state.history)
 
-    def refresh(self, state: PageState, query: str, *settings: Any) -> tuple[PageState, str, str, str]:
-        """Answer the history again."""
-        choices = choices_of(*settings)
-        return self.display(refreshed(self.model, state, choices), query, choices)
+    def refresh(self, state: PageState, *settings: Any) -> tuple[PageState, str, str]:
+        """Answer the history with other settings."""
+        return self.display(refreshed(self.model, state, choices_of(*settings)))
 
-    def click(
-        self, state: PageState, query: str, event: gr.EventData, *settings: Any
-    ) -> tuple[PageState, str, str, str]:
+    def click(self, state: PageState, event: gr.EventData, *settings: Any) -> tuple[PageState, str, str]:
         """Answer a click."""
-        choices = choices_of(*settings)
-        clicked = after_click(self.model, state, str(event.act), str(event.key), choices)
-        return self.display(clicked, query, choices)
+        return self.display(after_click(self.model, state, str(event.act), str(event.key), choices_of(*settings)))
 
-    def display(self, state: PageState, query: str, choices: Choices) -> tuple[PageState, str, str, str]:
-        """Return a state and how it is shown."""
+    def display(self, state: PageState) -> tuple[PageState, str, str]:
+        """Return a state, and how its history and list are shown."""
         model = self.model
         examples = [] if state.history else [model.listed(one) for one in model.examples]
         return (
             state,
-            self.search(state, query, choices.columns),
             history_html(model.listed(state.history), examples, state.opened),
             list_html(state.answer, state.problem, len(state.history), state.opened),
         )

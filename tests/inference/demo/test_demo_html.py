@@ -1,6 +1,7 @@
 """Text of the data is shown as it is, and never acts as HTML or as part of a template."""
 
 import re
+from dataclasses import replace
 
 from seqrec.inference.demo.demo_html import found_html, header_html, history_html, list_html
 from seqrec.inference.demo.demo_model import Answer, Listed, Reason
@@ -45,6 +46,8 @@ def test_predictions_and_reasons():
     assert "rating 3.2" in shown
     assert " 50 %" in shown
     assert "<b>+0.50</b>" in shown
+    assert "no event" in list_html(Answer((replace(ITEM, reasons=()),)), "", 2, None)
+    assert "event of" not in list_html(Answer((replace(ITEM, reasons=None),)), "", 2, None)
 
 
 def test_buttons_have_names():
