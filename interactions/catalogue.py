@@ -63,12 +63,23 @@ class Catalogue:
             tokenizer: The vocabulary, which determines the order.
             items: A table with `item_id`, optionally `title`, and other columns; see `described_by`.
         """
-        frame = tokenizer.item_series.to_frame("item_id")
+        counts = interactions.group_by(pl.col("item_id").cast(pl.String)).agg(count=pl.len().cast(pl.Int64))
+        frame = tokenizer.item_series.to_frame("item_id").join(counts, on="item_id", how="left", maintain_order="left")
+        return cls.from_counts(frame["item_id"], frame["count"].fill_null(0), items)
+
+    @classmethod
+    def from_counts(cls, item_ids: pl.Series, counts: pl.Series, items: Any = None) -> Self:
+        """Make a catalogue of items and their numbers of training interactions, Int64.
+
+        Args:
+            item_ids: The items in the order of their token ids.
+            counts: Their numbers of training interactions.
+            items: See `from_interactions`.
+        """
+        frame = item_ids.to_frame("item_id")
         if items is not None:
             frame = frame.join(described_by(items), on="item_id", how="left", maintain_order="left", validate="m:1")
-        counts = interactions.group_by(pl.col("item_id").cast(pl.String)).agg(count=pl.len().cast(pl.Int64))
-        frame = frame.join(counts, on="item_id", how="left", maintain_order="left")
-        return cls(frame.with_columns(pl.col("count").fill_null(0)))
+        return cls(frame.with_columns(counts.rename("count")))
 
     @classmethod
     def load(cls, path: str | Path) -> Self:

@@ -11,7 +11,7 @@ from seqrec.interactions.sources import InteractionData
 from seqrec.interactions.splitting import Split
 from seqrec.interactions.timestamps import period
 
-__all__ = ["describe"]
+__all__ = ["describe", "describe_interactions", "describe_sizes", "protocol_of"]
 
 
 def describe(
@@ -30,19 +30,34 @@ def describe(
         settings: How they were filtered and split.
         sequences: The parts of the split.
     """
-    name = {"dataset": data.name} if data.name is not None else {}
-    further = {
-        "num_interactions_read": len(data.interactions) if len(kept) < len(data.interactions) else None,
-        "num_impressions": num_impressions(sequences),
-        "dataset_is_on_hub": data.is_on_hub,
-        "dataset_terms": data.terms,
-        "columns": dict(data.columns),
-    }
+    return protocol_of(
+        data.name,
+        settings,
+        describe_interactions(kept),
+        split.sha256(),
+        {
+            "num_interactions_read": len(data.interactions) if len(kept) < len(data.interactions) else None,
+            "num_impressions": num_impressions(sequences),
+            "dataset_is_on_hub": data.is_on_hub,
+            "dataset_terms": data.terms,
+            "columns": dict(data.columns),
+        },
+    )
+
+
+def protocol_of(
+    name: str | None,
+    settings: Mapping[str, Any],
+    sizes: Mapping[str, Any],
+    split_sha256: str,
+    further: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Put the entries of a protocol in order; those of `further` that are empty are left out."""
     return {
-        **name,
+        **({"dataset": name} if name is not None else {}),
         **settings,
-        **describe_interactions(kept),
-        "split_sha256": split.sha256(),
+        **sizes,
+        "split_sha256": split_sha256,
         **{entry: value for entry, value in further.items() if value},
     }
 
@@ -52,13 +67,28 @@ def describe_interactions(interactions: pl.DataFrame) -> dict[str, Any]:
 
     Density is the fraction of all pairs of a user and an item that have interacted.
     """
-    num_items = interactions["item_id"].n_unique()
     items_of_users = interactions.group_by("user_id").agg(pl.col("item_id").n_unique())["item_id"]
+    return describe_sizes(
+        num_users=len(items_of_users),
+        num_items=interactions["item_id"].n_unique(),
+        num_interactions=len(interactions),
+        num_pairs=items_of_users.sum(),
+        timestamps=interactions["timestamp"],
+    )
+
+
+def describe_sizes(
+    *, num_users: int, num_items: int, num_interactions: int, num_pairs: int, timestamps: pl.Series
+) -> dict[str, Any]:
+    """Return the entries of `describe_interactions`, given the number of pairs that have interacted.
+
+    Of the timestamps, the first and the last are enough.
+    """
     found = {
-        "num_users": len(items_of_users),
+        "num_users": num_users,
         "num_items": num_items,
-        "num_interactions": len(interactions),
-        "density": items_of_users.sum() / (len(items_of_users) * num_items),
+        "num_interactions": num_interactions,
+        "density": num_pairs / (num_users * num_items),
     }
-    days = period(interactions["timestamp"])
+    days = period(timestamps)
     return found if days is None else {**found, "period": [day.isoformat() for day in days]}

@@ -25,14 +25,25 @@ from seqrec.interactions.tokenization_items import ItemTokenizer
 
 __all__ = [
     "IMPRESSION_PARTS",
+    "OTHER_UNIT",
     "add_impressions",
+    "divide_impressions",
     "impressions_of",
     "num_impressions",
+    "place_impressions",
+    "report_unused",
+    "require_events_beside",
     "separate_impressions",
     "with_impressions",
+    "with_placed",
 ]
 
 IMPRESSION_PARTS = tuple(f"{part}_impressions" for part in PARTS)
+
+OTHER_UNIT = (
+    "The timestamps of impressions (rows with click = 0) are not in the same unit as those of the events. Convert them "
+    "to one unit."
+)
 
 logger = logging.getLogger(__name__)
 
@@ -52,17 +63,28 @@ def separate_impressions(
     Raises:
         InputError: If `click` holds anything but 0, 1 and missing values, or all rows are impressions.
     """
+    events, impressions = divide_impressions(interactions, columns)
+    require_events_beside(events.height, interactions.height)
+    return events, impressions
+
+
+def divide_impressions(interactions: pl.DataFrame, columns: Sequence[str]) -> tuple[pl.DataFrame, pl.DataFrame | None]:
+    """Separate events and impressions as `separate_impressions` does; there may be no events."""
     if CLICK not in columns or CLICK not in interactions.columns or not is_label(CLICK):
         return interactions, None
-    is_shown = pl.Series(event_column(CLICK).encode(interactions[CLICK]) == 0)
-    if is_shown.all():
-        raise InputError(
-            f"All {interactions.height:,} rows have click = 0, which are impressions: no item was chosen. Add the rows "
-            "of clicks, with click = 1."
-        )
+    is_shown = pl.Series(event_column(CLICK).encode(interactions[CLICK]) == 0, dtype=pl.Boolean)
     if not is_shown.any():
         return interactions, None
     return interactions.filter(~is_shown), interactions.filter(is_shown)
+
+
+def require_events_beside(num_events: int, num_rows: int) -> None:
+    """Refuse a table that has impressions alone."""
+    if num_events == 0 and num_rows:
+        raise InputError(
+            f"All {num_rows:,} rows have click = 0, which are impressions: no item was chosen. Add the rows of clicks, "
+            "with click = 1."
+        )
 
 
 @dataclass(frozen=True)
@@ -88,58 +110,62 @@ class PlacedImpressions:
         )
 
 
+def times_of_impressions(events: pl.DataFrame, impressions: pl.DataFrame, log: Histories) -> np.ndarray:
+    """Return the times of impressions (M,), like the histories' `timestamps`.
+
+    Raises:
+        InputError: If they are of another unit than those of the events.
+    """
+    times = to_plain_numbers(pl.concat([events["timestamp"], impressions["timestamp"]])).to_numpy()
+    if not np.array_equal(times[: len(events)], log.columns["timestamps"]):
+        raise InputError(OTHER_UNIT)
+    return times[len(events) :]
+
+
 def place_impressions(
-    impressions: pl.DataFrame, split: Split, log: Histories, tokenizer: ItemTokenizer
+    impressions: pl.DataFrame, times_M: np.ndarray, item_M: np.ndarray, log: Histories
 ) -> PlacedImpressions:
     """Find the events before each impression.
 
     Args:
         impressions: The table of impressions.
-        split: The split events.
-        log: The same events as the histories of all users, in the same order.
-        tokenizer: The catalogue.
-
-    Raises:
-        InputError: If their times are of another unit than those of the events.
+        times_M: Their times, like the histories' `timestamps`.
+        item_M: Their token ids, int32.
+        log: The histories of all users.
     """
-    events = split.interactions
-    times = to_plain_numbers(pl.concat([events["timestamp"], impressions["timestamp"]])).to_numpy()
-    if not np.array_equal(times[: len(events)], log.columns["timestamps"]):
-        raise InputError(
-            "The timestamps of impressions (rows with click = 0) are not in the same unit as those of the events. "
-            "Convert them to one unit."
-        )
-    users = pl.DataFrame({"user_id": pl.Series(log["user_id"], dtype=events["user_id"].dtype)}).with_row_index("row")
+    kind = impressions["user_id"].dtype
+    users = pl.DataFrame({"user_id": pl.Series(log["user_id"], dtype=kind)}).with_row_index("row")
     rows = impressions.select("user_id").join(users, on="user_id", how="left", maintain_order="left")["row"]
     user_M = rows.cast(pl.Int64).fill_null(-1).to_numpy()
-    order = np.unique(times, return_inverse=True)[1]
-    num_times = len(times) + 1
-    key_N = np.repeat(np.arange(len(log)), log.lengths_R) * num_times + order[: len(events)]
-    before_M = np.searchsorted(key_N, user_M * num_times + order[len(events) :]) - log.starts_R[user_M]
-    return PlacedImpressions(
-        user_M,
-        np.where(user_M < 0, 0, before_M),
-        times[len(events) :],
-        tokenizer.encode_item_ids(impressions["item_id"]).astype(np.int32),
-    )
+    times_N = log.columns["timestamps"]
+    order = np.unique(np.concatenate([times_N, times_M]), return_inverse=True)[1]
+    num_times = len(order) + 1
+    key_N = np.repeat(np.arange(len(log)), log.lengths_R) * num_times + order[: len(times_N)]
+    if len(log) == 0:
+        return PlacedImpressions(user_M, np.zeros(len(user_M), np.int64), times_M, item_M)
+    before_M = np.searchsorted(key_N, user_M * num_times + order[len(times_N) :]) - log.starts_R[user_M]
+    return PlacedImpressions(user_M, np.where(user_M < 0, 0, before_M), times_M, item_M)
 
 
-def parts_of(placed: PlacedImpressions, split: Split, log: Histories, *, by_time: bool) -> np.ndarray:
+def parts_of(
+    placed: PlacedImpressions, part_N: np.ndarray, log: Histories, starts: Sequence[float] | None
+) -> np.ndarray:
     """Return the part of each impression (M,), as an index into `PARTS`.
 
     Args:
         placed: The impressions; those of users without events are in no part that matters.
-        split: The split events.
+        part_N: Part of each event.
         log: The histories of all users.
-        by_time: Whether the split has cut-off times, which then apply to impressions too. Otherwise, an impression
-            belongs to the part of its user's next event, and to test if there is none.
+        starts: When validation and test begin, if the split has cut-off times, which then apply to impressions too.
+            Otherwise, an impression belongs to the part of its user's next event, and to test if there is none.
     """
-    if by_time:
-        starts = [log.columns["timestamps"][split.part_N == index].min() for index in (1, 2)]
+    if starts is not None:
         return np.searchsorted(starts, placed.times_M, side="right")
+    if len(log) == 0:
+        return np.zeros(len(placed.user_M), np.int64)
     following_M = log.starts_R[placed.user_M] + placed.before_M
     is_last_M = placed.before_M >= log.lengths_R[placed.user_M]
-    return np.where(is_last_M, PARTS.index("test"), split.part_N[np.where(is_last_M, 0, following_M)])
+    return np.where(is_last_M, PARTS.index("test"), part_N[np.where(is_last_M, 0, following_M)])
 
 
 def add_impressions(
@@ -165,13 +191,41 @@ def add_impressions(
         The parts: `train` with `impressions`; and for each held-out part also `<part>_impressions`, with one row per
         impression: the events before it, `target`, `target_timestamp` and `target_click`, which is 0.
     """
-    placed = place_impressions(impressions, split, log, tokenizer)
-    part_M = parts_of(placed, split, log, by_time=by_time)
-    num_train_U = np.bincount(np.repeat(np.arange(len(log)), log.lengths_R)[split.part_N == 0], minlength=len(log))
+    times_M = times_of_impressions(split.interactions, impressions, log)
+    item_M = tokenizer.encode_item_ids(impressions["item_id"]).astype(np.int32)
+    starts = None
+    if by_time:
+        starts = [log.columns["timestamps"][split.part_N == index].min() for index in (1, 2)]
+    placed = place_impressions(impressions, times_M, item_M, log)
+    found, unused = with_placed(sequences, log, split.part_N, placed, starts)
+    report_unused(len(impressions), *unused)
+    return found
+
+
+def with_placed(
+    sequences: dict[str, Histories],
+    log: Histories,
+    part_N: np.ndarray,
+    placed: PlacedImpressions,
+    starts: Sequence[float] | None,
+) -> tuple[dict[str, Histories], np.ndarray]:
+    """Add impressions to the parts of a split; also return how many cannot be used, as `report_unused` takes them.
+
+    Args:
+        sequences: The parts.
+        log: The histories of all users.
+        part_N: Part of each event.
+        placed: The impressions.
+        starts: See `parts_of`.
+    """
+    part_M = parts_of(placed, part_N, log, starts)
+    num_train_U = np.bincount(np.repeat(np.arange(len(log)), log.lengths_R)[part_N == 0], minlength=len(log))
     is_early_M = placed.before_M == 0
     is_unknown_M = ~is_early_M & (placed.item_M == UNK_ID)
-    is_late_M = (part_M == 0) & (placed.before_M >= num_train_U[placed.user_M]) & ~is_early_M & ~is_unknown_M
-    report_unused(len(part_M), is_early_M.sum(), is_unknown_M.sum(), is_late_M.sum())
+    usable = np.flatnonzero(~is_early_M & ~is_unknown_M & (part_M == 0))  # of users with events
+    is_late_M = np.zeros(len(part_M), bool)
+    is_late_M[usable] = placed.before_M[usable] >= num_train_U[placed.user_M[usable]]
+    unused = np.array([is_early_M.sum(), is_unknown_M.sum(), is_late_M.sum()])
     is_used_M = ~(is_early_M | is_unknown_M | is_late_M)
     found = {
         **sequences,
@@ -187,7 +241,7 @@ def add_impressions(
             target_key(CLICK): np.zeros(len(own.item_M), dtype=np.float32),
         }
         found[name] = Histories(log.columns, log.starts_R[own.user_M], own.before_M, {**of_users, **rows})
-    return found
+    return found, unused
 
 
 def with_train_impressions(train: Histories, log: Histories, placed: PlacedImpressions) -> Histories:

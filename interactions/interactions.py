@@ -31,6 +31,9 @@ __all__ = [
     "read_with_names",
     "require_ids",
     "require_no_nulls",
+    "require_no_special_tokens",
+    "require_rest",
+    "require_several",
     "sort_interactions",
 ]
 
@@ -168,12 +171,18 @@ def require_no_special_tokens(item_ids: pl.Series) -> None:
 
 def require_variety(interactions: pl.DataFrame) -> None:
     """Refuse a table with a single user or item."""
-    for name, noun in (("user_id", "user"), ("item_id", "item")):
-        if interactions[name].n_unique() == 1:
-            raise InputError(
-                f"All {interactions.height} interactions are of one {noun} ('{interactions[name][0]}'). "
-                f"Training needs at least two {noun}s: is {name} the right column?"
-            )
+    for name in ("user_id", "item_id"):
+        require_several(name, interactions[name].n_unique(), interactions[name][0], interactions.height)
+
+
+def require_several(name: str, num_ids: int, first: Any, num_rows: int) -> None:
+    """Refuse a single user or item, given the number of different ids, one of them, and the number of rows."""
+    if num_ids == 1:
+        noun = name.removesuffix("_id")
+        raise InputError(
+            f"All {num_rows} interactions are of one {noun} ('{first}'). "
+            f"Training needs at least two {noun}s: is {name} the right column?"
+        )
 
 
 def filter_k_core(
@@ -195,20 +204,25 @@ def filter_k_core(
     Raises:
         InputError: If a minimum is less than 1, or no interaction remains.
     """
-    for minimum in (min_user_interactions, min_item_interactions):
+    minimums = (min_user_interactions, min_item_interactions)
+    for minimum in minimums:
         if minimum < 1:
             raise InputError(f"The minimum number of interactions must be at least 1, got {minimum}.")
     enough = (pl.len().over("user_id") >= min_user_interactions) & (pl.len().over("item_id") >= min_item_interactions)
     kept, before = interactions.filter(enough), interactions.height
     while kept.height < before:
         kept, before = kept.filter(enough), kept.height
-    if kept.height == 0:
-        raise InputError(
-            f"None of {interactions.height} interactions remain when each user must have at least "
-            f"{min_user_interactions} and each item at least {min_item_interactions}. Choose smaller "
-            "minimums."
-        )
+    require_rest(kept.height, interactions.height, minimums)
     return kept
+
+
+def require_rest(num_kept: int, num_rows: int, minimums: tuple[int, int]) -> None:
+    """Refuse minimums, of users and items, that leave nothing."""
+    if num_kept == 0:
+        raise InputError(
+            f"None of {num_rows} interactions remain when each user must have at least {minimums[0]} and each item at "
+            f"least {minimums[1]}. Choose smaller minimums."
+        )
 
 
 def drop_duplicates(interactions: pl.DataFrame, keep: Literal["first", "last"] = "first") -> pl.DataFrame:

@@ -18,6 +18,7 @@ from seqrec.interactions.impressions import separate_impressions
 from seqrec.interactions.interactions import drop_duplicates, filter_k_core
 from seqrec.interactions.item_feature_tables import fit_features
 from seqrec.interactions.item_features import ItemFeatures
+from seqrec.interactions.large_sources import require_one_frame
 from seqrec.interactions.one_line import one_line
 from seqrec.interactions.prepared_fit import require_event_columns, require_held_out, require_real_times
 from seqrec.interactions.prepared_sets import PreparedData, find_prepared
@@ -90,6 +91,8 @@ def prepare(
         prepared = load_prepared(folder, arguments, tokenizer, event_columns)
         require_fit(prepared, held_out, event_columns)
         return prepared
+    if interactions is None:
+        require_one_frame(arguments.dataset)
     data = load_interactions(
         arguments.dataset if interactions is None else interactions,
         columns=arguments.columns,
@@ -233,14 +236,22 @@ def filter_interactions(interactions: pl.DataFrame, arguments: DataArguments) ->
             min_item_interactions=arguments.min_item_interactions,
         )
     if len(kept) < len(interactions):
-        counts = {"user_id": "users", "item_id": "items"}
-        before, after = (table.select(pl.col(*counts).n_unique()).row(0) for table in (interactions, kept))
-        logger.warning(  # as a warning, so that it is always shown
-            "Filters dropped %s of %s interactions (%s of them repeats), %s of %s users and %s of %s items.",
-            *(f"{number:,}" for number in (len(interactions) - len(kept), len(interactions), repeats)),
-            *(f"{number:,}" for all_, left in zip(before, after, strict=True) for number in (all_ - left, all_)),
+        before, after = (
+            (len(table), *table.select(pl.col("user_id", "item_id").n_unique()).row(0))
+            for table in (interactions, kept)
         )
+        report_filters(before, after, repeats)
     return kept
+
+
+def report_filters(before: tuple[int, int, int], after: tuple[int, int, int], repeats: int) -> None:
+    """Log how many interactions, users and items filters have dropped, given their numbers before and after."""
+    (all_, *others), (left, *others_left) = before, after
+    logger.warning(  # as a warning, so that it is always shown
+        "Filters dropped %s of %s interactions (%s of them repeats), %s of %s users and %s of %s items.",
+        *(f"{number:,}" for number in (all_ - left, all_, repeats)),
+        *(f"{number:,}" for all_, left in zip(others, others_left, strict=True) for number in (all_ - left, all_)),
+    )
 
 
 def load_prepared(

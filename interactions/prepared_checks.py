@@ -40,7 +40,7 @@ def require_protocol(protocol: Any) -> None:
 
 def require_catalogue(items: Catalogue, tokenizer: ItemTokenizer) -> None:
     """Refuse a catalogue whose items differ from the tokenizer's."""
-    if items.item_ids != tokenizer.item_ids:
+    if not items.frame["item_id"].to_arrow().equals(tokenizer.item_series.to_arrow()):
         raise SavedFolderError(
             f"items.parquet has {len(items):,} items, other than the {tokenizer.num_items:,} of the vocabulary."
         )
@@ -48,8 +48,8 @@ def require_catalogue(items: Catalogue, tokenizer: ItemTokenizer) -> None:
         raise SavedFolderError("items.parquet has negative counts.")
 
 
-def require_events(table: pa.Table, vocabulary_size: int) -> None:
-    """Refuse histories whose events are of the wrong type, missing, or outside the vocabulary."""
+def require_events(table: pa.Table, vocabulary_size: int, name: str = "histories.parquet") -> None:
+    """Refuse histories of a file whose events are of the wrong type, missing, or outside the vocabulary."""
     kinds = {field.name: field.type for field in table.schema}
     fits = (
         all(pa.types.is_list(kind) and str(kind.value_type) in NUMBER_TYPES for kind in kinds.values())
@@ -58,22 +58,28 @@ def require_events(table: pa.Table, vocabulary_size: int) -> None:
         and is_time(kinds["timestamps"].value_type)
     )
     if not fits:
-        raise SavedFolderError(
-            "histories.parquet has other columns or types than input_ids, timestamps and lists of numbers."
-        )
+        raise SavedFolderError(f"{name} has other columns or types than input_ids, timestamps and lists of numbers.")
     lengths = [pc.list_value_length(column) for column in table.columns]
     if lengths[0].null_count or any(not others.equals(lengths[0]) for others in lengths):
-        raise SavedFolderError("histories.parquet has histories whose columns differ in length.")
+        raise SavedFolderError(f"{name} has histories whose columns differ in length.")
     if table.num_rows and pc.min(lengths[0]).as_py() < 1:
-        raise SavedFolderError("histories.parquet has empty histories.")
+        raise SavedFolderError(f"{name} has empty histories.")
     if any(pc.list_flatten(column).null_count for column in table.columns):
-        raise SavedFolderError("histories.parquet has missing values.")
-    require_token_ids("histories.parquet", pc.list_flatten(table["input_ids"]), vocabulary_size)
+        raise SavedFolderError(f"{name} has missing values.")
+    require_token_ids(name, pc.list_flatten(table["input_ids"]), vocabulary_size)
 
 
-def require_views(part: str, table: pa.Table, log: Histories, vocabulary_size: int) -> None:
-    """Refuse rows of a part that have wrong types, missing values, unknown token ids or no history."""
-    name = f"{part}.parquet"
+def require_views(part: str, table: pa.Table, log: Histories, vocabulary_size: int, name: str | None = None) -> None:
+    """Refuse rows of a part that have wrong types, missing values, unknown token ids or no history.
+
+    Args:
+        part: Name of the part.
+        table: The rows.
+        log: The histories of all users.
+        vocabulary_size: V, the number of token ids.
+        name: Name of the file in errors, if it is not that of the part.
+    """
+    name = name or f"{part}.parquet"
     wanted = ["history", "length", *TARGETS.get(part, ("target", "target_timestamp"))]
     kinds = {field.name: field.type for field in table.schema}
     labels = {target_key(name) for name in log.columns if part not in TARGETS} - {*wanted}

@@ -1,6 +1,7 @@
 """Refuse prepared data that training or evaluation cannot use."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from seqrec.interactions.prepared_sets import PreparedData
 from seqrec.interactions.seconds import LAST_PLAUSIBLE, numbers_given
 from seqrec.interactions.sequences import further
 
-__all__ = ["require_event_columns", "require_held_out", "require_real_times"]
+__all__ = ["require_event_columns", "require_held_out", "require_real_times", "require_rows"]
 
 
 def require_held_out(data: PreparedData, splits: Sequence[str]) -> None:
@@ -25,13 +26,18 @@ def require_held_out(data: PreparedData, splits: Sequence[str]) -> None:
     Raises:
         InputError: If there are no training interactions, or no held-out interaction of a split has a history.
     """
-    if len(data.sequences["train"]) == 0:
-        raise InputError(f"{name_of(data)} has no training interactions. Choose another split.")
+    require_rows({name: len(rows) for name, rows in data.sequences.items()}, data.protocol, splits)
+
+
+def require_rows(num_rows: Mapping[str, int], protocol: Mapping[str, Any], splits: Sequence[str]) -> None:
+    """Refuse parts without rows, given their sizes; see `require_held_out`."""
+    if num_rows["train"] == 0:
+        raise InputError(f"{name_of(protocol)} has no training interactions. Choose another split.")
     for split in splits:
-        if len(data.sequences[split]) == 0:
+        if num_rows[split] == 0:
             raise InputError(
-                f"No {split} interaction of {name_of(data)} has a history, so there is nothing to "
-                f"evaluate ({data.protocol['split_method']} split). Use data with longer histories, larger fractions, "
+                f"No {split} interaction of {name_of(protocol)} has a history, so there is nothing to "
+                f"evaluate ({protocol['split_method']} split). Use data with longer histories, larger fractions, "
                 "or another split_method."
             )
 
@@ -46,10 +52,10 @@ def require_event_columns(data: PreparedData, names: Sequence[str]) -> None:
             advice = f"Prepare the interactions again with --tasks {','.join(label_names(names))}."
         if name not in held or (is_label(name) and target_key(name) not in data.sequences["test"].rows):
             use = "is the label of a task" if is_label(name) else "the model reads for each event"
-            raise InputError(f"{name_of(data)} was prepared without the column {name}, which {use}. {advice}")
+            raise InputError(f"{name_of(data.protocol)} was prepared without the column {name}, which {use}. {advice}")
         num_codes = column.num_codes if isinstance(column, CategoricalColumn) else np.inf
         if held[name].dtype != column.dtype or (held[name] >= num_codes).any():
-            raise InputError(f"The column {name} of {name_of(data)} was encoded differently. {advice}")
+            raise InputError(f"The column {name} of {name_of(data.protocol)} was encoded differently. {advice}")
 
 
 def require_real_times(data: PreparedData) -> None:
@@ -61,16 +67,16 @@ def require_real_times(data: PreparedData) -> None:
     times = data.sequences["train"].columns["timestamps"]
     if "period" not in data.protocol:  # the protocol has one if timestamps are times
         raise InputError(
-            f"The model reads when events happened, but the timestamps of {name_of(data)} are no times: "
+            f"The model reads when events happened, but the timestamps of {name_of(data.protocol)} are no times: "
             f"{numbers_given(times)}"
         )
     if times.max() >= LAST_PLAUSIBLE.timestamp():
         raise InputError(
-            f"The model reads times in seconds, but {name_of(data)} was prepared with another unit. Prepare the "
+            f"The model reads times in seconds, but {name_of(data.protocol)} was prepared with another unit. Prepare the "
             "interactions again."
         )
 
 
-def name_of(data: PreparedData) -> str:
+def name_of(protocol: Mapping[str, Any]) -> str:
     """Name a data set in an error."""
-    return f"'{data.protocol['dataset']}'" if "dataset" in data.protocol else "The table"
+    return f"'{protocol['dataset']}'" if "dataset" in protocol else "The table"

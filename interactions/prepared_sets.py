@@ -1,14 +1,15 @@
 """Prepared sets: sequences, vocabulary and catalogue in one folder, or in one repository on the Hub.
 
 The folder holds the events of all histories (`histories.parquet`), one Parquet file per part, whose rows are views on
-these events, `items.parquet`, the tokenizer, `protocol.json`, which records how the data were made, and the features of
+these events (large sets: several shards of each), `items.parquet`, the tokenizer, `protocol.json`, which records how the data were made, and the features of
 the items, if there are any. User ids are left out, as they are no longer needed.
 """
 
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,14 @@ from huggingface_hub.errors import EntryNotFoundError, HFValidationError
 from seqrec.errors import SavedFolderError
 from seqrec.interactions.catalogue import Catalogue
 from seqrec.interactions.histories import Histories
-from seqrec.interactions.history_files import HISTORIES, IMPRESSION_FILES, PART_FILES, read_sequences, write_sequences
+from seqrec.interactions.history_files import (
+    HISTORIES,
+    IMPRESSION_FILES,
+    PART_FILES,
+    read_sequences,
+    shards_of,
+    write_sequences,
+)
 from seqrec.interactions.hub_errors import explained
 from seqrec.interactions.item_features import ItemFeatures
 from seqrec.interactions.label_columns import label_names
@@ -39,6 +47,7 @@ PROTOCOL, ITEMS, CARD_NAME = "protocol.json", "items.parquet", "README.md"
 TOKENIZER = ("tokenizer.json", "tokenizer_config.json")
 OPTIONAL_FILES = (*FEATURE_FILES, *IMPRESSION_FILES)
 PREPARED_FILES = (HISTORIES, *PART_FILES, ITEMS, *TOKENIZER, PROTOCOL, CARD_NAME, *OPTIONAL_FILES)
+SHARDS = "*-[0-9]*-of-[0-9]*.parquet"  # of a large set
 CARD = """---
 {{ card_data }}
 ---
@@ -52,7 +61,7 @@ Histories of {{ users }} users over {{ items }} items{{ source }}, prepared for 
 seqrec train --dataset {{ name }} --output_dir runs/model
 ```
 
-Each row of `histories.parquet` holds one user's events, oldest first; `input_ids` are token ids. Each row of a part
+Each row of `histories.parquet`{{ shards }} holds one user's events, oldest first; `input_ids` are token ids. Each row of a part
 stands for the first `length` events of row number `history`, counted from 0. Held-out rows also have the item that came
 next (`target`) and its time (`target_timestamp`). `items.parquet` lists the original item ids in the order of their
 token ids, starting at 3, and `protocol.json` says how the data were filtered and split.{{ features }}{{ labels }}
@@ -89,14 +98,29 @@ class PreparedData:
         Raises:
             InputError: If the folder is not empty, or cannot be written.
         """
-        with whole_folder(folder, last=PROTOCOL) as part_folder:
+        with self.saving(folder, name=name) as part_folder:
             write_sequences(self.sequences, part_folder)
+
+    @contextmanager
+    def saving(self, folder: str | Path, *, name: str | None = None, num_shards: int = 1) -> Iterator[Path]:
+        """Write all of a prepared set but its sequences, which the block writes into the folder that it receives.
+
+        Args:
+            folder: As in `save`.
+            name: As in `save`.
+            num_shards: Number of shards of the sequences.
+
+        Raises:
+            InputError: See `save`.
+        """
+        with whole_folder(folder, last=PROTOCOL) as part_folder:
             self.items.save(part_folder / ITEMS)
             save_features(part_folder, self.features, self.feature_values)
             self.tokenizer.save_pretrained(part_folder)
             protocol = json.dumps(self.protocol, indent=2) + "\n"
             (part_folder / PROTOCOL).write_text(protocol, encoding="utf-8")
-            describe(self, name or Path(folder).resolve().name).save(part_folder / CARD_NAME)
+            describe(self, name or Path(folder).resolve().name, num_shards).save(part_folder / CARD_NAME)
+            yield part_folder
 
     @classmethod
     def load(cls, folder: str | Path) -> "PreparedData":
@@ -121,7 +145,7 @@ class PreparedData:
         return cls(sequences, tokenizer, items, protocol, features, feature_values)
 
 
-def describe(data: PreparedData, name: str) -> DatasetCard:
+def describe(data: PreparedData, name: str, num_shards: int = 1) -> DatasetCard:
     """Make the card of a prepared set; its metadata maps files to splits for `datasets`.
 
     Files with different columns belong to different configurations.
@@ -139,7 +163,10 @@ def describe(data: PreparedData, name: str) -> DatasetCard:
         DatasetCardData(
             tags=["sequential-recommendation", "seqrec"],
             configs=[
-                {"config_name": name, "data_files": [{"split": part, "path": file} for part, file in own.items()]}
+                {
+                    "config_name": name,
+                    "data_files": [{"split": part, "path": pattern(file, num_shards)} for part, file in own.items()],
+                }
                 for name, own in files.items()
             ],
         ),
@@ -150,9 +177,15 @@ def describe(data: PreparedData, name: str) -> DatasetCard:
         source=f", from the interactions of `{plain(protocol['dataset'])}`" if "dataset" in protocol else "",
         split_method=protocol["split_method"],
         split_sha256=protocol["split_sha256"],
+        shards="" if num_shards == 1 else f" (here in {num_shards} shards, as the parts are)",
         features=describe_features(data.features),
         labels=describe_labels(data.sequences),
     )
+
+
+def pattern(file: str, num_shards: int) -> str:
+    """Return the pattern of the names of a file's shards; its own name if it is the only one."""
+    return file if num_shards == 1 else file.replace(".", "-*.")
 
 
 def describe_features(features: ItemFeatures | None) -> str:
@@ -197,14 +230,14 @@ def find_prepared(dataset: str | Path) -> Path | None:
     except (EntryNotFoundError, HFValidationError, OSError):
         return None  # loading it as a table of interactions reports what is wrong
     with explained(str(dataset), "fetched"):
-        return Path(snapshot_download(str(dataset), repo_type="dataset", allow_patterns=list(PREPARED_FILES)))
+        return Path(snapshot_download(str(dataset), repo_type="dataset", allow_patterns=[*PREPARED_FILES, SHARDS]))
 
 
 def find_prepared_folder(folder: Path) -> Path | None:
     """Return a folder if it holds a prepared set; refuse an incomplete one."""
     if (folder / PROTOCOL).is_file():
         return folder
-    parts = [file for file in (HISTORIES, *PART_FILES) if (folder / file).exists()]
+    parts = [file for file in (HISTORIES, *PART_FILES) if shards_of(folder, file)]
     if parts and (folder / TOKENIZER[0]).exists():
         raise SavedFolderError(
             f"'{folder}' holds {', '.join(parts)} and a vocabulary, but no {PROTOCOL}: the prepared set is "

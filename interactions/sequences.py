@@ -20,7 +20,7 @@ from seqrec.interactions.splitting import PARTS, Split
 from seqrec.interactions.timestamps import to_plain_numbers
 from seqrec.interactions.tokenization_items import ItemTokenizer
 
-__all__ = ["build_histories", "build_sequences", "further"]
+__all__ = ["build_histories", "build_sequences", "further", "histories_of", "views_of_parts"]
 
 ALWAYS_READ = ("input_ids", "timestamps")  # event columns that every history has
 
@@ -56,14 +56,30 @@ def build_sequences(
             read (see `build_histories`).
     """
     log = build_histories(split.interactions, tokenizer, columns)
+    sequences = views_of_parts(log, split.part_N)
+    if impressions is None:
+        return sequences
+    return add_impressions(sequences, log, split, impressions, tokenizer, by_time=by_time)
+
+
+def views_of_parts(log: Histories, part_N: np.ndarray) -> dict[str, Histories]:
+    """Return the rows of the parts of a split, without impressions, as views on the histories of all users.
+
+    Args:
+        log: The histories.
+        part_N: Part of each event, as an index into `PARTS`.
+
+    Raises:
+        InputError: If a user's parts are out of order in time.
+    """
     user_N = np.repeat(np.arange(len(log)), log.lengths_R)
-    require_order(log, user_N, split.part_N)
-    num_train_U = np.bincount(user_N[split.part_N == 0], minlength=len(log))
+    require_order(log, user_N, part_N)
+    num_train_U = np.bincount(user_N[part_N == 0], minlength=len(log))
     users_R = np.flatnonzero(num_train_U)
     sequences = {"train": first_events(log, users_R, num_train_U[users_R])}
     num_before_N = np.arange(len(user_N)) - log.starts_R[user_N]
     for index, name in enumerate(PARTS[1:], start=1):
-        targets_R = np.flatnonzero((split.part_N == index) & (num_before_N > 0))
+        targets_R = np.flatnonzero((part_N == index) & (num_before_N > 0))
         sequences[name] = first_events(
             log,
             user_N[targets_R],
@@ -72,9 +88,7 @@ def build_sequences(
             target_timestamp=log.columns["timestamps"][targets_R],
             **{target_key(name): log.columns[name][targets_R] for name in label_names(log.columns)},
         )
-    if impressions is None:
-        return sequences
-    return add_impressions(sequences, log, split, impressions, tokenizer, by_time=by_time)
+    return sequences
 
 
 def build_histories(interactions: pl.DataFrame, tokenizer: ItemTokenizer, columns: Sequence[str] = ()) -> Histories:
@@ -89,11 +103,22 @@ def build_histories(interactions: pl.DataFrame, tokenizer: ItemTokenizer, column
         InputError: If a column is not registered, is missing from the table, or holds unsuitable values.
     """
     ordered = sort_interactions(interactions)
+    return histories_of(
+        ordered, tokenizer.encode_item_ids(ordered["item_id"]), to_plain_numbers(ordered["timestamp"]), columns
+    )
+
+
+def histories_of(ordered: pl.DataFrame, ids_N: np.ndarray, times: pl.Series, columns: Sequence[str] = ()) -> Histories:
+    """Make histories of a sorted table, its token ids and its times.
+
+    Raises:
+        InputError: See `build_histories`.
+    """
     users = ordered["user_id"].rle().struct.unnest()
     lengths_U = users["len"].cast(pl.Int64).to_numpy()
     events = {
-        "input_ids": tokenizer.encode_item_ids(ordered["item_id"]).astype(np.int32),
-        "timestamps": to_plain_numbers(ordered["timestamp"]).to_numpy(),
+        "input_ids": ids_N.astype(np.int32),
+        "timestamps": times.to_numpy(),
         **{name: read_column(ordered, name) for name in further(columns)},
     }
     return Histories(events, lengths_U.cumsum() - lengths_U, lengths_U, {"user_id": users["value"].to_numpy()})

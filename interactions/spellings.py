@@ -4,7 +4,7 @@ import warnings
 
 import polars as pl
 
-__all__ = ["warn_of_spellings"]
+__all__ = ["may_be_misspelled", "warn_of_spellings"]
 
 INVISIBLE = "[\u200b\u200c\u200d\u2060\ufeff]"  # zero-width characters
 WHOLE_DECIMAL = r"^([+-]?\d+)\.0*$"  # what integers become in a column with missing values
@@ -13,6 +13,11 @@ WHOLE_DECIMAL = r"^([+-]?\d+)\.0*$"  # what integers become in a column with mis
 def plain_spelling(ids: pl.Series) -> pl.Series:
     """Normalise spelling: " 126 " and "126.0" become "126", decomposed letters become composed."""
     return ids.str.normalize("NFC").str.replace_all(INVISIBLE, "").str.strip_chars().str.replace(WHOLE_DECIMAL, "${1}")
+
+
+def may_be_misspelled(ids: pl.Series) -> bool:
+    """Return whether some ids have another spelling, so that it takes a look at all of them."""
+    return ids.dtype == pl.String and not ids.equals(plain_spelling(ids))
 
 
 def warn_of_spellings(ids: pl.Series, noun: str) -> None:

@@ -1,6 +1,7 @@
 """Convert a table's column of timestamps, of many kinds, to numbers or datetimes, and to seconds since 1970."""
 
 import warnings
+from collections.abc import Mapping
 from datetime import UTC, date, datetime
 
 import polars as pl
@@ -9,7 +10,17 @@ from seqrec.errors import InputError
 from seqrec.interactions.one_line import one_line
 from seqrec.interactions.seconds import UNITS, count_units, numbers_given, unit_of
 
-__all__ = ["parse_timestamps", "period", "require_times", "to_plain_numbers", "unit_of_column", "warn_of_mixed_units"]
+__all__ = [
+    "are_whole",
+    "in_seconds",
+    "parse_timestamps",
+    "period",
+    "require_times",
+    "to_plain_numbers",
+    "unit_of_column",
+    "warn_of_mixed_units",
+    "warn_of_units",
+]
 
 # With "T" replaced by a space and "Z" by an offset.
 ISO_FORMATS = ("%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f%#z", "%Y-%m-%d", "%Y-%m-%d %H:%M")
@@ -111,14 +122,33 @@ def to_plain_numbers(timestamps: pl.Series) -> pl.Series:
         Int64 if all are whole, else Float64.
     """
     unit = unit_of_column(timestamps)
-    numbers = timestamps.dt.epoch("us") if timestamps.dtype.is_temporal() else timestamps
-    numbers = numbers.cast(pl.Float64 if numbers.dtype.is_float() else pl.Int64)
-    per_second = UNITS[unit] if unit else 1
+    return in_seconds(timestamps, unit, whole=are_whole(timestamps, unit))
+
+
+def in_seconds(timestamps: pl.Series, unit: str | None, *, whole: bool) -> pl.Series:
+    """Convert parsed timestamps of a unit to seconds; those of no unit stay.
+
+    Args:
+        timestamps: Some of the timestamps of a table.
+        unit: The unit of all of them; see `unit_of_column`.
+        whole: Whether all of them are whole seconds, so that the result is Int64.
+    """
+    numbers, per_second = as_numbers(timestamps), UNITS[unit] if unit else 1
     if per_second == 1:
         return numbers
-    if numbers.dtype.is_integer() and not (numbers % per_second != 0).any():
-        return numbers // per_second
-    return numbers / per_second
+    return numbers // per_second if whole else numbers / per_second
+
+
+def are_whole(timestamps: pl.Series, unit: str | None) -> bool:
+    """Return whether all parsed timestamps of a unit are integers, and whole seconds."""
+    numbers, per_second = as_numbers(timestamps), UNITS[unit] if unit else 1
+    return numbers.dtype.is_integer() and not (numbers % per_second != 0).any()
+
+
+def as_numbers(timestamps: pl.Series) -> pl.Series:
+    """Return parsed timestamps as numbers, datetimes as microseconds."""
+    numbers = timestamps.dt.epoch("us") if timestamps.dtype.is_temporal() else timestamps
+    return numbers.cast(pl.Float64 if numbers.dtype.is_float() else pl.Int64)
 
 
 def unit_of_column(timestamps: pl.Series) -> str | None:
@@ -170,11 +200,15 @@ def warn_of_mixed_units(timestamps: pl.Series) -> None:
     """
     if not timestamps.dtype.is_numeric():
         return
-    counts = count_units(timestamps.cast(pl.Float64).to_numpy())
+    warn_of_units(count_units(timestamps.cast(pl.Float64).to_numpy()))
+
+
+def warn_of_units(counts: Mapping[str, int]) -> None:
+    """Warn if there are timestamps of more than one unit, given their numbers by unit."""
     if len(counts) > 1:
         found = " and ".join(f"{count:,} in {unit}" for unit, count in counts.items())
         warnings.warn(
             f"Timestamps seem to mix units: {found} since 1970. Those in the smaller unit count as later than all "
             "others. Convert them to one unit.",
-            stacklevel=3,
+            stacklevel=4,
         )

@@ -1,0 +1,233 @@
+"""Prepare interactions of any size as a prepared set, with bounded memory; after an interruption, go on from there.
+
+The table is divided by users into parts that fit in memory. What all parts together decide (the vocabulary, filters,
+cut-off times, the hash of the split) is counted part by part, so that the set is that of `prepare`, in several shards.
+"""
+
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import polars as pl
+from tqdm.auto import tqdm
+
+from seqrec.errors import InputError
+from seqrec.interactions.data_arguments import DataArguments
+from seqrec.interactions.derived_labels import parse_derivation
+from seqrec.interactions.divided_encoding import Encoding, encode_shard
+from seqrec.interactions.divided_splits import hash_split, split_events
+from seqrec.interactions.divided_tables import Divided, SortedPart, divide_table, read_arrow, sort_part, write_arrow
+from seqrec.interactions.divided_vocabulary import DividedItems, prepared_items, read_own_items
+from seqrec.interactions.history_files import HISTORIES, shard_name
+from seqrec.interactions.impressions import report_unused, require_events_beside
+from seqrec.interactions.kept_events import KeptEvents, Totals, totals_of, warn_of_ids
+from seqrec.interactions.large_protocol import RowCounts, empty_sequences, protocol_of_divided
+from seqrec.interactions.large_sources import LargeSource
+from seqrec.interactions.preparation import report_filters
+from seqrec.interactions.prepared_fit import require_rows
+from seqrec.interactions.prepared_sets import PreparedData
+from seqrec.interactions.sequences import further
+from seqrec.interactions.splitting import PARTS
+from seqrec.interactions.table_survey import survey
+from seqrec.interactions.timestamps import warn_of_units
+from seqrec.interactions.work_folder import Work, require_space, stamp, work_folder
+
+__all__ = ["ROWS_IN_MEMORY", "LargeSet", "prepare_large"]
+
+ROWS_IN_MEMORY = 5_000_000  # more than these are divided
+ROWS_PER_PART = 2_000_000
+MOST_PARTS = 500  # files open at once
+ROW_BYTES, COLUMN_BYTES = 55, 8  # on disk for a row, and for each further column of it
+BAR_DELAY = 0.5  # seconds
+SET = "set"  # the folder of the finished shards
+
+logger = logging.getLogger(__name__)
+One = TypeVar("One")
+
+
+@dataclass(frozen=True)
+class LargeSet:
+    """What was written: the rows of each part of the split, the number of items, and what became of the rows read."""
+
+    num_rows: dict[str, int]
+    num_items: int
+    counts: RowCounts
+
+
+def prepare_large(
+    arguments: DataArguments,
+    source: LargeSource,
+    output: str | Path,
+    *,
+    event_columns: Sequence[str] = (),
+    name: str | None = None,
+    progress: bool = False,
+    rows_per_part: int = ROWS_PER_PART,
+) -> LargeSet:
+    """Prepare interactions of any size; the set is equal to that of `prepare`.
+
+    Intermediate files lie in the folder `<output>.parts` until the set is complete. The same call after an interruption
+    goes on with the first part that is missing. In memory are one part at a time, and the items.
+
+    Args:
+        arguments: Which data to use, and how to split them.
+        source: The files of the data.
+        output: A new or empty folder.
+        event_columns: See `prepare`.
+        name: Name of the set on its card; see `PreparedData.save`.
+        progress: Whether to show progress bars.
+        rows_per_part: Interactions of a part.
+
+    Raises:
+        InputError: If the data cannot be used (see `prepare`), the disk has too little space, or `<output>.parts` holds
+            the work of another call, or one that is running.
+    """
+    plan = {
+        "files": [stamp(path) for path in source.files],
+        "settings": asdict_of(arguments),
+        "event_columns": list(event_columns),
+        "rows_per_part": rows_per_part,
+    }
+    show = partial(with_bar, disable=not progress)
+    with work_folder(Path(f"{output}.parts"), plan) as work:
+        divided, columns, items = divide(work, arguments, source, event_columns, rows_per_part)
+        parts = sort_parts(work, divided, arguments, event_columns, show)
+        warn_of_units(divided.units)
+        warn_of_ids(work, parts, items)
+        own_items = read_own_items(arguments, source, columns, items)
+        events = KeptEvents(work, parts, len(items))
+        totals = filter_events(events, arguments)
+        counts, cut_offs = split_events(events, totals, arguments)
+        encoding = Encoding.of(events, totals, counts, event_columns, cut_offs)
+        prepared = prepared_items(DividedItems(items, counts), own_items, arguments)
+        shards = encode_parts(encoding, show)
+        rows = RowCounts.of(divided, parts, totals)
+        sizes = dict(zip(PARTS, sum_of(shards, "num_rows"), strict=True))
+        protocol = protocol_of_divided(
+            source.name,
+            arguments,
+            totals,
+            hash_split(events, counts.num_parts, items),
+            rows,
+            sum_of(shards, "num_impressions"),
+            columns,
+        )
+        require_rows(sizes, protocol, ("validation", "test"))
+        if encoding.shown_are_whole is not None:
+            report_unused(rows.num_impressions, *sum_of(shards, "unused"))
+        first = work.path(SET) / shard_name(HISTORIES, 0, len(parts))
+        data = PreparedData(
+            empty_sequences(first, has_impressions=encoding.shown_are_whole is not None),
+            prepared.tokenizer,
+            prepared.catalogue,
+            protocol,
+            prepared.features,
+            prepared.feature_values,
+        )
+        with data.saving(output, name=name, num_shards=len(parts)) as folder:
+            for path in sorted(work.path(SET).iterdir()):
+                path.rename(folder / path.name)
+    return LargeSet(sizes, len(prepared.catalogue), rows)
+
+
+def asdict_of(arguments: DataArguments) -> dict[str, Any]:
+    """Return what determines a set, with the stamp of the table of items."""
+    settings = asdict(arguments)
+    if arguments.items is not None and Path(arguments.items).is_file():
+        settings["items"] = stamp(Path(arguments.items))
+    return settings
+
+
+def with_bar(things: Iterable[One], title: str, total: int, *, disable: bool) -> Iterable[One]:
+    """Show a progress bar of parts."""
+    return tqdm(things, desc=title, total=total, unit="part", delay=BAR_DELAY, disable=disable)
+
+
+def sum_of(shards: Sequence[Mapping[str, list[int]]], name: str) -> list[int]:
+    """Add up the numbers of all shards."""
+    return np.sum([shard[name] for shard in shards], axis=0).tolist()
+
+
+def divide(
+    work: Work, arguments: DataArguments, source: LargeSource, event_columns: Sequence[str], rows_per_part: int
+) -> tuple[Divided, dict[str, str], pl.Series]:
+    """Divide the table, unless that has been done.
+
+    Returns:
+        The parts, the names of the table's columns that differ from ours, and the raw ids of the items by their codes.
+    """
+    done = work.read("divided")
+    if done is None:
+        derived_from = [parse_derivation(text).column for text in arguments.derive or ()]
+        wanted = [*dict.fromkeys([*further(event_columns), *derived_from])]
+        table = survey(source.files, arguments.columns, wanted)
+        num_rows = sum(table.num_rows)
+        row_bytes = ROW_BYTES + COLUMN_BYTES * len(table.names) + length_of_ids(table.users)
+        require_space(work.folder, num_rows * row_bytes)
+        num_parts = min(-(-num_rows // rows_per_part), MOST_PARTS)
+        divided, items = divide_table(work, table, num_parts, arguments.derive)
+        write_arrow(items.to_frame(), work.path("items.arrow"))
+        done = {"divided": asdict(divided), "columns": table.other_names}
+        work.write("divided", done)
+    return Divided(**done["divided"]), done["columns"], read_arrow(work.path("items.arrow"))["item_id"]
+
+
+def length_of_ids(users: pl.Series) -> int:
+    """Return the mean length of ids that are text, 0 for integers."""
+    return round(float(users.str.len_bytes().mean() or 0)) if users.dtype == pl.String else 0  # type: ignore[arg-type]
+
+
+def sort_parts(
+    work: Work, divided: Divided, arguments: DataArguments, event_columns: Sequence[str], show: Callable[..., Any]
+) -> list[SortedPart]:
+    """Sort the parts that are not yet sorted; check that no row is lost.
+
+    Raises:
+        InputError: If there are no events.
+    """
+    found = []
+    for name in show(divided.parts, "Sorting", total=len(divided.parts)):
+        step = f"sorted-{name}"
+        if work.read(step) is None:
+            work.write(step, asdict(sort_part(work, name, event_columns, arguments.duplicates)))
+        work.path(name).unlink(missing_ok=True)
+        found.append(SortedPart(**work.read(step)))
+    if sum(part.num_read + part.num_impressions for part in found) != divided.num_rows:
+        raise InputError(f"Rows were lost in '{work.folder}'. Remove the folder, and prepare the data again.")
+    require_events_beside(sum(part.num_events for part in found), divided.num_rows)
+    return found
+
+
+def filter_events(events: KeptEvents, arguments: DataArguments) -> Totals:
+    """Drop rare users and items, as the arguments say, and log how many; repeats have been dropped before."""
+    num_read = sum(part.num_read for part in events.parts)
+    repeats = num_read - sum(part.num_events for part in events.parts)
+    minimums = (arguments.min_user_interactions, arguments.min_item_interactions)
+    before = totals_of(events) if repeats or max(minimums) > 1 else None
+    if max(minimums) > 1:
+        events.keep_k_core(*minimums)
+    totals = totals_of(events) if before is None or max(minimums) > 1 else before
+    if before is not None and sum(totals.num_events) < num_read:
+        report_filters(
+            (num_read, sum(before.num_users), before.num_items),
+            (sum(totals.num_events), sum(totals.num_users), totals.num_items),
+            repeats,
+        )
+    return totals
+
+
+def encode_parts(encoding: Encoding, show: Callable[..., Any]) -> list[dict[str, list[int]]]:
+    """Write the shards that are not yet written."""
+    events, found = encoding.events, []
+    folder, num_shards = events.work.path(SET), len(events.parts)
+    folder.mkdir(exist_ok=True)
+    for index in show(range(num_shards), "Encoding", total=num_shards):
+        step = f"shard-{index:05d}"
+        if events.work.read(step) is None or not (folder / shard_name(HISTORIES, index, num_shards)).exists():
+            events.work.write(step, encode_shard(encoding, index, folder))
+        found.append(events.work.read(step))
+    return found

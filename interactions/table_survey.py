@@ -1,0 +1,306 @@
+"""Read a table of interactions of any size in batches that all have the same columns and types.
+
+What only all rows together tell, such as the type of a column of text, is found out by a first pass, the survey.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pyarrow.parquet as pq
+
+from seqrec.errors import InputError
+from seqrec.interactions.column_names import REQUIRED_COLUMNS, choose_columns, possible_columns, rename_columns, renamed
+from seqrec.interactions.interactions import require_ids, require_no_nulls, require_no_special_tokens
+from seqrec.interactions.locations import table_suffix
+from seqrec.interactions.one_line import one_line
+from seqrec.interactions.timestamps import parse_timestamps
+from seqrec.interactions.user_partitions import batches_of, open_parquet
+
+__all__ = ["Survey", "batches", "survey"]
+
+BATCH_ROWS = 1_000_000  # rows of a Parquet file held at once
+SAMPLE_ROWS = 100_000  # users drawn to find the bounds of the parts
+UNTYPED = (pl.Null,)
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What a first pass over a table finds out.
+
+    Attributes:
+        files: The files that have rows, in order.
+        num_rows: Their numbers of rows.
+        names: Our names of the columns that are used, and the table's.
+        schema: The types of these columns, by our names, before they are parsed.
+        time_type: The type of the parsed timestamps.
+        users: A sample of the users, sorted, as `require_ids` returns them.
+    """
+
+    files: list[Path]
+    num_rows: list[int]
+    names: dict[str, str]
+    schema: dict[str, pl.DataType]
+    time_type: pl.DataType
+    users: pl.Series
+
+    @property
+    def other_names(self) -> dict[str, str]:
+        """The names of the table's columns that differ from ours."""
+        return renamed({name: own for name, own in self.names.items() if name in known_names()})
+
+    def bounds(self, num_parts: int) -> pl.Series:
+        """Return the first user of each part but the first, so that parts have about the same number of rows."""
+        places = (np.arange(1, num_parts) * len(self.users)) // num_parts
+        return self.users[places].unique().sort()
+
+
+@dataclass
+class UserSample:
+    """Users of a random sample of the rows, of bounded size."""
+
+    random: np.random.Generator = field(default_factory=lambda: np.random.default_rng(0))
+    drawn: list[pl.Series] = field(default_factory=list)
+    num_rows: int = 0
+
+    def add(self, users: pl.Series) -> None:
+        """Draw from further rows."""
+        self.num_rows += len(users)
+        share = min(1.0, SAMPLE_ROWS / self.num_rows)
+        self.drawn.append(users.filter(pl.Series(self.random.random(len(users)) < share)))
+
+
+def survey(files: Sequence[Path], columns: Mapping[str, str], further: Sequence[str]) -> Survey:
+    """Find the numbers of rows, the columns and their types, and draw a sample of the users.
+
+    Args:
+        files: The files of the table.
+        columns: Our names of columns, and the table's; see `read_interactions`.
+        further: Other columns to read, if the table has them, by the names that they have after the renaming.
+
+    Raises:
+        InputError: If a file cannot be read, lacks a column, has other columns than the first one, or its types do not
+            fit the others'; if there are no rows, or a user id or a timestamp cannot be used.
+    """
+    found = TableTypes(columns, further)
+    sample, num_rows, used = UserSample(), [], []
+    for path in files:
+        before = sample.num_rows
+        for table in survey_batches(path, found):
+            sample.add(table[found.own("user_id", table)])
+        if sample.num_rows > before:
+            used.append(path)
+            num_rows.append(sample.num_rows - before)
+    if not used:
+        name = files[0].parent if len(files) > 1 else files[0]
+        raise InputError(f"'{name}' has no rows. Give a table with one interaction per row.")
+    schema = found.unified()
+    users = pl.concat([one.rename("user_id").cast(schema["user_id"]) for one in sample.drawn]).drop_nulls()
+    return Survey(used, num_rows, found.names, schema, found.time_type(schema["timestamp"]), require_ids(users).sort())
+
+
+class TableTypes:
+    """The columns and types of a table's files, collected batch by batch.
+
+    Args:
+        columns: Our names of columns, and the table's.
+        further: Other columns to read.
+    """
+
+    def __init__(self, columns: Mapping[str, str], further: Sequence[str]) -> None:
+        self.columns, self.further = columns, further
+        self.first: tuple[Path, list[str]] | None = None
+        self.names: dict[str, str] = {}
+        self.types: dict[str, dict[pl.DataType, Path]] = {}
+        self.times: dict[str, Path] = {}
+        self.zones: dict[bool, Path] = {}
+
+    @property
+    def text_columns(self) -> list[str]:
+        """Columns of a text file to be read as text: ids, and timestamps, whose type all rows decide."""
+        possible = possible_columns(self.columns)
+        return [own for name in REQUIRED_COLUMNS for own in possible[name]]
+
+    def own(self, name: str, table: pl.DataFrame) -> str:
+        """Return the table's name of one of our columns."""
+        return choose_columns(table.columns, self.columns)[name]
+
+    def add_columns(self, path: Path, table: pl.DataFrame) -> None:
+        """Take note of the columns and types of a table, which may have no rows."""
+        if self.first is None:
+            renaming = rename_columns(table.clear(), self.columns)
+            chosen = choose_columns(table.columns, self.columns)
+            wanted = [name for name in renaming.columns if name in {*REQUIRED_COLUMNS, *self.further}]
+            self.names = {name: chosen.get(name, name) for name in wanted}
+            self.first = path, table.columns
+        first, expected = self.first
+        if set(table.columns) != set(expected):
+            raise InputError(
+                f"'{path}' and '{first}' have different columns ({one_line(', '.join(table.columns))}; and "
+                f"{one_line(', '.join(expected))}). All files must be parts of one table."
+            )
+        for name, own in self.names.items():
+            self.types.setdefault(name, {}).setdefault(table.schema[own], path)
+
+    def add_times(self, path: Path, times: pl.Series) -> None:
+        """Take note of the kind of timestamps that are text: numbers, dates with or without a time zone."""
+        if times.dtype != pl.String or times.null_count() == len(times):
+            return
+        parsed = with_place(path, 0, partial(parse_timestamps, times.drop_nulls().rename("timestamp")))
+        kind = "dates" if parsed.dtype.is_temporal() else "whole numbers" if parsed.dtype == pl.Int64 else "numbers"
+        self.times.setdefault(kind, path)
+        if kind == "dates":
+            text = times.str.strip_chars()
+            zoned = text.str.contains(r"[Tt ].*(?:[Zz]|[+-]\d{2}:?\d{2})$")
+            if zoned.any():
+                self.zones.setdefault(True, path)
+            if (~zoned & text.str.contains("[Tt ]")).any():
+                self.zones.setdefault(False, path)
+
+    def unified(self) -> dict[str, pl.DataType]:
+        """Return the types that hold the values of all files."""
+        return {name: self.unified_type(name) for name in self.names}
+
+    def unified_type(self, name: str) -> pl.DataType:
+        """Return the type that holds the values of a column in all files."""
+        kinds = [kind for kind in self.types[name] if kind not in UNTYPED] or [pl.Null()]
+        frames = [pl.DataFrame(schema={name: kind}) for kind in kinds]
+        for kind, frame in zip(kinds, frames, strict=True):
+            try:
+                frames[0] = pl.concat([frames[0], frame], how="vertical_relaxed")
+            except pl.exceptions.PolarsError as error:
+                raise InputError(
+                    f"'{self.types[name][kind]}' has {kind} in the column '{self.names[name]}', and "
+                    f"'{self.types[name][kinds[0]]}' has {kinds[0]}. All files must be parts of one table."
+                ) from error
+        return frames[0].schema[name]
+
+    def time_type(self, given: pl.DataType) -> pl.DataType:
+        """Return the type of the parsed timestamps; refuse those that mix kinds."""
+        if given != pl.String:
+            return parse_timestamps(pl.Series("timestamp", [], dtype=given)).dtype
+        if "dates" in self.times and len(self.times) > 1:
+            other = next(kind for kind in self.times if kind != "dates")
+            raise InputError(
+                f"'{self.times['dates']}' has dates as timestamps, and '{self.times[other]}' has {other}. Convert all "
+                "to one kind."
+            )
+        if len(self.zones) > 1:
+            raise InputError(
+                f"Some timestamps have a time zone (first in '{self.zones[True]}') and some have none (first in "
+                f"'{self.zones[False]}'). Give all of them one, or none for UTC."
+            )
+        if "dates" in self.times:
+            return pl.Datetime("us")
+        return pl.Float64() if "numbers" in self.times else pl.Int64()
+
+
+def survey_batches(path: Path, found: TableTypes) -> Iterator[pl.DataFrame]:
+    """Read what the survey needs of a file: of a Parquet file only some columns."""
+    if path.stat().st_size == 0:  # Spark writes these for empty partitions
+        return
+    if table_suffix(path) != ".parquet":
+        for table in batches_of(path, found.text_columns):
+            if table.height:
+                found.add_columns(path, all_null_columns_untyped(table))
+                found.add_times(path, table[found.own("timestamp", table)])
+                yield table
+        return
+    head = pl.from_arrow(open_parquet(path).schema_arrow.empty_table())
+    assert isinstance(head, pl.DataFrame)
+    if open_parquet(path).metadata.num_rows == 0:
+        return
+    found.add_columns(path, head)
+    time = found.own("timestamp", head)
+    wanted = [found.own("user_id", head), *([time] if head.schema[time] == pl.String else [])]
+    for table in parquet_batches(path, wanted):
+        if time in table.columns:
+            found.add_times(path, table[time])
+        yield table
+
+
+def all_null_columns_untyped(table: pl.DataFrame) -> pl.DataFrame:
+    """Return a table whose columns without values have no type: a text file tells none."""
+    empty = [name for name in table.columns if table[name].null_count() == table.height]
+    return table.with_columns(pl.lit(None).alias(name) for name in empty) if empty else table
+
+
+def batches(table: Survey) -> Iterator[pl.DataFrame]:
+    """Read a table in batches of our columns, parsed and checked like `read_interactions`, in the order of the rows.
+
+    Raises:
+        InputError: If a file cannot be read or has changed, or ids or timestamps are unusable; the message names it.
+    """
+    as_text = [table.names[name] for name, kind in table.schema.items() if kind == pl.String]
+    text_columns = [*as_text, *(table.names[name] for name in REQUIRED_COLUMNS)]
+    for path, expected in zip(table.files, table.num_rows, strict=True):
+        place = 0
+        for batch in file_batches(path, list(table.names.values()), text_columns):
+            yield with_place(path, place, partial(parsed, batch, table))
+            place += batch.height
+        if place != expected:
+            raise InputError(
+                f"'{path}' had {expected:,} rows at first and {place:,} later. Prepare the data when nothing else "
+                "writes to them."
+            )
+
+
+def parsed(batch: pl.DataFrame, table: Survey) -> pl.DataFrame:
+    """Rename the columns of a batch, convert them to the types of the whole table, and check ids and timestamps."""
+    found = batch.select(pl.col(own).alias(name) for name, own in table.names.items())
+    for name in REQUIRED_COLUMNS:
+        require_no_nulls(found[name])
+    found = found.cast(table.schema)
+    found = found.with_columns(
+        require_ids(found["user_id"]),
+        require_ids(found["item_id"]).cast(pl.String),
+        parse_timestamps(found["timestamp"]).cast(table.time_type),
+    )
+    require_no_special_tokens(found["item_id"])
+    return found
+
+
+def file_batches(path: Path, columns: Sequence[str], text_columns: Sequence[str]) -> Iterator[pl.DataFrame]:
+    """Read columns of a file in batches."""
+    if table_suffix(path) == ".parquet":
+        yield from parquet_batches(path, columns)
+    else:
+        yield from (table for table in batches_of(path, text_columns) if table.height)
+
+
+def parquet_batches(path: Path, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
+    """Read columns of a Parquet file in batches.
+
+    Raises:
+        InputError: If the file is damaged.
+    """
+    file: pq.ParquetFile = open_parquet(path)
+    rows = file.iter_batches(BATCH_ROWS, columns=list(columns))
+    while True:
+        try:
+            batch = next(rows, None)
+        except (OSError, ValueError) as error:  # ArrowInvalid is a ValueError
+            raise InputError(f"'{path}' is damaged: {one_line(error)}. Write it again.") from error
+        if batch is None:
+            return
+        table = pl.from_arrow(batch)
+        assert isinstance(table, pl.DataFrame)
+        yield table
+
+
+def with_place(path: Path, start: int, read: Callable[[], Any]) -> Any:
+    """Name the file, and the row where a batch begins, in the errors of reading it."""
+    try:
+        return read()
+    except InputError as error:
+        counted = f", rows counted from {start + 1:,}" if start else ""
+        raise InputError(f"In '{path}'{counted}: {error}") from error
+
+
+def known_names() -> tuple[str, ...]:
+    """Return our names of columns that tables may name differently."""
+    return tuple(possible_columns(None))
