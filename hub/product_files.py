@@ -9,7 +9,7 @@ from seqrec.errors import InputError
 from seqrec.hub.json_objects import broken, read_json_object
 from seqrec.hub.model_card import CURVE, ITEM_MAP, METRICS, RELIABILITY_PICTURE, SLICES_PICTURE
 from seqrec.interactions.item_features import ITEM_FEATURES
-from seqrec.interactions.prepared_sets import PREPARED_FILES
+from seqrec.interactions.prepared_sets import prepared_files
 from seqrec.modeling.saved_items import ITEMS, ITEMS_JSON
 from seqrec.modeling.weight_files import INDEX, SINGLE, shard_names
 
@@ -71,7 +71,7 @@ def prepared_set_files(folder: Path) -> list[Path]:
     Raises:
         InputError: If one of the files is a link.
     """
-    return present(folder, PREPARED_FILES)
+    return present(folder, prepared_files(folder))
 
 
 def present(folder: Path, names: Iterable[str]) -> list[Path]:

@@ -26,17 +26,17 @@ from seqrec.interactions.history_files import HISTORIES, shard_name
 from seqrec.interactions.impressions import report_unused, require_events_beside
 from seqrec.interactions.kept_events import KeptEvents, Totals, totals_of, warn_of_ids
 from seqrec.interactions.large_protocol import RowCounts, empty_sequences, protocol_of_divided
-from seqrec.interactions.large_sources import LargeSource
-from seqrec.interactions.preparation import report_filters
+from seqrec.interactions.large_sources import LargeSource, find_source
+from seqrec.interactions.preparation import report_filters, require_read_texts
 from seqrec.interactions.prepared_fit import require_rows
-from seqrec.interactions.prepared_sets import PreparedData
+from seqrec.interactions.prepared_sets import PreparedData, find_prepared
 from seqrec.interactions.sequences import further
 from seqrec.interactions.splitting import PARTS
 from seqrec.interactions.table_survey import survey
 from seqrec.interactions.timestamps import warn_of_units
 from seqrec.interactions.work_folder import Work, require_space, stamp, work_folder
 
-__all__ = ["ROWS_IN_MEMORY", "LargeSet", "prepare_large"]
+__all__ = ["ROWS_IN_MEMORY", "LargeSet", "large_source", "prepare_large"]
 
 ROWS_IN_MEMORY = 5_000_000  # more than these are divided
 ROWS_PER_PART = 2_000_000
@@ -56,6 +56,19 @@ class LargeSet:
     num_rows: dict[str, int]
     num_items: int
     counts: RowCounts
+
+
+def large_source(arguments: DataArguments) -> LargeSource | None:
+    """Return the files of a table that is too large to be prepared in memory; None for any other data.
+
+    Raises:
+        InputError: See `find_source`.
+    """
+    dataset = arguments.dataset
+    if dataset is None or arguments.streaming or (Path(dataset).exists() and find_prepared(dataset) is not None):
+        return None
+    source = find_source(dataset)
+    return source if source is not None and source.num_rows > ROWS_IN_MEMORY else None
 
 
 def prepare_large(
@@ -86,6 +99,7 @@ def prepare_large(
         InputError: If the data cannot be used (see `prepare`), the disk has too little space, or `<output>.parts` holds
             the work of another call, or one that is running.
     """
+    require_read_texts(arguments, None)
     plan = {
         "files": [stamp(path) for path in source.files],
         "settings": asdict_of(arguments),

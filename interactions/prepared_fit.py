@@ -72,8 +72,8 @@ def require_real_times(data: PreparedData) -> None:
         )
     if times.max() >= LAST_PLAUSIBLE.timestamp():
         raise InputError(
-            f"The model reads times in seconds, but {name_of(data.protocol)} was prepared with another unit. Prepare the "
-            "interactions again."
+            f"The model reads times in seconds, but {name_of(data.protocol)} was prepared with another unit. Prepare "
+            "the interactions again."
         )
 
 

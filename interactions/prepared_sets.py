@@ -1,8 +1,9 @@
 """Prepared sets: sequences, vocabulary and catalogue in one folder, or in one repository on the Hub.
 
 The folder holds the events of all histories (`histories.parquet`), one Parquet file per part, whose rows are views on
-these events (large sets: several shards of each), `items.parquet`, the tokenizer, `protocol.json`, which records how the data were made, and the features of
-the items, if there are any. User ids are left out, as they are no longer needed.
+these events, `items.parquet`, the tokenizer, `protocol.json`, which records how the data were made, and the features of
+the items, if there are any. Large sets have several shards of the first four; see `history_files`. User ids are left
+out, as they are no longer needed.
 """
 
 import json
@@ -41,7 +42,7 @@ from seqrec.interactions.splitting import PARTS
 from seqrec.interactions.tokenization_items import ItemTokenizer
 from seqrec.interactions.whole_files import whole_folder
 
-__all__ = ["PREPARED_FILES", "PreparedData", "find_prepared"]
+__all__ = ["PREPARED_FILES", "PreparedData", "find_prepared", "prepared_files"]
 
 PROTOCOL, ITEMS, CARD_NAME = "protocol.json", "items.parquet", "README.md"
 TOKENIZER = ("tokenizer.json", "tokenizer_config.json")
@@ -61,10 +62,11 @@ Histories of {{ users }} users over {{ items }} items{{ source }}, prepared for 
 seqrec train --dataset {{ name }} --output_dir runs/model
 ```
 
-Each row of `histories.parquet`{{ shards }} holds one user's events, oldest first; `input_ids` are token ids. Each row of a part
+Each row of `histories.parquet` holds one user's events, oldest first; `input_ids` are token ids. Each row of a part
 stands for the first `length` events of row number `history`, counted from 0. Held-out rows also have the item that came
 next (`target`) and its time (`target_timestamp`). `items.parquet` lists the original item ids in the order of their
-token ids, starting at 3, and `protocol.json` says how the data were filtered and split.{{ features }}{{ labels }}
+token ids, starting at 3, and `protocol.json` says how the data were filtered and
+split.{{ shards }}{{ features }}{{ labels }}
 """
 
 
@@ -177,7 +179,7 @@ def describe(data: PreparedData, name: str, num_shards: int = 1) -> DatasetCard:
         source=f", from the interactions of `{plain(protocol['dataset'])}`" if "dataset" in protocol else "",
         split_method=protocol["split_method"],
         split_sha256=protocol["split_sha256"],
-        shards="" if num_shards == 1 else f" (here in {num_shards} shards, as the parts are)",
+        shards="" if num_shards == 1 else f" The histories and the parts have {num_shards} shards each.",
         features=describe_features(data.features),
         labels=describe_labels(data.sequences),
     )
@@ -206,6 +208,11 @@ def describe_labels(sequences: Mapping[str, Histories]) -> str:
             "events and not chosen."
         )
     return found
+
+
+def prepared_files(folder: Path) -> list[str]:
+    """Return the names of the files that a prepared set can have, those of its shards included."""
+    return [*PREPARED_FILES, *(path.name for path in folder.glob(SHARDS))]
 
 
 def plain(name: str) -> str:

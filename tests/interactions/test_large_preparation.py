@@ -1,5 +1,7 @@
 """A set that is prepared part by part is the one that is prepared in memory."""
 
+from itertools import pairwise
+
 import numpy as np
 import polars as pl
 import pytest
@@ -61,7 +63,7 @@ def write_shards(table, folder, suffix, num_shards=3):
     """Write a table as files whose rows are in its order."""
     folder.mkdir()
     bounds = [len(table) * shard // num_shards for shard in range(num_shards + 1)]
-    for shard, (start, stop) in enumerate(zip(bounds[:-1], bounds[1:], strict=True)):
+    for shard, (start, stop) in enumerate(pairwise(bounds)):
         part, path = table[start:stop], folder / f"part-{shard:03d}{suffix}"
         part.write_parquet(path) if suffix == ".parquet" else part.write_csv(path)
     return folder

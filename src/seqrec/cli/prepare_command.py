@@ -84,14 +84,30 @@ def prepare_data(data_arguments: "DataArguments", flags: argparse.Namespace) -> 
     """Prepare as the flags say, and tell what was written."""
     from seqrec.configuration.configuration_next_item import NextItemConfig
     from seqrec.configuration.task_entries import NEXT_ITEM_TASK
+    from seqrec.interactions.large_preparation import large_source, prepare_large
     from seqrec.interactions.preparation import prepare
 
-    config = NextItemConfig(tasks=list(dict.fromkeys([NEXT_ITEM_TASK, *flags.tasks])))
-    data = prepare(data_arguments, event_columns=config.label_tasks)
-    data.save(flags.output_dir, name=flags.repo_id)
+    columns = NextItemConfig(tasks=list(dict.fromkeys([NEXT_ITEM_TASK, *flags.tasks]))).label_tasks
+    source = large_source(data_arguments)
+    if source is None:
+        data = prepare(data_arguments, event_columns=columns)
+        data.save(flags.output_dir, name=flags.repo_id)
+        num_rows, num_items = {part: len(rows) for part, rows in data.sequences.items()}, len(data.items)
+    else:
+        written = prepare_large(
+            data_arguments,
+            source,
+            flags.output_dir,
+            event_columns=columns,
+            name=flags.repo_id,
+            progress=not flags.quiet,
+        )
+        num_rows, num_items = written.num_rows, written.num_items
     if not flags.quiet:
-        parts = ", ".join(f"{len(rows):,} for {part.replace('_', ' ')}" for part, rows in data.sequences.items())
-        print(f"Wrote the histories ({parts}) and the {len(data.items):,} items to {printable(flags.output_dir)}.")
+        if source is not None:
+            print(written.counts.describe())
+        parts = ", ".join(f"{count:,} for {part.replace('_', ' ')}" for part, count in num_rows.items())
+        print(f"Wrote the histories ({parts}) and the {num_items:,} items to {printable(flags.output_dir)}.")
     if flags.repo_id is not None:
         from seqrec.hub.sharing import push_prepared_set
 
