@@ -31,6 +31,11 @@ class Work:
         """Return the path of a file in the folder."""
         return self.folder / name
 
+    @property
+    def has_results(self) -> bool:
+        """Whether a step is done."""
+        return any(path.name != PLAN for path in self.folder.glob("*.json"))
+
     def read(self, step: str) -> Any:
         """Return the result of a step that is done; None if it is not."""
         path = self.path(f"{step}.json")
@@ -60,8 +65,7 @@ def work_folder(folder: Path, plan: Mapping[str, Any]) -> Iterator[Work]:
         raise InputError(f"Another process is working in '{folder}'. Wait for it, or choose another output.") from error
     try:
         work = Work(folder)
-        earlier = work.read("plan")
-        if earlier is not None and earlier != json.loads(json.dumps(plan)):
+        if work.read("plan") not in (None, json.loads(json.dumps(plan))) and work.has_results:
             raise InputError(
                 f"'{folder}' holds the work of a call with other data or options. Repeat that call to finish it, or "
                 "remove the folder."
