@@ -4,6 +4,7 @@ Shape suffixes: N events of a part, I items.
 """
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -218,16 +219,16 @@ def by_text(events: KeptEvents, tables: Callable[[], Iterator[pl.DataFrame]]) ->
     bounds = text_bounds(events)
     writers: dict[int, pa.RecordBatchFileWriter] = {}
     names = [f"text-{index:05d}.arrow" for index in range(len(bounds) + 1)]
-    for table in tables():
-        range_N = bounds.search_sorted(table["user_id"].cast(pl.String), side="right").to_numpy()
-        for index in np.unique(range_N).tolist():
-            rows = table.filter(pl.Series(range_N == index)).to_arrow()
-            if index not in writers:
-                writers[index] = pa.ipc.new_file(str(events.work.path(names[index])), rows.schema)
-            writers[index].write_table(rows)
-    for index, writer in writers.items():
-        writer.close()
-        path = events.work.path(names[index])
+    with ExitStack() as stack:
+        for table in tables():
+            range_N = bounds.search_sorted(table["user_id"].cast(pl.String), side="right").to_numpy()
+            for index in np.unique(range_N).tolist():
+                rows = table.filter(pl.Series(range_N == index)).to_arrow()
+                if index not in writers:
+                    sink = stack.enter_context(pa.OSFile(str(events.work.path(names[index])), "wb"))
+                    writers[index] = stack.enter_context(pa.ipc.new_file(sink, rows.schema))
+                writers[index].write_table(rows)
+    for path in (events.work.path(names[index]) for index in writers):
         write_arrow(read_arrow(path).sort(pl.col("user_id").cast(pl.String), maintain_order=True), path)
     return [names[index] for index in sorted(writers)]
 

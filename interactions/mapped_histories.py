@@ -92,7 +92,7 @@ def read_json(path: Path) -> Any:
 
 
 class Columns:
-    """Arrays that are written to `.npy` files piece by piece.
+    """Arrays that are written to `.npy` files piece by piece, in a `with` block, at whose end the files are closed.
 
     Args:
         folder: Where the files are written, as `<prefix>.<name>.npy`.
@@ -112,7 +112,9 @@ class Columns:
             SavedFolderError: If the values have another type than earlier ones.
         """
         if name not in self.files:
-            self.files[name] = (self.folder / f"{self.prefix}.{name}.npy").open("wb")
+            path = self.folder / f"{self.prefix}.{name}.npy"
+            path.unlink(missing_ok=True)  # a process that has mapped it keeps the old file
+            self.files[name] = path.open("wb")
             self.types[name], self.sizes[name] = values.dtype, 0
             self.write_header(name)
         if values.dtype != self.types[name]:
@@ -133,23 +135,18 @@ class Columns:
         }
         np.lib.format.write_array_header_1_0(file, header)
 
-    def close(self) -> list[str]:
-        """Write the sizes, close the files, and return the names of the columns."""
-        for name, file in self.files.items():
-            before = data_offset(file)
+    def finish(self) -> list[str]:
+        """Write the sizes, and return the names of the columns."""
+        for name in self.files:
             self.write_header(name)
-            assert data_offset(file) == before
-            file.close()
         return list(self.files)
 
+    def __enter__(self) -> "Columns":
+        return self
 
-def data_offset(file: Any) -> int:
-    """Return where the data of a `.npy` file begin."""
-    with open(file.name, "rb") as written:
-        file.flush()
-        np.lib.format.read_magic(written)
-        np.lib.format.read_array_header_1_0(written)
-        return written.tell()
+    def __exit__(self, *error: object) -> None:
+        for file in self.files.values():
+            file.close()
 
 
 def row_groups(path: Path) -> Iterator[pa.Table]:
@@ -170,21 +167,21 @@ def row_groups(path: Path) -> Iterator[pa.Table]:
 
 def copy_histories(mapped: Path, shards: Sequence[Path], vocabulary_size: int) -> dict[str, list[str]]:
     """Copy the events of all histories, and the lengths of the histories; return the columns by prefix."""
-    columns, lengths, names = Columns(mapped, EVENTS), Columns(mapped, HISTORIES), None
-    for path in shards:
-        for table in row_groups(path):
-            require_events(table, vocabulary_size, path.name)
-            names = names or table.column_names
-            if table.column_names != names:
-                raise SavedFolderError(
-                    f"{path.name} has the columns {', '.join(table.column_names)}, but other shards {', '.join(names)}."
-                )
-            for name in names:
-                values, lengths_R = read_lists(name, table[name])
-                if len(values) or not columns.sizes.get(name):
+    names: list[str] = pq.read_schema(shards[0]).names
+    with Columns(mapped, EVENTS) as columns, Columns(mapped, HISTORIES) as lengths:
+        for path in shards:
+            for table in row_groups(path):
+                require_events(table, vocabulary_size, path.name)
+                if table.column_names != names:
+                    raise SavedFolderError(
+                        f"{path.name} has the columns {', '.join(table.column_names)}, but {shards[0].name} has "
+                        f"{', '.join(names)}."
+                    )
+                for name in names:
+                    values, lengths_R = read_lists(name, table[name])
                     columns.write(name, values, path.name)
-            lengths.write(LENGTHS, lengths_R, path.name)
-    return {EVENTS: columns.close(), HISTORIES: lengths.close()}
+                lengths.write(LENGTHS, lengths_R, path.name)
+        return {EVENTS: columns.finish(), HISTORIES: lengths.finish()}
 
 
 def map_log(mapped: Path, names: Sequence[str]) -> Histories:
@@ -195,14 +192,14 @@ def map_log(mapped: Path, names: Sequence[str]) -> Histories:
 
 def copy_views(mapped: Path, part: str, paths: Sequence[Path], log: Histories, vocabulary_size: int) -> list[str]:
     """Copy the rows of a part, with the places of their first events; return the columns."""
-    columns = Columns(mapped, part)
-    for path in paths:
-        for table in row_groups(path):
-            require_views(part, table, log, vocabulary_size, path.name)
-            rows = {name: table[name].to_numpy() for name in table.column_names}
-            for name, values in {"start": log.starts_R[rows.pop("history")], **rows}.items():
-                columns.write(name, values, path.name)
-    return columns.close()
+    with Columns(mapped, part) as columns:
+        for path in paths:
+            for table in row_groups(path):
+                require_views(part, table, log, vocabulary_size, path.name)
+                rows = {name: table[name].to_numpy() for name in table.column_names}
+                for name, values in {"start": log.starts_R[rows.pop("history")], **rows}.items():
+                    columns.write(name, values, path.name)
+        return columns.finish()
 
 
 def map_columns(mapped: Path, prefix: str, names: Sequence[str]) -> dict[str, np.ndarray]:
