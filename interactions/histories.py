@@ -229,10 +229,14 @@ class Histories:
 
     def held(self, name: str) -> np.ndarray:
         """Return an event column's values in these rows, each event once even if several rows share it."""
-        values = self.columns[name]
-        begun = np.bincount(self.starts_R, minlength=len(values) + 1)
-        ended = np.bincount(self.starts_R + self.lengths_R, minlength=len(values) + 1)
-        return values[(begun - ended).cumsum()[:-1] > 0]
+        values, order = self.columns[name], np.argsort(self.starts_R, kind="stable")
+        starts_R = self.starts_R[order]
+        reach_R = np.maximum.accumulate(starts_R + self.lengths_R[order])
+        is_new_R = np.append(True, starts_R[1:] > reach_R[:-1])[: len(order)]  # not joined to the rows before
+        step_N = np.zeros(len(values) + 1, dtype=np.int8)  # one byte per event: there may be billions
+        step_N[starts_R[is_new_R]] += 1
+        step_N[reach_R[np.append(is_new_R[1:], True)[: len(order)]]] -= 1
+        return values[step_N.cumsum(dtype=np.int8)[:-1].view(bool)]
 
     def places(self) -> slice | np.ndarray:
         """Return the index into the flat columns that selects the rows' events, in the order of the rows."""
