@@ -12,7 +12,11 @@ __all__ = ["COLUMN_FIELDS", "HELD_OUT", "SPLIT_FIELDS", "WHERE", "DataArguments"
 HELD_OUT = ("validation", "test")
 COLUMN_FIELDS = {name: f"{name}_column" for name in KNOWN_COLUMNS}  # our columns, and the fields of their names
 WHERE = {"dataset", "items", "item_features", "item_text_model", *COLUMN_FIELDS.values(), "streaming"}
-SPLIT_FIELDS = {"leave_one_out": {"validation_users"}, "temporal": {"validation_fraction", "test_fraction"}}
+SPLIT_FIELDS: dict[str, set[str]] = {
+    "leave_one_out": {"validation_users"},
+    "temporal": {"validation_fraction", "test_fraction"},
+    "official": set(),
+}
 
 
 @dataclass
@@ -27,9 +31,9 @@ class DataArguments:
     dataset: str | None = field(
         default=None,
         metadata={
-            "help": "ml-100k, synthetic, a file (CSV, TSV, Parquet, JSONL), a folder with interactions.* and "
-            "optionally items.*, or with parts of one table, a data set on the Hub (org/name), or the output of "
-            "`seqrec prepare`."
+            "help": "ml-100k, synthetic, a public set (ml-20m, yambda-50m, amazon-2023:Video_Games, …), a file (CSV, "
+            "TSV, Parquet, JSONL), a folder with interactions.* and optionally items.*, or with parts of one table, a "
+            "data set on the Hub (org/name), or the output of `seqrec prepare`."
         },
     )
     items: str | None = field(default=None, metadata={"help": "File with item_id, title and other columns."})
@@ -72,9 +76,12 @@ class DataArguments:
         },
     )
     streaming: bool = field(default=False, metadata={"help": "Stream a data set from the Hub, without a copy on disk."})
-    split_method: Literal["leave_one_out", "temporal"] = field(
+    split_method: Literal["leave_one_out", "temporal", "official"] = field(
         default="leave_one_out",
-        metadata={"help": "leave_one_out: test on each user's last item. temporal: test on the latest interactions."},
+        metadata={
+            "help": "leave_one_out: test on each user's last item. temporal: test on the latest interactions. "
+            "official: by the cut-off times published with the data set (yambda-…, amazon-2023:…)."
+        },
     )
     validation_users: int | None = field(
         default=None,
@@ -105,7 +112,7 @@ class DataArguments:
             if field_.name in self.fields_of_other_splits() and value != field_.default:
                 raise InputError(
                     f"{field_.name}={value} has no effect in the {self.split_method} split. Leave it out, or choose "
-                    "the other split_method."
+                    "another split_method."
                 )
 
     def fields_of_other_splits(self) -> set[str]:

@@ -12,6 +12,7 @@ from urllib.request import url2pathname
 
 from seqrec.errors import InputError
 from seqrec.interactions.one_line import one_line
+from seqrec.interactions.public_names import PUBLIC_SETS, parse_public_name
 
 __all__ = [
     "NAMED_SETS",
@@ -103,8 +104,10 @@ def require_dataset_name(name: str) -> None:
     """Refuse a name that is neither a named set, an existing path nor possibly a data set on the Hub.
 
     Raises:
-        InputError: On a mistyped path; the message suggests similar ones.
+        InputError: On a mistyped path or a missing part of a public set; the message suggests similar ones.
     """
+    if parse_public_name(name) is not None:
+        return
     path = local_path(name)
     before_colon = name.rpartition(":")[0]
     if name in NAMED_SETS or os.path.exists(path) or (before_colon and os.path.isdir(before_colon)):
@@ -113,7 +116,7 @@ def require_dataset_name(name: str) -> None:
         raise InputError(f"There is no file '{one_line(path)}'.{similar(path)}")
     if "/" in name and is_hub_name(name):
         return
-    near = get_close_matches(name, NAMED_SETS, n=1)
+    near = get_close_matches(name.partition(":")[0], (*NAMED_SETS, *PUBLIC_SETS), n=1)
     advice = f" Did you mean {near[0]}?" if near else similar(path)
     raise InputError(
         f"There is no file or folder '{one_line(name)}', and a data set on the Hub has a name such as org/name.{advice}"

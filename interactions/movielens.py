@@ -8,7 +8,6 @@ from the RecBole package, which holds the same rows in the same order. Both are 
 import hashlib
 import io
 import logging
-import os
 import subprocess
 import sys
 import tempfile
@@ -20,6 +19,7 @@ import polars as pl
 from tqdm.auto import tqdm
 
 from seqrec.errors import InputError
+from seqrec.interactions.cached_sets import cache_folder, given_folder
 from seqrec.interactions.whole_files import whole_file
 
 __all__ = ["ml_100k_folder"]
@@ -72,11 +72,10 @@ def ml_100k_folder() -> Path:
     Raises:
         InputError: If neither source can be reached; the message says where to put the files instead.
     """
-    given = os.environ.get("SEQREC_DATA_DIR")
-    if given and (Path(given) / NAME).is_dir():
-        return Path(given) / NAME
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    folder = cache / "seqrec" / NAME
+    given = given_folder(NAME)
+    if given is not None:
+        return given
+    folder = cache_folder() / NAME
     if not (folder / "interactions.parquet").is_file():
         interactions, items = fetch(folder)
         folder.mkdir(parents=True, exist_ok=True)

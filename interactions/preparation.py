@@ -19,6 +19,7 @@ from seqrec.interactions.interactions import drop_duplicates, filter_k_core
 from seqrec.interactions.item_feature_tables import fit_features
 from seqrec.interactions.item_features import ItemFeatures
 from seqrec.interactions.large_sources import require_one_frame
+from seqrec.interactions.official_splits import official_split
 from seqrec.interactions.one_line import one_line
 from seqrec.interactions.prepared_fit import require_event_columns, require_held_out, require_real_times
 from seqrec.interactions.prepared_sets import PreparedData, find_prepared
@@ -115,7 +116,7 @@ def prepare(
     )
     catalogue = Catalogue.from_interactions(split.train, tokenizer, data.items)
     features, feature_values = read_features(data.items, catalogue, arguments, earlier_features)
-    by_time = arguments.split_method == "temporal"
+    by_time = arguments.split_method != "leave_one_out"
     sequences = build_sequences(split, tokenizer, event_columns, impressions=impressions, by_time=by_time)
     prepared = PreparedData(
         sequences,
@@ -284,6 +285,8 @@ def load_prepared(
 
 def split_interactions(interactions: pl.DataFrame, arguments: DataArguments) -> Split:
     """Split as the arguments say."""
+    if arguments.split_method == "official":
+        return official_split(interactions, arguments.dataset)
     if arguments.split_method == "temporal":
         return temporal(
             interactions,

@@ -19,6 +19,7 @@ from seqrec.interactions.item_tables import read_items, warn_of_untitled
 from seqrec.interactions.locations import NAMED_SETS, SUFFIXES, is_hub_name, local_path, similar, table_suffix
 from seqrec.interactions.movielens import ml_100k_folder
 from seqrec.interactions.one_line import one_line
+from seqrec.interactions.public_sets import find_public_set
 from seqrec.interactions.synthetic import synthetic_interactions, synthetic_items
 from seqrec.interactions.table_parts import read_parts
 
@@ -63,9 +64,10 @@ def load_interactions(
     """Load interactions by the name of a data set, or from a frame.
 
     Args:
-        dataset: `ml-100k` or `synthetic`; a CSV, TSV, Parquet or JSON file; a folder with `interactions.*` and
-            optionally `items.*`, or with parts of one table; a data set on the Hub (`org/name`, or
-            `org/name:train+test` to choose splits); or a frame.
+        dataset: `ml-100k`, `synthetic` or a public set such as `ml-20m`, `yambda-50m:likes` or
+            `amazon-2023:Video_Games`, which is downloaded when first used (see `parse_public_name`); a CSV, TSV,
+            Parquet or JSON file; a folder with `interactions.*` and optionally `items.*`, or with parts of one table; a
+            data set on the Hub (`org/name`, or `org/name:train+test` to choose splits); or a frame.
         columns: Maps our column names to the table's; see `read_interactions`.
         remembered: The same for the table that a model was trained on; see `read_interactions`.
         items: File or frame with `item_id` and `title`; replaces the data set's own.
@@ -85,7 +87,7 @@ def load_interactions(
         name=found.name,
         interactions=interactions,
         items=None if items is None else read_items(items, columns=own_names, features=item_features),
-        terms=TERMS.get(dataset) if isinstance(dataset, str) else None,
+        terms=found.terms,
         is_on_hub=found.is_on_hub,
         columns=own_names,
     )
@@ -96,12 +98,13 @@ def load_interactions(
 
 @dataclass(frozen=True)
 class Located:
-    """A data set that was found: its name, and its interactions and items as files or frames."""
+    """A data set that was found: its name, its interactions and items as files or frames, and its terms of use."""
 
     name: str | None
     interactions: Any
     items: Any = None
     is_on_hub: bool = False
+    terms: str | None = None
 
 
 def locate(dataset: Any, *, text_columns: Sequence[str], streaming: bool) -> Located:
@@ -111,14 +114,10 @@ def locate(dataset: Any, *, text_columns: Sequence[str], streaming: bool) -> Loc
     if dataset == "synthetic":
         return Located("synthetic", synthetic_interactions(), synthetic_items())
     if dataset == "ml-100k":
-        folder = ml_100k_folder()
-        interactions = find_table(folder, "interactions")
-        if interactions is None:
-            raise InputError(
-                f"'{folder}' holds no interactions ({', '.join('interactions' + suffix for suffix in SUFFIXES)}). Put "
-                "them there, or remove the folder to download MovieLens 100K."
-            )
-        return Located("ml-100k", interactions, find_table(folder, "items"))
+        return downloaded("ml-100k", "MovieLens 100K", ml_100k_folder(), TERMS["ml-100k"])
+    if (public := find_public_set(dataset)) is not None:
+        public.require_one_table()
+        return downloaded(str(public.name), str(public.name), public.folder(), public.terms)
     path = local_path(dataset)
     if os.path.isdir(path):  # Path.is_dir raises on names that are too long
         name, interactions = path.resolve().name, find_table(path, "interactions")
@@ -138,6 +137,17 @@ def locate(dataset: Any, *, text_columns: Sequence[str], streaming: bool) -> Loc
         )
     table = load_hub_table(str(dataset), text_columns=text_columns, streaming=streaming)
     return Located(str(dataset).partition(":")[0], table, is_on_hub=True)
+
+
+def downloaded(name: str, title: str, folder: Path, terms: str) -> Located:
+    """Find the tables of a named set in the folder that it is kept in."""
+    interactions = find_table(folder, "interactions")
+    if interactions is None:
+        raise InputError(
+            f"'{folder}' holds no interactions ({', '.join('interactions' + suffix for suffix in SUFFIXES)}). Put "
+            f"them there, or remove the folder to download {title}."
+        )
+    return Located(name, interactions, find_table(folder, "items"), terms=terms)
 
 
 def find_table(folder: Path, stem: str) -> Path | None:
