@@ -4,11 +4,10 @@ import errno
 from pathlib import Path
 
 from huggingface_hub import constants, hf_hub_download
-from huggingface_hub.errors import EntryNotFoundError
+from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
 from seqrec.errors import InputError
 from seqrec.interactions.hub_errors import explained
-from seqrec.interactions.one_line import one_line
 
 __all__ = ["hub_file"]
 
@@ -28,18 +27,20 @@ def hub_file(repo_id: str, path: str, revision: str | None = None) -> Path:
         HubError: If the Hub refuses, or has no such revision.
         HubConnectionError: If it cannot be reached, or fails.
     """
-    try:
-        with explained(repo_id, "downloaded"):
+    with explained(repo_id, "downloaded"):
+        try:
             return Path(hf_hub_download(repo_id, path, repo_type="dataset", revision=revision))
-    except EntryNotFoundError as error:
-        raise InputError(
-            f"The data set '{repo_id}' has no file '{path}' (revision {revision or 'main'}). Its files have changed: "
-            "give an earlier commit after the name, as in NAME@COMMIT."
-        ) from error
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise InputError(f"'{path}' of '{repo_id}' could not be saved: {one_line(error)}.") from error
-        raise InputError(
-            f"'{path}' of '{repo_id}' does not fit on the disk of '{constants.HF_HUB_CACHE}'. Free some space, or set "
-            "HF_HOME to a folder on another disk; then try again, which resumes the download."
-        ) from error
+        except LocalEntryNotFoundError:  # no connection
+            raise
+        except EntryNotFoundError as error:
+            raise InputError(
+                f"The data set '{repo_id}' has no file '{path}' (revision {revision or 'main'}). Its files have "
+                "changed: give an earlier commit after the name, as in NAME@COMMIT."
+            ) from error
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            raise InputError(
+                f"'{path}' of '{repo_id}' does not fit on the disk of '{constants.HF_HUB_CACHE}'. Free some space, or "
+                "set HF_HOME to a folder on another disk; then try again, which resumes the download."
+            ) from error

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import polars as pl
 
-from seqrec.errors import InputError
+from seqrec.errors import InputError, SeqrecError
 from seqrec.interactions.one_line import one_line
 
 __all__ = ["PART_PREFIX", "whole_file", "whole_folder", "write_text_whole"]
@@ -107,6 +107,8 @@ def explained_failure(path: str | Path) -> Iterator[None]:
     """Turn write errors of the system or of polars into an `InputError` that names the path."""
     try:
         yield
+    except SeqrecError:  # explained already; a lost connection is an OSError too
+        raise
     except (OSError, pl.exceptions.PolarsError) as error:
         raise InputError(f"'{path}' could not be written: {one_line(error)}.") from error
 
