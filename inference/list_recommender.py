@@ -14,12 +14,12 @@ from seqrec.inference.label_predictor import LabelPredictor
 from seqrec.inference.recommendations import Recommendations, describe
 from seqrec.inference.sessions import Session, encode_sessions, requests_of, sessions_in
 from seqrec.interactions.catalogue import Catalogue
-from seqrec.interactions.item_filters import find_items
-from seqrec.interactions.item_rows import by_token
+from seqrec.interactions.item_sets import ItemSet
 from seqrec.interactions.polars_threads import require_polars
-from seqrec.interactions.raw_ids import ItemIds, Unknown, encode_lists, read_ids
+from seqrec.interactions.raw_ids import ItemIds, Unknown, encode_lists, look_up, read_ids
 from seqrec.interactions.request_options import require_list_length, require_switch
 from seqrec.interactions.request_reading import AllowDeny, read_requests, warn_of_empty
+from seqrec.interactions.special_tokens import UNK_ID
 from seqrec.interactions.timed_requests import Unsorted
 from seqrec.search.diversity import Diversifier, make_diversifier
 from seqrec.search.diversity_options import DiversityMethod, DiversityOptions
@@ -86,8 +86,8 @@ class ListRecommender(LabelPredictor):
                 `"error"` to raise.
             exclude_seen: Whether to leave out the items of the history.
             allow: The only ids that may be recommended: one list for all, or one for each history. An empty list
-                allows nothing.
-            deny: Ids that may not be recommended: one list for all, or one for each history.
+                allows nothing. For long lists that are used again, see `item_set`.
+            deny: Ids that may not be recommended: one list for all, or one for each history; see `allow`.
             where: A condition on the columns of the items (`items.frame`), such as
                 `"year >= 1990 and 'Comedy' in genres"`; only items that meet it are recommended. See `find_items`.
             min_score: Items that score lower are left out, so lists may be shorter than k. The scores of popular items,
@@ -177,6 +177,29 @@ class ListRecommender(LabelPredictor):
         ]
         return found[0] if requests.is_single else found
 
+    def item_set(self, item_ids: ItemIds) -> ItemSet:
+        """Look up items once, to allow or deny them in many requests.
+
+        With a million ids, looking them up takes most of a request's time. `allow` and `deny` take the result wherever
+        they take a list of ids: for all histories, or for some of them.
+
+        Args:
+            item_ids: Raw ids. Unknown ones are left out, with a warning.
+
+        Returns:
+            A set for this recommender, as long as no items are added to it.
+
+        Raises:
+            InputError: If these are no ids.
+
+        Example:
+            >>> in_stock = recommender.item_set(stock["item_id"])  # doctest: +SKIP
+            >>> recommender.recommend(["50", "181"], allow=in_stock)  # doctest: +SKIP
+        """
+        names = read_ids(item_ids, where="item_set", ordered=False)
+        token_ids, _ = look_up(names, self.tokenizer.look_up, where="item_set")
+        return ItemSet(token_ids[token_ids != UNK_ID], self.tokenizer.look_up)
+
     def rerankers(
         self,
         k: int,
@@ -206,13 +229,15 @@ class ListRecommender(LabelPredictor):
         if where is None:
             return allowed
         require_polars()
-        meets_V = by_token(find_items(where, self.items.frame).to_numpy()).astype(bool)
+        meets_V = self.items.meeting(where)
         return [np.flatnonzero(meets_V)] if allowed is None else [ids[meets_V[ids]] for ids in allowed]
 
-    def encode_list(self, item_ids: ItemIds | None, *, where: str) -> list[np.ndarray] | None:
+    def encode_list(self, item_ids: ItemIds | ItemSet | None, *, where: str) -> list[np.ndarray] | None:
         """Encode the known items of an allow or deny list that applies to all users."""
         if item_ids is None:
             return None
+        if isinstance(item_ids, ItemSet):
+            return encode_lists(item_ids, 0, self.tokenizer.look_up, where=where)
         return encode_lists(read_ids(item_ids, where=where, ordered=False), 0, self.tokenizer.look_up, where=where)
 
     def check_k(self, k: int) -> int:

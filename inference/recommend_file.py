@@ -49,7 +49,8 @@ def recommend_file(
     """Recommend for every user of a file of interactions, or of a folder with parts of one table.
 
     A large table is divided by users into parts, which are answered one after the other, so that memory is bounded. The
-    result is that of `Recommender.recommend_frame`, whatever the number of parts. The same call after an interruption,
+    result is that of `Recommender.recommend_frame`, whatever the number of parts, except for the last digits of scores,
+    which depend on the histories in a batch. The same call after an interruption,
     such as a crash or a full disk, goes on with the first part that is missing.
 
     The output is a file or a folder. Parts for a file lie in the folder `<output>.parts` until the last one is done;

@@ -17,6 +17,7 @@ from seqrec.inference.item_columns import require_item_columns
 from seqrec.inference.list_recommender import BY_POPULARITY, ListRecommender
 from seqrec.inference.recommend_file import RecommendedFile, recommend_file
 from seqrec.inference.user_tables import read_user_table, user_lists
+from seqrec.interactions.item_sets import ItemSet
 from seqrec.interactions.polars_threads import require_polars
 from seqrec.interactions.raw_ids import ItemIds, Unknown
 from seqrec.interactions.request_options import require_switch
@@ -37,8 +38,8 @@ class TableRecommender(ListRecommender):
         *,
         at: Any = None,
         exclude_seen: bool = True,
-        allow: ItemIds | None = None,
-        deny: ItemIds | None = None,
+        allow: ItemIds | ItemSet | None = None,
+        deny: ItemIds | ItemSet | None = None,
         where: str | None = None,
         min_score: float | None = None,
         item_columns: Sequence[str] = (),
@@ -182,15 +183,22 @@ class TableRecommender(ListRecommender):
                 "min_exposure balances the lists of all users, but recommend_file never holds them all. Leave it out, "
                 "or call recommend_frame."
             )
+        options |= {name: self.given_items(name, options[name]) for name in ("allow", "deny") if name in options}
+        told = {name: ids.token_ids.tolist() if isinstance(ids, ItemSet) else ids for name, ids in options.items()}
         return recommend_file(
             partial(self.recommend_frame, k=self.check_k(k), columns=columns, **options),
             source,
             output,
             settings=lambda: {
-                **{"k": k, "columns": columns, "options": options},
+                **{"k": k, "columns": columns, "options": told},
                 **{"model": model_sha256(self.model), "items": self.items.sha256()},
             },
             columns=columns,
             remembered=self.columns,
             progress=progress,
         )
+
+    def given_items(self, name: str, item_ids: ItemIds | ItemSet | None) -> ItemSet | None:
+        """Look up an allow or deny list for all parts of a file."""
+        encoded = self.encode_list(item_ids, where=name)
+        return None if encoded is None else ItemSet(encoded[0], self.tokenizer.look_up)

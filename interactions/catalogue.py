@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike
 from seqrec.errors import InputError
 from seqrec.interactions.category_features import find_separator, item_values
 from seqrec.interactions.item_categories import ItemCategories
+from seqrec.interactions.item_filters import find_items
 from seqrec.interactions.item_rows import by_token, rows_of, token_ids_of
 from seqrec.interactions.item_tables import read_items
 from seqrec.interactions.one_line import one_line
@@ -26,6 +27,8 @@ from seqrec.interactions.table_frames import take_frame
 from seqrec.interactions.tokenization_items import ItemTokenizer
 
 __all__ = ["Catalogue"]
+
+KNOWN_CONDITIONS = 64  # conditions whose items are kept
 
 
 class Catalogue:
@@ -44,6 +47,7 @@ class Catalogue:
             raise InputError(f"The catalogue {problem}. Give one row per item, in the order of the token ids.")
         self.frame = frame
         self.known_categories: dict[str, ItemCategories] = {}
+        self.known_conditions: dict[str, np.ndarray] = {}
 
     @classmethod
     def of(cls, items: Any) -> "Catalogue":
@@ -234,6 +238,22 @@ class Catalogue:
         codes = pl.DataFrame({"value": counted, "code": np.arange(len(counted))})
         codes_E = pairs.join(codes, on="value", maintain_order="left")["code"].to_numpy()
         return ItemCategories.of_pairs(tuple(counted), token_ids_of(pairs["row"].to_numpy()), codes_E, self.vocab_size)
+
+    def meeting(self, where: str) -> np.ndarray:
+        """Return which items meet a condition, by token id (V,): bool, false for special tokens.
+
+        The results of the latest conditions are kept, as requests ask for them again.
+
+        Raises:
+            InputError: See `find_items`.
+        """
+        found = self.known_conditions.get(where) if isinstance(where, str) else None
+        if found is None:
+            found = by_token(find_items(where, self.frame).to_numpy()).astype(bool)
+            if len(self.known_conditions) >= KNOWN_CONDITIONS:
+                self.known_conditions.pop(next(iter(self.known_conditions), ""), None)
+            self.known_conditions[where] = found
+        return found
 
     def sha256(self) -> str:
         """Return a hash of all columns, as 64 hexadecimal digits."""

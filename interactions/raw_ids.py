@@ -6,13 +6,14 @@ read once). An id is text or an integer. Nested one level deeper, a container ho
 
 import re
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from io import IOBase
 from typing import Any, Literal
 
 import numpy as np
 
 from seqrec.errors import InputError
+from seqrec.interactions.item_sets import ItemSet
 from seqrec.interactions.special_tokens import UNK_ID
 
 __all__ = [
@@ -227,14 +228,38 @@ def encode_lists(lists: Any, num_users: int, encode: Encode, *, where: str) -> l
         The token ids of one list for all, which includes an empty list, or of `num_users` lists.
 
     Raises:
-        InputError: As for `read_ids`, or if there are neither one nor `num_users` lists.
+        InputError: As for `read_ids`, or if there are neither one nor `num_users` lists, or an `ItemSet` is of another
+            vocabulary.
     """
     if lists is None:
         return None
+    if isinstance(lists, ItemSet):
+        return [lists.of(encode, where=where)]
+    if isinstance(lists, list | tuple) and any(isinstance(ids, ItemSet) for ids in lists):
+        return encode_sets(lists, num_users, encode, where=where)
     found, is_one_for_all = read_lists(lists, where=where)
-    if not is_one_for_all and len(found) != num_users:
-        raise InputError(
-            f"{where} has {len(found)} lists for {num_users} histories. Give one list for each, or one for all."
-        )
+    if not is_one_for_all:
+        require_one_each(found, num_users, where)
     encoded = [look_up(names, encode, where=where)[0] for names in found]
     return [token_ids[token_ids != UNK_ID] for token_ids in encoded]
+
+
+def encode_sets(lists: Sequence[Any], num_users: int, encode: Encode, *, where: str) -> list[np.ndarray]:
+    """Encode lists for each user, some of which are an `ItemSet`."""
+    require_one_each(lists, num_users, where)
+    found = []
+    for ids in lists:
+        if isinstance(ids, ItemSet):
+            found.append(ids.of(encode, where=where))
+        else:
+            token_ids, _ = look_up(read_ids(ids, where=where, ordered=False), encode, where=where)
+            found.append(token_ids[token_ids != UNK_ID])
+    return found
+
+
+def require_one_each(lists: Sequence[Any], num_users: int, where: str) -> None:
+    """Raise an `InputError` unless there are as many lists as histories."""
+    if len(lists) != num_users:
+        raise InputError(
+            f"{where} has {len(lists)} lists for {num_users} histories. Give one list for each, or one for all."
+        )

@@ -10,6 +10,7 @@ import numpy as np
 from seqrec.errors import InputError
 from seqrec.interactions.events import TIME_COLUMNS, event_column
 from seqrec.interactions.histories import Histories
+from seqrec.interactions.item_sets import ItemSet
 from seqrec.interactions.label_columns import is_label
 from seqrec.interactions.raw_ids import (
     Encode,
@@ -26,7 +27,7 @@ from seqrec.interactions.timed_requests import Unsorted, ask_at, read_event_time
 
 __all__ = ["AllowDeny", "Requests", "read_requests", "warn_of_empty"]
 
-AllowDeny = ItemIds | Iterable[ItemIds] | None
+AllowDeny = ItemIds | ItemSet | Iterable[ItemIds | ItemSet] | None
 ITEMS_ONLY = ("input_ids",)
 
 

@@ -1,7 +1,7 @@
 """Build an index of a catalogue: exact, or approximate by faiss for more than a million items.
 
 Shape suffixes: B users, V vocabulary, D hidden size, K list length, M candidates, S excluded items,
-H hidden items.
+H hidden items, A allowed items.
 """
 
 from math import isqrt
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from seqrec.errors import InputError
 from seqrec.interactions.special_tokens import NUM_SPECIAL_TOKENS
-from seqrec.search.exact_index import ExactIndex, rescore
+from seqrec.search.exact_index import ExactIndex, PartOfIndex, rescore
 from seqrec.search.index_names import IndexName
 from seqrec.search.interfaces import Index
 
@@ -104,6 +104,10 @@ class ApproximateIndex:
             excluded = excluded_BS if excluded_BS is None or len(excluded_BS) == 1 else excluded_BS[unsure_B]
             scores_BK[unsure_B], ids_BK[unsure_B] = self.exact.search(users_BD[unsure_B], k, excluded_BS=excluded)
         return scores_BK, ids_BK
+
+    def within(self, allowed_A: Tensor | None, denied_S: Tensor | None) -> ExactIndex | PartOfIndex:
+        """Return an exact index of fewer items; see `ExactIndex.within`."""
+        return self.exact.within(allowed_A, denied_S)
 
     def candidates(self, users_BD: Tensor, num_candidates: int) -> Any:
         """Return places in `token_ids_N` found by faiss; −1 where it found no more."""

@@ -42,6 +42,10 @@ class Index(Protocol):
         """Return `scores_BK` and `token_ids_BK`."""
         ...
 
+    def within(self, allowed_A: Tensor | None, denied_S: Tensor | None) -> "Index":
+        """Return an index of the items that are allowed, all if None, and not denied; see `ExactIndex.within`."""
+        ...
+
 
 class Reranker(Protocol):
     """Chooses and orders the items of a list from the best items that an index found."""

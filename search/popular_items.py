@@ -4,12 +4,14 @@ Shape suffixes: B users, V vocabulary, W windows of days, K list length, S exclu
 items.
 """
 
+from copy import copy
+
 import numpy as np
 import torch
 from torch import Tensor
 
 from seqrec.interactions.special_tokens import NUM_SPECIAL_TOKENS
-from seqrec.search.exact_index import ExactIndex
+from seqrec.search.exact_index import ExactIndex, PartOfIndex
 
 __all__ = ["PopularItems", "interaction_shares"]
 
@@ -28,7 +30,7 @@ class PopularItems:
 
     def __init__(self, shares_V: np.ndarray, *, device: torch.device, hidden_H: Tensor | None = None) -> None:
         ranks_V = np.unique(shares_V, return_inverse=True)[1].astype(np.float32)
-        self.by_rank = ExactIndex(torch.from_numpy(ranks_V)[:, None].to(device), hidden_H)
+        self.by_rank: ExactIndex | PartOfIndex = ExactIndex(torch.from_numpy(ranks_V)[:, None].to(device), hidden_H)
         self.log_shares_V = torch.from_numpy(np.log(shares_V).astype(np.float32)).to(device)
         self.device = device
 
@@ -39,6 +41,12 @@ class PopularItems:
         ones_B1 = torch.ones(len(users_BD), 1, device=self.device)
         _, ids_BK = self.by_rank.search(ones_B1, k, excluded_BS=excluded_BS, allowed_BA=allowed_BA)
         return self.log_shares_V[ids_BK].where(ids_BK > 0, -torch.inf), ids_BK
+
+    def within(self, allowed_A: Tensor | None, denied_S: Tensor | None) -> "PopularItems":
+        """Return an index of fewer items; see `ExactIndex.within`."""
+        found = copy(self)
+        found.by_rank = self.by_rank.within(allowed_A, denied_S)
+        return found
 
 
 def interaction_shares(counts_V: np.ndarray, recent_VW: np.ndarray | None = None) -> np.ndarray:

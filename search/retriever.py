@@ -21,6 +21,7 @@ from seqrec.search.score_floor import drop_below
 __all__ = ["Retriever", "TokenLists", "lists_of", "require_finite_lists"]
 
 BATCH_SIZE = 256
+LONG_LIST = 2**12  # allowed or denied items from which on a mask of the catalogue is faster than their ids
 TokenLists = Sequence[np.ndarray]
 
 
@@ -90,8 +91,25 @@ class Retriever:
             NonFiniteError: If a score is infinite or NaN.
         """
         with torch.inference_mode():
-            found = self.retrieve_all(histories, k, exclude_seen, allowed, denied, rerankers, users_RD, advance)
+            retriever, allowed, denied = self.narrowed(allowed, denied, histories.lengths_R)
+            found = retriever.retrieve_all(histories, k, exclude_seen, allowed, denied, rerankers, users_RD, advance)
         return found if min_score is None else drop_below(*found, min_score)
+
+    def narrowed(
+        self, allowed: TokenLists | None, denied: TokenLists | None, lengths_R: np.ndarray
+    ) -> tuple["Retriever", TokenLists | None, TokenLists | None]:
+        """Return a retriever of fewer items in place of long lists for all histories, and the remaining lists."""
+        if not (is_long_for_all(allowed) or is_long_for_all(denied)):
+            return self, allowed, denied
+        masks = [None if ids is None or len(ids) > 1 else self.to_device(ids[0]) for ids in (allowed, denied)]
+        index = self.index.within(*masks) if lengths_R.any() else self.index
+        popularity = self.popularity if lengths_R.all() else self.popularity.within(*masks)
+        retriever = Retriever(self.encoder, index, popularity, max_length=self.max_length, columns=self.columns)
+        return retriever, allowed if masks[0] is None else None, denied if masks[1] is None else None
+
+    def to_device(self, token_ids: np.ndarray) -> Tensor:
+        """Return token ids as a tensor on the device of the index."""
+        return torch.from_numpy(token_ids).to(self.index.device)
 
     def retrieve_all(
         self,
@@ -110,15 +128,19 @@ class Retriever:
         scores_RK = np.zeros((len(histories), k), dtype=np.float32)
         token_ids_RK = np.zeros((len(histories), k), dtype=np.int64)
         for batch in self.batches(histories.lengths_R):
-            scores_RK[batch], token_ids_RK[batch] = self.retrieve_batch(
-                histories.select(batch),
-                k,
-                exclude_seen,
-                lists_of(allowed, batch),
-                lists_of(denied, batch),
-                rerankers,
-                None if users_RD is None else users_RD[torch.from_numpy(batch).to(users_RD.device)],
-            )
+            for rows in apart(batch, allowed, denied):
+                own, allow, deny = self, lists_of(allowed, rows), lists_of(denied, rows)
+                if len(rows) == 1:
+                    own, allow, deny = self.narrowed(allow, deny, histories.lengths_R[rows])
+                scores_RK[rows], token_ids_RK[rows] = own.retrieve_batch(
+                    histories.select(rows),
+                    k,
+                    exclude_seen,
+                    allow,
+                    deny,
+                    rerankers,
+                    None if users_RD is None else users_RD[torch.from_numpy(rows).to(users_RD.device)],
+                )
             if advance is not None:
                 advance(len(batch))
         return scores_RK, token_ids_RK
@@ -187,6 +209,22 @@ def require_finite_lists(scores_BK: np.ndarray) -> None:
     """Raise a `NonFiniteError` if a score is infinite or NaN; empty places hold −inf."""
     if not (scores_BK < np.inf).all():  # also false for NaN
         require_finite(torch.from_numpy(np.where(scores_BK == -np.inf, 0, scores_BK)), what="Scores")
+
+
+def is_long_for_all(lists: TokenLists | None) -> bool:
+    """Return whether there is one list for all histories, and it is long."""
+    return lists is not None and len(lists) == 1 and len(lists[0]) >= LONG_LIST
+
+
+def apart(batch: np.ndarray, *lists: TokenLists | None) -> list[np.ndarray]:
+    """Divide the rows of a batch so that those with long lists are alone, which bounds the memory for all lists."""
+    is_long_B = np.zeros(len(batch), dtype=bool)
+    for ids in lists:
+        if ids is not None and len(ids) > 1:
+            is_long_B |= [len(ids[row]) >= LONG_LIST for row in batch]
+    if not is_long_B.any():
+        return [batch]
+    return [*np.split(batch[is_long_B], is_long_B.sum()), *([batch[~is_long_B]] if not is_long_B.all() else [])]
 
 
 @overload

@@ -33,6 +33,7 @@ def top_k(
     excluded_BS: Tensor | None = None,
     allowed_BA: Tensor | None = None,
     hidden_H: Tensor | None = None,
+    barred_V: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """List the k items that score highest for each user, best first; ties are in the order of token ids.
 
@@ -43,6 +44,7 @@ def top_k(
         excluded_BS: Token ids never to list (seen and denied ones), one row per user, or one row for all.
         allowed_BA: The only token ids that may be listed, one row per user, or one row for all.
         hidden_H: Token ids that are listed for no user, even if allowed.
+        barred_V: Whether each token id is listed for no user, as `hidden_H` says for few.
 
     Returns:
         `scores_BK` (float32) and `token_ids_BK`. If fewer than k items may be listed, a list ends in score −inf and
@@ -54,6 +56,8 @@ def top_k(
     scores = Scores.of_vectors(users_BD, items_VD)
     if hidden_H is not None:
         scores = scores.without(hidden_H)
+    if barred_V is not None:
+        scores = scores.barring(barred_V)
     return scores.masked(excluded_BS, allowed_BA, CACHED_SCORES).top_k(k)
 
 
@@ -131,6 +135,14 @@ class Scores:
             scores_BC = self.stretch(start, stop)
             scores_BC[cells_of(hidden_H[None], start, scores_BC)] = -torch.inf
             return scores_BC
+
+        return Scores(stretch, self.shape, self.device)
+
+    def barring(self, barred_V: Tensor) -> "Scores":
+        """Return these scores with −inf where a mask of the catalogue is true, for all users."""
+
+        def stretch(start: int, stop: int) -> Tensor:
+            return self.stretch(start, stop).masked_fill_(barred_V[start:stop], -torch.inf)
 
         return Scores(stretch, self.shape, self.device)
 
