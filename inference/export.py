@@ -17,11 +17,12 @@ from seqrec.inference.export_parity import accuracy, made_up_histories, measure_
 from seqrec.inference.export_record import make_record, write_record
 from seqrec.inference.exported_graph import ExportedGraph
 from seqrec.inference.exported_retriever import ExportedRetriever
-from seqrec.inference.graph_files import OPSET, quantise_onnx, write_graph
+from seqrec.inference.graph_files import OPSET, quantise_onnx, require_space, write_graph
 from seqrec.inference.graph_formats import GraphFormat, format_named, import_extra
 from seqrec.inference.graph_sessions import open_session
 from seqrec.inference.recommender import Recommender
 from seqrec.interactions.histories import Histories
+from seqrec.interactions.whole_files import explained_failure
 from seqrec.search.retriever import Retriever
 
 __all__ = ["HeldOut", "export_model"]
@@ -68,7 +69,7 @@ def export_model(
 
     Raises:
         InputError: If the format does not exist or cannot be quantised, a package is not installed, the folder is none
-            or cannot be written, or the model cannot be traced.
+            or cannot be written, the disk is full, or the model cannot be traced.
         ParityError: If the graph computes other lists or scores than the model.
         SavedFolderError: If the model is damaged.
     """
@@ -81,7 +82,7 @@ def export_model(
     recommender = Recommender.from_pretrained(folder, device="cpu")
     requests = held_out(recommender) if held_out is not None else None
     remove_leftovers(folder)
-    with TemporaryDirectory(prefix=STAGE, dir=folder) as aside:
+    with explained_failure(folder / kind.name), TemporaryDirectory(prefix=STAGE, dir=folder) as aside:
         stage = Path(aside, kind.name)
         stage.mkdir()
         measured = write_measured(recommender, kind, stage, quantise=quantise, requests=requests)
@@ -105,6 +106,7 @@ def write_measured(
     """Write a graph, and compare it with its model; return the comparison."""
     config = recommender.model.config
     graph = ExportedGraph(recommender.model, recommender.items.hidden_token_ids)
+    require_space(graph, stage, copies=1 if quantise is None else 2)
     write_graph(graph, config.max_history_length, kind.name, stage)
     histories = made_up_histories(config) if requests is None else requests.histories
     compared = histories if requests is None else some_of(histories)

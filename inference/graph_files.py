@@ -1,24 +1,49 @@
 """Write a graph in one of the formats."""
 
 import logging
+import shutil
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, redirect_stderr
 from io import StringIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import torch
+from torch import Tensor
 from torch.export import ExportedProgram
 
+from seqrec.errors import InputError
 from seqrec.inference.exported_graph import OUTPUTS, ExportedGraph, graph_inputs
 from seqrec.inference.graph_formats import FORMATS, import_extra
 from seqrec.inference.graph_tracing import trace
+from seqrec.interactions.one_line import one_line
 
-__all__ = ["OPSET", "quantise_onnx", "write_graph"]
+__all__ = ["OPSET", "quantise_onnx", "require_space", "write_graph"]
 
 OPSET = 20  # of ONNX; the first with GELU
 LARGEST_FILE = 2**30  # bytes of weights in an ONNX file, which cannot hold more than 2 GiB; others lie next to it
+HEADROOM = 2**21  # bytes of a graph besides its weights
+
+
+def require_space(graph: ExportedGraph, folder: Path, *, copies: int) -> None:
+    """Make sure that a disk has room for a graph: some of the libraries abort where it has not.
+
+    Args:
+        graph: The graph.
+        folder: Where it is written.
+        copies: How often its weights are on the disk at once.
+
+    Raises:
+        InputError: If there is too little.
+    """
+    needed = copies * size_of([*graph.parameters(), *graph.buffers()]) + HEADROOM
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise InputError(
+            f"The export needs {needed / 1e6:,.0f} MB of disk, but only {free / 1e6:,.0f} MB are free where the model "
+            "is. Delete other files, or copy the model to another disk."
+        )
 
 
 def write_graph(graph: ExportedGraph, max_length: int, format_name: str, folder: Path) -> None:
@@ -51,7 +76,7 @@ def write_onnx(traced: ExportedProgram, input_names: list[str], path: Path) -> N
         output_names=list(OUTPUTS),
     )
     assert program is not None
-    program.save(str(path), external_data=size_of(traced) > LARGEST_FILE)
+    program.save(str(path), external_data=size_of(traced.state_dict.values()) > LARGEST_FILE)
 
 
 def write_openvino(traced: ExportedProgram, input_names: list[str], path: Path) -> None:
@@ -63,7 +88,10 @@ def write_openvino(traced: ExportedProgram, input_names: list[str], path: Path) 
         port.get_node().set_friendly_name(name)
     for port, name in zip(converted.outputs, OUTPUTS, strict=True):
         port.set_names({name})
-    openvino.save_model(converted, str(path), compress_to_fp16=False)
+    try:
+        openvino.save_model(converted, str(path), compress_to_fp16=False)
+    except RuntimeError as error:
+        raise OSError(one_line(error)) from error
 
 
 def write_torch_export(traced: ExportedProgram, input_names: list[str], path: Path) -> None:
@@ -101,10 +129,9 @@ def quantise_onnx(path: Path) -> None:
             file.rename(path.parent / file.name)
 
 
-def size_of(traced: ExportedProgram) -> int:
-    """Return the size of the weights in bytes, each counted once."""
-    storages = {tensor.untyped_storage().data_ptr(): tensor.nbytes for tensor in traced.state_dict.values()}
-    return sum(storages.values())
+def size_of(weights: Iterable[Tensor]) -> int:
+    """Return the size of weights in bytes, each counted once."""
+    return sum({tensor.untyped_storage().data_ptr(): tensor.nbytes for tensor in weights}.values())
 
 
 @contextmanager

@@ -15,7 +15,7 @@ import polars as pl
 from seqrec.errors import InputError, SeqrecError
 from seqrec.interactions.one_line import one_line
 
-__all__ = ["PART_PREFIX", "whole_file", "whole_folder", "write_text_whole"]
+__all__ = ["PART_PREFIX", "explained_failure", "whole_file", "whole_folder", "write_text_whole"]
 
 PART_PREFIX = ".part-"  # marks files still being written, or left by a process that was killed
 

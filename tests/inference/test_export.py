@@ -10,7 +10,7 @@ import torch
 
 from seqrec import Recommender
 from seqrec.errors import InputError, SavedFolderError
-from seqrec.inference import export_parity, graph_files
+from seqrec.inference import export, export_parity, graph_files
 from seqrec.inference.export import HeldOut, export_model
 from seqrec.inference.export_parity import ParityError, made_up_histories
 from seqrec.inference.exported_graph import OUTPUTS, ExportedGraph, graph_inputs
@@ -272,6 +272,25 @@ def test_a_graph_that_differs_is_not_saved(tmp_path, monkeypatch):
     with pytest.raises(
         ParityError, match=r"The exported graph computes other scores than the model: by .* Nothing was"
     ):
+        export_model(tmp_path, "torch-export")
+    assert files(tmp_path) == before
+
+
+def test_a_full_disk_is_told_and_changes_nothing(tmp_path, monkeypatch):
+    make("sasrec", tmp_path)
+    export_model(tmp_path, "torch-export")
+    before = files(tmp_path)
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(export, "write_graph", full)
+        with pytest.raises(InputError, match=r"torch-export' could not be written: .*No space left on device"):
+            export_model(tmp_path, "torch-export")
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=2**20))
+    with pytest.raises(InputError, match=r"The export needs 2 MB of disk, but only 1 MB are free where the model is"):
         export_model(tmp_path, "torch-export")
     assert files(tmp_path) == before
 
