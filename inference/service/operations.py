@@ -79,7 +79,7 @@ def group_of(operation: Operation, request: Request) -> Hashable:
     if request.size > 1 and any(given[name][0] is given[name][-1] for name in request.LISTS if name in given):
         return None
     now = [isinstance(at, str) and at.strip().lower() == "now" for at in given.get("at", ())]
-    return operation.path, frozen(request.options()), frozenset(given), all(now), any(now)
+    return operation.path, tuple(map(frozen, request.options().values())), frozenset(given), all(now), any(now)
 
 
 def frozen(value: Any) -> Hashable:

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.client import HTTPConnection
 
 import pytest
@@ -118,8 +118,16 @@ def large_and_slow_bodies(server):
         "The request has 10,000 histories, more than 1,000. Divide it into several.",
     )
     with socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE) as slow:
-        slow.sendall(b"POST /recommend HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
-        answer = b"".join(iter(lambda: slow.recv(10_000), b""))  # until the service closes the connection
+        slow.sendall(b"POST /recommend HTTP/1.1\r\nHost: x\r\nContent-Length: 10000\r\n\r\n{")
+        slow.settimeout(0.05)
+        answer = b""
+        while not answer:  # another byte does not give it more time, and others are answered meanwhile
+            slow.sendall(b" ")
+            assert server.recommend("item 3")["results"]
+            with suppress(TimeoutError):
+                answer = slow.recv(10_000)
+        slow.settimeout(PATIENCE)
+        answer += b"".join(iter(lambda: slow.recv(10_000), b""))  # until the service closes the connection
         assert answer.startswith(b"HTTP/1.1 408")
         assert b"did not arrive within 2 seconds" in answer
     assert server.recommend("item 3")["results"]
