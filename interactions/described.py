@@ -72,7 +72,7 @@ def describe_interactions(interactions: pl.DataFrame) -> dict[str, Any]:
         num_users=len(items_of_users),
         num_items=interactions["item_id"].n_unique(),
         num_interactions=len(interactions),
-        num_pairs=items_of_users.sum(),
+        num_pairs=int(items_of_users.sum()),
         timestamps=interactions["timestamp"],
     )
 

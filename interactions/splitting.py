@@ -248,7 +248,7 @@ def newcomers(split: Split) -> tuple[int, int]:
     """Count the held-out interactions that are the first of their user, and all held-out ones."""
     is_first_N = split.interactions["user_id"].rle_id().diff().fill_null(1).to_numpy() > 0
     is_held_out_N = split.part_N > 0
-    return np.count_nonzero(is_first_N & is_held_out_N), np.count_nonzero(is_held_out_N)
+    return int(np.count_nonzero(is_first_N & is_held_out_N)), int(np.count_nonzero(is_held_out_N))
 
 
 def log_newcomers(count: int, num_held_out: int) -> None:

@@ -16,16 +16,14 @@ import pyarrow.parquet as pq
 from seqrec.errors import InputError
 from seqrec.interactions.column_names import REQUIRED_COLUMNS, choose_columns, possible_columns, rename_columns, renamed
 from seqrec.interactions.interactions import require_ids, require_no_nulls, require_no_special_tokens
-from seqrec.interactions.locations import table_suffix
 from seqrec.interactions.one_line import one_line
+from seqrec.interactions.table_streams import ParquetTable, TableStream, open_parquet, open_table
 from seqrec.interactions.timestamps import parse_timestamps
-from seqrec.interactions.user_partitions import batches_of, open_parquet
 
 __all__ = ["Survey", "batches", "survey"]
 
 BATCH_ROWS = 1_000_000  # rows of a Parquet file held at once
 SAMPLE_ROWS = 100_000  # users drawn to find the bounds of the parts
-UNTYPED = (pl.Null,)
 
 
 @dataclass(frozen=True)
@@ -34,6 +32,7 @@ class Survey:
 
     Attributes:
         files: The files that have rows, in order.
+        streams: The same, opened.
         num_rows: Their numbers of rows.
         names: Our names of the columns that are used, and the table's.
         schema: The types of these columns, by our names, before they are parsed.
@@ -42,6 +41,7 @@ class Survey:
     """
 
     files: list[Path]
+    streams: list[TableStream]
     num_rows: list[int]
     names: dict[str, str]
     schema: dict[str, pl.DataType]
@@ -87,20 +87,26 @@ def survey(files: Sequence[Path], columns: Mapping[str, str], further: Sequence[
             fit the others'; if there are no rows, or a user id or a timestamp cannot be used.
     """
     found = TableTypes(columns, further)
-    sample, num_rows, used = UserSample(), [], []
+    sample, num_rows, used, streams = UserSample(), [], [], []
     for path in files:
+        if path.stat().st_size == 0:  # Spark writes these for empty partitions
+            continue
         before = sample.num_rows
-        for table in survey_batches(path, found):
-            sample.add(table[found.own("user_id", table)])
+        stream, users = survey_file(path, found)
+        for some in users:
+            sample.add(some)
         if sample.num_rows > before:
             used.append(path)
+            streams.append(stream)
             num_rows.append(sample.num_rows - before)
     if not used:
         name = files[0].parent if len(files) > 1 else files[0]
         raise InputError(f"'{name}' has no rows. Give a table with one interaction per row.")
     schema = found.unified()
     users = pl.concat([one.rename("user_id").cast(schema["user_id"]) for one in sample.drawn]).drop_nulls()
-    return Survey(used, num_rows, found.names, schema, found.time_type(schema["timestamp"]), require_ids(users).sort())
+    return Survey(
+        used, streams, num_rows, found.names, schema, found.time_type(schema["timestamp"]), require_ids(users).sort()
+    )
 
 
 class TableTypes:
@@ -121,30 +127,34 @@ class TableTypes:
 
     @property
     def text_columns(self) -> list[str]:
-        """Columns of a text file to be read as text: ids, and timestamps, whose type all rows decide."""
+        """Columns of a text file to be read as text."""
         possible = possible_columns(self.columns)
-        return [own for name in REQUIRED_COLUMNS for own in possible[name]]
+        return [own for name in ("user_id", "item_id") for own in possible[name]]
 
-    def own(self, name: str, table: pl.DataFrame) -> str:
+    def own(self, name: str, present: Sequence[str]) -> str:
         """Return the table's name of one of our columns."""
-        return choose_columns(table.columns, self.columns)[name]
+        return choose_columns(present, self.columns)[name]
 
-    def add_columns(self, path: Path, table: pl.DataFrame) -> None:
-        """Take note of the columns and types of a table, which may have no rows."""
+    def require_columns(self, path: Path, present: Sequence[str]) -> None:
+        """Refuse a file that lacks a column, or has others than the first one."""
         if self.first is None:
-            renaming = rename_columns(table.clear(), self.columns)
-            chosen = choose_columns(table.columns, self.columns)
+            renaming = rename_columns(pl.DataFrame(schema=list(present)), self.columns)
+            chosen = choose_columns(present, self.columns)
             wanted = [name for name in renaming.columns if name in {*REQUIRED_COLUMNS, *self.further}]
             self.names = {name: chosen.get(name, name) for name in wanted}
-            self.first = path, table.columns
+            self.first = path, list(present)
         first, expected = self.first
-        if set(table.columns) != set(expected):
+        if set(present) != set(expected):
             raise InputError(
-                f"'{path}' and '{first}' have different columns ({one_line(', '.join(table.columns))}; and "
+                f"'{path}' and '{first}' have different columns ({one_line(', '.join(present))}; and "
                 f"{one_line(', '.join(expected))}). All files must be parts of one table."
             )
+
+    def add_columns(self, path: Path, schema: pl.Schema) -> None:
+        """Take note of the columns and types of a file that has rows."""
+        self.require_columns(path, schema.names())
         for name, own in self.names.items():
-            self.types.setdefault(name, {}).setdefault(table.schema[own], path)
+            self.types.setdefault(name, {}).setdefault(schema[own], path)
 
     def add_times(self, path: Path, times: pl.Series) -> None:
         """Take note of the kind of timestamps that are text: numbers, dates with or without a time zone."""
@@ -167,7 +177,7 @@ class TableTypes:
 
     def unified_type(self, name: str) -> pl.DataType:
         """Return the type that holds the values of a column in all files."""
-        kinds = [kind for kind in self.types[name] if kind not in UNTYPED] or [pl.Null()]
+        kinds = list(self.types[name])
         frames = [pl.DataFrame(schema={name: kind}) for kind in kinds]
         for kind, frame in zip(kinds, frames, strict=True):
             try:
@@ -199,34 +209,36 @@ class TableTypes:
         return pl.Float64() if "numbers" in self.times else pl.Int64()
 
 
-def survey_batches(path: Path, found: TableTypes) -> Iterator[pl.DataFrame]:
-    """Read what the survey needs of a file: of a Parquet file only some columns."""
-    if path.stat().st_size == 0:  # Spark writes these for empty partitions
-        return
-    if table_suffix(path) != ".parquet":
-        for table in batches_of(path, found.text_columns):
-            if table.height:
-                found.add_columns(path, all_null_columns_untyped(table))
-                found.add_times(path, table[found.own("timestamp", table)])
-                yield table
-        return
-    head = pl.from_arrow(open_parquet(path).schema_arrow.empty_table())
-    assert isinstance(head, pl.DataFrame)
-    if open_parquet(path).metadata.num_rows == 0:
-        return
-    found.add_columns(path, head)
-    time = found.own("timestamp", head)
-    wanted = [found.own("user_id", head), *([time] if head.schema[time] == pl.String else [])]
-    for table in parquet_batches(path, wanted):
-        if time in table.columns:
-            found.add_times(path, table[time])
-        yield table
+def survey_file(path: Path, found: TableTypes) -> tuple[TableStream, Iterator[pl.Series]]:
+    """Open a file, and return its users in batches; when these have been read, its types are noted."""
+    table = open_table(path, found.text_columns)
+    if not isinstance(table, ParquetTable):
+        return table, users_of_text(path, table, found)
+    head = pl.DataFrame(schema=table.schema)
+    if table.file.metadata.num_rows == 0:
+        return table, iter(())
+    found.add_columns(path, table.schema)
+    own, time = found.own("user_id", head.columns), found.own("timestamp", head.columns)
+    return table, users_of_parquet(path, found, own, time if table.schema[time] == pl.String else None)
 
 
-def all_null_columns_untyped(table: pl.DataFrame) -> pl.DataFrame:
-    """Return a table whose columns without values have no type: a text file tells none."""
-    empty = [name for name in table.columns if table[name].null_count() == table.height]
-    return table.with_columns(pl.lit(None).alias(name) for name in empty) if empty else table
+def users_of_text(path: Path, table: TableStream, found: TableTypes) -> Iterator[pl.Series]:
+    """Yield the users of a text file, and note its types."""
+    found.require_columns(path, table.columns)
+    yield from table.users(found.own("user_id", table.columns))
+    found.add_columns(path, table.schema)
+    time = found.own("timestamp", table.columns)
+    if table.schema[time] == pl.String:
+        for times in table.users(time):
+            found.add_times(path, times)
+
+
+def users_of_parquet(path: Path, found: TableTypes, own: str, time: str | None) -> Iterator[pl.Series]:
+    """Yield the users of a Parquet file, and note the kind of its timestamps if they are text."""
+    for batch in parquet_batches(path, [own] if time is None else [own, time]):
+        if time is not None:
+            found.add_times(path, batch[time])
+        yield batch[own]
 
 
 def batches(table: Survey) -> Iterator[pl.DataFrame]:
@@ -235,11 +247,9 @@ def batches(table: Survey) -> Iterator[pl.DataFrame]:
     Raises:
         InputError: If a file cannot be read or has changed, or ids or timestamps are unusable; the message names it.
     """
-    as_text = [table.names[name] for name, kind in table.schema.items() if kind == pl.String]
-    text_columns = [*as_text, *(table.names[name] for name in REQUIRED_COLUMNS)]
-    for path, expected in zip(table.files, table.num_rows, strict=True):
+    for path, stream, expected in zip(table.files, table.streams, table.num_rows, strict=True):
         place = 0
-        for batch in file_batches(path, list(table.names.values()), text_columns):
+        for batch in file_batches(path, stream, list(table.names.values())):
             yield with_place(path, place, partial(parsed, batch, table))
             place += batch.height
         if place != expected:
@@ -254,7 +264,7 @@ def parsed(batch: pl.DataFrame, table: Survey) -> pl.DataFrame:
     found = batch.select(pl.col(own).alias(name) for name, own in table.names.items())
     for name in REQUIRED_COLUMNS:
         require_no_nulls(found[name])
-    found = found.cast(table.schema)
+    found = found.cast(pl.Schema(table.schema))
     found = found.with_columns(
         require_ids(found["user_id"]),
         require_ids(found["item_id"]).cast(pl.String),
@@ -264,12 +274,9 @@ def parsed(batch: pl.DataFrame, table: Survey) -> pl.DataFrame:
     return found
 
 
-def file_batches(path: Path, columns: Sequence[str], text_columns: Sequence[str]) -> Iterator[pl.DataFrame]:
-    """Read columns of a file in batches."""
-    if table_suffix(path) == ".parquet":
-        yield from parquet_batches(path, columns)
-    else:
-        yield from (table for table in batches_of(path, text_columns) if table.height)
+def file_batches(path: Path, stream: TableStream, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
+    """Read columns of a file in batches, of a Parquet file no others."""
+    return parquet_batches(path, columns) if isinstance(stream, ParquetTable) else stream.batches()
 
 
 def parquet_batches(path: Path, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
