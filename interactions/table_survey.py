@@ -92,9 +92,9 @@ def survey(files: Sequence[Path], columns: Mapping[str, str], further: Sequence[
         if path.stat().st_size == 0:  # Spark writes these for empty partitions
             continue
         before = sample.num_rows
-        stream, users = survey_file(path, found)
-        for some in users:
-            sample.add(some)
+        stream, batches_of_users = survey_file(path, found)
+        for users in batches_of_users:
+            sample.add(users)
         if sample.num_rows > before:
             used.append(path)
             streams.append(stream)
@@ -103,9 +103,9 @@ def survey(files: Sequence[Path], columns: Mapping[str, str], further: Sequence[
         name = files[0].parent if len(files) > 1 else files[0]
         raise InputError(f"'{name}' has no rows. Give a table with one interaction per row.")
     schema = found.unified()
-    users = pl.concat([one.rename("user_id").cast(schema["user_id"]) for one in sample.drawn]).drop_nulls()
+    drawn = pl.concat([one.rename("user_id").cast(schema["user_id"]) for one in sample.drawn]).drop_nulls()
     return Survey(
-        used, streams, num_rows, found.names, schema, found.time_type(schema["timestamp"]), require_ids(users).sort()
+        used, streams, num_rows, found.names, schema, found.time_type(schema["timestamp"]), require_ids(drawn).sort()
     )
 
 

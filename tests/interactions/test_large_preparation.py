@@ -1,6 +1,9 @@
 """A set that is prepared part by part is the one that is prepared in memory."""
 
 import re
+import signal
+import subprocess
+import sys
 from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -384,3 +387,33 @@ def test_cut_offs_are_those_of_the_sorted_column():
         in_order = pl.concat(pieces).sort()
         for place in (1, 2, 777, 4999, 5000):
             assert latest(lambda pieces=pieces: iter(pieces), (place,)) == [in_order[-place]]
+
+
+KILLED = """
+import os, signal, sys
+from seqrec.interactions import large_preparation
+from seqrec.interactions.data_arguments import DataArguments
+from seqrec.interactions.large_sources import find_source
+
+encode, calls = large_preparation.encode_shard, []
+
+def killed(encoding, index, folder):
+    if index == 2:
+        encode(encoding, index, folder)  # all files of the shard are there, but nothing says so
+        os.kill(os.getpid(), signal.SIGKILL)
+    return encode(encoding, index, folder)
+
+large_preparation.encode_shard = killed
+source = find_source(sys.argv[1])
+large_preparation.prepare_large(DataArguments(dataset=sys.argv[1]), source, sys.argv[2], rows_per_part=50)
+"""
+
+
+def test_what_was_killed_goes_on(tmp_path):
+    shards = write_shards(random_table(np.random.default_rng(9)), tmp_path / "shards", ".parquet")
+    process = subprocess.run([sys.executable, "-c", KILLED, shards, tmp_path / "large"], check=False)
+    assert process.returncode == -signal.SIGKILL
+    large(tmp_path, shards)
+    prepare(DataArguments(dataset=str(shards))).save(tmp_path / "memory", name="set")
+    assert_same(tmp_path, PreparedData.load(tmp_path / "memory"), PreparedData.load(tmp_path / "large"))
+    assert {path.name for path in tmp_path.iterdir()} == {"shards", "memory", "large"}
