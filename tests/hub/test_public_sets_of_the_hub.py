@@ -132,3 +132,19 @@ def test_trained_prepared_and_evaluated_by_name(client, sets, tmp_path):
     assert (protocol["dataset"], protocol["split_method"]) == ("yambda-50m:likes", "official")
     assert protocol["dataset_terms"].startswith("Apache 2.0")
     assert protocol["num_interactions"] == 480
+    evaluate = ["evaluate", "--model", f"{tmp_path}/direct", *named[:2], "--per_user", "--include_seen", "--quiet"]
+    printed = """
+import contextlib, io
+from seqrec.cli.command_line import main
+caught = io.StringIO()
+with contextlib.redirect_stdout(caught):
+    main(line)
+result = caught.getvalue()
+"""
+    table, content = (
+        client.run(PRELUDE + printed, None, line=[*evaluate, *flags], cache=str(tmp_path)) for flags in ([], ["--json"])
+    )
+    per_user = json.loads(content)["per_user"]
+    assert "once per user" in table
+    assert f"{per_user['yambda_ndcg@100']:.4f}" in table
+    assert per_user["recall@100"] == 1  # of a catalogue of 29 items

@@ -28,6 +28,7 @@ from seqrec.errors import InputError
 from seqrec.evaluation.baseline_warning import BASELINE_WARNING, baseline_warning
 from seqrec.evaluation.diversity_table import curve_table
 from seqrec.evaluation.faithfulness_tables import faithfulness_table
+from seqrec.evaluation.period_tables import period_table
 from seqrec.evaluation.tables import metrics_table, terminal_width, wrap
 from seqrec.evaluation.task_tables import task_tables
 from seqrec.interactions.locations import require_model_name
@@ -68,6 +69,12 @@ def own_flags() -> FlagParser:
     parser.add_argument("--json", action="store_true", help="Print all metrics as JSON instead of the table.")
     parser.add_argument(
         "--ranks", type=not_empty, help=f"File for the rank of each user's held-out item ({', '.join(WRITERS)})."
+    )
+    parser.add_argument(
+        "--per_user",
+        action="store_true",
+        help="Also rank once per user, for all items of the held-out part together, as benchmarks with a split in time "
+        "do; with the NDCG of Yambda's.",
     )
     add_curve_flags(parser)
     parser.add_argument(
@@ -148,6 +155,8 @@ def evaluate(parser: "DataclassParser", argv: Sequence[str]) -> None:
     figures, ranking = measure_saved(recommender, data, flags, exclude_seen)
     if flags.ranks is not None:
         write_frame(ranks_table(ranking, as_histories(data.sequences[flags.split]), recommender.items), flags.ranks)
+    if flags.per_user:
+        figures["per_user"] = measure_per_user(recommender, data, flags, exclude_seen)
     if flags.faithfulness is not None:
         figures["faithfulness"] = measure_explanations(recommender, data, flags)
     warning = baseline_warning(figures, flags.split)
@@ -158,12 +167,31 @@ def evaluate(parser: "DataclassParser", argv: Sequence[str]) -> None:
     print(metrics_table(figures, width=width))
     if tables := task_tables(figures, width=width):
         print(f"\n{tables}")
+    if "per_user" in figures:
+        print(f"\n{period_table(figures['per_user'], width=width)}")
     if curve is not None:
         print(f"\n{curve_table(curve, width=width)}")
     if "faithfulness" in figures:
         print(f"\n{faithfulness_table(figures['faithfulness'], width=width)}")
     if warning is not None:
         print(f"\n{wrap(warning, width)}")
+
+
+def measure_per_user(
+    recommender: "Recommender", data: "PreparedData", flags: argparse.Namespace, exclude_seen: bool
+) -> dict[str, float]:
+    """Rank one split once per user, and return the metrics."""
+    from seqrec.evaluation.period_ranking import rank_periods
+    from seqrec.interactions.histories import as_histories
+
+    ranking = rank_periods(
+        recommender.model,
+        as_histories(data.sequences[flags.split]),
+        max_length=recommender.model.config.max_history_length,
+        exclude_seen=exclude_seen,
+        progress=sys.stderr.isatty() and not flags.quiet,
+    )
+    return ranking.metrics()
 
 
 def measure_explanations(recommender: "Recommender", data: "PreparedData", flags: argparse.Namespace) -> dict[str, Any]:
