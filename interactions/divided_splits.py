@@ -15,6 +15,7 @@ import pyarrow as pa
 from seqrec.interactions.data_arguments import DataArguments
 from seqrec.interactions.divided_tables import read_arrow, write_arrow
 from seqrec.interactions.kept_events import LONG, KeptEvents, Totals, codes_of
+from seqrec.interactions.official_splits import official_cut_offs, require_all_parts
 from seqrec.interactions.splitting import (
     at_even_steps,
     by_cut_offs,
@@ -100,9 +101,9 @@ def split_events(events: KeptEvents, totals: Totals, arguments: DataArguments) -
         The counts, and the cut-off times; None for a split without them.
 
     Raises:
-        InputError: See `leave_one_out` and `temporal`.
+        InputError: See `leave_one_out`, `temporal` and `official_split`.
     """
-    by_time = arguments.split_method == "temporal"
+    by_time = arguments.split_method != "leave_one_out"
     cut_offs = cut_offs_of(events, totals, arguments) if by_time else None
     rule = by_place(validating_users(events, totals, arguments)) if cut_offs is None else by_cut_offs(*cut_offs)
     counts, unit = ItemCounts.of_none(events.num_items), unit_of_column(totals.times)
@@ -113,14 +114,19 @@ def split_events(events: KeptEvents, totals: Totals, arguments: DataArguments) -
         counts.add(codes_of(table), split.part_N)
         counts.is_whole &= are_whole(table["timestamp"], unit)
         new += newcomers(split)
-    if cut_offs is not None:
+    if arguments.split_method == "official":
+        require_all_parts(counts.num_parts, arguments.dataset)
+    elif cut_offs is not None:
         require_nonempty(counts.num_parts, cut_offs)
+    if cut_offs is not None:
         log_newcomers(*new.tolist())
     return counts, cut_offs
 
 
 def cut_offs_of(events: KeptEvents, totals: Totals, arguments: DataArguments) -> list[Any]:
     """Return the times at which validation and test begin."""
+    if arguments.split_method == "official":
+        return list(official_cut_offs(arguments.dataset).starts)
     require_fractions(arguments.validation_fraction, arguments.test_fraction)
     places = num_latest(sum(totals.num_events), arguments.validation_fraction, arguments.test_fraction)
     return latest(lambda: (table["timestamp"] for table in events.tables("timestamp")), places)

@@ -32,6 +32,7 @@ class KeptEvents:
     def __init__(self, work: Work, parts: Sequence[SortedPart], num_items: int) -> None:
         self.work, self.parts, self.num_items = work, list(parts), num_items
         self.masks: list[np.ndarray | None] = [None] * len(self.parts)  # packed bits
+        self.num_left_out = 0
 
     def tables(self, *columns: str) -> Iterator[pl.DataFrame]:
         """Yield the kept events of each part, sorted by user and time."""
@@ -42,6 +43,13 @@ class KeptEvents:
         table = read_arrow(self.work.path(self.parts[index].events), columns or None)
         mask = self.masks[index]
         return table if mask is None else table.filter(pl.Series(np.unpackbits(mask, count=len(table)).astype(bool)))
+
+    def keep(self, condition: pl.Expr) -> None:
+        """Drop the events whose timestamp does not meet a condition, before other filters; add to `num_left_out`."""
+        for index, part in enumerate(self.parts):
+            is_N = read_arrow(self.work.path(part.events), ["timestamp"]).select(condition).to_series().to_numpy()
+            self.masks[index] = np.packbits(is_N)
+            self.num_left_out += int(np.count_nonzero(~is_N))
 
     def keep_k_core(self, min_user: int, min_item: int) -> None:
         """Drop users and items with too few events, until the others have enough; see `filter_k_core`.

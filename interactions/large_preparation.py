@@ -27,6 +27,7 @@ from seqrec.interactions.impressions import report_unused, require_events_beside
 from seqrec.interactions.kept_events import KeptEvents, Totals, totals_of, warn_of_ids
 from seqrec.interactions.large_protocol import RowCounts, empty_sequences, protocol_of_divided
 from seqrec.interactions.large_sources import LargeSource, find_source
+from seqrec.interactions.official_splits import outside_gaps
 from seqrec.interactions.preparation import report_filters, require_read_texts
 from seqrec.interactions.prepared_fit import require_rows
 from seqrec.interactions.prepared_sets import PreparedData, find_prepared
@@ -119,10 +120,10 @@ def prepare_large(
         encoding = Encoding.of(events, totals, counts, event_columns, cut_offs)
         prepared = prepared_items(DividedItems(items, counts), own_items, arguments)
         shards = encode_parts(encoding, show)
-        rows = RowCounts.of(divided, parts, totals)
+        rows = RowCounts.of(divided, parts, totals, events.num_left_out)
         sizes = dict(zip(PARTS, sum_of(shards, "num_rows"), strict=True))
         protocol = protocol_of_divided(
-            source.name,
+            source,
             arguments,
             totals,
             hash_split(events, counts.num_parts, items),
@@ -217,14 +218,20 @@ def sort_parts(
 
 
 def filter_events(events: KeptEvents, arguments: DataArguments) -> Totals:
-    """Drop rare users and items, as the arguments say, and log how many; repeats have been dropped before."""
+    """Drop interactions in gaps, and rare users and items, as the arguments say, and log how many.
+
+    Repeats have been dropped before.
+    """
     num_read = sum(part.num_read for part in events.parts)
     repeats = num_read - sum(part.num_events for part in events.parts)
     minimums = (arguments.min_user_interactions, arguments.min_item_interactions)
-    before = totals_of(events) if repeats or max(minimums) > 1 else None
+    is_kept = outside_gaps(arguments)
+    before = totals_of(events) if repeats or max(minimums) > 1 or is_kept is not None else None
+    if is_kept is not None:
+        events.keep(is_kept)
     if max(minimums) > 1:
         events.keep_k_core(*minimums)
-    totals = totals_of(events) if before is None or max(minimums) > 1 else before
+    totals = totals_of(events) if before is None or max(minimums) > 1 or is_kept is not None else before
     if before is not None and sum(totals.num_events) < num_read:
         report_filters(
             (num_read, sum(before.num_users), before.num_items),

@@ -14,6 +14,7 @@ from seqrec.interactions.described import describe_sizes, protocol_of
 from seqrec.interactions.divided_tables import Divided, SortedPart
 from seqrec.interactions.histories import Histories
 from seqrec.interactions.kept_events import Totals
+from seqrec.interactions.large_sources import LargeSource
 from seqrec.interactions.splitting import PARTS
 
 __all__ = ["RowCounts", "empty_sequences", "protocol_of_divided"]
@@ -21,16 +22,20 @@ __all__ = ["RowCounts", "empty_sequences", "protocol_of_divided"]
 
 @dataclass(frozen=True)
 class RowCounts:
-    """What became of the rows of a table: they were kept, or dropped for a reason."""
+    """What became of the rows of a table: they were kept, or dropped for a reason.
+
+    `num_in_gaps` counts those in the gaps of an official split.
+    """
 
     num_read: int
     num_kept: int
     num_impressions: int
     num_repeats: int
     num_rare: int
+    num_in_gaps: int = 0
 
     @classmethod
-    def of(cls, divided: Divided, parts: Sequence[SortedPart], totals: Totals) -> "RowCounts":
+    def of(cls, divided: Divided, parts: Sequence[SortedPart], totals: Totals, num_in_gaps: int = 0) -> "RowCounts":
         """Count rows.
 
         Raises:
@@ -39,22 +44,26 @@ class RowCounts:
         events, kept = sum(part.num_events for part in parts), sum(totals.num_events)
         read = sum(part.num_read for part in parts)
         shown = sum(part.num_impressions for part in parts)
-        found = cls(divided.num_rows, kept, shown, read - events, events - kept)
-        if found.num_read != kept + shown + found.num_repeats + found.num_rare:
+        found = cls(divided.num_rows, kept, shown, read - events, events - kept - num_in_gaps, num_in_gaps)
+        if found.num_read != kept + shown + found.num_repeats + found.num_rare + num_in_gaps:
             raise InputError("Rows were lost while the table was divided. Remove the .parts folder, and start again.")
         return found
 
     def describe(self) -> str:
         """Say it in a sentence."""
-        reasons = {"repeats": self.num_repeats, "of users or items below the minimum": self.num_rare}
+        reasons = {
+            "repeats": self.num_repeats,
+            "of users or items below the minimum": self.num_rare,
+            "in the gaps of the split": self.num_in_gaps,
+        }
         dropped = [f"{count:,} {reason}" for reason, count in reasons.items() if count]
-        told = f", dropped {self.num_repeats + self.num_rare:,} ({', '.join(dropped)})" if dropped else ""
+        told = f", dropped {sum(reasons.values()):,} ({', '.join(dropped)})" if dropped else ""
         shown = f", and took {self.num_impressions:,} as impressions" if self.num_impressions else ""
         return f"Read {self.num_read:,} rows: kept {self.num_kept:,}{told}{shown}."
 
 
 def protocol_of_divided(
-    name: str,
+    source: LargeSource,
     arguments: DataArguments,
     totals: Totals,
     split_sha256: str,
@@ -74,9 +83,10 @@ def protocol_of_divided(
     further = {
         "num_interactions_read": num_events if rows.num_kept < num_events else None,
         "num_impressions": dict(zip(PARTS, num_impressions, strict=True)) if num_impressions else {},
+        "dataset_terms": source.terms,
         "columns": dict(columns),
     }
-    return protocol_of(name, arguments.protocol(), sizes, split_sha256, further)
+    return protocol_of(source.name, arguments.protocol(), sizes, split_sha256, further)
 
 
 def empty_sequences(histories: Path, *, has_impressions: bool) -> dict[str, Histories]:

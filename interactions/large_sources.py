@@ -6,7 +6,8 @@ from pathlib import Path
 
 from seqrec.errors import InputError
 from seqrec.interactions.locations import NAMED_SETS, local_path, table_suffix
-from seqrec.interactions.sources import find_table, table_name
+from seqrec.interactions.public_sets import find_public_set
+from seqrec.interactions.sources import downloaded, find_table, table_name
 from seqrec.interactions.table_parts import chosen_parts
 from seqrec.interactions.user_partitions import num_rows_of, table_files
 
@@ -25,11 +26,13 @@ class LargeSource:
         name: Name of the data set.
         files: The files, in order.
         items: The data set's own table of items; None without one.
+        terms: Its terms of use; None if unknown.
     """
 
     name: str
     files: list[Path]
     items: Path | None = None
+    terms: str | None = None
 
     @property
     def num_rows(self) -> int:
@@ -47,13 +50,18 @@ def rows_of_file(path: Path) -> int:
 
 
 def find_source(dataset: str | None) -> LargeSource | None:
-    """Find the files of a data set; None if it is not one of files on this machine.
+    """Find the files of a data set, downloading a public one; None if it is not one of files on this machine.
 
     Raises:
-        InputError: If a folder holds no tables, or a file is damaged.
+        InputError: If a folder holds no tables, a file is damaged, or a public set cannot be had.
+        HubError: If the Hub refuses a public set.
+        HubConnectionError: If the Hub cannot be reached.
     """
     if dataset is None or dataset in NAMED_SETS:
         return None
+    if (public := find_public_set(dataset)) is not None:
+        found = downloaded(str(public.name), str(public.name), public.folder(), public.terms)
+        return LargeSource(str(public.name), table_files(found.interactions), found.items, public.terms)
     path = local_path(dataset)
     if os.path.isdir(path):
         name, interactions = path.resolve().name, find_table(path, "interactions")
@@ -72,8 +80,10 @@ def require_one_frame(dataset: str | None) -> None:
     """Refuse a table with more rows than one frame holds.
 
     Raises:
-        InputError: If its Parquet files say so.
+        InputError: If its Parquet files say so, or it is a public set known to be too large.
     """
+    if (public := find_public_set(dataset)) is not None:
+        public.require_one_table()
     source = find_source(dataset)
     if source is None:
         return

@@ -2,15 +2,17 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 import polars as pl
 
 from seqrec.errors import InputError
+from seqrec.interactions.data_arguments import DataArguments
 from seqrec.interactions.interactions import sort_interactions
 from seqrec.interactions.public_names import AMAZON, YAMBDA, parse_public_name
-from seqrec.interactions.splitting import PARTS, Split
+from seqrec.interactions.splitting import PARTS, Split, by_cut_offs, divide, log_newcomers, newcomers
 from seqrec.interactions.yambda import ORIGIN
 
-__all__ = ["CutOffs", "official_cut_offs", "official_split"]
+__all__ = ["CutOffs", "official_cut_offs", "official_split", "outside_gaps", "require_all_parts"]
 
 
 @dataclass(frozen=True)
@@ -21,10 +23,15 @@ class CutOffs:
     test_start: int
     gap: int = 0
 
+    @property
+    def starts(self) -> tuple[int, int]:
+        """When validation and test begin."""
+        return self.validation_start, self.test_start
+
     def is_kept(self) -> pl.Expr:
         """Return whether interactions are outside the gaps."""
         time = pl.col("timestamp")
-        in_gap = [(time >= start - self.gap) & (time < start) for start in (self.validation_start, self.test_start)]
+        in_gap = [(time >= start - self.gap) & (time < start) for start in self.starts]
         return ~pl.any_horizontal(in_gap)
 
 
@@ -55,27 +62,41 @@ def official_cut_offs(dataset: str | None) -> CutOffs:
     )
 
 
+def outside_gaps(arguments: DataArguments) -> pl.Expr | None:
+    """Return the condition that the official split makes on interactions; None for a split without gaps.
+
+    Raises:
+        InputError: See `official_cut_offs`.
+    """
+    if arguments.split_method != "official":
+        return None
+    cut_offs = official_cut_offs(arguments.dataset)
+    return cut_offs.is_kept() if cut_offs.gap else None
+
+
 def official_split(interactions: pl.DataFrame, dataset: str | None) -> Split:
     """Split a public data set as its authors do.
 
-    Interactions in the gaps are dropped. Held-out interactions that are the first of their user are not evaluated.
+    Held-out interactions that are the first of their user are not evaluated.
 
     Args:
-        interactions: An interactions table of the data set.
+        interactions: An interactions table of the data set, without the gaps (see `outside_gaps`).
         dataset: Its name.
 
     Raises:
         InputError: If it has no published split, or a part is empty.
     """
-    cut_offs = official_cut_offs(dataset)
-    ordered = sort_interactions(interactions.filter(cut_offs.is_kept()))
-    time = pl.col("timestamp")
-    part = pl.when(time < cut_offs.validation_start).then(0).when(time < cut_offs.test_start).then(1).otherwise(2)
-    split = Split(ordered, ordered.select(part=part.cast(pl.Int8))["part"].to_numpy())
-    for index, name in enumerate(PARTS):
-        if not (split.part_N == index).any():
+    split = divide(sort_interactions(interactions), by_cut_offs(*official_cut_offs(dataset).starts))
+    require_all_parts(np.bincount(split.part_N, minlength=len(PARTS)), dataset)
+    log_newcomers(*newcomers(split))
+    return split
+
+
+def require_all_parts(num_rows: np.ndarray, dataset: str | None) -> None:
+    """Refuse an official split with an empty part, given the sizes of its parts."""
+    for name, count in zip(PARTS, num_rows, strict=True):
+        if count == 0:
             raise InputError(
-                f"The official split of '{dataset}' leaves nothing for {name}, of {len(interactions)} interactions. "
+                f"The official split of '{dataset}' leaves nothing for {name}, of {num_rows.sum()} interactions. "
                 "Choose leave_one_out or temporal, or weaker filters."
             )
-    return split

@@ -19,7 +19,7 @@ from seqrec.interactions.interactions import drop_duplicates, filter_k_core
 from seqrec.interactions.item_feature_tables import fit_features
 from seqrec.interactions.item_features import ItemFeatures
 from seqrec.interactions.large_sources import require_one_frame
-from seqrec.interactions.official_splits import official_split
+from seqrec.interactions.official_splits import official_split, outside_gaps
 from seqrec.interactions.one_line import one_line
 from seqrec.interactions.prepared_fit import require_event_columns, require_held_out, require_real_times
 from seqrec.interactions.prepared_sets import PreparedData, find_prepared
@@ -225,11 +225,13 @@ def read_features(
 
 
 def filter_interactions(interactions: pl.DataFrame, arguments: DataArguments) -> pl.DataFrame:
-    """Drop repeats and rare users and items, as the arguments say, and log how many were dropped."""
+    """Drop repeats, interactions in gaps of the split, and rare users and items; log how many were dropped."""
     kept = interactions
     if arguments.duplicates != "keep":
         kept = drop_duplicates(kept, keep=arguments.duplicates)
     repeats = len(interactions) - len(kept)
+    if (is_kept := outside_gaps(arguments)) is not None:
+        kept = kept.filter(is_kept)
     if max(arguments.min_user_interactions, arguments.min_item_interactions) > 1:
         kept = filter_k_core(
             kept,

@@ -15,6 +15,7 @@ import pytest
 from filelock import FileLock
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from public_files import amazon_meta, amazon_ratings, fake_hub, yambda_events
 
 from seqrec.cli.command_line import main
 from seqrec.errors import InputError
@@ -417,3 +418,60 @@ def test_what_was_killed_goes_on(tmp_path):
     prepare(DataArguments(dataset=str(shards))).save(tmp_path / "memory", name="set")
     assert_same(tmp_path, PreparedData.load(tmp_path / "memory"), PreparedData.load(tmp_path / "large"))
     assert {path.name for path in tmp_path.iterdir()} == {"shards", "memory", "large"}
+
+
+@pytest.fixture
+def public(monkeypatch, tmp_path):
+    """Public data sets from generated files; see `fake_hub`."""
+    monkeypatch.delenv("SEQREC_DATA_DIR", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    files = fake_hub(monkeypatch, tmp_path / "hub")
+    for size in ("50m", "5b"):
+        files[f"flat/{size}/listens.parquet"] = yambda_events(num_users=40)
+    files["benchmark/5core/rating_only/Video_Games.csv"] = amazon_ratings(num_users=60)
+    files["raw/meta_categories/meta_Video_Games.jsonl"] = amazon_meta()
+    return files
+
+
+@pytest.mark.parametrize("name", ["yambda-50m", "amazon-2023:Video_Games"])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"split_method": "official"},
+        {"split_method": "official", "duplicates": "first", "min_item_interactions": 3, "min_user_interactions": 2},
+        {"split_method": "leave_one_out"},
+    ],
+)
+def test_public_sets_are_prepared_alike(public, tmp_path, name, options):
+    expected, found, written = prepare_both(tmp_path, name, **options)
+    assert_same(tmp_path, expected, found)
+    assert found.protocol["dataset"] == name
+    assert found.protocol["dataset_terms"]
+    has_gaps = name == "yambda-50m" and options["split_method"] == "official"
+    assert (written.counts.num_in_gaps > 0) == has_gaps
+    assert ("in the gaps of the split" in written.counts.describe()) == has_gaps
+
+
+def test_billions_of_rows_are_prepared_by_name(public, tmp_path, monkeypatch, capsys):
+    """Never as one table: what `seqrec train` refuses, `seqrec prepare` divides."""
+    monkeypatch.setattr(large_preparation, "ROWS_IN_MEMORY", 100)
+    monkeypatch.setattr("seqrec.interactions.preparation.load_interactions", lambda *_, **__: pytest.fail("one table"))
+    output = str(tmp_path / "set")
+    train = ["train", "--dataset", "yambda-5b", "--output_dir", str(tmp_path / "model")]
+    assert main(train) == 2
+    assert "Run `seqrec prepare --dataset yambda-5b --output_dir DIR` first" in capsys.readouterr().err
+    assert public["asked"] == []
+    assert main(["prepare", "--dataset", "yambda-5b", "--split_method", "official", "--output_dir", output]) == 0
+    assert PreparedData.load(tmp_path / "set").protocol["dataset"] == "yambda-5b"
+    assert "in the gaps of the split" in capsys.readouterr().out
+
+
+def test_an_official_split_with_an_empty_part_is_refused_alike(public, tmp_path):
+    early = yambda_events(num_users=40).filter(pl.col("timestamp") < 20_000_000)
+    public["flat/50m/listens.parquet"] = early
+    arguments = DataArguments(dataset="yambda-50m", split_method="official")
+    with pytest.raises(InputError, match="leaves nothing for validation") as in_memory:
+        prepare(arguments)
+    with pytest.raises(InputError) as divided:
+        prepare_large(arguments, find_source("yambda-50m"), tmp_path / "large", rows_per_part=50)
+    assert str(divided.value) == str(in_memory.value)

@@ -16,6 +16,7 @@ from public_files import (
     amazon_meta,
     amazon_ratings,
     amazon_reviews,
+    fake_hub,
     movielens_zip,
     yambda_events,
     zipped,
@@ -26,7 +27,7 @@ from seqrec.interactions import cached_sets, grouplens
 from seqrec.interactions.data_arguments import DataArguments
 from seqrec.interactions.interactions import read_interactions
 from seqrec.interactions.official_splits import AMAZON_CUT_OFFS, YAMBDA_CUT_OFFS, official_split
-from seqrec.interactions.preparation import prepare
+from seqrec.interactions.preparation import filter_interactions, prepare
 from seqrec.interactions.public_sets import find_public_set
 from seqrec.interactions.sources import load_interactions
 
@@ -41,24 +42,8 @@ def home(monkeypatch, tmp_path):
 
 @pytest.fixture
 def hub(monkeypatch, tmp_path):
-    """The files that `hub_file` finds, by path; `asked` lists the paths and revisions asked for."""
-    files, asked = {}, []
-
-    def hub_file(repo_id, path, revision=None):
-        asked.append((repo_id, path, revision))
-        target = tmp_path / "hub" / path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        content = files[path]
-        if isinstance(content, pl.DataFrame):
-            content.write_parquet(target) if path.endswith(".parquet") else content.write_csv(target)
-        else:
-            target.write_bytes(content)
-        return target
-
-    for module in ("yambda", "amazon_reviews"):
-        monkeypatch.setattr(f"seqrec.interactions.{module}.hub_file", hub_file)
-    files["asked"] = asked
-    return files
+    """The files of the Hub; see `fake_hub`."""
+    return fake_hub(monkeypatch, tmp_path / "hub")
 
 
 class Range(http.server.BaseHTTPRequestHandler):
@@ -387,7 +372,9 @@ def test_changed_reviews_of_amazon(hub):
 def test_yambdas_official_split(hub):
     """Days and gaps as in `flat_split_train_val_test` of Yambda's benchmark, written out naively."""
     table = hub["flat/50m/likes.parquet"] = yambda_events("likes")
-    split = official_split(load_interactions("yambda-50m:likes").interactions, "yambda-50m:likes")
+    arguments = DataArguments(dataset="yambda-50m:likes", split_method="official")
+    kept = filter_interactions(load_interactions("yambda-50m:likes").interactions, arguments)
+    split = official_split(kept, "yambda-50m:likes")
     expected = {"train": [], "validation": [], "test": []}
     for user, time in table.select("uid", "timestamp").rows():
         if time < LAST - 2 * DAY - 2 * 1800:
