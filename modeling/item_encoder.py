@@ -93,10 +93,13 @@ class ItemEncoder(nn.Embedding):
         parts: The further parts, by their names.
         features: The sum of the features' parts; None if items have no features.
         special_tokens: Vectors of the special tokens if ids have none; the last row is 0, for all items.
+        shards: Which process holds which rows, in a `ShardedItems`; None where this process holds all.
 
     Raises:
         InputError: If the id's embedding is to be bounded or left out, but items have no features.
     """
+
+    shards: Any = None
 
     def __init__(self, config: Any) -> None:
         has_ids = config.item_id_embedding != "none"

@@ -15,6 +15,8 @@ from torch.autograd.function import once_differentiable
 from seqrec.interactions.special_tokens import NUM_SPECIAL_TOKENS
 
 __all__ = [
+    "LOG2_E",
+    "autocast_dtype",
     "bce",
     "chunk_rows",
     "cross_entropy",
@@ -171,7 +173,7 @@ class ChunkedCrossEntropy(torch.autograd.Function):
         grad_hidden_ND = torch.empty_like(hidden_ND) if wanted else None
         grad_items_VD = torch.zeros_like(items_VD, dtype=torch.float32) if wanted else None
         grad_weights_NW = None if weights_NW is None else torch.zeros_like(weights_NW, dtype=torch.float32)
-        num_rows = chunk_rows(items_VD)
+        num_rows = chunk_rows(len(items_VD), items_VD.device)
         for start in range(0, len(hidden_ND), num_rows):
             rows = slice(start, start + num_rows)
             labels_C1 = labels_N[rows, None]
@@ -221,7 +223,7 @@ def autocast_dtype(tensor: Tensor) -> torch.dtype:
     return tensor.dtype
 
 
-def chunk_rows(items_VD: Tensor) -> int:
-    """Return the number of rows per chunk."""
-    num_logits = CHUNK_LOGITS.get(items_VD.device.type, CHUNK_LOGITS_ON_ACCELERATORS)
-    return max(SMALLEST_CHUNK, num_logits // len(items_VD))
+def chunk_rows(num_items: int, device: torch.device) -> int:
+    """Return the number of rows per chunk, each of which has a logit for every item."""
+    num_logits = CHUNK_LOGITS.get(device.type, CHUNK_LOGITS_ON_ACCELERATORS)
+    return max(SMALLEST_CHUNK, num_logits // num_items)

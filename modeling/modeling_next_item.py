@@ -113,8 +113,9 @@ class NextItemHead(TaskPredictions, NextItemPreTrainedModel):
 
     @property
     def _ddp_params_and_buffers_to_ignore(self) -> list[str]:
-        """Buffers that distributed training need not send to the other processes at each step: all are constants."""
-        return [name for name, _ in self.named_buffers()]
+        """Names of what processes need not send each other in training: constants, and items divided among them."""
+        items = [] if self.model.item_encoder.shards is None else ["model.item_embedding.weight"]
+        return items + [name for name, _ in self.named_buffers()]
 
     def encode_users(self, input_ids: Tensor, attention_mask: Tensor | None = None, **columns: Tensor) -> Tensor:
         """See `NextItemBackbone.encode_users`."""
@@ -318,10 +319,13 @@ class NextItemHead(TaskPredictions, NextItemPreTrainedModel):
             NonFiniteError: If it is infinite or NaN.
         """
         summed, count = self.next_item_loss(hidden_BLD, labels_BL, days_BL)
-        if not count:
+        has_labels = bool(count)
+        # Without labels, the loss is 0, but its gradient reaches the items that other processes read.
+        is_shared = self.model.item_encoder.shards is not None and bool(num_items_in_batch)
+        if not has_labels and not is_shared:
             loss = mean = summed
         else:
-            mean = summed / count
+            mean = summed / count if has_labels else summed
             loss = mean if num_items_in_batch is None else summed / num_items_in_batch
             require_finite_loss(loss)
         name = self.objective.name
@@ -331,7 +335,7 @@ class NextItemHead(TaskPredictions, NextItemPreTrainedModel):
         """Sum the loss of the next item over the tokens that have a label."""
         has_label_BL = labels_BL != IGNORED_LABEL
         count = has_label_BL.sum()
-        if not count:
+        if not count and self.model.item_encoder.shards is None:
             return TaskLoss(loss_without_labels(hidden_BLD), count)
         return TaskLoss(self.summed_loss(self.model.as_users(hidden_BLD), labels_BL, has_label_BL, days_BL), count)
 
@@ -363,6 +367,9 @@ class NextItemHead(TaskPredictions, NextItemPreTrainedModel):
         if self.config.loss != "cross_entropy":
             return self.sampled_loss(users_BLD, labels_BL, has_label_BL, days_BL)
         users_ND, labels_N = users_BLD[has_label_BL], labels_BL[has_label_BL]
+        encoder = self.model.item_encoder
+        if encoder.shards is not None:
+            return encoder.cross_entropy(users_ND, self.model.as_items(encoder.weight), labels_N)
         items_VD, stop = self.item_vectors(), self.stop_of_negatives(labels_N)
         items_VD = items_VD if stop == len(items_VD) else items_VD[:stop]
         if days_BL is None:

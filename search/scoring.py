@@ -18,7 +18,16 @@ from seqrec.errors import InputError
 from seqrec.interactions.special_tokens import NUM_SPECIAL_TOKENS
 from seqrec.search.largest import BLOCK, largest
 
-__all__ = ["CACHED_SCORES", "NOT_RANKED", "Scores", "cells_of", "rank_targets", "top_k"]
+__all__ = [
+    "CACHED_SCORES",
+    "CHUNK_SCORES",
+    "NOT_RANKED",
+    "Scores",
+    "cells_of",
+    "products",
+    "rank_targets",
+    "top_k",
+]
 
 CHUNK_SCORES = 2**24  # scores per chunk: 64 MiB in float32
 CACHED_SCORES = 2**20  # scores that fit in a processor's cache
@@ -169,8 +178,10 @@ class Scores:
         if k < 1:
             raise InputError(f"k must be at least 1, got {k}.")
         chunks = iter(self)
-        _, scores_BC = next(chunks)
+        first, scores_BC = next(chunks)
         best_BK, ids_BK = largest(scores_BC, k)
+        if first:
+            ids_BK = ids_BK + first
         for start, scores_BC in chunks:
             chunk_best, chunk_index = largest(scores_BC, k)
             # Ties from earlier chunks, with lower ids, come first; the stable sort keeps this order.
@@ -186,19 +197,30 @@ class Scores:
 
     def rank(self, targets_B: Tensor) -> Tensor:
         """See the function `rank_targets`."""
+        target_scores_B = self.scores_of(targets_B)
+        ranks_B = self.count_not_lower(target_scores_B)
+        return ranks_B.where(target_scores_B > -torch.inf, NOT_RANKED)
+
+    def scores_of(self, targets_B: Tensor) -> Tensor:
+        """Return the score of each user's target (B,); −inf if it is not in the catalogue or may not be recommended."""
         target_scores_B = torch.full((self.shape[0],), -torch.inf, device=self.device)
         for start, scores_BC in self:
             column_B = targets_B - start
             inside_B = (column_B >= 0) & (column_B < scores_BC.shape[1])
             found_B = scores_BC.gather(1, column_B.where(inside_B, 0)[:, None]).squeeze(1)
             target_scores_B = found_B.where(inside_B, target_scores_B)
-        # The rank is the number of items, including the target, that do not score lower than the target. Lower scores
-        # are counted as floats, in a tenth of the time that booleans take.
-        ranks_B = torch.zeros_like(targets_B)
+        return target_scores_B
+
+    def count_not_lower(self, target_scores_B: Tensor) -> Tensor:
+        """Count the items that do not score lower than the target, which includes the target itself: its rank (B,).
+
+        Lower scores are counted as floats, in a tenth of the time that booleans take.
+        """
+        ranks_B = torch.zeros(self.shape[0], dtype=torch.long, device=self.device)
         for _, scores_BC in self:
             is_less_BC = torch.lt(scores_BC, target_scores_B[:, None], out=torch.empty_like(scores_BC))
             ranks_B += scores_BC.shape[1] - is_less_BC.sum(dim=1).long()
-        return ranks_B.where(target_scores_B > -torch.inf, NOT_RANKED)
+        return ranks_B
 
     def score(self, start: int, stop: int) -> Tensor:
         """Score one chunk, and mask items that may not be recommended."""

@@ -17,6 +17,7 @@ from seqrec.training.processor import multiplies_bfloat16
 __all__ = ["DEFAULT_METRIC", "SequentialTrainingArguments", "complete_arguments", "require_ranges"]
 
 DEFAULT_METRIC = "ndcg@10"
+ITEM_OPTIMIZERS = ("adamw", "rowwise_adagrad")
 BY_METRIC = (SchedulerType.REDUCE_ON_PLATEAU, SchedulerType.GREEDY)
 
 CHOICES = {
@@ -58,6 +59,25 @@ class SequentialTrainingArguments(TrainingArguments):
         metadata={
             "help": "Update only the items used in a step (lazy AdamW). Enabled by default when negatives are "
             "sampled from a catalogue of over 100,000 items."
+        },
+    )
+    item_optim: str = field(
+        default="adamw",
+        metadata={
+            "help": "Optimizer of the item table: adamw, or rowwise_adagrad, which keeps one number per item, not two "
+            "per weight.",
+            "choices": list(ITEM_OPTIMIZERS),
+        },
+    )
+    item_learning_rate: float | None = field(
+        default=None,
+        metadata={"help": "Initial learning rate of rowwise_adagrad (default: that of the other weights)."},
+    )
+    shard_items: bool = field(
+        default=False,
+        metadata={
+            "help": "Divide the item table among the processes by rows, for a catalogue that does not fit on one "
+            "device."
         },
     )
     exclude_seen: bool = field(default=True, metadata={"help": "Leave items in the history out of the ranking."})
@@ -182,7 +202,16 @@ def require_ranges(arguments: TrainingArguments) -> None:
         )
     if not 0 <= arguments.ema_decay < 1:
         raise InputError(f"ema_decay={arguments.ema_decay} must be at least 0 and below 1, such as 0.999.")
-    for name in ABOVE_0:
+    if arguments.item_optim not in ITEM_OPTIMIZERS:
+        raise InputError(
+            f"item_optim={arguments.item_optim!r} is unknown. Choose one of: {', '.join(ITEM_OPTIMIZERS)}."
+        )
+    if arguments.item_learning_rate is not None and arguments.item_optim == "adamw":
+        raise InputError(
+            f"item_learning_rate={arguments.item_learning_rate} has no effect with item_optim='adamw'. Leave it out, "
+            "or set item_optim='rowwise_adagrad'."
+        )
+    for name in (*ABOVE_0, *(() if arguments.item_learning_rate is None else ("item_learning_rate",))):
         if not 0 < getattr(arguments, name) < math.inf:
             raise InputError(f"{name}={getattr(arguments, name)} must be above 0.")
     for name, lowest in LOWEST.items():

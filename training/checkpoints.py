@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -26,6 +27,7 @@ from seqrec.modeling.modeling_auto import MODEL_TYPES
 from seqrec.modeling.weight_files import read_tensors
 
 __all__ = [
+    "ITEM_STATES",
     "checkpoints_in",
     "complete_checkpoints",
     "is_ours",
@@ -36,6 +38,7 @@ __all__ = [
 ]
 
 SETTINGS_NAME = "training_settings.json"
+ITEM_STATES = "item_optimizer"  # a folder: the optimizer's states of items that are divided among processes
 HASHED_EVENTS = 2**22  # events hashed at once
 # Training arguments that determine the weights, or which weights are the best.
 DECISIVE_ARGUMENTS = (
@@ -43,8 +46,9 @@ DECISIVE_ARGUMENTS = (
     *("optim", "optim_args", "adam_beta1", "adam_beta2", "adam_epsilon", "num_train_epochs", "max_steps"),
     *("per_device_train_batch_size", "gradient_accumulation_steps", "train_sampling_strategy", "seed", "data_seed"),
     *("bf16", "fp16", "packing", "sparse_item_updates", "exclude_seen", "metric_for_best_model", "greater_is_better"),
-    "ema_decay",
+    *("ema_decay", "shard_items", "item_optim", "item_learning_rate"),
 )
+BATCH_SIZES = ("num_processes", "per_device_train_batch_size", "gradient_accumulation_steps")
 
 
 def training_settings(
@@ -127,12 +131,25 @@ def require_same_training(checkpoint: Path, settings: Mapping[str, Any]) -> None
     made = read_json_object(str(checkpoint / SETTINGS_NAME))
     wanted = json.loads(json.dumps(settings, default=str))
     differing = [name for name in {**made, **wanted} if made.get(name) != wanted.get(name)]
+    if differs_in_processes_alone(differing, made, wanted):
+        return
     if differing:
         raise InputError(
             f"{checkpoint} was left by another training: {describe_difference(differing, made, wanted)}. Resume with "
             "the same data and settings, or start a new training from its weights with "
             f"model_name_or_path={str(checkpoint)!r} and another `output_dir`."
         )
+
+
+def differs_in_processes_alone(differing: list[str], made: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+    """Return whether other numbers of processes, at least 2, take steps of the same histories.
+
+    They draw other random numbers, such as those of dropout.
+    """
+    numbers = made.get("num_processes") or 1, wanted["num_processes"]
+    if "num_processes" not in differing or not set(differing) <= set(BATCH_SIZES) or min(numbers) < 2:
+        return False
+    return math.prod(made.get(name, 1) for name in BATCH_SIZES) == math.prod(wanted[name] for name in BATCH_SIZES)
 
 
 def describe_difference(names: list[str], made: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
@@ -197,6 +214,8 @@ def what_is_missing(checkpoint: Path) -> str | None:
             map(zipfile.is_zipfile, paths)
         ):  # torch writes ZIP archives, which end with their directory
             return pattern
+    if (checkpoint / ITEM_STATES).exists() and not (checkpoint / ITEM_STATES / ".metadata").is_file():
+        return ITEM_STATES
     return None
 
 

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
@@ -13,6 +13,7 @@ from transformers import set_seed
 
 from seqrec.errors import InputError, NonFiniteError
 from seqrec.evaluation.baseline_warning import BASELINE_WARNING, baseline_warning
+from seqrec.evaluation.evaluator import Ranking
 from seqrec.evaluation.report import LIST_LENGTH, measure
 from seqrec.evaluation.targets import warn_of_repeats
 from seqrec.evaluation.task_evaluator import calibrations
@@ -26,7 +27,7 @@ from seqrec.hub.staging import staged
 from seqrec.hub.weights_hash import weights_sha256
 from seqrec.inference.item_map_picture import save_item_map
 from seqrec.inference.samples import sample_recommendations
-from seqrec.interactions.data_arguments import DataArguments
+from seqrec.interactions.data_arguments import HELD_OUT, DataArguments
 from seqrec.interactions.preparation import prepare
 from seqrec.interactions.prepared_sets import PreparedData
 from seqrec.interactions.whole_files import write_text_whole
@@ -42,6 +43,7 @@ from seqrec.training.progress import shows_lines
 from seqrec.training.progress_text import start_of_training
 from seqrec.training.provenance import estimated_energy, hardware, versions
 from seqrec.training.reliability_picture import save_reliability_picture
+from seqrec.training.row_sharing import computed_once
 from seqrec.training.slices_picture import save_slices_picture
 from seqrec.training.starting_point import GrowingModel, load_starting_point, require_one_start
 from seqrec.training.task_setup import fit_label_means, with_rating_scale
@@ -173,15 +175,9 @@ def conclude(
         defaults: The settings that were chosen for the data.
         sections: Further sections of `metrics.json`.
     """
-    exclude_seen = trainer.args.exclude_seen
     trainer.calibrate(rows_with_outcomes(data.sequences, "validation"))
-    metrics = measure(
-        lambda dataset: trainer.rank(dataset, LIST_LENGTH),
-        data,
-        exclude_seen=exclude_seen,
-        request_protocol=trainer.bare_model.config.request_protocol,
-        vectors_VD=trainer.bare_model.item_vectors().float().numpy(force=True),
-    )
+    rankings = [trainer.rank(data.sequences[split], LIST_LENGTH) for split in HELD_OUT]
+    metrics = computed_once(trainer.args, partial(measure_all, trainer, data, rankings))
     config = trainer.bare_model.config
     if config.label_tasks:
         metrics["tasks"] = measure_tasks(
@@ -199,15 +195,35 @@ def conclude(
     warning = baseline_warning(metrics)
     if warning is not None:
         metrics[BASELINE_WARNING] = warning
-    metrics["samples"] = sample_recommendations(
+    metrics["samples"] = computed_once(trainer.args, partial(samples, trainer, data))
+    save(trainer, metrics)
+    return TrainedModel(trainer, data, metrics)
+
+
+def measure_all(trainer: SequentialTrainer, data: PreparedData, rankings: Sequence[Ranking]) -> dict[str, Any]:
+    """Compute the metrics of the model, from its rankings of the held-out splits, and of the baselines."""
+    model, of_model = trainer.bare_model, iter(rankings)
+    has_vectors = trainer.sharded_items is None
+    return measure(
+        lambda _: next(of_model),
+        data,
+        exclude_seen=trainer.args.exclude_seen,
+        request_protocol=model.config.request_protocol,
+        vectors_VD=model.item_vectors().float().numpy(force=True) if has_vectors else None,
+    )
+
+
+def samples(trainer: SequentialTrainer, data: PreparedData) -> list[dict[str, list[dict[str, str | None]]]]:
+    """Recommend for the card; a model whose items are divided among processes cannot."""
+    if trainer.sharded_items is not None:
+        return []
+    return sample_recommendations(
         trainer.bare_model,
         data.tokenizer,
         data.items,
-        exclude_seen=exclude_seen,
+        exclude_seen=trainer.args.exclude_seen,
         last_day=data.protocol.get("period", [None])[-1],
     )
-    save(trainer, metrics)
-    return TrainedModel(trainer, data, metrics)
 
 
 def load_model_and_data(
@@ -320,7 +336,7 @@ def describe_training(trainer: SequentialTrainer, seconds: float, command: str |
         "seconds": round(seconds, 1),
         "num_epochs": state.epoch,
         "best_epoch": best["epoch"] if best else None,
-        "num_parameters": trainer.model.num_parameters(),
+        "num_parameters": trainer.num_weights(),
         "command": command and portable_command(command),
         "hardware": hardware(trainer.args),
         "estimated_energy": estimated_energy(trainer.args, seconds),
@@ -361,7 +377,7 @@ def save(trainer: SequentialTrainer, metrics: dict[str, Any]) -> None:
         save_training_curve(trainer.state.log_history, stage / CURVE, trainer.args.metric_for_best_model or "ndcg@10")
         save_slices_picture(metrics, stage / SLICES_PICTURE)
         save_reliability_picture(metrics, stage / RELIABILITY_PICTURE)
-        if trainer.items is not None:
+        if trainer.items is not None and trainer.sharded_items is None:
             save_item_map(trainer.bare_model, trainer.items, stage / ITEM_MAP)
         trainer.create_model_card(folder=stage)
     if trainer.args.push_to_hub:

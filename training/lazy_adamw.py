@@ -6,6 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from seqrec.search.row_shards import RowShards
+
 __all__ = ["LazyAdamW", "clip_grad_norm"]
 
 
@@ -47,21 +49,37 @@ def update_rows(parameter: Tensor, state: dict[str, Tensor], group: dict[str, An
 
 
 @torch.no_grad()
-def clip_grad_norm(parameters: Iterable[nn.Parameter], max_norm: float) -> Tensor:
+def clip_grad_norm(
+    parameters: Iterable[nn.Parameter],
+    max_norm: float,
+    table: nn.Parameter | None = None,
+    shards: RowShards | None = None,
+) -> Tensor:
     """Scale all gradients, including sparse ones, so that their joint norm is at most `max_norm`.
+
+    Args:
+        parameters: The parameters.
+        max_norm: Largest norm allowed.
+        table: The one of them of which this process holds only some rows, if any.
+        shards: Which process holds which of its rows.
 
     Returns:
         The norm before scaling.
     """
-    gradients = []
+    gradients: list[Tensor] = []
+    of_table: list[Tensor] = []
     for parameter in parameters:
-        if parameter.grad is not None and parameter.grad.is_sparse:
+        if parameter.grad is None:
+            continue
+        if parameter.grad.is_sparse:
             parameter.grad = parameter.grad.coalesce()  # sums the gradients of a row used twice
-            gradients.append(parameter.grad.values())
-        elif parameter.grad is not None:
-            gradients.append(parameter.grad)
+        values = parameter.grad.values() if parameter.grad.is_sparse else parameter.grad
+        (of_table if parameter is table else gradients).append(values)
     norm = nn.utils.get_total_norm(gradients)
+    if shards is not None:
+        squares = nn.utils.get_total_norm(of_table).to(norm).square()
+        norm = (norm.square() + shards.reduce(squares)).sqrt()
     scale = (max_norm / (norm + 1e-6)).clamp(max=1)
-    for gradient in gradients:
+    for gradient in gradients + of_table:
         gradient.mul_(scale)
     return norm

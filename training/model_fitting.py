@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Optimizer
 from transformers.trainer_utils import IntervalStrategy, number_of_arguments
 
@@ -15,10 +15,11 @@ from seqrec.interactions.item_features import ItemFeatures
 from seqrec.interactions.special_tokens import NUM_SPECIAL_TOKENS
 from seqrec.modeling.modeling_next_item import NextItemHead
 from seqrec.modeling.objectives import training_collator
-from seqrec.training.bare_model import BareModel
 from seqrec.training.callbacks import EarlyStopping, EpochOfCollator
 from seqrec.training.checkpoints import training_settings
+from seqrec.training.item_sharding import ItemSharding
 from seqrec.training.lazy_adamw import LazyAdamW
+from seqrec.training.row_wise_adagrad import ROW_WISE, RowWiseAdagrad, move_to_own_group
 from seqrec.training.streams import CheckedCollator, as_train_rows
 from seqrec.training.trainer_checks import (
     require_a_batch,
@@ -34,7 +35,7 @@ from seqrec.training.weight_average import AveragedWeights
 __all__ = ["ModelFitting"]
 
 
-class ModelFitting(BareModel):
+class ModelFitting(ItemSharding):
     """A `Trainer` that adapts to each model: the given one, or those that `model_init` makes.
 
     Attributes:
@@ -66,6 +67,7 @@ class ModelFitting(BareModel):
         require_told_times(self.eval_dataset, columns)
         require_tasks_labels(model.config, self.train_dataset, self.eval_dataset)
         require_features_of(model, self.features)
+        self.divide_items(model)
         self.validation_metrics = validation_metrics(
             args,
             self.eval_dataset,
@@ -80,12 +82,23 @@ class ModelFitting(BareModel):
         self.optimizer_cls_and_kwargs = self.own_optimizer
         is_sparse = updates_sparsely(model.config, args)
         model.get_input_embeddings().sparse = is_sparse  # an earlier trainer of the model may have decided otherwise
-        if is_sparse:
+        is_row_wise = args.item_optim == "rowwise_adagrad"
+        if is_sparse or is_row_wise:
             settings = {"lr": args.learning_rate, "betas": (args.adam_beta1, args.adam_beta2), "eps": args.adam_epsilon}
-            self.optimizer_cls_and_kwargs = self.own_optimizer or (LazyAdamW, settings)
+            kind = RowWiseAdagrad if is_row_wise else LazyAdamW
+            self.optimizer_cls_and_kwargs = self.own_optimizer or (kind, settings)
         if self.items is not None:
             model.set_item_counts(self.items.counts_by_token)
         set_training_events(model, self.train_dataset)
+
+    def create_optimizer(self, model: nn.Module | None = None) -> Optimizer:
+        """Make the optimizer as `Trainer` does; row-wise Adagrad updates the item table."""
+        optimizer = super().create_optimizer(model)
+        if self.args.item_optim == "rowwise_adagrad":
+            rate = self.args.item_learning_rate or self.args.learning_rate
+            table = self.bare_model.get_input_embeddings().weight
+            move_to_own_group(optimizer, table, lr=rate, **{ROW_WISE: True})
+        return optimizer
 
     def make_collator(self, model: NextItemHead) -> Callable[[Any], dict[str, Tensor]]:
         """Return the collator of a model, which also checks the rows of a stream."""

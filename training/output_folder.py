@@ -1,5 +1,6 @@
 """Protect existing files from being overwritten, and find where an interrupted training can resume."""
 
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -55,6 +56,9 @@ def claimed(folder: Path) -> Iterator[None]:
 def resume_point(folder: Path, resume_from_checkpoint: str | bool | None, *, overwrite: bool) -> str | None:
     """Decide where training starts, given the content of the output folder.
 
+    A training that `torchrun --max-restarts` starts again, after one of its processes failed, resumes from its newest
+    complete checkpoint.
+
     Args:
         folder: The job's output folder.
         resume_from_checkpoint: Path of a checkpoint, "true" for the newest one in `folder`, or None.
@@ -69,6 +73,8 @@ def resume_point(folder: Path, resume_from_checkpoint: str | bool | None, *, ove
         SavedFolderError: If there is no complete checkpoint to resume from.
     """
     require_no_foreign_files(folder)
+    if is_restarted():
+        resume_from_checkpoint, overwrite = newest_of_restart(folder, resume_from_checkpoint), True
     if resume_from_checkpoint:
         return find_checkpoint(folder, str(resume_from_checkpoint))
     has_checkpoints = bool(complete_checkpoints(folder))
@@ -81,6 +87,18 @@ def resume_point(folder: Path, resume_from_checkpoint: str | bool | None, *, ove
         )
     remove_checkpoints(folder)
     return None
+
+
+def is_restarted() -> bool:
+    """Return whether torchrun has started the processes of this training again."""
+    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0
+
+
+def newest_of_restart(folder: Path, wanted: str | bool | None) -> str | bool | None:
+    """Return the newest complete checkpoint in a folder; what was wanted at first if there is none."""
+    complete = complete_checkpoints(folder)
+    newest = str(wanted).lower() in NEWEST
+    return str(complete[-1]) if complete else None if newest else wanted
 
 
 def require_no_foreign_files(folder: Path) -> None:

@@ -18,12 +18,12 @@ from seqrec.interactions.item_features import ItemFeatures
 from seqrec.interactions.item_rows import by_row
 from seqrec.interactions.special_tokens import NUM_SPECIAL_TOKENS
 from seqrec.modeling.saved_items import ITEMS
-from seqrec.training.bare_model import BareModel
+from seqrec.training.item_sharding import ItemSharding
 
 __all__ = ["ProductSaving"]
 
 
-class ProductSaving(BareModel):
+class ProductSaving(ItemSharding):
     """A `Trainer` whose saved model `Recommender.from_pretrained` can load.
 
     Attributes:
@@ -39,9 +39,12 @@ class ProductSaving(BareModel):
     def _save(self, output_dir: str | None = None, state_dict: dict | None = None) -> None:
         # The library would also pickle the training arguments, including tokens. metrics.json holds them instead.
         folder = Path(output_dir or self.args.output_dir)
-        self.accelerator.unwrap_model(self.bare_model, keep_torch_compile=False).save_pretrained(
-            folder, state_dict=state_dict, is_main_process=self.args.should_save
-        )
+        if self.sharded_items is not None:
+            self.save_whole_model(folder)
+        else:
+            self.accelerator.unwrap_model(self.bare_model, keep_torch_compile=False).save_pretrained(
+                folder, state_dict=state_dict, is_main_process=self.args.should_save
+            )
         if not self.args.should_save:
             return
         self.processing_class.save_pretrained(folder)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from transformers import Trainer, TrainerState, TrainingArguments
+from transformers import TrainerState, TrainingArguments
 from transformers.trainer_utils import IntervalStrategy
 
 from seqrec.training.progress_table import format_number
@@ -11,11 +11,11 @@ from seqrec.training.progress_table import format_number
 __all__ = ["end_of_training", "selecting_metric", "start_of_training", "whole"]
 
 
-def start_of_training(trainer: Trainer, protocol: Mapping[str, Any], *, is_new: bool, width: int) -> str:
+def start_of_training(trainer: Any, protocol: Mapping[str, Any], *, is_new: bool, width: int) -> str:
     """Say what is trained, where, and on what: in one line if it fits, otherwise in two.
 
     Args:
-        trainer: The trainer.
+        trainer: The `SequentialTrainer`.
         protocol: The protocol of the prepared data.
         is_new: Whether a new model is trained, not fine-tuned.
         width: Columns of the terminal.
@@ -25,7 +25,7 @@ def start_of_training(trainer: Trainer, protocol: Mapping[str, Any], *, is_new: 
     kept = f"{protocol['num_interactions']:,}"
     read = f" of {protocol['num_interactions_read']:,}" if "num_interactions_read" in protocol else ""
     device = describe_device(trainer.args)
-    what = f"{verb} {model.config.model_type} ({model.num_parameters():,} parameters) on {device}:"
+    what = f"{verb} {model.config.model_type} ({trainer.num_weights():,} parameters) on {device}:"
     data = f"{protocol['num_users']:,} users, {protocol['num_items']:,} items, {kept}{read} interactions"
     between = " " if len(f"{what} {data}") <= width else "\n"
     return f"{what}{between}{data}"

@@ -1,6 +1,7 @@
 """Validation of a trainer: rank held-out items against the full catalogue."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,10 @@ from transformers.trainer_utils import PredictionOutput
 from seqrec.errors import InputError, NonFiniteError
 from seqrec.evaluation.evaluator import Ranking, rank_dataset
 from seqrec.evaluation.metrics import RANKING_METRICS
+from seqrec.evaluation.sharded_scorer import ShardedScorer
 from seqrec.interactions.histories import Histories, as_histories
 from seqrec.search.finite import require_finite_weights
+from seqrec.training.item_sharding import ItemSharding
 from seqrec.training.progress import shows_bars
 from seqrec.training.row_sharing import compute_by_row
 from seqrec.training.task_validation import TaskValidation
@@ -20,7 +23,7 @@ from seqrec.training.task_validation import TaskValidation
 __all__ = ["RankingValidation"]
 
 
-class RankingValidation(TaskValidation):
+class RankingValidation(ItemSharding, TaskValidation):
     """A `Trainer` that evaluates by ranking the target of each row among all items.
 
     Attributes:
@@ -38,22 +41,22 @@ class RankingValidation(TaskValidation):
 
     def rank(self, dataset: Histories | Dataset, list_length: int = 0) -> Ranking:
         """Rank the target of each row. The rows are divided among the processes, which exchange only results."""
-        model = self.bare_model
+        model, items = self.bare_model, self.sharded_items
+        rank = partial(
+            rank_dataset,
+            max_length=model.config.max_history_length,
+            exclude_seen=self.args.exclude_seen,
+            list_length=list_length,
+            progress=shows_bars(self.args),
+        )
+        histories = as_histories(dataset, [*model.config.event_columns, "target"])
+        batch_size = self.args.per_device_eval_batch_size
+        if items is not None:  # all processes rank all rows, each against its own items
+            return rank(ShardedScorer(model, items), histories, batch_size=batch_size * self.args.world_size)
 
         def rank_rows(rows: Histories) -> dict[str, np.ndarray]:
-            return vars(
-                rank_dataset(
-                    model,
-                    rows,
-                    max_length=model.config.max_history_length,
-                    exclude_seen=self.args.exclude_seen,
-                    list_length=list_length,
-                    batch_size=self.args.per_device_eval_batch_size,
-                    progress=shows_bars(self.args),
-                )
-            )
+            return vars(rank(model, rows, batch_size=batch_size))
 
-        histories = as_histories(dataset, [*model.config.event_columns, "target"])
         return Ranking(**compute_by_row(rank_rows, histories, self.args))
 
     def evaluate(

@@ -1,15 +1,25 @@
 """Held-out rows divided among processes, which exchange only results."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
-from accelerate.utils import gather_object
+from accelerate.utils import broadcast_object_list, gather_object
 from transformers import TrainingArguments
 
 from seqrec.interactions.histories import Histories
 
-__all__ = ["compute_by_row"]
+__all__ = ["compute_by_row", "computed_once"]
+
+Result = TypeVar("Result")
+
+
+def computed_once(args: TrainingArguments, compute: Callable[[], Result]) -> Result:
+    """Return what a function computes in the first process, for all processes, which must call this together."""
+    if args.world_size == 1:
+        return compute()
+    found: list[Any] = [compute() if args.process_index == 0 else None]
+    return broadcast_object_list(found)[0]
 
 
 def compute_by_row(

@@ -204,6 +204,8 @@ def recommender_of(trained: TrainedModel) -> Recommender:
     if trainer.is_world_process_zero():
         log_baseline_warning(trained.metrics)
     trainer.accelerator.wait_for_everyone()  # until the record is saved
+    if trainer.sharded_items is not None:
+        return Recommender.from_pretrained(str(trainer.args.output_dir))
     return Recommender(
         trainer.model,
         trained.data.tokenizer,

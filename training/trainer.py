@@ -21,6 +21,7 @@ from seqrec.training.arguments import SequentialTrainingArguments, complete_argu
 from seqrec.training.checkpoints import require_same_training, write_settings
 from seqrec.training.hub_pushing import HubPushing
 from seqrec.training.hyperparameter_search import HyperparameterSearch
+from seqrec.training.item_sharding import refuse_unsharded_arguments
 from seqrec.training.lazy_adamw import clip_grad_norm
 from seqrec.training.model_fitting import ModelFitting
 from seqrec.training.output_folder import find_checkpoint
@@ -31,6 +32,7 @@ from seqrec.training.streams import read_in_each_process
 from seqrec.training.task_training import TaskTraining
 from seqrec.training.trainer_checks import (
     refuse_idle_arguments,
+    refuse_two_optimizers,
     require_arguments_kind,
     require_one_origin,
 )
@@ -95,7 +97,9 @@ class SequentialTrainer(HyperparameterSearch, ModelFitting, TaskTraining, Rankin
         require_arguments_kind(args)
         complete_arguments(args, has_own_metrics=compute_metrics is not None)
         require_ranges(args)
+        refuse_unsharded_arguments(args)
         refuse_idle_arguments(args, kwargs)
+        refuse_two_optimizers(args, optimizer_cls_and_kwargs, *(kwargs.get("optimizers") or ()))
         self.args, self.processing_class, self.model_init = args, processing_class, model_init
         self.eval_impressions = eval_impressions
         self.compute_metrics, self.train_rows, self.eval_dataset = compute_metrics, train_dataset, eval_dataset
@@ -200,7 +204,7 @@ class SequentialTrainer(HyperparameterSearch, ModelFitting, TaskTraining, Rankin
             super()._maybe_log_save_evaluate(*args, **kwargs)
 
     def _clip_grad_norm(self, model: nn.Module) -> Tensor:
-        if self.model.get_input_embeddings().sparse:
+        if self.model.get_input_embeddings().sparse and self.sharded_items is None:
             return clip_grad_norm(model.parameters(), self.args.max_grad_norm)
         return super()._clip_grad_norm(model)
 

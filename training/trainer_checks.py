@@ -18,6 +18,7 @@ from seqrec.training.streams import TrainRows, num_histories
 
 __all__ = [
     "refuse_idle_arguments",
+    "refuse_two_optimizers",
     "require_a_batch",
     "require_arguments_kind",
     "require_one_origin",
@@ -54,6 +55,15 @@ def refuse_idle_arguments(args: TrainingArguments, others: Mapping[str, Any]) ->
     for name, (harmless, reason) in IDLE.items():
         if getattr(args, name) and getattr(args, name) != harmless:
             raise InputError(f"{name} has no effect: {reason}. Leave it out.")
+
+
+def refuse_two_optimizers(args: TrainingArguments, *given: Any) -> None:
+    """Refuse an optimizer that was given in addition to one of the item table."""
+    if args.item_optim != "adamw" and any(given):
+        raise InputError(
+            f"item_optim={args.item_optim!r} needs an optimizer of its own, but another one was given. Leave out one "
+            "of them."
+        )
 
 
 def require_arguments_kind(args: Any) -> None:

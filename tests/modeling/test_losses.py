@@ -20,7 +20,7 @@ def naive(hidden_ND, items_VD, labels_N):
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-6), (torch.float32, 1e-5)])
 @pytest.mark.parametrize("num_tokens", [1, 7, 40])
 def test_chunked_cross_entropy_is_exact(monkeypatch, dtype, tolerance, num_tokens):
-    monkeypatch.setattr(losses, "chunk_rows", lambda items: 8)
+    monkeypatch.setattr(losses, "chunk_rows", lambda num_items, device: 8)
     torch.manual_seed(0)
     hidden = torch.randn(num_tokens, 6, dtype=dtype, requires_grad=True)
     items = torch.randn(50, 6, dtype=dtype, requires_grad=True)

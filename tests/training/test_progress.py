@@ -235,10 +235,11 @@ def test_warnings_and_log_messages_stand_above_the_bar(in_terminal):
 
 @pytest.mark.parametrize(("width", "number"), [(80, 2), (120, 1)])
 def test_the_start_is_told_in_one_line_where_it_fits(width, number):
-    model = SimpleNamespace(config=SimpleNamespace(model_type="sasrec"), num_parameters=lambda: 213504)
+    model = SimpleNamespace(config=SimpleNamespace(model_type="sasrec"))
     arguments = SimpleNamespace(device=SimpleNamespace(type="cpu"), world_size=1, n_gpu=0)
     protocol = {"num_users": 943, "num_items": 1682, "num_interactions": 98114, "num_interactions_read": 100000}
-    told = start_of_training(SimpleNamespace(model=model, args=arguments), protocol, is_new=True, width=width)
+    trainer = SimpleNamespace(model=model, args=arguments, num_weights=lambda: 213504)
+    told = start_of_training(trainer, protocol, is_new=True, width=width)
     assert " ".join(told.split("\n")) == (
         "Training sasrec (213,504 parameters) on cpu: 943 users, 1,682 items, 98,114 of 100,000 interactions"
     )

@@ -35,12 +35,23 @@ def print_result(trained: TrainedModel) -> None:
 def print_summary(trained: TrainedModel) -> None:
     """Print the model's metrics, recommendations for some users, and where it was saved."""
     width = terminal_width(sys.stdout)
-    recommender = Recommender(trained.trainer.model, trained.data.tokenizer, trained.data.items)
     print(f"\n{metrics_table(trained.metrics, width=width)}\n")
     if tables := task_tables(trained.metrics, width=width):
         print(f"{tables}\n")
     if BASELINE_WARNING in trained.metrics:
         print(wrap(trained.metrics[BASELINE_WARNING], width), end="\n\n")
+    history: Sequence[str] = trained.data.tokenizer.item_ids
+    asked: dict[str, Any] = {}
+    if trained.trainer.sharded_items is None:  # otherwise, no process can search the whole catalogue
+        history, asked = print_examples(trained, width)
+    folder = trained.trainer.args.output_dir
+    print(saved_line(folder, width))
+    print(next_command(folder, history, width, **asked))
+
+
+def print_examples(trained: TrainedModel, width: int | None) -> tuple[Sequence[str], dict[str, Any]]:
+    """Print recommendations for some users; return the last one's history, and the times that it was asked with."""
+    recommender = Recommender(trained.trainer.model, trained.data.tokenizer, trained.data.items)
     rows, history = trained.data.sequences["test"], recommender.item_ids
     asked: dict[str, Any] = {}
     for number, row in enumerate(rows.select(range(min(NUM_EXAMPLES, len(rows)))), start=1):
@@ -51,9 +62,7 @@ def print_summary(trained: TrainedModel) -> None:
         found = recommender.recommend(history, k=min(NUM_SHOWN, len(recommender.items)), **asked)
         print(f"{fitting(f'User {user}, after {newest}', width and width - 1)}:")
         print(recommendations_table(found, width=width), end="\n\n")
-    folder = trained.trainer.args.output_dir
-    print(saved_line(folder, width))
-    print(next_command(folder, history, width, **asked))
+    return history, asked
 
 
 def times_of(row: Mapping[str, Any], columns: Collection[str]) -> dict[str, Any]:
