@@ -38,6 +38,7 @@ from seqrec.training.checkpoints import complete_checkpoints
 from seqrec.training.chosen_defaults import ChosenDefaults, choose_defaults
 from seqrec.training.curve import save_training_curve
 from seqrec.training.early_checks import check_settings
+from seqrec.training.lean_tables import drawing_own_rows
 from seqrec.training.output_folder import claimed, remove_checkpoints, resume_point
 from seqrec.training.progress import shows_lines
 from seqrec.training.progress_text import start_of_training
@@ -250,7 +251,8 @@ def load_model_and_data(
         return model, data, chosen
     data = prepare_data(arguments, event_columns=MODEL_TYPES[model_type](**config_fields).data_columns)
     chosen = choose_defaults(data, model_type, training_arguments, given)
-    return new_model(data, model_type, {**chosen.config_fields, **config_fields}), data, chosen
+    with drawing_own_rows(len(data.tokenizer), training_arguments):
+        return new_model(data, model_type, {**chosen.config_fields, **config_fields}), data, chosen
 
 
 def started_model(
