@@ -27,7 +27,7 @@ from train_tiny import feature_values, tiny_data, tiny_model
 
 WHOLE = ("full-whole", "cosine-whole", "unlabelled-whole")
 DIVIDED = ("full-sharded", "cosine-sharded", "unlabelled-sharded")
-RANDOM = ("sampled", "sparse", "adagrad")  # each process draws negatives of its own
+RANDOM = ("sampled", "sparse", "adagrad", "uneven")  # each process draws, or repeats, rows of its own
 
 
 def launch(folder, processes, *flags, restarts=0):
@@ -76,7 +76,7 @@ def test_two_processes_with_a_divided_table_train_as_one(case, one, two):
 
 
 @pytest.mark.parametrize("case", RANDOM)
-def test_sampled_losses_are_those_of_whole_tables(case, two):
+def test_trainings_that_depend_on_the_processes_are_those_of_whole_tables(case, two):
     assert_same(two[0][f"{case}-sharded"], two[0][f"{case}-whole"], num_processes=2)
 
 
