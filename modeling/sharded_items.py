@@ -32,10 +32,14 @@ class ShardedItems(ItemEncoder):
     Args:
         encoder: The encoder of the whole catalogue, whose weights are copied.
         shards: Which process holds which rows.
+
+    Attributes:
+        vector_dtype: Type of the vectors, and of the saved table; the rows may be converted to a smaller one.
     """
 
     shards: RowShards
     weight: nn.Parameter
+    vector_dtype: torch.dtype
 
     def __init__(self, encoder: ItemEncoder, shards: RowShards) -> None:
         nn.Module.__init__(self)
@@ -43,6 +47,7 @@ class ShardedItems(ItemEncoder):
         self._modules.update(encoder._modules)
         own_RD = encoder.weight.detach()[shards.first : shards.stop].clone()
         self.weight = nn.Parameter(own_RD, requires_grad=encoder.weight.requires_grad)
+        self.vector_dtype = own_RD.dtype
         self.train(encoder.training)
         self.shards = shards
 
@@ -57,7 +62,7 @@ class ShardedItems(ItemEncoder):
         padding = PAD_ID if shards.first == PAD_ID else None
         own_MD = nn.functional.embedding(ids_M - shards.first, self.weight, padding, sparse=self.sparse)
         vectors_UD = ExchangedRows.apply(own_MD, received, sent, shards)
-        return nn.functional.embedding(places, vectors_UD)
+        return nn.functional.embedding(places, vectors_UD.to(self.vector_dtype))
 
     def catalogue(self) -> Tensor:
         """Refuse to return the vectors of all token ids.

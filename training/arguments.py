@@ -18,6 +18,7 @@ __all__ = ["DEFAULT_METRIC", "SequentialTrainingArguments", "complete_arguments"
 
 DEFAULT_METRIC = "ndcg@10"
 ITEM_OPTIMIZERS = ("adamw", "rowwise_adagrad")
+ITEM_DTYPES = ("float32", "bfloat16")
 BY_METRIC = (SchedulerType.REDUCE_ON_PLATEAU, SchedulerType.GREEDY)
 
 CHOICES = {
@@ -72,6 +73,14 @@ class SequentialTrainingArguments(TrainingArguments):
     item_learning_rate: float | None = field(
         default=None,
         metadata={"help": "Initial learning rate of rowwise_adagrad (default: that of the other weights)."},
+    )
+    item_dtype: str = field(
+        default="float32",
+        metadata={
+            "help": "Type of the divided item table: float32, or bfloat16, which takes half the memory and needs "
+            "rowwise_adagrad.",
+            "choices": list(ITEM_DTYPES),
+        },
     )
     shard_items: bool = field(
         default=False,
@@ -202,9 +211,12 @@ def require_ranges(arguments: TrainingArguments) -> None:
         )
     if not 0 <= arguments.ema_decay < 1:
         raise InputError(f"ema_decay={arguments.ema_decay} must be at least 0 and below 1, such as 0.999.")
-    if arguments.item_optim not in ITEM_OPTIMIZERS:
+    for name, known in (("item_optim", ITEM_OPTIMIZERS), ("item_dtype", ITEM_DTYPES)):
+        if getattr(arguments, name) not in known:
+            raise InputError(f"{name}={getattr(arguments, name)!r} is unknown. Choose one of: {', '.join(known)}.")
+    if arguments.item_dtype == "bfloat16" and not (arguments.shard_items and arguments.item_optim != "adamw"):
         raise InputError(
-            f"item_optim={arguments.item_optim!r} is unknown. Choose one of: {', '.join(ITEM_OPTIMIZERS)}."
+            "item_dtype='bfloat16' needs shard_items=True and item_optim='rowwise_adagrad'. Set both, or leave it out."
         )
     if arguments.item_learning_rate is not None and arguments.item_optim == "adamw":
         raise InputError(

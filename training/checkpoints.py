@@ -46,7 +46,7 @@ DECISIVE_ARGUMENTS = (
     *("optim", "optim_args", "adam_beta1", "adam_beta2", "adam_epsilon", "num_train_epochs", "max_steps"),
     *("per_device_train_batch_size", "gradient_accumulation_steps", "train_sampling_strategy", "seed", "data_seed"),
     *("bf16", "fp16", "packing", "sparse_item_updates", "exclude_seen", "metric_for_best_model", "greater_is_better"),
-    *("ema_decay", "shard_items", "item_optim", "item_learning_rate"),
+    *("ema_decay", "shard_items", "item_optim", "item_learning_rate", "item_dtype"),
 )
 BATCH_SIZES = ("num_processes", "per_device_train_batch_size", "gradient_accumulation_steps")
 

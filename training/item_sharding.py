@@ -1,12 +1,16 @@
 """Training with an item table that is divided among processes."""
 
+import json
 from pathlib import Path
 from typing import Any
 
+import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
 from seqrec.errors import InputError
+from seqrec.hub.json_objects import read_json_object
+from seqrec.interactions.whole_files import write_text_whole
 from seqrec.modeling.modeling_next_item import NextItemHead
 from seqrec.modeling.sharded_items import ShardedItems, shard_items
 from seqrec.modeling.weight_files import SINGLE
@@ -49,6 +53,12 @@ def refuse_unsharded_arguments(args: Any) -> None:
         )
 
 
+def set_dtype(config: Path, dtype: torch.dtype) -> None:
+    """Write the type of a model's weights into its saved configuration."""
+    content = {**read_json_object(str(config)), "dtype": str(dtype).removeprefix("torch.")}
+    write_text_whole(config, json.dumps(content, indent=2, sort_keys=True) + "\n")
+
+
 class ItemSharding(BareModel):
     """A `Trainer` that divides the item table of its model among the processes, if `args.shard_items` says so."""
 
@@ -73,6 +83,9 @@ class ItemSharding(BareModel):
         if self.item_group is None:
             self.item_group = dist.new_group()
         shard_items(model, self.item_group)
+        if self.args.item_dtype == "bfloat16":
+            items = model.get_input_embeddings()
+            items.weight.data = items.weight.data.bfloat16()
 
     def _clip_grad_norm(self, model: nn.Module) -> Tensor:
         items = self.sharded_items
@@ -94,10 +107,15 @@ class ItemSharding(BareModel):
         if writes:
             others = {name: one for name, one in model.state_dict().items() if name != TABLE}
             model.save_pretrained(folder, state_dict=others)
+            if (
+                items.weight.dtype != items.vector_dtype
+            ):  # the library takes the type of the first weight for that of all
+                set_dtype(folder / "config.json", items.vector_dtype)
         pieces = table_pieces(items.weight, items.shards)
         if writes:
             shape = (items.shards.num_rows, items.weight.shape[1])
-            append_tensor(folder / SINGLE, TABLE, shape, items.weight.dtype, pieces)
+            converted = (piece.to(items.vector_dtype) for piece in pieces)
+            append_tensor(folder / SINGLE, TABLE, shape, items.vector_dtype, converted)
         else:
             for _ in pieces:
                 pass

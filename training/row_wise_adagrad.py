@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 
 from seqrec.training.lazy_adamw import LazyAdamW
 
-__all__ = ["ROW_WISE", "RowWiseAdagrad", "move_to_own_group"]
+__all__ = ["ROW_WISE", "RowWiseAdagrad", "move_to_own_group", "rounded_at_random"]
 
 ROW_WISE = "is_row_wise"  # marks the group of parameters that Adagrad updates
 BLOCK_NUMBERS = 2**22  # of a dense gradient that are updated at once
@@ -60,12 +60,27 @@ def update_row_wise(parameter: Tensor, state: dict[str, Tensor], group: dict[str
 
 
 def update_block(own_ND: Tensor, sums_N: Tensor, gradient_ND: Tensor, group: dict[str, Any]) -> None:
-    """Update rows and their sums in place."""
+    """Update rows and their sums in place; rows in bfloat16 are rounded up or down at random."""
+    gradient_ND, rows_ND = gradient_ND.float(), own_ND.float()
     learning_rate = float(group["lr"])
-    sums_N += gradient_ND.float().square().mean(dim=1)
-    own_ND.mul_(1 - learning_rate * group["weight_decay"])
-    scale_N1 = (sums_N.sqrt() + group["eps"])[:, None]
-    own_ND.addcdiv_(gradient_ND, scale_N1.to(gradient_ND.dtype), value=-learning_rate)
+    sums_N += gradient_ND.square().mean(dim=1)
+    rows_ND.mul_(1 - learning_rate * group["weight_decay"])
+    rows_ND.addcdiv_(gradient_ND, (sums_N.sqrt() + group["eps"])[:, None], value=-learning_rate)
+    if own_ND.dtype == torch.bfloat16:
+        own_ND.copy_(rounded_at_random(rows_ND))
+    elif rows_ND is not own_ND:
+        own_ND.copy_(rows_ND)
+
+
+def rounded_at_random(values: Tensor) -> Tensor:
+    """Round float32 numbers to bfloat16, up or down, so that the expected value is the number itself.
+
+    Rounding to the nearest would lose updates smaller than 1/256 of a weight (Gupta et al. 2015). The upper 16 bits of
+    a float32 are a bfloat16: random lower bits are added, then cut off.
+    """
+    bits = values.view(torch.int32)
+    noise = torch.randint(0, 2**16, bits.shape, dtype=torch.int32, device=bits.device)
+    return ((bits + noise) & -(2**16)).view(torch.float32).bfloat16()
 
 
 def move_to_own_group(optimizer: Optimizer, table: nn.Parameter, **settings: Any) -> None:

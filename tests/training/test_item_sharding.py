@@ -57,7 +57,7 @@ def two(tmp_path_factory):
     """Trainings in two processes, and their folder."""
     folder = tmp_path_factory.mktemp("two")
     random = [f"{case}-{kind}" for case in RANDOM for kind in ("whole", "sharded")]
-    return launch(folder, 2, "--cases", *DIVIDED, *random, "dropout-sharded"), folder
+    return launch(folder, 2, "--cases", *DIVIDED, *random, "dropout-sharded", "bfloat16-sharded"), folder
 
 
 def assert_same(divided, whole, *, num_processes):
@@ -107,6 +107,19 @@ def test_a_saved_model_is_an_ordinary_one(two):
         safe_open(folder / "sampled-whole" / "saved" / "model.safetensors", framework="pt") as other,
     ):
         assert file.metadata().keys() == other.metadata().keys()
+
+
+def test_a_table_in_bfloat16_is_saved_in_the_type_of_the_model(two):
+    found, folder = two
+    weights = load_file(folder / "bfloat16-sharded" / "saved" / "model.safetensors")
+    table = weights["model.item_embedding.weight"]
+    assert {tensor.dtype for tensor in weights.values()} == {torch.float32}
+    assert torch.equal(table, table.bfloat16().float())
+    model = AutoModelForNextItem.from_pretrained(folder / "bfloat16-sharded" / "saved")
+    assert model.dtype == torch.float32
+    torch.testing.assert_close(model.state_dict(), weights, rtol=0, atol=0)
+    losses = found["bfloat16-sharded"]["losses"]
+    assert sum(losses[-4:]) < 0.95 * sum(losses[:4])
 
 
 def test_a_checkpoint_without_some_of_its_parts_is_incomplete(two, tmp_path):

@@ -9,7 +9,7 @@ import torch
 from seqrec import SequentialTrainer, SequentialTrainingArguments
 from seqrec.errors import InputError
 from seqrec.training import row_wise_adagrad
-from seqrec.training.row_wise_adagrad import RowWiseAdagrad, move_to_own_group
+from seqrec.training.row_wise_adagrad import RowWiseAdagrad, move_to_own_group, rounded_at_random
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "fixtures"))
 from train_tiny import tiny_data, tiny_model
@@ -53,6 +53,32 @@ def test_steps_are_those_of_the_naive_optimizer(sparse, block_numbers, monkeypat
     (state,) = optimizer.state.values()
     assert state.keys() == {"step", "row_sums"}
     torch.testing.assert_close(state["row_sums"], sums)
+
+
+def test_bfloat16_is_rounded_up_or_down_with_the_right_mean():
+    torch.manual_seed(0)
+    values = torch.tensor([1.0, -1.001, 0.3, 1e-3, 0.0, -70.123])
+    rounded = torch.stack([rounded_at_random(values) for _ in range(4000)])
+    nearest = values.bfloat16().float()
+    assert all(len(column.unique()) <= 2 for column in rounded.T)
+    assert rounded[:, [0, 4]].eq(values[[0, 4]]).all()  # which bfloat16 holds exactly
+    assert (nearest != values).sum() == 4
+    torch.testing.assert_close(rounded.float().mean(dim=0), values, rtol=2e-4, atol=0)
+
+
+@pytest.mark.parametrize("sparse", [True, False])
+def test_small_updates_of_bfloat16_add_up(sparse):
+    """Rounded to the nearest, none of them would move a weight."""
+    torch.manual_seed(0)
+    table = torch.nn.Embedding.from_pretrained(torch.ones(500, 4, dtype=torch.bfloat16), freeze=False, sparse=sparse)
+    optimizer = RowWiseAdagrad([{"params": table.parameters(), "is_row_wise": True}], lr=1e-3, weight_decay=0)
+    for _ in range(100):
+        table(torch.arange(500)).sum().backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    expected = 1 - 1e-3 * sum(step**-0.5 for step in range(1, 101))
+    assert table.weight.dtype == torch.bfloat16
+    assert table.weight.float().mean().item() == pytest.approx(expected, abs=1e-4)
 
 
 def test_other_weights_are_updated_by_adamw():
@@ -121,6 +147,8 @@ def test_a_training_resumes_to_the_same_weights(tmp_path):
     [
         ({"item_optim": "sgd"}, "item_optim='sgd' is unknown. Choose one of: adamw, rowwise_adagrad"),
         ({"item_optim": "adamw", "item_learning_rate": 0.1}, "item_learning_rate=0.1 has no effect"),
+        ({"item_dtype": "float8"}, "item_dtype='float8' is unknown. Choose one of: float32, bfloat16"),
+        ({"item_dtype": "bfloat16"}, "item_dtype='bfloat16' needs shard_items=True and item_optim='rowwise_adagrad'"),
         ({"item_learning_rate": -1.0}, "item_learning_rate=-1.0 must be above 0"),
     ],
 )
