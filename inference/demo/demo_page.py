@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -116,8 +117,15 @@ class Settings:
 
 
 def slider(label: str, least: float, most: float, value: float, step: float) -> gr.Slider:
-    """Return a slider."""
-    return gr.Slider(least, most, value, step=step, label=label, elem_id=label.lower(), buttons=[], min_width=130)
+    """Return a slider; a number typed out of range counts as the nearest within it."""
+    found = gr.Slider(least, most, value, step=step, label=label, elem_id=label.lower(), buttons=[], min_width=130)
+    found.preprocess = partial(within, least, most)  # a subclass would make Gradio write a file next to this module
+    return found
+
+
+def within(least: float, most: float, number: float | None) -> float:
+    """Return the nearest number of a range; its least without a number."""
+    return least if number is None else min(max(number, least), most)
 
 
 def choices_of(

@@ -76,7 +76,7 @@ def fact(name: str, value: Any) -> str:
     if value is None or value == "":
         return ""
     if name == COUNT:
-        return f"{value:,} interactions"
+        return f"{value:,} interaction" + "s" * (value != 1)
     if isinstance(value, bool):
         return f"{name}: {'yes' if value else 'no'}"
     if isinstance(value, float):

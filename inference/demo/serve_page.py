@@ -1,5 +1,6 @@
 """Load a model, and show its page in the browser."""
 
+import os
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -41,6 +42,7 @@ def show_page(
     is_folder = Path(text).is_dir()
     model = DemoModel(recommender, name or (Path(text).resolve().name if is_folder else text))
     page = build_page(model, card_of(text, recommender))
+    reach_without_proxy("localhost", "127.0.0.1", *([host] if host else []))
     _, local, public = page.launch(
         server_name=host, server_port=port, share=share, prevent_thread_lock=True, **launch_options()
     )
@@ -49,3 +51,9 @@ def show_page(
         Event().wait()  # until a signal ends the process
     finally:
         page.close(verbose=False)
+
+
+def reach_without_proxy(*hosts: str) -> None:
+    """Let Gradio, which asks its own server whether it answers, do so directly where a proxy is set."""
+    for name in ("no_proxy", "NO_PROXY"):
+        os.environ[name] = ",".join(filter(None, (os.environ.get(name), *hosts)))

@@ -10,7 +10,7 @@ from seqrec.inference.recommender import Recommender
 __all__ = ["ShownCard", "card_of"]
 
 FRONT_MATTER = re.compile(r"\A---\n.*?\n---\n", re.DOTALL)
-PICTURES = re.compile(r"^!\[[^\]]*\]\([^)]*\)\n?", re.MULTILINE)
+PICTURES = re.compile(r"!\[[^\]]*\]\([^)]*\)|<img\b[^>]*>", re.IGNORECASE)  # of the folder, or from elsewhere
 HUB = "https://huggingface.co"
 ANCHOR = "#model-card"
 METRIC = "ndcg@10"

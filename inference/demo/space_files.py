@@ -85,7 +85,7 @@ def card_text(title: str, repo_id: str | None) -> str:
     """Return the settings of the Space, and a sentence about it."""
     settings = {
         "title": title,
-        "emoji": "🎬",
+        "emoji": "🔎",
         "colorFrom": "indigo",
         "colorTo": "blue",
         "sdk": "gradio",

@@ -41,6 +41,7 @@ LIGHT = [
     ["endpoint", "--help"],
     ["demo", "--help"],
     ["demo", "--model", "nowhere"],
+    ["demo", "--model", "o/m", "--host", "::1"],
     ["space", "--help"],
     ["space", "--model", "nowhere", "--output_dir", "new"],
     ["tune", "--help"],

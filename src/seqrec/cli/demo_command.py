@@ -6,6 +6,7 @@ from importlib.util import find_spec
 
 from seqrec.cli.parsers import FlagParser
 from seqrec.cli.shared_flags import add_device_flag, add_import_flag, add_model_flag, import_modules
+from seqrec.errors import InputError
 from seqrec.inference.service.ports import open_port
 from seqrec.interactions.locations import require_model_name
 
@@ -19,6 +20,10 @@ def demo_command(argv: Sequence[str]) -> None:
         flags = parser.parse_args(argv)
         require_model_name(flags.model)
         require_gradio()
+        if ":" in flags.host:
+            raise InputError(
+                f"--host {flags.host} is an IPv6 address, which Gradio cannot answer at. Give an IPv4 one."
+            )
         with open_port(flags.host, flags.port) as opened:  # before the model is loaded, which takes a while
             flags.port = opened.getsockname()[1]
         import_modules(argv)

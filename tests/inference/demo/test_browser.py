@@ -105,6 +105,10 @@ def test_somebody_uses_the_page(page, folder):
     best = recommended(page)
     assert len(best) == 10
 
+    length = page.get_by_label("number input for Length")
+    assert len(changed(page, lambda: (length.fill("1000"), length.press("Tab")))) == 37  # all that were not clicked
+    assert changed(page, lambda: (length.fill("10"), length.press("Tab"))) == best
+
     page.get_by_label("Give reasons").check()
     page.locator(".sr-reason").first.wait_for()
     assert re.match(r"[123]\. Title (7|30|12) \+\d", page.locator(".sr-reason").first.inner_text())

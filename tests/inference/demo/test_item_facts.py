@@ -32,7 +32,7 @@ def test_values_are_short_text():
     columns = ["year", "genres", "tags", "price", "in stock", "brand", "count", "empty", "no column"]
     assert facts.of_rows([0, 2], columns) == [
         ("1990", "Drama, Comedy", "x, y", "price 1.5", "in stock: yes", "it's", "1,500 interactions"),
-        ("price 3", "in stock: yes", "1 interactions"),
+        ("price 3", "in stock: yes", "1 interaction"),
     ]
     (about,) = facts.of_rows([0], ["about"])[0]
     assert len(about) <= 80

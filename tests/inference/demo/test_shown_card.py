@@ -7,9 +7,11 @@ from seqrec.inference.demo.shown_card import card_of
 
 def test_the_card_of_a_folder_is_shown(tmp_path):
     recommender = make_recommender(record={"metrics.json": b'{"model": {"test": {"ndcg@10": 0.12345}}}'})
-    (tmp_path / "README.md").write_text("---\ntags: [x]\n---\n# Title\n\n![Curve](curve.png)\n\nText\n")
+    (tmp_path / "README.md").write_text(
+        "---\ntags: [x]\n---\n# Title\n\n![Curve](curve.png)\n\nText <img src=x>[![a](b)](c)\n"
+    )
     card = card_of(str(tmp_path), recommender)
-    assert card.text == "# Title\n\n\nText"
+    assert card.text == "# Title\n\n\n\nText [](c)"
     assert card.address == "#model-card"
     assert card.facts == ("SASRec", "test NDCG@10 0.123")
 
