@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from seqrec.interactions.histories import Histories
-from seqrec.search import exact_index, retriever
+from seqrec.search import coarse_items, exact_index, retriever
 from seqrec.search.exact_index import ExactIndex, PartOfIndex
 from seqrec.search.popular_items import PopularItems
 from seqrec.search.retriever import Retriever
@@ -20,7 +20,8 @@ def size(request, monkeypatch):
     if request.param == "large":
         monkeypatch.setattr(exact_index, "LARGE_CATALOGUE", 100)
         monkeypatch.setattr(exact_index, "BLOCKS_PER_ITEM", 1)
-        monkeypatch.setattr(exact_index, "BLOCK", 16)
+        for module in (exact_index, coarse_items):
+            monkeypatch.setattr(module, "BLOCK", 16)
     return request.param
 
 
