@@ -37,6 +37,7 @@ from seqrec.inference.export import HeldOut, export_model
 K = 10
 CONNECTIONS = 16
 IN_ONE_REQUEST = 100  # histories
+ADDED = 3  # events that sessions receive one by one
 ROUNDING = 1e-5  # of scores, as a share of the largest
 WITHOUT_SEQREC = """
 import json, sys
@@ -105,6 +106,22 @@ def one_by_one(backend: str) -> Callable[[Asked], list[Listed]]:
         return [[(one.item_id, one.score) for one in items] for items in found]
 
     return ask
+
+
+def by_session(asked: Asked) -> list[Listed]:
+    """Begin a session for each history, and ask it again after each of the last events."""
+    recommender = Recommender.from_pretrained(asked.folder, device="cpu")
+    found = []
+    for request in asked.requests:
+        begun = {name: values[:-ADDED] for name, values in request.items()}
+        session = recommender.session(begun.pop("history"), **begun)
+        items = session.recommend(k=K)
+        for place in range(max(0, len(request["history"]) - ADDED), len(request["history"])):
+            at = request["timestamps"][place] if "timestamps" in request else None
+            session.add(request["history"][place], at=at)
+            items = session.recommend(k=K)
+        found.append([(one.item_id, one.score) for one in items])
+    return found
 
 
 def by_table(asked: Asked) -> list[Listed]:
@@ -197,6 +214,7 @@ ROADS: dict[str, Callable[[Asked], list[Listed]]] = {
     "ONNX, one by one": one_by_one("onnx"),
     "OpenVINO": together("openvino"),
     "OpenVINO, one by one": one_by_one("openvino"),
+    "sessions": by_session,
     "recommend_frame": by_table,
     "recommend_file": by_file,
     "seqrec recommend --input": by_command,

@@ -13,7 +13,7 @@ from seqrec.interactions.histories import Histories
 from seqrec.testing.model_contract import NUM_ITEMS
 
 SERVING = Path(__file__).parents[2] / "benchmarks" / "serving"
-HERE = ("torch", "torch, one by one", "recommend_frame", "recommend_file", "pipeline")
+HERE = ("torch", "torch, one by one", "sessions", "recommend_frame", "recommend_file", "pipeline")
 ELSEWHERE = ("pipeline without seqrec", "service")
 START = 1_700_000_000
 
