@@ -2,14 +2,15 @@
 
     python benchmarks/batch/run.py --model runs/ml-100k --input log.parquet --folder measured
 
-The command runs three times: to a file; to a folder of shards; and to a folder, killed (SIGKILL) at random moments and
-started again. The lists of all three must be the same.
+The command runs twice: to a file; and to a folder of shards, killed (SIGKILL) at random moments and started again. The
+lists of both must be the same.
 """
 
 import argparse
 import hashlib
 import os
 import random
+import resource
 import shutil
 import signal
 import subprocess
@@ -33,14 +34,15 @@ def memory(pid: int) -> dict[str, int]:
     return {name: int(found[name].split()[0]) // 1024 for name in ("VmRSS", "VmHWM") if name in found}
 
 
-def run(command: list[str], kill_after: float | None = None) -> tuple[float, int, list[int]]:
-    """Run a command; return its seconds, its peak of memory, and the memory over time.
+def run(command: list[str], kill_after: float | None = None) -> tuple[float, float, int, list[int]]:
+    """Run a command; return its seconds, those of the processor, its peak of memory, and the memory over time.
 
     Args:
         command: The command.
         kill_after: Seconds after which it is killed.
     """
     begin, peak, samples = time.monotonic(), 0, []
+    before = processor_seconds()
     process = subprocess.Popen(command)
     while process.poll() is None:
         found = memory(process.pid)
@@ -50,11 +52,17 @@ def run(command: list[str], kill_after: float | None = None) -> tuple[float, int
         if kill_after is not None and time.monotonic() - begin > kill_after:
             process.send_signal(signal.SIGKILL)
             process.wait()
-            return time.monotonic() - begin, peak, samples
+            break
         time.sleep(INTERVAL)
-    if process.returncode:
+    if process.returncode != (0 if kill_after is None else -signal.SIGKILL):
         raise SystemExit(f"{' '.join(command)} failed")
-    return time.monotonic() - begin, peak, samples
+    return time.monotonic() - begin, processor_seconds() - before, peak, samples
+
+
+def processor_seconds() -> float:
+    """Return the processor time of all commands that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def digest_of(output: Path) -> str:
@@ -67,11 +75,12 @@ def digest_of(output: Path) -> str:
     return digest.hexdigest()
 
 
-def show(title: str, seconds: float, peak: int, samples: list[int], num_users: int) -> None:
+def show(title: str, seconds: float, processor: float, peak: int, samples: list[int], num_users: int) -> None:
     """Print what a run took, and the highest memory in each tenth of its time."""
     tenth = max(1, len(samples) // 10)
     over_time = [max(samples[start : start + tenth]) for start in range(0, len(samples), tenth)]
-    print(f"{title}: {seconds:.0f} s, {num_users / seconds:,.0f} users/s, peak {peak:,} MiB; over time {over_time}")
+    print(f"{title}: {seconds:.0f} s, {num_users / seconds:,.0f} users/s, {processor:.0f} s of processor time")
+    print(f"  peak of the memory {peak:,} MiB; over time {over_time}")
 
 
 def main() -> None:
@@ -93,19 +102,17 @@ def main() -> None:
 
     found = run([*base, str(folder / "lists.parquet")])
     show("to a file", *found, num_users)
-    shards = run([*base, f"{folder}/shards/"])
-    show("to a folder", *shards, num_users)
 
     moments = random.Random(flags.seed)
     for _ in range(KILLS):
-        after = moments.uniform(0.1, 0.6) * shards[0]
-        _, peak, _ = run([*base, f"{folder}/killed/"], kill_after=after)
-        done = len(list((folder / "killed").glob("part-*")))
+        after = moments.uniform(0.1, 0.6) * found[0]
+        _, _, peak, _ = run([*base, f"{folder}/shards/"], kill_after=after)
+        done = len(list((folder / "shards").glob("part-*")))
         print(f"killed after {after:.0f} s, {done} shards done, peak {peak:,} MiB")
-    show("after the kills", *run([*base, f"{folder}/killed/"]), num_users)
-    digests = {name: digest_of(folder / name) for name in ("lists.parquet", "shards", "killed")}
+    show("after the kills", *run([*base, f"{folder}/shards/"]), num_users)
+    digests = {name: digest_of(folder / name) for name in ("lists.parquet", "shards")}
     print("\n".join(f"{digest}  {name}" for name, digest in digests.items()))
-    if len(set(digests.values())) > 1 or any(path.name.startswith(".") for path in (folder / "killed").iterdir()):
+    if len(set(digests.values())) > 1 or any(path.name.startswith(".") for path in (folder / "shards").iterdir()):
         raise SystemExit("The lists differ, or something is left over.")
     print(f"The same lists. {os.cpu_count()} cores.")
 
