@@ -19,8 +19,10 @@ FORMATS = (".parquet", ".csv", ".jsonl")
 
 
 def names_folder(output: str | Path) -> bool:
-    """Return whether an output is a folder: its name ends in "/", or it is an existing folder."""
-    return str(output).endswith(("/", os.sep)) or os.path.isdir(output)
+    """Return whether an output is a folder: its name ends in "/", or it exists and has no name of a file."""
+    if str(output).endswith(("/", os.sep)):
+        return True
+    return os.path.isdir(output) and Path(output).suffix.lower() not in FORMATS
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,8 @@ def write_frame(frame: "pl.DataFrame", path: str) -> None:
 
 def require_output(path: str, *, model: str, sources: Mapping[str, str | None]) -> None:
     """Raise an `InputError` unless lists can be written: to a file, or to a folder; see `require_output_file`."""
-    if not path.endswith(("/", os.sep)) and not os.path.isdir(path):
+    is_folder = os.path.isdir(path) and Path(path).suffix.lower() not in WRITERS
+    if not path.endswith(("/", os.sep)) and not is_folder:
         require_output_file(path, model=model, sources=sources, or_folder=True)
         return
     target = Path(os.path.realpath(path))
