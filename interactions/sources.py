@@ -23,7 +23,7 @@ from seqrec.interactions.public_sets import find_public_set
 from seqrec.interactions.synthetic import synthetic_interactions, synthetic_items
 from seqrec.interactions.table_parts import read_parts
 
-__all__ = ["InteractionData", "load_interactions"]
+__all__ = ["InteractionData", "downloaded", "find_table", "load_interactions", "table_name"]
 
 TERMS = {  # terms of use of named sets
     "ml-100k": "for research; neither redistributed nor used for profit without GroupLens' permission "
