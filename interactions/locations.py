@@ -118,6 +118,8 @@ def require_dataset_name(name: str) -> None:
         return
     near = get_close_matches(name.partition(":")[0], (*NAMED_SETS, *PUBLIC_SETS), n=1)
     advice = f" Did you mean {near[0]}?" if near else similar(path)
+    if not advice and name.isidentifier():
+        advice = f" Known by name: {', '.join((*NAMED_SETS, *PUBLIC_SETS))}."
     raise InputError(
         f"There is no file or folder '{one_line(name)}', and a data set on the Hub has a name such as org/name.{advice}"
     )

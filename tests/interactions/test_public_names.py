@@ -91,6 +91,12 @@ def test_missing_parts(name, message):
         assert "\n" not in str(caught.value)
 
 
+def test_names_are_listed_if_none_is_similar(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=r"Known by name: ml-100k, synthetic, ml-1m, .*amazon-2023\."):
+        require_dataset_name("netflix")
+
+
 @pytest.mark.parametrize(
     ("name", "near"), [("ml-20n", "ml-20m"), ("yambda-50M", "yambda-50m"), ("amazon-23:Books", "amazon-2023")]
 )
