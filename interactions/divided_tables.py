@@ -21,6 +21,7 @@ from seqrec.interactions.impressions import divide_impressions
 from seqrec.interactions.interactions import drop_duplicates, sort_interactions
 from seqrec.interactions.seconds import count_units
 from seqrec.interactions.table_survey import Survey, batches
+from seqrec.interactions.user_partitions import Advance
 from seqrec.interactions.whole_files import whole_file
 from seqrec.interactions.work_folder import Work
 
@@ -61,7 +62,13 @@ class SortedPart:
     num_impressions: int
 
 
-def divide_table(work: Work, table: Survey, num_parts: int, derive: Sequence[str] | None) -> tuple[Divided, pl.Series]:
+def divide_table(
+    work: Work,
+    table: Survey,
+    num_parts: int,
+    derive: Sequence[str] | None,
+    advance: Advance = lambda num_rows: None,
+) -> tuple[Divided, pl.Series]:
     """Write the rows of a table to parts by ranges of user ids, each in the order of the table.
 
     The columns of a part are `user_id`, `item_id` (code, UInt32), `timestamp` and the further ones of the survey; also
@@ -72,6 +79,7 @@ def divide_table(work: Work, table: Survey, num_parts: int, derive: Sequence[str
         table: The table.
         num_parts: The number of parts; fewer are written if there are fewer users.
         derive: Labels to derive; see `derive_labels`.
+        advance: Called with the number of rows of each batch that was divided.
 
     Returns:
         The parts, and the raw ids of the items (text), by their codes.
@@ -98,6 +106,7 @@ def divide_table(work: Work, table: Survey, num_parts: int, derive: Sequence[str
                     sink = stack.enter_context(pa.OSFile(str(work.path(part_name("rows", part))), "wb"))
                     writers[part] = stack.enter_context(pa.ipc.new_file(sink, rows.schema))
                 writers[part].write_table(rows)
+            advance(len(batch))
     parts = [part_name("rows", part) for part in sorted(writers)]
     item_ids = items.to_series().rename("item_id")
     del alive

@@ -5,11 +5,11 @@ cut-off times, the hash of the split) is counted part by part, so that the set i
 """
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -42,12 +42,11 @@ __all__ = ["ROWS_IN_MEMORY", "LargeSet", "large_source", "prepare_large"]
 ROWS_IN_MEMORY = 5_000_000  # more than these are divided
 ROWS_PER_PART = 2_000_000
 MOST_PARTS = 500  # files open at once
-ROW_BYTES, COLUMN_BYTES = 55, 8  # on disk for a row, and for each further column of it
+ROW_BYTES, COLUMN_BYTES = 40, 8  # on disk for a row, and for each further column of it
 BAR_DELAY = 0.5  # seconds
 SET = "set"  # the folder of the finished shards
 
 logger = logging.getLogger(__name__)
-One = TypeVar("One")
 
 
 @dataclass(frozen=True)
@@ -107,9 +106,9 @@ def prepare_large(
         "event_columns": list(event_columns),
         "rows_per_part": rows_per_part,
     }
-    show = partial(with_bar, disable=not progress)
+    show = partial(tqdm, delay=BAR_DELAY, disable=not progress)
     with work_folder(Path(f"{output}.parts"), plan) as work:
-        divided, columns, items = divide(work, arguments, source, event_columns, rows_per_part)
+        divided, columns, items = divide(work, arguments, source, event_columns, rows_per_part, show)
         parts = sort_parts(work, divided, arguments, event_columns, show)
         warn_of_units(divided.units)
         warn_of_ids(work, parts, items)
@@ -157,18 +156,18 @@ def asdict_of(arguments: DataArguments) -> dict[str, Any]:
     return settings
 
 
-def with_bar(things: Iterable[One], title: str, total: int, *, disable: bool) -> Iterable[One]:
-    """Show a progress bar of parts."""
-    return tqdm(things, desc=title, total=total, unit="part", delay=BAR_DELAY, disable=disable)
-
-
 def sum_of(shards: Sequence[Mapping[str, list[int]]], name: str) -> list[int]:
     """Add up the numbers of all shards."""
     return np.sum([shard[name] for shard in shards], axis=0).tolist()
 
 
 def divide(
-    work: Work, arguments: DataArguments, source: LargeSource, event_columns: Sequence[str], rows_per_part: int
+    work: Work,
+    arguments: DataArguments,
+    source: LargeSource,
+    event_columns: Sequence[str],
+    rows_per_part: int,
+    show: Callable[..., Any],
 ) -> tuple[Divided, dict[str, str], pl.Series]:
     """Divide the table, unless that has been done.
 
@@ -179,12 +178,14 @@ def divide(
     if done is None:
         derived_from = [parse_derivation(text).column for text in arguments.derive or ()]
         wanted = [*dict.fromkeys([*further(event_columns), *derived_from])]
-        table = survey(source.files, arguments.columns, wanted)
+        with show(total=source.num_rows, desc="Reading", unit=" rows", unit_scale=True) as bar:
+            table = survey(source.files, arguments.columns, wanted, bar.update)
         num_rows = sum(table.num_rows)
         row_bytes = ROW_BYTES + COLUMN_BYTES * len(table.names) + length_of_ids(table.users)
         require_space(work.folder, num_rows * row_bytes)
         num_parts = min(-(-num_rows // rows_per_part), MOST_PARTS)
-        divided, items = divide_table(work, table, num_parts, arguments.derive)
+        with show(total=num_rows, desc="Dividing", unit=" rows", unit_scale=True) as bar:
+            divided, items = divide_table(work, table, num_parts, arguments.derive, bar.update)
         write_arrow(items.to_frame(), work.path("items.arrow"))
         done = {"divided": asdict(divided), "columns": table.other_names}
         work.write("divided", done)
@@ -205,7 +206,7 @@ def sort_parts(
         InputError: If there are no events.
     """
     found = []
-    for name in show(divided.parts, "Sorting", total=len(divided.parts)):
+    for name in show(divided.parts, desc="Sorting", unit="part"):
         step = f"sorted-{name}"
         if work.read(step) is None:
             work.write(step, asdict(sort_part(work, name, event_columns, arguments.duplicates)))
@@ -246,7 +247,7 @@ def encode_parts(encoding: Encoding, show: Callable[..., Any]) -> list[dict[str,
     events, found = encoding.events, []
     folder, num_shards = events.work.path(SET), len(events.parts)
     folder.mkdir(exist_ok=True)
-    for index in show(range(num_shards), "Encoding", total=num_shards):
+    for index in show(range(num_shards), desc="Encoding", unit="part"):
         step = f"shard-{index:05d}"
         if events.work.read(step) is None or not (folder / shard_name(HISTORIES, index, num_shards)).exists():
             events.work.write(step, encode_shard(encoding, index, folder))

@@ -19,6 +19,7 @@ from seqrec.interactions.interactions import require_ids, require_no_nulls, requ
 from seqrec.interactions.one_line import one_line
 from seqrec.interactions.table_streams import ParquetTable, TableStream, open_parquet, open_table
 from seqrec.interactions.timestamps import parse_timestamps
+from seqrec.interactions.user_partitions import Advance
 
 __all__ = ["Survey", "batches", "survey"]
 
@@ -74,13 +75,19 @@ class UserSample:
         self.drawn.append(users.filter(pl.Series(self.random.random(len(users)) < share)))
 
 
-def survey(files: Sequence[Path], columns: Mapping[str, str], further: Sequence[str]) -> Survey:
+def survey(
+    files: Sequence[Path],
+    columns: Mapping[str, str],
+    further: Sequence[str],
+    advance: Advance = lambda num_rows: None,
+) -> Survey:
     """Find the numbers of rows, the columns and their types, and draw a sample of the users.
 
     Args:
         files: The files of the table.
         columns: Our names of columns, and the table's; see `read_interactions`.
         further: Other columns to read, if the table has them, by the names that they have after the renaming.
+        advance: Called with the number of rows of each batch that was read.
 
     Raises:
         InputError: If a file cannot be read, lacks a column, has other columns than the first one, or its types do not
@@ -95,6 +102,7 @@ def survey(files: Sequence[Path], columns: Mapping[str, str], further: Sequence[
         stream, batches_of_users = survey_file(path, found)
         for users in batches_of_users:
             sample.add(users)
+            advance(len(users))
         if sample.num_rows > before:
             used.append(path)
             streams.append(stream)

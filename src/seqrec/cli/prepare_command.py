@@ -93,6 +93,8 @@ def prepare_data(data_arguments: "DataArguments", flags: argparse.Namespace) -> 
         data = prepare(data_arguments, event_columns=columns)
         data.save(flags.output_dir, name=flags.repo_id)
         num_rows, num_items = {part: len(rows) for part, rows in data.sequences.items()}, len(data.items)
+        kept = data.protocol["num_interactions"]
+        told = f"Read {data.protocol.get('num_interactions_read', kept):,} interactions: kept {kept:,}."
     else:
         written = prepare_large(
             data_arguments,
@@ -102,10 +104,9 @@ def prepare_data(data_arguments: "DataArguments", flags: argparse.Namespace) -> 
             name=flags.repo_id,
             progress=not flags.quiet,
         )
-        num_rows, num_items = written.num_rows, written.num_items
+        num_rows, num_items, told = written.num_rows, written.num_items, written.counts.describe()
     if not flags.quiet:
-        if source is not None:
-            print(written.counts.describe())
+        print(told)
         parts = ", ".join(f"{count:,} for {part.replace('_', ' ')}" for part, count in num_rows.items())
         print(f"Wrote the histories ({parts}) and the {num_items:,} items to {printable(flags.output_dir)}.")
     if flags.repo_id is not None:
