@@ -226,3 +226,14 @@ def test_parts_hold_all_rows_and_few_events(histories, max_events):
 def test_what_rows_hold_is_each_event_once(histories):
     held = {item for row in rows_of(histories) for item in row["input_ids"]}
     assert histories.held("input_ids").tolist() == sorted(held)
+
+
+@given(st.data())
+def test_events_of_overlapping_rows_are_held_once(data):
+    num_events = data.draw(st.integers(0, 30))
+    places = st.tuples(st.integers(0, num_events), st.integers(0, num_events)).map(sorted)
+    spans = data.draw(st.lists(places, max_size=6))
+    starts, stops = (np.array([span[side] for span in spans], dtype=np.int64) for side in (0, 1))
+    histories = Histories({"input_ids": np.arange(num_events)}, starts, stops - starts)
+    expected = sorted({place for start, stop in spans for place in range(start, stop)})
+    assert histories.held("input_ids").tolist() == expected

@@ -1,5 +1,8 @@
 """Histories of large prepared sets are mapped into memory, and equal those that are read."""
 
+import time
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import polars as pl
 import pyarrow as pa
@@ -150,3 +153,15 @@ def test_it_is_found_shared_and_read_by_datasets(folder):
     for part, rows in {**load_dataset(str(folder), "train"), **load_dataset(str(folder), "held_out")}.items():
         views = [histories[row["history"]]["input_ids"][: row["length"]] for row in rows]
         assert views == [items.tolist() for items in data.sequences[part]["input_ids"]]
+
+
+def test_of_several_that_load_it_one_copies(folder, monkeypatch):
+    copy, copies = mapped_histories.copy_histories, []
+    monkeypatch.setattr(
+        mapped_histories, "copy_histories", lambda *args: (copies.append(1), time.sleep(0.2), copy(*args))[-1]
+    )
+    with ThreadPoolExecutor(3) as pool:
+        loaded = [columns_of(data) for data in pool.map(PreparedData.load, [folder] * 3)]
+    assert len(copies) == 1
+    for columns in loaded[1:]:
+        assert_equal_columns(columns, loaded[0])
