@@ -1,6 +1,5 @@
 """The vocabulary, the catalogue and the item features of a divided table, from the counts of its items."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +9,7 @@ from seqrec.interactions.catalogue import Catalogue
 from seqrec.interactions.data_arguments import DataArguments
 from seqrec.interactions.divided_splits import ItemCounts
 from seqrec.interactions.item_features import ItemFeatures
-from seqrec.interactions.item_tables import read_items, warn_of_untitled
+from seqrec.interactions.item_tables import read_items
 from seqrec.interactions.large_sources import LargeSource
 from seqrec.interactions.preparation import items_on_offer, read_features
 from seqrec.interactions.tokenization_items import ItemTokenizer
@@ -36,9 +35,7 @@ class PreparedItems:
     feature_values: dict[str, np.ndarray]
 
 
-def read_own_items(
-    arguments: DataArguments, source: LargeSource, columns: Mapping[str, str], item_ids: pl.Series
-) -> pl.DataFrame | None:
+def read_own_items(arguments: DataArguments, source: LargeSource) -> pl.DataFrame | None:
     """Read the table of items, if there is one.
 
     Raises:
@@ -47,9 +44,7 @@ def read_own_items(
     table = source.items if arguments.items is None else arguments.items
     if table is None:
         return None
-    items = read_items(table, columns=columns, features=arguments.item_features or ())
-    warn_of_untitled(item_ids, items)
-    return items
+    return read_items(table, columns=arguments.columns, features=arguments.item_features or ())
 
 
 def prepared_items(items: DividedItems, own_items: pl.DataFrame | None, arguments: DataArguments) -> PreparedItems:

@@ -24,6 +24,7 @@ from seqrec.interactions.divided_tables import Divided, SortedPart, divide_table
 from seqrec.interactions.divided_vocabulary import DividedItems, prepared_items, read_own_items
 from seqrec.interactions.history_files import HISTORIES, shard_name
 from seqrec.interactions.impressions import report_unused, require_events_beside
+from seqrec.interactions.item_tables import warn_of_untitled
 from seqrec.interactions.kept_events import KeptEvents, Totals, totals_of, warn_of_ids
 from seqrec.interactions.large_protocol import RowCounts, empty_sequences, protocol_of_divided
 from seqrec.interactions.large_sources import LargeSource, find_source
@@ -106,13 +107,15 @@ def prepare_large(
         "event_columns": list(event_columns),
         "rows_per_part": rows_per_part,
     }
+    own_items = read_own_items(arguments, source)
     show = partial(tqdm, delay=BAR_DELAY, disable=not progress)
     with work_folder(Path(f"{output}.parts"), plan) as work:
         divided, columns, items = divide(work, arguments, source, event_columns, rows_per_part, show)
         parts = sort_parts(work, divided, arguments, event_columns, show)
         warn_of_units(divided.units)
         warn_of_ids(work, parts, items)
-        own_items = read_own_items(arguments, source, columns, items)
+        if own_items is not None:
+            warn_of_untitled(items, own_items)
         events = KeptEvents(work, parts, len(items))
         totals = filter_events(events, arguments)
         counts, cut_offs = split_events(events, totals, arguments)

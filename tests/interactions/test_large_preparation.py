@@ -213,6 +213,13 @@ def test_item_features_are_read_alike(tmp_path):
         np.testing.assert_array_equal(found.feature_values[name], values)
 
 
+def test_a_table_of_items_that_cannot_be_read_is_refused_before_the_work(tmp_path):
+    shards = write_shards(random_table(np.random.default_rng(4)), tmp_path / "shards", ".parquet")
+    with pytest.raises(InputError, match=r"There is no file '.*items.csv'"):
+        large(tmp_path, shards, items=str(tmp_path / "items.csv"))
+    assert not (tmp_path / "large.parts").exists()
+
+
 STEPS = ("divide_table", "sort_part", "split_events", "hash_split", "encode_shard")
 
 
