@@ -84,7 +84,12 @@ def rounded_at_random(values: Tensor) -> Tensor:
 
 
 def move_to_own_group(optimizer: Optimizer, table: nn.Parameter, **settings: Any) -> None:
-    """Move a parameter into a group of its own, with other settings than those of the group that it was in."""
+    """Move a parameter into a group of its own, with other settings than those of the group that it was in.
+
+    One without numbers, such as the table of a model without embeddings of ids, stays where it is.
+    """
+    if not table.numel():
+        return
     for group in optimizer.param_groups:
         others = [one for one in group["params"] if one is not table]
         if len(others) < len(group["params"]):

@@ -100,6 +100,15 @@ def test_other_weights_are_updated_by_adamw():
     assert not layers[1].weight.allclose(twins[1].weight)
 
 
+def test_a_table_without_columns_stays_where_it_is():
+    table = torch.nn.Parameter(torch.zeros(5, 0))
+    optimizer = RowWiseAdagrad([table], **SETTINGS)
+    move_to_own_group(optimizer, table, is_row_wise=True)
+    assert len(optimizer.param_groups) == 1
+    table.grad = torch.zeros_like(table)
+    optimizer.step()
+
+
 def make_trainer(folder, **settings):
     sequences, tokenizer = tiny_data()
     own = {"num_train_epochs": 4, "learning_rate": 1e-2, "use_cpu": True, "disable_tqdm": True, "save_total_limit": 9}
