@@ -26,6 +26,7 @@ from seqrec.interactions.tokenization_items import ItemTokenizer
 __all__ = [
     "IMPRESSION_PARTS",
     "OTHER_UNIT",
+    "PlacedImpressions",
     "add_impressions",
     "divide_impressions",
     "impressions_of",

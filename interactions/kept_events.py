@@ -15,7 +15,14 @@ from seqrec.interactions.interactions import require_rest, require_several
 from seqrec.interactions.spellings import may_be_misspelled, warn_of_spellings
 from seqrec.interactions.work_folder import Work
 
-__all__ = ["KeptEvents", "Totals", "codes_of", "totals_of", "warn_of_ids"]
+__all__ = [
+    "LONG",
+    "KeptEvents",
+    "Totals",
+    "codes_of",
+    "totals_of",
+    "warn_of_ids",
+]
 
 LONG = 3  # events of a user from whom leave-one-out holds some out
 

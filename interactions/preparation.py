@@ -30,7 +30,13 @@ from seqrec.interactions.timestamps import unit_of_column
 from seqrec.interactions.tokenization_items import ItemTokenizer
 from seqrec.interactions.unknown_items import GrowingVocabulary, report_unknown_items, rows_of_unknown_items
 
-__all__ = ["prepare"]
+__all__ = [
+    "items_on_offer",
+    "prepare",
+    "read_features",
+    "report_filters",
+    "require_read_texts",
+]
 
 
 logger = logging.getLogger(__name__)

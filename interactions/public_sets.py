@@ -49,8 +49,8 @@ class PublicSet:
         """Raise an `InputError` if it is too large for one table in memory."""
         if self.is_too_large:
             raise InputError(
-                f"'{self.name}' has billions of interactions, too many for one table in memory. Run `seqrec prepare "
-                f"--dataset {self.name} --output_dir DIR` first, which divides it, and use DIR."
+                f"'{self.name}' has billions of interactions, too many for one table in memory. Run "
+                "`seqrec prepare` first, which divides it, and use the folder that it writes."
             )
 
 

@@ -13,7 +13,13 @@ from seqrec.interactions.one_line import one_line
 from seqrec.interactions.table_files import JSON, SEPARATED, explained_reading, read_file, require_table_file
 from seqrec.interactions.text_encodings import is_gzip, read_head
 
-__all__ = ["BATCH_ROWS", "TableStream", "open_parquet", "open_table"]
+__all__ = [
+    "BATCH_ROWS",
+    "ParquetTable",
+    "TableStream",
+    "open_parquet",
+    "open_table",
+]
 
 BATCH_ROWS = 500_000  # rows held at once, where a batch is not a number of bytes
 

@@ -123,8 +123,9 @@ def largest_of_blocks(values_BC: Tensor) -> Tensor:
 def coarse_items(items_VD: Tensor) -> CoarseItems:
     """Return items in the form that this processor multiplies fastest.
 
-    That is int8 where it has VNNI instructions, without which products of int8 are slow, or overflow.
+    That is int8 where it has VNNI instructions, without which products of int8 are slow, or overflow. In torch 2.13,
+    products of int8 vectors with a single component, such as the ranks of popular items, are wrong.
     """
     instructions = torch.cpu.get_capabilities()
     has_vnni = instructions.get("avx512_vnni") or instructions.get("avx_vnni")
-    return Int8Items(items_VD) if has_vnni else Bfloat16Items(items_VD)
+    return Int8Items(items_VD) if has_vnni and items_VD.shape[1] > 1 else Bfloat16Items(items_VD)

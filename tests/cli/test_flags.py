@@ -138,7 +138,7 @@ def test_what_recommend_cannot_mean(capsys, tmp_path, monkeypatch, flags, messag
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
-        (["dance"], "there is no command 'dance'. Choose one of: prepare, train"),
+        (["waltz"], "there is no command 'waltz'. Choose one of: prepare, train"),
         (["trian"], "there is no command 'trian'. Did you mean train?"),
         (["--vesion"], "there is no flag '--vesion'. Did you mean --version?"),
         (["addd-items"], "Did you mean add-items?"),

@@ -466,7 +466,7 @@ def test_billions_of_rows_are_prepared_by_name(public, tmp_path, monkeypatch, ca
     output = str(tmp_path / "set")
     train = ["train", "--dataset", "yambda-5b", "--output_dir", str(tmp_path / "model")]
     assert main(train) == 2
-    assert "Run `seqrec prepare --dataset yambda-5b --output_dir DIR` first" in capsys.readouterr().err
+    assert "Run `seqrec prepare` first, which divides it" in capsys.readouterr().err
     assert public["asked"] == []
     assert main(["prepare", "--dataset", "yambda-5b", "--split_method", "official", "--output_dir", output]) == 0
     assert PreparedData.load(tmp_path / "set").protocol["dataset"] == "yambda-5b"

@@ -23,7 +23,7 @@ def _small_is_large(request, monkeypatch):
 
 
 def has_vnni():
-    return isinstance(coarse_items(torch.ones(1, 1)), Int8Items)
+    return isinstance(coarse_items(torch.ones(1, 2)), Int8Items)
 
 
 @pytest.fixture
@@ -155,7 +155,16 @@ def test_other_processors_than_those_with_vnni_multiply_in_bfloat16(monkeypatch)
         ({}, Bfloat16Items),
     ):
         monkeypatch.setattr(torch.cpu, "get_capabilities", lambda found=instructions: found)
-        assert type(coarse_items(torch.ones(1, 1))) is kind
+        assert type(coarse_items(torch.ones(1, 2))) is kind
+
+
+def test_items_with_one_component_are_told_apart():
+    """Popular items are searched by their ranks alone."""
+    ranks_V1 = torch.randperm(NUM_ITEMS, generator=torch.Generator().manual_seed(0)).float()[:, None]
+    kind = coarse_items(ranks_V1)
+    users = kind.round(torch.ones(2, 1))
+    scores_BV = kind.multiply(users, 0, NUM_ITEMS) * users.scale_B[:, None]
+    assert (scores_BV - ranks_V1.T).abs().max() <= 2**-7 * NUM_ITEMS
 
 
 def test_vectors_that_are_not_finite_reach_the_list():
