@@ -4,7 +4,7 @@ Shape suffixes: R histories, K list length.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -17,19 +17,27 @@ __all__ = ["Recommendation", "Recommendations", "describe"]
 
 @dataclass(frozen=True)
 class Recommendation:
-    """One recommended item. The score is the model's logit; compare scores only within one list.
-
-    `columns` holds the values of the `item_columns` that were asked for, by name; None if there were none.
-    """
+    """One recommended item. The score is the model's logit; compare scores only within one list."""
 
     item_id: str
     score: float
     title: str | None = None
-    columns: Mapping[str, Any] | None = field(default=None, hash=False)
+
+    @property
+    def columns(self) -> Mapping[str, Any] | None:
+        """Values of the `item_columns` that were asked for, by name; None if there were none."""
+        return None
 
     def to_dict(self) -> dict[str, Any]:
         """Return id, score and title, followed by the columns that were asked for."""
         return {"item_id": self.item_id, "score": self.score, "title": self.title, **(self.columns or {})}
+
+
+@dataclass(frozen=True)
+class DescribedRecommendation(Recommendation):
+    """A recommended item with columns of the table of items."""
+
+    columns: Mapping[str, Any] | None = field(default=None, hash=False)
 
 
 class Recommendations(list[Recommendation]):
@@ -79,4 +87,6 @@ def describe_with_columns(
     plain = describe(scores_RK, token_ids_RK, items)
     rows = rows_of(token_ids_RK[token_ids_RK > 0])
     values = iter(items.frame.select(item_columns)[rows].iter_rows(named=True))
-    return [[replace(one, columns=next(values)) for one in found] for found in plain]
+    return [
+        [DescribedRecommendation(one.item_id, one.score, one.title, next(values)) for one in found] for found in plain
+    ]

@@ -160,13 +160,13 @@ def amazon_table(part: str | None) -> tuple[str, str]:
         core = table.partition("_")[0]
         raise InputError(
             f"{AMAZON} has no table '{table}' here, only {', '.join(TABLES)}. Give {AMAZON}:{core}_rating_only_"
-            f"{category}, which holds the same reviews, with --split_method leave_one_out (their last_out) or "
-            "official (their timestamp)."
+            f"{category}, which holds the same reviews, and split_method='leave_one_out' (their last_out) or "
+            "'official' (their timestamp)."
         )
     if table == FIVE_CORE and category in NOT_IN_FIVE_CORE:
         raise InputError(
-            f"{AMAZON} has no 5-core table of {category}. Give {AMAZON}:0core_rating_only_{category}, and filter with "
-            "--min_user_interactions and --min_item_interactions."
+            f"{AMAZON} has no 5-core table of {category}. Give {AMAZON}:0core_rating_only_{category}, and filter "
+            "by min_user_interactions and min_item_interactions."
         )
     return table, category
 

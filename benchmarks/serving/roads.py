@@ -113,10 +113,11 @@ def by_session(asked: Asked) -> list[Listed]:
     recommender = Recommender.from_pretrained(asked.folder, device="cpu")
     found = []
     for request in asked.requests:
-        begun = {name: values[:-ADDED] for name, values in request.items()}
+        num_begun = max(1, len(request["history"]) - ADDED)
+        begun = {name: values[:num_begun] for name, values in request.items()}
         session = recommender.session(begun.pop("history"), **begun)
         items = session.recommend(k=K)
-        for place in range(max(0, len(request["history"]) - ADDED), len(request["history"])):
+        for place in range(num_begun, len(request["history"])):
             at = request["timestamps"][place] if "timestamps" in request else None
             session.add(request["history"][place], at=at)
             items = session.recommend(k=K)

@@ -111,7 +111,7 @@ def test_it_is_what_is_prepared_in_memory(tmp_path, suffix, options, kind):
     assert len(list((tmp_path / "large").glob("histories-*"))) > 3
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(
     rows=st.lists(st.tuples(st.integers(-3, 30), st.integers(0, 12), st.integers(0, 9)), min_size=30, max_size=120),
     unit=st.sampled_from([1, 1000, 500, 0.5]),

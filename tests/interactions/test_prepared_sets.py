@@ -152,7 +152,7 @@ def test_what_is_no_prepared_set_is_not_taken_for_one(tmp_path):
 def test_preparing_shows_no_bars(tmp_path, capfd):
     assert main(["prepare", "--dataset", "synthetic", "--output_dir", str(tmp_path / "set")]) == 0
     shown = capfd.readouterr()
-    assert [line.split()[0] for line in (shown.out + shown.err).splitlines()] == ["Wrote"]
+    assert [line.split()[0] for line in (shown.out + shown.err).splitlines()] == ["Read", "Wrote"]
 
 
 def test_an_existing_folder_is_left_alone(folder, capsys):

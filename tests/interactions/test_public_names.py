@@ -79,7 +79,7 @@ def test_every_category_has_a_table():
         ("amazon-2023:5core_rating_only_Appliances", "Give amazon-2023:0core_rating_only_Appliances, and filter"),
         (
             "amazon-2023:5core_last_out_Books",
-            "Give amazon-2023:5core_rating_only_Books, .*--split_method leave_one_out",
+            "Give amazon-2023:5core_rating_only_Books, .*split_method='leave_one_out'",
         ),
         ("amazon-2023:0core_timestamp_w_his_Books", "Give amazon-2023:0core_rating_only_Books"),
     ],
