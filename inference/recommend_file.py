@@ -19,13 +19,19 @@ from seqrec.interactions.one_line import one_line
 from seqrec.interactions.user_partitions import Advance, UsersPart, UserTables, num_rows_of, table_files
 from seqrec.interactions.whole_files import write_text_whole
 
-__all__ = ["RecommendedFile", "recommend_file"]
+__all__ = ["RecommendedFile", "Scoring", "recommend_file"]
 
 ROWS_PER_PART = 2_000_000  # interactions in memory at once, with what is computed from them about 1 GB
+ROWS_PER_TASK = 200_000  # of a worker, so that all of them are busy until the end
+MOST_PARTS = 500  # files open at once
 BYTES_PER_ROW = 10  # of a file whose number of rows is unknown, at the least
 BAR_DELAY = 0.5  # seconds
 PLAN = "plan.json"
 DIVIDED = "divided.json"
+
+
+# Answers parts (their files, numbers of users, and those of the lists) in any order; yields the places of those done.
+Scoring = Callable[[list[UsersPart], list[Path], Path], Iterator[int]]
 
 
 @dataclass(frozen=True)
@@ -45,6 +51,7 @@ def recommend_file(
     columns: Mapping[str, str] | None = None,
     remembered: Mapping[str, str] | None = None,
     progress: bool = False,
+    scoring: Scoring | None = None,
 ) -> RecommendedFile:
     """Recommend for every user of a file of interactions, or of a folder with parts of one table.
 
@@ -68,24 +75,26 @@ def recommend_file(
         columns: Other names of the table's columns; see `read_interactions`.
         remembered: Names in the training table; see `read_interactions`.
         progress: Whether to show progress bars.
+        scoring: Answers the parts on workers, instead of `recommend_frame` here.
 
     Raises:
         InputError: If the table cannot be read, the output cannot be written, or there are parts of another call.
     """
     target, files = ListOutput.of(output), table_files(source)
+    rows_per_part = ROWS_PER_PART if scoring is None else ROWS_PER_TASK
     bar = partial(tqdm, unit_scale=True, delay=BAR_DELAY, disable=not progress)
     num_rows = num_rows_of(files)
     at_most = sum(path.stat().st_size for path in files if path.is_file()) // BYTES_PER_ROW
-    if (at_most if num_rows is None else num_rows) <= ROWS_PER_PART:
+    if (at_most if num_rows is None else num_rows) <= rows_per_part:
         return recommend_at_once(recommend_frame, source, target)
-    plan = digest_of({"files": [stamp(path) for path in files], "rows_per_part": ROWS_PER_PART, **settings()})
+    plan = digest_of({"files": [stamp(path) for path in files], "rows_per_part": rows_per_part, **settings()})
     if not has_begun(target, plan):
         target.require_empty()
     parts = divided_before(target, plan)
     if parts is None:
         with bar(total=num_rows, desc="Reading", unit=" rows") as read:
             tables = UserTables(files, columns=columns, remembered=remembered, advance=read.update)
-        num_parts = -(-tables.num_rows // ROWS_PER_PART)
+        num_parts = min(-(-tables.num_rows // rows_per_part), MOST_PARTS)
         if num_parts <= 1:
             return recommend_at_once(recommend_frame, source, target)
         recommend_frame(tables.first_rows())  # so that a mistake in the options or columns shows before the work
@@ -93,6 +102,8 @@ def recommend_file(
             parts = divide(tables, target, plan, num_parts, divided.update)
     done = [part for number, part in enumerate(parts) if target.list_part(number).exists()]
     with bar(total=num_users_of(parts), initial=num_users_of(done), desc="Recommending", unit=" users") as answered:
+        if scoring is not None:
+            score_parts(scoring, parts, target, answered.update)
         return recommend_parts(recommend_frame, parts, target, answered.update)
 
 
@@ -109,6 +120,14 @@ def recommend_at_once(
     found = recommend_frame(source)
     target.write_only(found.to_arrow())
     return RecommendedFile(len(found), found["user_id"].n_unique())
+
+
+def score_parts(scoring: Scoring, parts: list[UsersPart], target: ListOutput, advance: Callable[[int], object]) -> None:
+    """Have those parts answered that have no lists yet."""
+    todo = [number for number in range(len(parts)) if not target.list_part(number).exists()]
+    lists = [target.list_part(number) for number in todo]
+    for place in scoring([parts[number] for number in todo], lists, target.work):
+        advance(parts[todo[place]].num_users)
 
 
 def recommend_parts(

@@ -28,6 +28,7 @@ from seqrec.inference.new_catalogue import over_catalogue
 from seqrec.inference.new_items import grow, require_features_of
 from seqrec.inference.recommendations import Recommendations, describe
 from seqrec.inference.rollouts import RolloutRecommender
+from seqrec.inference.scoring_workers import PartScoring
 from seqrec.inference.session_recommender import SessionRecommender
 from seqrec.inference.table_recommender import TableRecommender
 from seqrec.inference.training_record import save_record, with_added_items
@@ -36,8 +37,10 @@ from seqrec.inference.vector_tables import VectorTables
 from seqrec.interactions.catalogue import Catalogue
 from seqrec.interactions.column_names import remembered_columns
 from seqrec.interactions.item_features import ItemFeatures
+from seqrec.interactions.item_sets import ItemSet
 from seqrec.interactions.raw_ids import ItemId, ItemIds, id_text, look_up
 from seqrec.interactions.tokenization_items import ItemTokenizer
+from seqrec.interactions.workers import Workers
 from seqrec.modeling.forked_workers import use_one_thread_after_forks
 from seqrec.modeling.modeling_next_item import NextItemHead
 from seqrec.modeling.serving import make_retriever
@@ -119,6 +122,25 @@ class Recommender(TableRecommender, SessionRecommender, Explainer, VectorTables,
         if self.exported is None:
             return retriever
         return self.exported.retriever(retriever, self.model, self.items, self.index_name)
+
+    def part_scoring(self, workers: Workers, device: str, options: Mapping[str, Any]) -> PartScoring:
+        """Return the scoring of parts by workers that load this recommender; see `recommend_file`.
+
+        Raises:
+            InputError: If this recommender runs a graph.
+        """
+        if self.exported is not None:
+            raise InputError(
+                f"Workers run the model itself, not a graph (backend={self.exported.backend!r}). Load it with "
+                "backend='torch'."
+            )
+        loading = {"device": device, "index": self.index_name}
+        told = {name: self.ids_in(value) if isinstance(value, ItemSet) else value for name, value in options.items()}
+        return PartScoring(workers, self.save_pretrained, loading, told, type(self.model).__module__)
+
+    def ids_in(self, items: ItemSet) -> list[str]:
+        """Return the raw ids of an item set."""
+        return self.tokenizer.convert_ids_to_tokens(items.token_ids.tolist())
 
     def update_popularity(self, frame: Any, *, columns: Mapping[str, str] | None = None) -> None:
         """Replace the counts of recent interactions that a model with `popularity_windows` reads.

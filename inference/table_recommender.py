@@ -16,12 +16,15 @@ from seqrec.inference.exposed_lists import exposed_lists, require_exposure
 from seqrec.inference.item_columns import require_item_columns
 from seqrec.inference.list_recommender import BY_POPULARITY, ListRecommender
 from seqrec.inference.recommend_file import RecommendedFile, recommend_file
+from seqrec.inference.scoring_workers import PartScoring
 from seqrec.inference.user_tables import read_user_table, user_lists
+from seqrec.interactions.engine_tables import shared_table
 from seqrec.interactions.item_sets import ItemSet
 from seqrec.interactions.polars_threads import require_polars
 from seqrec.interactions.raw_ids import ItemIds, Unknown
 from seqrec.interactions.request_options import require_switch
 from seqrec.interactions.request_reading import warn_of_empty
+from seqrec.interactions.workers import Engine, Workers, find_workers
 from seqrec.search.diversity_options import DiversityMethod, DiversityOptions
 from seqrec.search.score_floor import read_min_score
 
@@ -143,12 +146,15 @@ class TableRecommender(ListRecommender):
 
     def recommend_file(
         self,
-        source: str | Path,
+        source: Any,
         output: str | Path,
         k: int = 10,
         *,
         columns: Mapping[str, str] | None = None,
         progress: bool = False,
+        engine: Engine | None = None,
+        num_workers: int | None = None,
+        worker_device: str = "auto",
         **options: Any,
     ) -> RecommendedFile:
         """Recommend for every user of a file of any size, in bounded memory, and write the lists to another file.
@@ -157,12 +163,18 @@ class TableRecommender(ListRecommender):
         function `recommend_file`.
 
         Args:
-            source: A file of interactions, or a folder with parts of one table; see `recommend_frame`.
+            source: A file of interactions, or a folder with parts of one table; see `recommend_frame`. With an engine,
+                also an address that it reads, such as s3://bucket/table, or a `ray.data.Dataset` or DataFrame of Spark.
             output: A file ending in .parquet, .csv or .jsonl; or a folder, which exists and is empty or whose name ends
                 in "/", for Parquet files `part-00000.parquet` and so on, which are there as soon as they are done.
             k: Number of items for each user.
             columns: Other names of the table's columns; see `recommend_frame`.
             progress: Whether to show progress bars.
+            engine: "ray" (extra `[ray]`) or "spark" (extra `[spark]`) to answer a table of more than 200,000 rows by
+                many workers, each of which loads the model once; see `find_workers`. They and this process share the
+                folder of the output. The lists are the same.
+            num_workers: The number of workers of Ray; by default, one for each core, or GPU.
+            worker_device: The device of each worker; see `from_pretrained`.
             **options: Further options of `recommend_frame`, except `min_exposure`.
 
         Returns:
@@ -170,7 +182,8 @@ class TableRecommender(ListRecommender):
 
         Raises:
             InputError: If the output cannot be written, `min_exposure` is given, or parts of another call are beside
-                the output; otherwise as in `recommend_frame`.
+                the output; if an engine is not installed, or its workers die again and again; otherwise as in
+                `recommend_frame`.
             NonFiniteError: If scores are infinite or NaN.
             RuntimeError: In a process forked from one that had already used polars.
 
@@ -185,20 +198,28 @@ class TableRecommender(ListRecommender):
             )
         options |= {name: self.given_items(name, options[name]) for name in ("allow", "deny") if name in options}
         told = {name: ids.token_ids.tolist() if isinstance(ids, ItemSet) else ids for name, ids in options.items()}
-        return recommend_file(
-            partial(self.recommend_frame, k=self.check_k(k), columns=columns, **options),
-            source,
-            output,
-            settings=lambda: {
-                **{"k": k, "columns": columns, "options": told},
-                **{"model": model_sha256(self.model), "items": self.items.sha256()},
-            },
-            columns=columns,
-            remembered=self.columns,
-            progress=progress,
-        )
+        workers = find_workers(engine, num_workers)
+        worker_options = {"k": self.check_k(k), "columns": columns, **options}
+        with shared_table(source, workers, Path(f"{str(output).rstrip('/')}.table")) as table:
+            return recommend_file(
+                partial(self.recommend_frame, k=self.check_k(k), columns=columns, **options),
+                table,
+                output,
+                settings=lambda: {
+                    **{"k": k, "columns": columns, "options": told},
+                    **{"model": model_sha256(self.model), "items": self.items.sha256()},
+                },
+                columns=columns,
+                remembered=self.columns,
+                progress=progress,
+                scoring=None if workers is None else self.part_scoring(workers, worker_device, worker_options),
+            )
 
     def given_items(self, name: str, item_ids: ItemIds | ItemSet | None) -> ItemSet | None:
         """Look up an allow or deny list for all parts of a file."""
         encoded = self.encode_list(item_ids, where=name)
         return None if encoded is None else ItemSet(encoded[0], self.tokenizer.look_up)
+
+    def part_scoring(self, workers: Workers, device: str, options: Mapping[str, Any]) -> PartScoring:
+        """Return the scoring of parts by workers that load this recommender; see `recommend_file`."""
+        raise NotImplementedError

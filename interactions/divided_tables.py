@@ -25,7 +25,16 @@ from seqrec.interactions.user_partitions import Advance
 from seqrec.interactions.whole_files import whole_file
 from seqrec.interactions.work_folder import Work
 
-__all__ = ["Divided", "SortedPart", "divide_table", "read_arrow", "sort_part", "write_arrow"]
+__all__ = [
+    "Divided",
+    "SortedPart",
+    "by_user",
+    "divide_table",
+    "part_name",
+    "read_arrow",
+    "sort_part",
+    "write_arrow",
+]
 
 
 @dataclass(frozen=True)
@@ -132,17 +141,18 @@ def by_user(table: pl.DataFrame, bounds: pl.Series) -> Iterator[tuple[int, pa.Ta
 
 
 def sort_part(
-    work: Work, name: str, columns: Sequence[str], duplicates: Literal["keep", "first", "last"]
+    work: Work, name: str, rows: pl.DataFrame, columns: Sequence[str], duplicates: Literal["keep", "first", "last"]
 ) -> SortedPart:
     """Sort a part by user and time, separate its impressions, drop repeats, and write what is left.
 
     Args:
-        work: Where the part is.
-        name: Its name.
+        work: Where to write.
+        name: Name of the part.
+        rows: Its rows, in the order of the table.
         columns: The event columns; see `separate_impressions`.
         duplicates: "keep", "first" or "last" interaction of a user with an item.
     """
-    table = sort_interactions(read_arrow(work.path(name)))
+    table = sort_interactions(rows)
     read, shown = divide_impressions(table, columns)
     events = read if duplicates == "keep" else drop_duplicates(read, keep=duplicates)
     events_name, shown_name = name.replace("rows", "events"), name.replace("rows", "impressions")

@@ -6,10 +6,10 @@ cut-off times, the hash of the split) is counted part by part, so that the set i
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import polars as pl
@@ -19,6 +19,7 @@ from seqrec.errors import InputError
 from seqrec.interactions.data_arguments import DataArguments
 from seqrec.interactions.derived_labels import parse_derivation
 from seqrec.interactions.divided_encoding import Encoding, encode_shard
+from seqrec.interactions.divided_files import Places, divide_files, read_places, remove_pieces
 from seqrec.interactions.divided_splits import hash_split, split_events
 from seqrec.interactions.divided_tables import Divided, SortedPart, divide_table, read_arrow, sort_part, write_arrow
 from seqrec.interactions.divided_vocabulary import DividedItems, prepared_items, read_own_items
@@ -37,6 +38,7 @@ from seqrec.interactions.splitting import PARTS
 from seqrec.interactions.table_survey import survey
 from seqrec.interactions.timestamps import warn_of_units
 from seqrec.interactions.work_folder import Work, require_space, stamp, work_folder
+from seqrec.interactions.workers import Workers, run_steps
 
 __all__ = ["ROWS_IN_MEMORY", "LargeSet", "large_source", "prepare_large"]
 
@@ -81,6 +83,7 @@ def prepare_large(
     name: str | None = None,
     progress: bool = False,
     rows_per_part: int = ROWS_PER_PART,
+    workers: Workers | None = None,
 ) -> LargeSet:
     """Prepare interactions of any size; the set is equal to that of `prepare`.
 
@@ -95,23 +98,28 @@ def prepare_large(
         name: Name of the set on its card; see `PreparedData.save`.
         progress: Whether to show progress bars.
         rows_per_part: Interactions of a part.
+        workers: Workers that divide the table file by file, sort the parts and encode them; see `find_workers`. They
+            and this process, which counts in between, share the folder of the output and the files of the data. The
+            set is the same, to the byte.
 
     Raises:
-        InputError: If the data cannot be used (see `prepare`), the disk has too little space, or `<output>.parts` holds
-            the work of another call, or one that is running.
+        InputError: If the data cannot be used (see `prepare`), the disk has too little space, `<output>.parts` holds
+            the work of another call, or one that is running, or workers die again and again.
     """
     require_read_texts(arguments, None)
+    source = replace(source, files=[path.resolve() for path in source.files])
     plan = {
         "files": [stamp(path) for path in source.files],
         "settings": asdict_of(arguments),
         "event_columns": list(event_columns),
         "rows_per_part": rows_per_part,
+        "by_file": workers is not None,
     }
     own_items = read_own_items(arguments, source)
     show = partial(tqdm, delay=BAR_DELAY, disable=not progress)
-    with work_folder(Path(f"{output}.parts"), plan) as work:
-        divided, columns, items = divide(work, arguments, source, event_columns, rows_per_part, show)
-        parts = sort_parts(work, divided, arguments, event_columns, show)
+    with work_folder(Path(f"{output}.parts").resolve(), plan) as work:
+        divided, columns, items = divide(work, arguments, source, event_columns, rows_per_part, show, workers)
+        parts = sort_parts(work, divided, arguments, event_columns, show, workers)
         warn_of_units(divided.units)
         warn_of_ids(work, parts, items)
         if own_items is not None:
@@ -121,7 +129,7 @@ def prepare_large(
         counts, cut_offs = split_events(events, totals, arguments)
         encoding = Encoding.of(events, totals, counts, event_columns, cut_offs)
         prepared = prepared_items(DividedItems(items, counts), own_items, arguments)
-        shards = encode_parts(encoding, show)
+        shards = encode_parts(encoding, show, workers)
         rows = RowCounts.of(divided, parts, totals, events.num_left_out)
         sizes = dict(zip(PARTS, sum_of(shards, "num_rows"), strict=True))
         protocol = protocol_of_divided(
@@ -171,6 +179,7 @@ def divide(
     event_columns: Sequence[str],
     rows_per_part: int,
     show: Callable[..., Any],
+    workers: Workers | None,
 ) -> tuple[Divided, dict[str, str], pl.Series]:
     """Divide the table, unless that has been done.
 
@@ -185,10 +194,13 @@ def divide(
             table = survey(source.files, arguments.columns, wanted, bar.update)
         num_rows = sum(table.num_rows)
         row_bytes = ROW_BYTES + COLUMN_BYTES * len(table.names) + length_of_ids(table.users)
-        require_space(work.folder, num_rows * row_bytes)
+        require_space(work.folder, num_rows * row_bytes * (1 if workers is None else 2))
         num_parts = min(-(-num_rows // rows_per_part), MOST_PARTS)
         with show(total=num_rows, desc="Dividing", unit=" rows", unit_scale=True) as bar:
-            divided, items = divide_table(work, table, num_parts, arguments.derive, bar.update)
+            if workers is None:
+                divided, items = divide_table(work, table, num_parts, arguments.derive, bar.update)
+            else:
+                divided, items = divide_files(work, table, num_parts, arguments.derive, workers, bar.update)
         write_arrow(items.to_frame(), work.path("items.arrow"))
         done = {"divided": asdict(divided), "columns": table.other_names}
         work.write("divided", done)
@@ -201,24 +213,44 @@ def length_of_ids(users: pl.Series) -> int:
 
 
 def sort_parts(
-    work: Work, divided: Divided, arguments: DataArguments, event_columns: Sequence[str], show: Callable[..., Any]
+    work: Work,
+    divided: Divided,
+    arguments: DataArguments,
+    event_columns: Sequence[str],
+    show: Callable[..., Any],
+    workers: Workers | None,
 ) -> list[SortedPart]:
     """Sort the parts that are not yet sorted; check that no row is lost.
 
     Raises:
         InputError: If there are no events.
     """
-    found = []
-    for name in show(divided.parts, desc="Sorting", unit="part"):
-        step = f"sorted-{name}"
-        if work.read(step) is None:
-            work.write(step, asdict(sort_part(work, name, event_columns, arguments.duplicates)))
+    places = work.read("places") or {}
+    todo = [(name, places.get(name)) for name in divided.parts if work.read(f"sorted-{name}") is None]
+    sorting = Sorting(work, event_columns, arguments.duplicates)
+    for name in show(run_steps(workers, sorting, todo, work.folder), desc="Sorting", unit="part", total=len(todo)):
         work.path(name).unlink(missing_ok=True)
-        found.append(SortedPart(**work.read(step)))
+    remove_pieces(work)
+    found = [SortedPart(**work.read(f"sorted-{name}")) for name in divided.parts]
     if sum(part.num_read + part.num_impressions for part in found) != divided.num_rows:
         raise InputError(f"Rows were lost in '{work.folder}'. Remove the folder, and prepare the data again.")
     require_events_beside(sum(part.num_events for part in found), divided.num_rows)
     return found
+
+
+@dataclass(frozen=True)
+class Sorting:
+    """Sorts a part of the table, which is a file or lies in the pieces of workers; returns its name."""
+
+    work: Work
+    event_columns: Sequence[str]
+    duplicates: Literal["keep", "first", "last"]
+
+    def __call__(self, task: tuple[str, Places | None]) -> str:
+        name, places = task
+        rows = read_arrow(self.work.path(name)) if places is None else read_places(self.work, places)
+        self.work.write(f"sorted-{name}", asdict(sort_part(self.work, name, rows, self.event_columns, self.duplicates)))
+        return name
 
 
 def filter_events(events: KeptEvents, arguments: DataArguments) -> Totals:
@@ -245,14 +277,35 @@ def filter_events(events: KeptEvents, arguments: DataArguments) -> Totals:
     return totals
 
 
-def encode_parts(encoding: Encoding, show: Callable[..., Any]) -> list[dict[str, list[int]]]:
+def encode_parts(encoding: Encoding, show: Callable[..., Any], workers: Workers | None) -> list[dict[str, list[int]]]:
     """Write the shards that are not yet written."""
-    events, found = encoding.events, []
-    folder, num_shards = events.work.path(SET), len(events.parts)
-    folder.mkdir(exist_ok=True)
-    for index in show(range(num_shards), desc="Encoding", unit="part"):
-        step = f"shard-{index:05d}"
-        if events.work.read(step) is None or not (folder / shard_name(HISTORIES, index, num_shards)).exists():
-            events.work.write(step, encode_shard(encoding, index, folder))
-        found.append(events.work.read(step))
-    return found
+    work, num_shards = encoding.events.work, len(encoding.events.parts)
+    work.path(SET).mkdir(exist_ok=True)
+    todo = [index for index in range(num_shards) if not is_encoded(work, index, num_shards)]
+    for _ in show(
+        run_steps(workers, Encoder(encoding), todo, work.folder), desc="Encoding", unit="part", total=len(todo)
+    ):
+        pass
+    return [work.read(shard_step(index)) for index in range(num_shards)]
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """Writes the shard of a part; see `encode_shard`."""
+
+    encoding: Encoding
+
+    def __call__(self, index: int) -> None:
+        work = self.encoding.events.work
+        work.write(shard_step(index), encode_shard(self.encoding, index, work.path(SET)))
+
+
+def is_encoded(work: Work, index: int, num_shards: int) -> bool:
+    """Return whether a shard is written."""
+    histories = work.path(SET) / shard_name(HISTORIES, index, num_shards)
+    return work.read(shard_step(index)) is not None and histories.exists()
+
+
+def shard_step(index: int) -> str:
+    """Name the step that writes a shard."""
+    return f"shard-{index:05d}"

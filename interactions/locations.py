@@ -17,6 +17,7 @@ from seqrec.interactions.public_names import PUBLIC_SETS, parse_public_name
 __all__ = [
     "NAMED_SETS",
     "SUFFIXES",
+    "is_address",
     "is_hub_name",
     "local_path",
     "require_dataset_name",
@@ -34,6 +35,7 @@ MOST_SIMILAR = 3
 NAMED_SETS = ("ml-100k", "synthetic")
 WINDOWS_DRIVE = re.compile(r"[A-Za-z]:")
 ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/")  # at least two letters: one would be a drive
+ENGINE_ADDRESS = re.compile(r"(?!file:)[A-Za-z][A-Za-z0-9+.-]+://")
 HUB_ADDRESS = re.compile(r"(?:hf://|https?://huggingface\.co/)datasets/([^/]+/[^/?#@]+)")
 
 
@@ -63,6 +65,11 @@ def local_path(dataset: str | Path) -> Path:
         return Path(text).expanduser()
     except RuntimeError as error:
         raise InputError(f"There is no file or folder '{text}': its home folder is unknown.") from error
+
+
+def is_address(source: str | Path) -> bool:
+    """Return whether a name is an address of no local file, such as s3://bucket/table."""
+    return ENGINE_ADDRESS.match(str(source)) is not None
 
 
 def table_suffix(path: Path) -> str | None:

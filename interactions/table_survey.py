@@ -131,9 +131,14 @@ def survey_file(path: Path, found: TableTypes) -> tuple[TableStream, Iterator[pl
 
 
 def users_of_text(path: Path, table: TableStream, found: TableTypes) -> Iterator[pl.Series]:
-    """Yield the users of a text file, and note its types."""
+    """Yield the users of a text file, and note its types if it has rows."""
     found.require_columns(path, table.columns)
-    yield from table.users(found.own("user_id", table.columns))
+    num_rows = 0
+    for users in table.users(found.own("user_id", table.columns)):
+        num_rows += len(users)
+        yield users
+    if num_rows == 0:
+        return
     found.add_columns(path, table.schema)
     time = found.own("timestamp", table.columns)
     if table.schema[time] == pl.String:

@@ -13,7 +13,7 @@ from packaging.version import Version
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
-FEATURES = ("demo", "index", "onnx", "openvino", "serve", "text", "tune")
+FEATURES = ("demo", "index", "onnx", "openvino", "ray", "serve", "spark", "text", "tune")
 DECLARED = [
     Requirement(text)
     for texts in (PROJECT["dependencies"], *(EXTRAS[name] for name in FEATURES), EXTRAS["test"])

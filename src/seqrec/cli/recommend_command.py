@@ -14,12 +14,14 @@ from seqrec.cli.shared_flags import (
     add_backend_flag,
     add_column_flags,
     add_device_flag,
+    add_engine_flags,
     add_import_flag,
     add_model_flag,
     add_quiet_flag,
     add_request_flags,
     columns_of,
     import_modules,
+    require_ray,
 )
 from seqrec.errors import InputError
 from seqrec.evaluation.tables import printable, terminal_width
@@ -106,6 +108,7 @@ def recommend_parser() -> FlagParser:
         "leave_one_out); --json prints all. Only with --history.",
     )
     parser.add_argument("--json", action="store_true", help="Print JSON instead of a table.")
+    add_engine_flags(parser, "Answer an --input of more than 200,000 rows")
     add_quiet_flag(parser)
     add_import_flag(parser)
     return parser
@@ -138,7 +141,10 @@ def recommend(flags: argparse.Namespace) -> None:
     if flags.input is not None:
         progress = sys.stderr.isatty() and not flags.quiet
         columns = columns_of(flags)
-        found = recommender.recommend_file(flags.input, flags.output, k, columns=columns, progress=progress, **options)
+        on_workers = {"engine": flags.engine, "num_workers": flags.num_workers, "worker_device": flags.device}
+        found = recommender.recommend_file(
+            flags.input, flags.output, k, columns=columns, progress=progress, **on_workers, **options
+        )
         if not flags.quiet:
             written = f"{found.num_rows} recommendations for {found.num_users} users"
             print(f"Wrote {written} to {printable(flags.output)}.")
@@ -163,6 +169,9 @@ def require_one_source(flags: argparse.Namespace) -> None:
         raise InputError("--input and --output go together. Give both or neither.")
     if not diversity_of(flags) and flags.rerank_from is not None and flags.rank_by is None:
         raise InputError("--rerank_from has no effect without --rank_by or an option of diverse lists. Leave it out.")
+    if flags.engine is not None and flags.input is None:
+        raise InputError("--engine has no effect without --input. Leave it out.")
+    require_ray(flags)
     columns = columns_of(flags)
     if flags.input is not None and flags.explain is not None:
         raise InputError("--explain goes with --history. For --input, use Recommender.explain_frame. Leave it out.")

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 
-from seqrec.cli.parsers import FlagParser, not_empty
+from seqrec.cli.parsers import FlagParser, not_empty, positive_integer
 from seqrec.errors import InputError
-from seqrec.interactions.locations import require_dataset_name, similar
+from seqrec.interactions.locations import is_address, require_dataset_name, similar
 from seqrec.interactions.one_line import one_line
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "add_backend_flag",
     "add_column_flags",
     "add_device_flag",
+    "add_engine_flags",
     "add_import_flag",
     "add_model_flag",
     "add_quiet_flag",
@@ -24,6 +25,7 @@ __all__ = [
     "check_dataset",
     "columns_of",
     "import_modules",
+    "require_ray",
     "value_of",
 ]
 
@@ -70,6 +72,25 @@ def add_import_flag(parser: FlagParser) -> None:
         metavar="MODULE",
         help="Python module that registers architectures, event columns or parts; may be given several times.",
     )
+
+
+def add_engine_flags(parser: FlagParser, work: str) -> None:
+    """Add the engine whose workers do some work."""
+    parser.add_argument(
+        "--engine",
+        choices=("ray", "spark"),
+        help=f"{work} on the workers of a cluster of Ray or Spark, or on all cores of this machine (extra [ray], "
+        "[spark]). They must share the folder of the output.",
+    )
+    parser.add_argument(
+        "--num_workers", type=positive_integer, help="Number of workers of Ray (default: one for each core, or GPU)."
+    )
+
+
+def require_ray(flags: argparse.Namespace) -> None:
+    """Raise an `InputError` if --num_workers is given without Ray, which alone reads it."""
+    if flags.num_workers is not None and flags.engine != "ray":
+        raise InputError("--num_workers only applies to --engine ray. Leave it out.")
 
 
 def add_column_flags(parser: FlagParser, of: str) -> None:
@@ -124,8 +145,12 @@ def import_modules(argv: Sequence[str]) -> bool:
     return bool(modules)
 
 
-def check_dataset(argv: Sequence[str]) -> None:
+def check_dataset(argv: Sequence[str], *, engines: bool = False) -> None:
     """Refuse a command line that names no interactions, or files or folders that do not exist.
+
+    Args:
+        argv: The command line.
+        engines: Whether --engine reads addresses such as s3://bucket/table.
 
     Raises:
         InputError: On any of these.
@@ -135,6 +160,8 @@ def check_dataset(argv: Sequence[str]) -> None:
         raise InputError(
             "No interactions were named. Pass --dataset ml-100k, a file, a folder, or a data set on the Hub."
         )
+    if engines and is_address(dataset) and value_of("engine", argv):
+        return
     if dataset.strip():  # otherwise the message names the flag
         require_dataset_name(dataset)
     items = value_of("items", argv)
