@@ -5,6 +5,7 @@ import pickle
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -22,18 +23,28 @@ class SparkWorkers:
     """Tasks of Spark, in its running session or one that is started here.
 
     Raises:
-        InputError: If Spark is not installed, or does not start.
+        InputError: If Spark is not installed.
     """
 
     def __init__(self) -> None:
         try:
-            from pyspark.sql import SparkSession
+            import pyspark.sql  # noqa: F401
         except ImportError as error:
             raise engine_missing("spark", error) from error
+
+    @cached_property
+    def session(self) -> Any:
+        """The session.
+
+        Raises:
+            InputError: If Spark does not start.
+        """
+        from pyspark.sql import SparkSession
+
         try:
-            self.session = SparkSession.getActiveSession() or started(SparkSession.builder)
+            return SparkSession.getActiveSession() or started(SparkSession.builder)
         except Exception as error:  # such as a missing Java
-            raise InputError(f"Spark does not start: {one_line(error)}. It needs Java 17 or later.") from error
+            raise InputError(f"Spark does not start: {one_line(error):.300}. It needs Java 17 or later.") from error
 
     def run(self, step: Callable[[Any], Any], tasks: Sequence[Any], *, gpus: bool = False) -> Iterator[Any]:
         """See `Workers.run`; a worker's GPU is up to the settings of Spark."""

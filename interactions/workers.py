@@ -128,12 +128,13 @@ def find_workers(engine: Engine | None, num_workers: int | None = None) -> Worke
     """Return the workers of an engine; None for no engine, which is this process.
 
     Args:
-        engine: "ray" or "spark". Either uses the cluster that its own settings name, such as `RAY_ADDRESS` or those of
-            `spark-submit`, or else the cores of this machine.
-        num_workers: The number of workers; by default, as many as there are cores. Spark has its own settings for it.
+        engine: "ray" or "spark". Either uses the cluster that its own settings name, such as `RAY_ADDRESS` or
+            `PYSPARK_SUBMIT_ARGS`, or else the cores of this machine.
+        num_workers: The number of workers of Ray; by default, and at most, as many as there are cores. Spark has its
+            settings for it.
 
     Raises:
-        InputError: If the engine is not installed, or does not start.
+        InputError: If the engine is not installed.
     """
     if engine is None:
         if num_workers is not None:

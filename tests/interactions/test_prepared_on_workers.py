@@ -1,6 +1,7 @@
 """What workers prepare together is, to the byte, what one process prepares."""
 
 import shutil
+import sys
 from itertools import pairwise
 
 import engines
@@ -79,12 +80,16 @@ OPTIONS = {
     "temporal": {"split_method": "temporal", "validation_fraction": 0.15, "test_fraction": 0.2},
     "k-core": {"min_user_interactions": 6, "min_item_interactions": 7, "duplicates": "last"},
 }
+KINDS, SUFFIXES = ("integers", "text", "labels"), (".parquet", ".csv", ".jsonl")
+COMBINED = [  # each two values of these together once
+    (suffix, kind, [*OPTIONS][(place + other) % 3])
+    for place, suffix in enumerate(SUFFIXES)
+    for other, kind in enumerate(KINDS)
+]
 LABELS = {"event_columns": ["rating", "click", "like"], "rating_column": "stars", "derive": ["like=rating>=4"]}
 
 
-@pytest.mark.parametrize("suffix", [".parquet", ".csv", ".jsonl"])
-@pytest.mark.parametrize("options", OPTIONS)
-@pytest.mark.parametrize("kind", ["integers", "text", "labels"])
+@pytest.mark.parametrize(("suffix", "kind", "options"), COMBINED)
 def test_files_are_those_of_one_process(log, tmp_path, suffix, options, kind):
     if kind == "text":
         log = log.with_columns(pl.format("u{}", "user_id"), pl.format("item {}, ü", "item_id"))
@@ -169,6 +174,20 @@ def test_flags_that_do_not_fit_are_refused(tmp_path, capsys):
     assert "--num_workers only applies to --engine ray" in capsys.readouterr().err
     assert main([*common, "--dataset", "s3://bucket/table"]) == 2
     assert "'s3://bucket/table' is an address (s3), but seqrec reads files" in capsys.readouterr().err
+
+
+def test_an_engine_prepares_files_only(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(workers_module, "find_workers", lambda engine, num_workers: PickledWorkers())
+    assert main(["prepare", "--dataset", "ml-100k", "--output_dir", str(tmp_path / "set"), "--engine", "ray"]) == 2
+    assert "An engine prepares tables in files, but 'ml-100k' is none" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["ray", "pyspark.sql"])
+def test_an_engine_that_is_not_installed_is_named(monkeypatch, name):
+    engine = {"ray": "ray"}.get(name, "spark")
+    monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(InputError, match=rf"'{engine}' is not installed .*pip install \"seqrec\[{engine}\]\""):
+        find_workers(engine)
 
 
 def test_an_engine_prepares_the_same(engine, log, tmp_path):
