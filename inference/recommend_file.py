@@ -30,7 +30,7 @@ PLAN = "plan.json"
 DIVIDED = "divided.json"
 
 
-# Answers parts (their files, numbers of users, and those of the lists) in any order; yields the places of those done.
+# Answers parts in any order, from these, the files of their lists and the work folder; yields the place of each one.
 Scoring = Callable[[list[UsersPart], list[Path], Path], Iterator[int]]
 
 
@@ -208,6 +208,12 @@ def divide(tables: UserTables, target: ListOutput, plan: str, num_parts: int, ad
         for path in target.work.glob("users-*.parquet"):
             path.unlink(missing_ok=True)
         raise InputError(f"The parts in '{target.work}' could not be written: {one_line(error)}.") from error
+    num_divided = num_rows_of([part.path for part in parts])
+    if num_divided != tables.num_rows:
+        raise InputError(
+            f"The table had {tables.num_rows:,} rows at first and {num_divided:,} later. Recommend when nothing else "
+            f"writes to it; remove '{target.work}' first."
+        )
     write_text_whole(target.work / DIVIDED, json.dumps({part.path.name: part.num_users for part in parts}))
     return parts
 

@@ -74,6 +74,13 @@ def test_lists_of_all_parts_are_those_of_one_process(pickled, recommender, log, 
     assert sorted(path.name for path in tmp_path.iterdir()) == ["lists.jsonl", source.name]
 
 
+def test_rows_that_are_lost_are_noticed(pickled, recommender, log, tmp_path, monkeypatch):
+    log.write_parquet(tmp_path / "log.parquet")
+    monkeypatch.setattr(UserTables, "batches", lambda tables: iter([log[:700]]))
+    with pytest.raises(InputError, match=r"The table had 900 rows at first and 700 later\. Recommend when nothing"):
+        recommender.recommend_file(tmp_path / "log.parquet", tmp_path / "lists.parquet", engine="ray")
+
+
 def test_an_exported_graph_is_not_sent_to_workers(pickled, recommender, log, tmp_path):
     log.write_parquet(tmp_path / "log.parquet")
     recommender.exported = SimpleNamespace(backend="onnx")
