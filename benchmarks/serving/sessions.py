@@ -1,6 +1,6 @@
 """Measure what a session saves: adding an event and recommending, against recommending for the whole history.
 
-    python benchmarks/serving/sessions.py > benchmarks/serving/sessions.json
+    python benchmarks/serving/sessions.py > benchmarks/serving/results/sessions.json
 
 The models have random weights and the size of the default for MovieLens-1M, and compute on one thread. Each event is
 answered twice in a row, by the session and as a new request; the ratio is that of these two times.
