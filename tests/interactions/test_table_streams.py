@@ -52,7 +52,7 @@ def rows_of(values):
 
 def test_types_are_those_of_the_whole_file(tmp_path):
     for count, values in enumerate(itertools.product(VALUES, repeat=3)):
-        if count % 3 == 0 or "9" * 20 in values:
+        if count % 7 == 0 or "9" * 20 in values:
             repeated = [value for value in values for _ in range(4)]
             assert_same(write(tmp_path / "table.csv", rows_of(repeated)))
 

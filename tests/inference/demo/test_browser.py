@@ -39,10 +39,16 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def address(folder):
-    """The address of the page of a model."""
-    with running("--model", str(folder), "--port", "0") as (_, found):
+def server(folder):
+    """The process of a page, and the page's address."""
+    with running("--model", str(folder), "--port", "0") as found:
         yield found
+
+
+@pytest.fixture(scope="module")
+def address(server):
+    """The address of the page of a model."""
+    return server[1]
 
 
 @pytest.fixture(scope="module")
@@ -172,9 +178,9 @@ def test_a_port_in_use_is_one_sentence(folder):
     )
 
 
-def test_ctrl_c_ends_the_page(folder):
-    with running("--model", str(folder), "--port", "0") as (process, _):
-        process.send_signal(signal.SIGINT)
-        _, told = process.communicate(timeout=30)
+def test_ctrl_c_ends_the_page(server):  # the last test: it ends the server of all others
+    process, _ = server
+    process.send_signal(signal.SIGINT)
+    _, told = process.communicate(timeout=30)
     assert process.returncode == 130
     assert told.strip() == "seqrec demo: interrupted."
