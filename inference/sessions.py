@@ -182,8 +182,8 @@ def requests_of(
         given: Arguments of `recommend` that describe events, which sessions know: all must be None.
 
     Raises:
-        InputError: If events are described again, or sessions are of different recommenders; otherwise as in
-            `read_requests`.
+        InputError: If events are described again, a session occurs more than once, or sessions are of different
+            recommenders; otherwise as in `read_requests`.
     """
     for name, values in given.items():
         if values is not None:
@@ -191,6 +191,8 @@ def requests_of(
     owner = sessions[0].recommender
     if any(session.recommender is not owner for session in sessions):
         raise InputError("The sessions are of different recommenders. Ask each recommender for its own.")
+    if len(set(map(id, sessions))) < len(sessions):
+        raise InputError("A session occurs more than once. Give each session once.")
     columns = {name: [session.events[name][0] for session in sessions] for name in sessions[0].events.columns}
     histories = sessions[0].events if len(sessions) == 1 else Histories.from_lists(columns)
     has_zone = one_kind_of_zone([session.has_zone for session in sessions])
@@ -230,13 +232,14 @@ def batches(sessions: Sequence[Session], rows: Sequence[int]) -> Iterator[list[i
     """Group sessions that are about equally long and have about as many new events."""
     num_new = {row: len(sessions[row]) - sessions[row].cache.get_seq_length() for row in rows}
     batch: list[int] = []
+    longest = 0
     for row in sorted(rows, key=lambda row: (num_new[row], len(sessions[row]))):
-        joined = [*batch, row]
-        num_keys = len(joined) * max(len(sessions[one]) for one in joined)
-        if batch and (num_new[row] > 2 * num_new[batch[0]] or num_keys > MAX_KEYS or len(joined) > MAX_ROWS):
+        longest = max(longest, len(sessions[row]))
+        is_full = len(batch) == MAX_ROWS or (len(batch) + 1) * longest > MAX_KEYS
+        if batch and (is_full or num_new[row] > 2 * num_new[batch[0]]):
             yield batch
-            joined = [row]
-        batch = joined
+            batch, longest = [], len(sessions[row])
+        batch.append(row)
     if batch:
         yield batch
 

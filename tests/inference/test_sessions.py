@@ -140,6 +140,7 @@ def test_what_does_not_fit_is_refused(recommender, tiny_model, tokenizer, items)
         (session, {"at": 5}, "at=5 has no effect"),
         ([session, HISTORY], {}, "Some of the histories are sessions and others are not"),
         ([session, other], {}, "of different recommenders"),
+        ([session, session], {}, "A session occurs more than once"),
         (session, {"k": 0}, "k=0 is not an integer"),
     ):
         with pytest.raises(ValueError, match=message):
