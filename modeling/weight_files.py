@@ -8,7 +8,7 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ __all__ = [
     "StoredTensor",
     "read_header",
     "read_tensors",
+    "replace_header",
     "rewrite_metadata",
     "shard_names",
 ]
@@ -114,6 +115,18 @@ def rewrite_metadata(path: Path, metadata: Mapping[str, str]) -> None:
     """
     header, begin = read_header(path)
     header[METADATA] = {**(header.get(METADATA) or {}), **metadata}
+    replace_header(path, header, begin)
+
+
+def replace_header(path: Path, header: Mapping[str, Any], begin: int, pieces: Iterable[memoryview] = ()) -> None:
+    """Replace a safetensors file by a copy with another header, written in pieces.
+
+    Args:
+        path: The file.
+        header: The new header.
+        begin: Where the old tensors begin, from `read_header`.
+        pieces: Further contents, to write after the old tensors.
+    """
     text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
     # Tensors may be memory-mapped from the file, and the last bit of a product depends on their alignment: keep the
     # alignment of tensors that were never saved.
@@ -124,6 +137,8 @@ def rewrite_metadata(path: Path, metadata: Mapping[str, str]) -> None:
             new.write(len(text).to_bytes(8, "little") + text)
             old.seek(begin)
             shutil.copyfileobj(old, new, COPIED_BYTES)
+            for piece in pieces:
+                new.write(piece)
         shutil.copymode(path, part)
         os.replace(part, path)
     finally:
