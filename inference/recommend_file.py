@@ -57,8 +57,8 @@ def recommend_file(
 
     A large table is divided by users into parts, which are answered one after the other, so that memory is bounded. The
     result is that of `Recommender.recommend_frame`, whatever the number of parts, except for the last digits of scores,
-    which depend on the histories in a batch. The same call after an interruption,
-    such as a crash or a full disk, goes on with the first part that is missing.
+    which depend on the histories in a batch. The same call after an interruption, such as a crash or a full disk, goes
+    on with the first part that is missing.
 
     The output is a file or a folder. Parts for a file lie in the folder `<output>.parts` until the last one is done;
     the file is then put together and renamed. In a folder, the lists of each part are a shard of the result,

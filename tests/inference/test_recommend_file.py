@@ -4,7 +4,6 @@ import errno
 import json
 from itertools import pairwise
 
-import numpy as np
 import polars as pl
 import pyarrow.parquet as pq
 import pytest
@@ -20,19 +19,6 @@ NUM_USERS = 60
 @pytest.fixture
 def model_type():
     return "sasrec"
-
-
-@pytest.fixture
-def log():
-    random = np.random.default_rng(0)
-    users = random.integers(0, NUM_USERS, 900)
-    return pl.DataFrame(
-        {
-            "user_id": users * 7,
-            "item_id": [f"item {item}" for item in random.integers(0, 40, 900)],
-            "timestamp": random.integers(0, 50, 900),  # many ties, which keep the order of the rows
-        }
-    )
 
 
 @pytest.fixture(autouse=True)

@@ -31,19 +31,6 @@ def model_type():
     return "sasrec"
 
 
-@pytest.fixture
-def log():
-    random = np.random.default_rng(0)
-    users = random.integers(0, NUM_USERS, 900)
-    return pl.DataFrame(
-        {
-            "user_id": users * 7,
-            "item_id": [f"item {item}" for item in random.integers(0, 40, 900)],
-            "timestamp": random.integers(0, 50, 900),  # many ties, which keep the order of the rows
-        }
-    )
-
-
 @pytest.fixture(autouse=True)
 def small_parts(monkeypatch):
     monkeypatch.setattr(module, "ROWS_PER_TASK", 200)
